@@ -1,0 +1,109 @@
+"""A stream of synthetic training clips: drawn on the host in a thread, rendered on the training device."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from vossegcli.data.synthetic import Clips, Layers, draw_layers, render_clips
+from vossegcli.data.textures import TextureSource
+from vossegcli.types import AnnotatedImage
+
+QUEUE_LENGTH = 3
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """What the clips of one step look like: clips a batch, side in pixels, frames, and most objects."""
+
+    batch: int
+    size: int
+    frames: int
+    objects: int
+
+
+class ClipStream:
+    """Batches of clips; the batch of a step depends on the seed and the step alone, so training can be resumed.
+
+    Args:
+        images: the pool to draw from.
+        pseudo_objects: share of cut-outs that are unsupervised regions.
+        seed: of everything drawn.
+        device: where clips are rendered.
+    """
+
+    def __init__(
+        self, images: Sequence[AnnotatedImage], pseudo_objects: float, seed: int, device: torch.device
+    ) -> None:
+        self.images = images
+        self.pseudo_objects = pseudo_objects
+        self.seed = seed
+        self.device = device
+        self._sources: dict[int, TextureSource] = {}
+
+    def batch(self, step: int, spec: ClipSpec) -> Clips:
+        """Draw and render the batch of one step."""
+        return self._render(step, spec, self._draw(step, spec))
+
+    def stream(self, start: int, stop: int, spec_of: Callable[[int], ClipSpec]) -> Iterator[Clips]:
+        """Yield the batches of the steps from `start` to `stop` - 1, drawn ahead in a thread."""
+        drawn: queue.Queue[Layers | BaseException] = queue.Queue(QUEUE_LENGTH)
+        stopped = threading.Event()
+
+        def draw_ahead() -> None:
+            for step in range(start, stop):
+                item: Layers | BaseException
+                try:
+                    item = self._draw(step, spec_of(step))
+                except Exception as error:  # noqa: BLE001 - handed to the consumer, which raises it
+                    item = error
+                while not stopped.is_set():
+                    try:
+                        drawn.put(item, timeout=0.5)
+                        break
+                    except queue.Full:
+                        continue
+                if stopped.is_set() or isinstance(item, BaseException):
+                    return
+
+        worker = threading.Thread(target=draw_ahead, daemon=True, name="clips")
+        worker.start()
+        try:
+            for step in range(start, stop):
+                item = drawn.get()
+                if isinstance(item, BaseException):
+                    raise item
+                yield self._render(step, spec_of(step), item)
+        finally:
+            stopped.set()
+            worker.join()
+
+    def _draw(self, step: int, spec: ClipSpec) -> Layers:
+        rng = np.random.default_rng((self.seed, step))
+        if spec.size not in self._sources:
+            self._sources[spec.size] = TextureSource(self.images, spec.size, self.pseudo_objects)
+        return draw_layers(self._sources[spec.size], spec.batch, self._objects(step, spec), rng)
+
+    def _render(self, step: int, spec: ClipSpec, layers: Layers) -> Clips:
+        generator = torch.Generator(self.device).manual_seed((self.seed << 32) + step)
+        return render_clips(layers.to(self.device), spec.frames, generator, self._objects(step, spec) + 1)
+
+    def _objects(self, step: int, spec: ClipSpec) -> int:
+        return int(np.random.default_rng((self.seed, step, 1)).integers(1, spec.objects + 1))
+
+
+def split_by_source(
+    images: Sequence[AnnotatedImage], holdout: float
+) -> tuple[list[AnnotatedImage], list[AnnotatedImage]]:
+    """Split into training and validation by a hash of the source, so that pictures of one photo stay together."""
+    parts: tuple[list[AnnotatedImage], list[AnnotatedImage]] = ([], [])
+    for image in images:
+        share = zlib.crc32(f"{image.dataset}/{image.source}".encode()) / 2**32
+        parts[share < holdout].append(image)
+    return parts

@@ -1,0 +1,163 @@
+"""Synthetic video clips with masks and exact correspondences, from still images.
+
+A clip is a background and up to three cut-outs, each a texture that moves and deforms on a path of its own (camera
+and object motion, occlusion, objects that leave, look-alikes as distractors). What moves is known, so every cell of
+every frame knows the texture and the place on it that it shows: the ground truth for learning to match.
+
+Shape letters: B clips, T frames, N masks of a background, L cut-outs, S side of a frame, h w cells at stride 16.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vossegcli.data.augment import add_noise, blur_some, jitter_colour
+from vossegcli.data.motion import CAMERA, OBJECT, sampling_grids
+from vossegcli.data.textures import TextureSource
+
+CELL = 16
+CUTOUTS = 3
+MIN_VISIBLE_PIXELS = 30
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The layers of a batch of clips before they move, all on one device.
+
+    Attributes:
+        background: (B,3,S,S) uint8.
+        background_masks: (B,N,S,S) uint8 of 0/1.
+        background_ids: (B,N) int64 object ids of those masks, 0 = none.
+        cutouts: (B,L,4,S,S) uint8, RGB and mask (0/255), painted in this order.
+        cutout_ids: (B,L) int64 object id, 0 = distractor, -1 = no cut-out in this place.
+    """
+
+    background: Tensor
+    background_masks: Tensor
+    background_ids: Tensor
+    cutouts: Tensor
+    cutout_ids: Tensor
+
+    def to(self, device: torch.device) -> Layers:
+        """Copy to a device."""
+        return Layers(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Rendered clips.
+
+    Attributes:
+        frames: (B,T,3,S,S) float32 RGB in [0, 1].
+        labels: (B,T,S,S) int64, 0 = background, objects 1..K; every object is visible in frame 0.
+        places: (B,T,h,w,2) float32 texture coordinates (x, y) in cells that the centre of each cell shows.
+        textures: (B,T,h,w) int64 which texture that is (0 = background, l = cut-out l).
+        classes: K = largest number of objects + 1; a clip may have fewer.
+    """
+
+    frames: Tensor
+    labels: Tensor
+    places: Tensor
+    textures: Tensor
+    classes: int
+
+
+def draw_layers(source: TextureSource, batch: int, objects: int, rng: np.random.Generator) -> Layers:
+    """Draw the layers of a batch of clips with at most `objects` labelled objects each (on the host)."""
+    clips = [_draw_clip(source, objects, rng) for _ in range(batch)]
+    stacked = [torch.from_numpy(np.stack(parts)) for parts in zip(*clips, strict=True)]
+    return Layers(*stacked)
+
+
+def _draw_clip(source: TextureSource, objects: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    size = source.size
+    in_place = int(rng.integers(0, objects + 1))
+    background = source.background(rng, in_place)
+    found = background.masks.shape[0]
+    masks = np.zeros((objects, size, size), np.uint8)
+    masks[:found] = background.masks
+    mask_ids = np.where(np.arange(objects) < found, np.arange(objects) + 1, 0)
+    cutouts = np.zeros((CUTOUTS, 4, size, size), np.uint8)
+    ids = np.full(CUTOUTS, -1)
+    next_id = found + 1
+    for place in rng.permutation(CUTOUTS):
+        wanted = next_id <= objects
+        if not wanted and rng.random() < 0.5:
+            continue
+        labelled = np.flatnonzero(ids > 0)
+        if not wanted and labelled.size and rng.random() < 0.5:
+            cutouts[place] = cutouts[rng.choice(labelled)]  # a look-alike of a labelled object
+        else:
+            cutout = source.cutout(rng)
+            cutouts[place, :3] = cutout.image.transpose(2, 0, 1)
+            cutouts[place, 3] = cutout.mask * np.uint8(255)
+        ids[place] = next_id if wanted else 0
+        next_id += wanted
+    return background.image.transpose(2, 0, 1).copy(), masks, mask_ids, cutouts, ids
+
+
+def render_clips(layers: Layers, frames: int, generator: torch.Generator, classes: int) -> Clips:
+    """Set layers in motion and paint the clips; runs on the layers' device.
+
+    Args:
+        layers: what to paint.
+        frames: T.
+        generator: source of randomness on the same device.
+        classes: K of the batch.
+    """
+    batch, _, size, _ = layers.background.shape
+    device = generator.device
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(batch, *shape, generator=generator, device=device)
+
+    grid = sampling_grids(uniform(-0.1, 0.1, 2), uniform(0.0, 0.4), frames, size, CAMERA, generator)
+    canvas = _sample(layers.background.float() / 255.0, grid, "reflection")
+    masks = _sample(layers.background_masks.float(), grid, "zeros") > 0.5  # (B,T,N,S,S)
+    labels = torch.zeros(batch, frames, size, size, dtype=torch.int64, device=device)
+    for index in range(masks.shape[2]):
+        labels = torch.where(masks[:, :, index], layers.background_ids[:, index, None, None, None], labels)
+    places, textures = _cell_centres(grid), torch.zeros_like(_cell_centres(labels.unsqueeze(-1)).squeeze(-1))
+    for index in range(layers.cutouts.shape[1]):
+        ids = layers.cutout_ids[:, index]
+        texture = layers.cutouts[:, index].float() / 255.0  # (B,4,S,S)
+        texture = torch.cat([jitter_colour(texture[:, None, :3], 0.15, generator)[:, 0], texture[:, 3:]], dim=1)
+        grid = sampling_grids(uniform(-0.7, 0.7, 2), uniform(-1.3, -0.3), frames, size, OBJECT, generator)
+        painted = _sample(texture, grid, "border")  # (B,T,4,S,S)
+        inside = (grid.abs() <= 1.0).all(dim=-1) & (ids >= 0)[:, None, None, None]
+        alpha = painted[:, :, 3:] * inside.unsqueeze(2)
+        canvas = alpha * painted[:, :, :3] + (1.0 - alpha) * canvas
+        covers = alpha[:, :, 0] > 0.5  # (B,T,S,S)
+        labels = torch.where(covers, ids.clamp(min=0)[:, None, None, None], labels)
+        cell_covers = _cell_centres(covers.unsqueeze(-1)).squeeze(-1)
+        places = torch.where(cell_covers.unsqueeze(-1), _cell_centres(grid), places)
+        textures = torch.where(cell_covers, index + 1, textures)
+    clips = jitter_colour(canvas, 0.25, generator)
+    clips = add_noise(blur_some(clips, 0.15, generator), 0.04, generator)
+    return Clips(clips, _drop_unseen(labels), places * (size / 2 / CELL), textures, classes)
+
+
+def _sample(texture: Tensor, grid: Tensor, padding: str) -> Tensor:
+    """Sample textures (B,C,S,S) with grids (B,T,S,S,2) to (B,T,C,S,S)."""
+    frames = grid.shape[1]
+    repeated = texture.repeat_interleave(frames, dim=0)
+    sampled = F.grid_sample(repeated, grid.flatten(0, 1), mode="bilinear", padding_mode=padding, align_corners=False)
+    return sampled.unflatten(0, (-1, frames))
+
+
+def _cell_centres(pixels: Tensor) -> Tensor:
+    """Take the pixel at the centre of each cell: (B,T,S,S,C) to (B,T,h,w,C)."""
+    return pixels[:, :, CELL // 2 :: CELL, CELL // 2 :: CELL]
+
+
+def _drop_unseen(labels: Tensor) -> Tensor:
+    """Make objects that are not visible in frame 0 background: nobody pointed at them."""
+    for object_id in range(1, int(labels.max()) + 1):
+        seen = (labels[:, 0] == object_id).sum(dim=(-2, -1)) >= MIN_VISIBLE_PIXELS  # (B,)
+        labels = torch.where((labels == object_id) & ~seen[:, None, None, None], 0, labels)
+    return labels

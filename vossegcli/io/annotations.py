@@ -1,0 +1,86 @@
+"""Reading COCO instances files."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from pycocotools import mask as coco_mask
+
+from vossegcli.errors import InputError
+from vossegcli.types import AnnotatedImage
+
+
+def read_coco_instances(path: Path) -> list[AnnotatedImage]:
+    """Read images and objects of a COCO instances file; image paths are relative to the file's folder.
+
+    Polygons and uncompressed RLE become compressed RLE; crowds are left out.
+
+    Raises:
+        InputError: not a COCO instances file, an image without a size, or an object of an unknown image.
+    """
+    payload = _read_json(path)
+    objects = defaultdict(list)
+    images = {image["id"]: image for image in _field(payload, "images", path)}
+    for annotation in _field(payload, "annotations", path):
+        if annotation.get("image_id") not in images:
+            raise InputError(
+                f"annotation {annotation.get('id')} names image {annotation.get('image_id')}, which is not listed",
+                where=path,
+                fix="remove the annotation or list the image",
+            )
+        if not annotation.get("iscrowd"):
+            objects[annotation["image_id"]].append(annotation)
+    return [_annotated_image(image, objects[image_id], path) for image_id, image in images.items()]
+
+
+def _annotated_image(image: dict[str, Any], objects: list[dict[str, Any]], path: Path) -> AnnotatedImage:
+    try:
+        height, width = int(image["height"]), int(image["width"])
+        segmentations = tuple(_compressed_rle(o["segmentation"], height, width) for o in objects)
+        return AnnotatedImage(
+            path=path.parent / image["file_name"],
+            height=height,
+            width=width,
+            segmentations=segmentations,
+            categories=tuple(int(o["category_id"]) for o in objects),
+            source=str(image.get("source", image.get("source_group", image["file_name"]))),
+            dataset=path.parent.name if path.stem in {"train", "val"} else path.stem,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"image {image.get('id')} or one of its objects is malformed ({error!r})",
+            where=path,
+            fix="give each image file_name, height and width and each object segmentation and category_id",
+        ) from error
+
+
+def _compressed_rle(segmentation: Any, height: int, width: int) -> dict[str, object]:  # noqa: ANN401 - COCO allows three forms
+    """Turn polygons, uncompressed RLE or compressed RLE into compressed RLE with a str count."""
+    if isinstance(segmentation, list):
+        rle = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+    elif isinstance(segmentation["counts"], list):
+        rle = coco_mask.frPyObjects(segmentation, height, width)
+    else:
+        rle = segmentation
+    counts = rle["counts"]
+    return {"size": [height, width], "counts": counts.decode() if isinstance(counts, bytes) else counts}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        payload = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read as JSON ({error})", where=path, fix="give a COCO instances file") from error
+    if not isinstance(payload, dict):
+        raise InputError("is not a JSON object", where=path, fix="give a COCO instances file")
+    return payload
+
+
+def _field(payload: dict[str, Any], name: str, path: Path) -> list[dict[str, Any]]:
+    value = payload.get(name)
+    if not isinstance(value, list):
+        raise InputError(f"has no list '{name}'", where=path, fix="give a COCO instances file")
+    return value

@@ -1,0 +1,139 @@
+"""Files that appear whole or not at all: a private temporary name in the same folder, then a rename."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import socket
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vossegcli.errors import InputError
+
+_TEMPORARY = re.compile(r"^\.vosseg-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}(\.[^.]+)?$")
+_ABANDONED_AFTER_SECONDS = 24 * 3600.0
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path that becomes `path` when the block ends well.
+
+    Missing parent folders are made. On any exception, `KeyboardInterrupt` included, the temporary file is
+    removed and an existing `path` stays as it was.
+
+    Args:
+        path: the file to write.
+
+    Yields:
+        an empty file in the same folder, with the same suffix and a name that begins with a dot.
+
+    Raises:
+        InputError: the folder cannot be written, or the disk is full.
+    """
+    temporary = path.parent / _temporary_name(path.suffix)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.open("xb").close()
+    except OSError as error:
+        raise _write_error(path, error) from error
+    try:
+        yield temporary
+        try:
+            temporary.replace(path)
+        except OSError as error:
+            raise _write_error(path, error) from error
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise _write_error(path, error) from error
+        raise
+    finally:
+        with contextlib.suppress(OSError):  # a vanished temporary must not hide the first error
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes_atomic(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8 with its line ends kept, whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    write_bytes_atomic(path, text.encode("utf-8"))
+
+
+def clean_temporaries(folder: Path) -> int:
+    """Remove the temporary files that killed runs left directly in `folder`.
+
+    A file is left over when its name is one that `atomic_path` makes and its process is gone. Files of
+    living processes stay, since several workers may write to one folder; so do those of other machines,
+    until they are a day old.
+
+    Args:
+        folder: the folder to clean; it may be absent.
+
+    Returns:
+        how many files were removed.
+    """
+    if not folder.is_dir():
+        return 0
+    removed = 0
+    for path in folder.iterdir():
+        match = _TEMPORARY.match(path.name)
+        if match is None:
+            continue
+        with contextlib.suppress(OSError):  # another worker may clean the same folder
+            if _is_left_over(path, match["host"], int(match["pid"])):
+                path.unlink()
+                removed += 1
+    return removed
+
+
+def _temporary_name(suffix: str) -> str:
+    # The target's own stem is left out: a long name plus a tag could exceed the file system's limit.
+    return f".vosseg-{_host_tag()}-{os.getpid()}-{secrets.token_hex(4)}{suffix}"
+
+
+def _host_tag() -> str:
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
+
+
+def _is_left_over(path: Path, host: str, pid: int) -> bool:
+    if host == _host_tag() and not _is_running(pid):
+        return True
+    return time.time() - path.stat().st_mtime > _ABANDONED_AFTER_SECONDS
+
+
+def _is_running(pid: int) -> bool:
+    if os.name == "nt":  # there, signal 0 would end the process
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _write_error(path: Path, error: OSError) -> InputError:
+    reason = error.strerror or str(error)
+    return InputError(
+        f"cannot be written ({reason})",
+        where=path,
+        fix="choose another output folder, or free space and set its permissions",
+    )

@@ -1,0 +1,34 @@
+"""Small convolutional blocks."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """3x3 convolution with bias that keeps the size; He initialisation (fan out), zero bias."""
+    conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+    return conv
+
+
+class PreActivationBlock(nn.Module):
+    """`x + conv2(relu(conv1(relu(x))))` without normalisation, as in STM's and AFB-URR's decoders."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = conv3x3(channels, channels)
+        self.conv2 = conv3x3(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B,C,H,W) to the same shape."""
+        residual: Tensor = self.conv2(F.relu(self.conv1(F.relu(x))))
+        return x + residual
+
+
+def upsample2(x: Tensor) -> Tensor:
+    """Double the size of (B,C,H,W) bilinearly, pixel centres aligned (`align_corners=False`)."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

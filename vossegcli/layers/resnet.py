@@ -1,0 +1,71 @@
+"""ResNet stages C2..C4 from torchvision's blocks, at any width, and batch-norm folding for inference.
+
+Torchvision's own classes fix the width of basic blocks to 64; here the stages are put together from its blocks,
+with its parameter names, so that its weights fit wherever the widths agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+BlockName = Literal["basic", "bottleneck"]
+BLOCKS: Final[dict[str, type[BasicBlock] | type[Bottleneck]]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
+
+
+def make_stage(block: BlockName, in_channels: int, planes: int, depth: int, stride: int) -> nn.Sequential:
+    """Build one residual stage with torchvision's parameter names.
+
+    Args:
+        block: `basic` (ResNet-18/34) or `bottleneck` (ResNet-50/101, output is 4 x planes).
+        in_channels: channels of the input.
+        planes: width of the 3x3 convolutions.
+        depth: number of blocks.
+        stride: stride of the first block.
+
+    Returns:
+        The stage; its output has `stage_channels(block, planes)` channels.
+    """
+    kind = BLOCKS[block]
+    out_channels = stage_channels(block, planes)
+    downsample = None
+    if stride != 1 or in_channels != out_channels:
+        downsample = nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False), nn.BatchNorm2d(out_channels)
+        )
+    blocks: list[nn.Module] = [kind(in_channels, planes, stride, downsample)]
+    blocks += [kind(out_channels, planes) for _ in range(depth - 1)]
+    return nn.Sequential(*blocks)
+
+
+def stage_channels(block: BlockName, planes: int) -> int:
+    """Return the output channels of a stage."""
+    return planes * BLOCKS[block].expansion
+
+
+def initialise_residual(stages: Sequence[nn.Module]) -> None:
+    """He initialisation, and zero for the last batch-norm scale of each block, so that a block starts as identity."""
+    for stage in stages:
+        for module in stage.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, BasicBlock):
+                nn.init.zeros_(module.bn2.weight)
+            elif isinstance(module, Bottleneck):
+                nn.init.zeros_(module.bn3.weight)
+
+
+def fold_stage(stage: nn.Sequential) -> None:
+    """Fold every batch norm of a stage (in eval mode) into its convolution, in place; the numbers stay the same."""
+    for block in stage:
+        for conv_name, norm_name in (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")):
+            if hasattr(block, conv_name):
+                setattr(block, conv_name, fuse_conv_bn_eval(getattr(block, conv_name), getattr(block, norm_name)))
+                setattr(block, norm_name, nn.Identity())
+        downsample = block.downsample
+        if isinstance(downsample, nn.Sequential):
+            block.downsample = nn.Sequential(fuse_conv_bn_eval(downsample[0], downsample[1]))

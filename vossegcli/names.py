@@ -1,0 +1,10 @@
+"""The names that users type: commands and systems. Standard library only."""
+
+from typing import Final
+
+AFB_URR: Final = "afb-urr"
+
+#: System name -> what it does, for help texts that must not import torch.
+SYSTEM_SUMMARIES: Final[dict[str, str]] = {
+    AFB_URR: "one annotated frame, the whole video segmented (AFB-URR, NeurIPS 2020)",
+}

@@ -1,0 +1,24 @@
+"""Sizes for work at a smaller resolution, and resizing there and back."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+Size = tuple[int, int]
+
+
+def working_size(size: Size, short_side: int | None) -> Size:
+    """Return (H,W) with the short side brought down to `short_side`; smaller images and None stay as they are."""
+    height, width = size
+    if short_side is None or min(size) <= short_side:
+        return size
+    scale = short_side / min(size)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def resize_smooth(x: Tensor, size: Size) -> Tensor:
+    """Resize (B,C,H,W) bilinearly, with antialiasing where it shrinks."""
+    if tuple(x.shape[-2:]) == size:
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=True)

@@ -1,0 +1,62 @@
+"""Choosing the device and the precision that a user asked for."""
+
+from __future__ import annotations
+
+import torch
+
+from vossegcli.errors import ConfigError, DeviceError
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def resolve_device(name: str) -> torch.device:
+    """Turn `auto`, `cpu`, `cuda`, `cuda:1` or `mps` into a device; never falls back from what was named.
+
+    Raises:
+        DeviceError: the device is absent.
+        ConfigError: not a device's name.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"unknown device '{name}'", fix="use auto, cpu, cuda, cuda:1 or mps") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DeviceError(f"device '{name}' is not there", fix=f"{torch.cuda.device_count()} CUDA devices are visible")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("device 'mps' is not there", fix="use --device cpu")
+    if device.type not in {"cpu", "cuda", "mps"}:
+        raise ConfigError(f"device '{name}' is not supported", fix="use auto, cpu, cuda, cuda:1 or mps")
+    return device
+
+
+def resolve_precision(name: str, device: torch.device) -> torch.dtype:
+    """Turn `auto`, `fp32`, `bf16` or `fp16` into a type; auto = bf16 where the hardware has it natively.
+
+    Raises:
+        ConfigError: unknown, or fp16 on a CPU.
+    """
+    if name == "auto":
+        return torch.bfloat16 if has_native_bf16(device) else torch.float32
+    if name not in PRECISIONS:
+        raise ConfigError(f"unknown precision '{name}'", fix=f"use auto, {', '.join(PRECISIONS)}")
+    if name == "fp16" and device.type == "cpu":
+        raise ConfigError("precision fp16 needs a GPU", fix="use fp32 or bf16")
+    return PRECISIONS[name]
+
+
+def has_native_bf16(device: torch.device) -> bool:
+    """Whether bf16 arithmetic is done by the hardware and not emulated."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and _cpu_has_bf16_instructions()
+    return False
+
+
+def _cpu_has_bf16_instructions() -> bool:
+    # Private in torch, but the only question that separates bf16 instructions from emulation on AVX-512.
+    return bool(torch.cpu._is_avx512_bf16_supported()) or bool(torch.cpu._is_amx_tile_supported())

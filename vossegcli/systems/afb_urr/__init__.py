@@ -1,0 +1,34 @@
+"""AFB-URR: video object segmentation with an adaptive feature bank and uncertain-region refinement.
+
+Liang, Li, Jafari, Chen. NeurIPS 2020.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from vossegcli.systems.afb_urr.config import CONFIGS, AFBURRConfig
+from vossegcli.systems.afb_urr.convert import convert_published
+from vossegcli.systems.afb_urr.model import AFBURR
+from vossegcli.systems.afb_urr.predict import AFBURRPredictor
+from vossegcli.systems.afb_urr.train import (
+    LossWeights,
+    correspondence_objective,
+    prepare_stage,
+    segmentation_objective,
+)
+from vossegcli.systems.base import System
+
+SYSTEM = System(
+    name="afb-urr",
+    configs=CONFIGS,
+    parse_config=AFBURRConfig.from_dict,
+    build=AFBURR,
+    predictor=AFBURRPredictor,
+    convert=convert_published,
+    objectives={
+        "correspondence": correspondence_objective,
+        "segmentation": partial(segmentation_objective, weights=LossWeights()),
+    },
+    prepare_stage=prepare_stage,
+)

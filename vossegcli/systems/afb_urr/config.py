@@ -1,0 +1,156 @@
+"""Configuration of AFB-URR: what fixes the shapes of the weights, and the defaults of the bank."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from vossegcli.errors import ConfigError
+from vossegcli.layers.resnet import BlockName
+
+
+@dataclass(frozen=True)
+class TrunkConfig:
+    """A ResNet up to stage C4 (stride 16).
+
+    Attributes:
+        block: `basic` or `bottleneck`.
+        stem: channels of the first convolution (stride 2).
+        planes: widths of the stages C2, C3, C4.
+        depths: blocks of the stages C2, C3, C4.
+    """
+
+    block: BlockName
+    stem: int
+    planes: tuple[int, int, int]
+    depths: tuple[int, int, int]
+
+
+RESNET50 = TrunkConfig("bottleneck", 64, (64, 128, 256), (3, 4, 6))
+
+
+@dataclass(frozen=True)
+class BankConfig:
+    """Defaults of the adaptive feature bank (paper sec. 3.2; values of the public code's command line).
+
+    Attributes:
+        budget: entries of all classes together.
+        update_rate: weight of a new feature when it is merged into an entry, in [0, 1].
+        merge_threshold: cosine similarity above which a new feature is merged instead of appended.
+        protect_annotated: keep the entries of annotated frames as they are: never evicted, never merged into.
+        memory_every: memorise every n-th frame (the paper: 1).
+    """
+
+    budget: int = 300_000
+    update_rate: float = 0.1
+    merge_threshold: float = 0.95
+    protect_annotated: bool = False
+    memory_every: int = 1
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ConfigError: a value is out of range.
+        """
+        if self.budget < 1:
+            raise ConfigError(f"budget is {self.budget}", fix="give at least 1 entry")
+        if not 0.0 <= self.update_rate <= 1.0:
+            raise ConfigError(f"update rate is {self.update_rate}", fix="give a value from 0 to 1")
+        if not -1.0 <= self.merge_threshold <= 1.0:
+            raise ConfigError(f"merge threshold is {self.merge_threshold}", fix="give a cosine from -1 to 1")
+        if self.memory_every < 1:
+            raise ConfigError(f"memory_every is {self.memory_every}", fix="give 1 or more")
+
+
+@dataclass(frozen=True)
+class AFBURRConfig:
+    """Shapes of the network; the defaults are the published ones.
+
+    Attributes:
+        query_trunk: trunk of the query encoder.
+        memory_trunk: trunk of the memory encoder.
+        key_channels: channels of a key.
+        value_channels: channels of a learned value.
+        decoder_channels: width of the decoder at strides 16, 8 and 4.
+        local_channels: width of the local refinement at stride 2.
+        key_source: `memory` = keys of the memory come from frame and mask (published); `frame` = from the
+            frame alone by the query encoder, as a correspondence between frames (addition; after STCN).
+        unit_keys: keys are unit vectors times one learned scale (addition).
+        mask_cells: n > 0 appends to each value the mask itself, averaged over n x n parts of the cell, so that
+            reading the memory also propagates the mask (addition).
+        locality: read the newest frame's mask a second time with a Gaussian prior on the distance (addition).
+        bank: defaults of the feature bank.
+    """
+
+    query_trunk: TrunkConfig = RESNET50
+    memory_trunk: TrunkConfig = RESNET50
+    key_channels: int = 128
+    value_channels: int = 512
+    decoder_channels: int = 256
+    local_channels: int = 32
+    key_source: Literal["memory", "frame"] = "memory"
+    unit_keys: bool = False
+    mask_cells: int = 0
+    locality: bool = False
+    bank: BankConfig = BankConfig()
+
+    def __post_init__(self) -> None:
+        """Check that the additions fit together.
+
+        Raises:
+            ConfigError: they do not.
+        """
+        if self.mask_cells not in (0, 4):
+            raise ConfigError(f"mask_cells is {self.mask_cells}", fix="give 0 (none) or 4 (stride 4)")
+        if self.locality and not (self.mask_cells and self.key_source == "frame"):
+            raise ConfigError("locality needs masks in the memory and keys of frames", fix="set mask_cells = 4 and key_source")
+
+    @property
+    def mask_channels(self) -> int:
+        """Channels of a value that hold the mask itself."""
+        return self.mask_cells**2
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for a checkpoint's header."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> AFBURRConfig:
+        """Rebuild a config from `to_dict`'s values (lists stand for tuples after JSON).
+
+        Raises:
+            ConfigError: a field is unknown, missing or out of range.
+        """
+        try:
+            fields = dict(values)
+            fields["query_trunk"] = _trunk(fields["query_trunk"])
+            fields["memory_trunk"] = _trunk(fields["memory_trunk"])
+            fields["bank"] = BankConfig(**fields["bank"])
+            return cls(**fields)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"not an AFB-URR configuration ({error})") from error
+
+
+def _trunk(values: dict[str, Any]) -> TrunkConfig:
+    return TrunkConfig(values["block"], values["stem"], tuple(values["planes"]), tuple(values["depths"]))
+
+
+PUBLISHED = AFBURRConfig()
+
+#: Small enough for a CPU and to ship inside the package; widths are our own choice.
+COMPACT = AFBURRConfig(
+    query_trunk=TrunkConfig("basic", 32, (64, 128, 256), (2, 2, 2)),
+    memory_trunk=TrunkConfig("basic", 32, (32, 64, 128), (1, 1, 1)),
+    key_channels=64,
+    value_channels=96,
+    decoder_channels=64,
+    local_channels=16,
+    key_source="frame",
+    unit_keys=True,
+    mask_cells=4,
+    locality=True,
+    bank=BankConfig(budget=60_000, update_rate=0.1, merge_threshold=0.95, protect_annotated=True, memory_every=3),
+)
+
+CONFIGS = {"published": PUBLISHED, "compact": COMPACT}

@@ -1,0 +1,60 @@
+"""Weights of the public AFB-URR checkpoints to ours: the names agree, so every key maps to itself or is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from vossegcli.errors import CheckpointError
+from vossegcli.systems.afb_urr.config import PUBLISHED
+from vossegcli.systems.afb_urr.model import AFBURR
+
+#: What surrounds the weights in the published file, and why it is left behind.
+DROPPED = {
+    "epoch": "training state",
+    "optimizer": "training state",
+    "loss": "training state",
+    "seed": "training state",
+}
+
+
+def convert_published(payload: Mapping[str, object]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Take the weights out of a published checkpoint.
+
+    Args:
+        payload: the file's dict `{epoch, model, optimizer, loss, seed}`.
+
+    Returns:
+        All weights under our names, float32, and the dropped entries with reasons.
+
+    Raises:
+        CheckpointError: an entry or a key is missing, unknown or has another shape; its name is given.
+    """
+    weights = payload.get("model")
+    if not isinstance(weights, Mapping):
+        raise CheckpointError("has no entry 'model'", fix="give a published AFB-URR file (epoch, model, optimizer, ...)")
+    for entry in payload:
+        if entry != "model" and entry not in DROPPED:
+            raise CheckpointError(f"has an unknown entry '{entry}'", fix="give a published AFB-URR file")
+    expected = AFBURR(PUBLISHED).state_dict()
+    for name in weights:
+        if name not in expected:
+            raise CheckpointError(f"unknown key '{name}'", fix="give a published AFB-URR file")
+    return {name: _checked(weights, name, value) for name, value in expected.items()}, {
+        entry: DROPPED[entry] for entry in payload if entry in DROPPED
+    }
+
+
+def _checked(weights: Mapping[str, object], name: str, expected: Tensor) -> Tensor:
+    if name not in weights:
+        raise CheckpointError(f"missing key '{name}'", fix="give a complete published AFB-URR file")
+    value = weights[name]
+    if not isinstance(value, Tensor):
+        raise CheckpointError(f"'{name}' is no tensor", fix="give a published AFB-URR file")
+    if value.shape != expected.shape:
+        raise CheckpointError(
+            f"'{name}' has shape {tuple(value.shape)}, not {tuple(expected.shape)}",
+            fix="give a published AFB-URR file",
+        )
+    return value.to(expected.dtype)

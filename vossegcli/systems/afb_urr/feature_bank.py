@@ -1,0 +1,210 @@
+"""The adaptive feature bank: absorb, read, forget (paper sec. 3.2), in buffers of fixed capacity.
+
+Differences from the public code, which are meant:
+
+* Eviction is exact: the least frequently used entries go until the budget holds, not one more. The original raises
+  a threshold until it fits, which can empty a bank or fail when one frame alone exceeds the budget; here the bank
+  then keeps an even sample of that frame.
+* Annotated entries can be protected: they are neither evicted nor merged into, and take at most half of a budget.
+
+Shape letters: K classes (background is class 0), M entries, N new features, Q query cells, C key channels,
+V value channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vossegcli.ops.scatter import mean_by_index
+from vossegcli.systems.afb_urr.config import BankConfig
+from vossegcli.systems.afb_urr.matching import MAX_SIMILARITIES, Reading, read_memory
+
+MAX_USAGE = 1e5
+
+
+def class_budget(budget: int, classes: int) -> int:
+    """Entries that each class may hold; with one object and background four fifths of a half, as published."""
+    share = budget // classes
+    return max(1, int(share * 0.8) if classes == 2 else share)
+
+
+def closest_entries(new_keys: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Find the most similar entry of each new feature by cosine similarity (paper eq. 6).
+
+    Args:
+        new_keys: (N,C).
+        keys: (M,C), M >= 1.
+
+    Returns:
+        (N,) similarity and (N,) index of the best entry; chunked, so memory stays bounded.
+    """
+    unit_new, unit = F.normalize(new_keys, dim=1), F.normalize(keys, dim=1)
+    chunk = max(1, MAX_SIMILARITIES // keys.shape[0])
+    best = [(part @ unit.T).max(dim=1) for part in unit_new.split(chunk)]
+    return torch.cat([b.values for b in best]), torch.cat([b.indices for b in best])
+
+
+def merge_rows(rows: Tensor, new_rows: Tensor, index: Tensor, rate: float) -> Tensor:
+    """Turn entries towards the mean direction of the features assigned to them (paper eq. 7).
+
+    `|e| * ((1 - rate) * e/|e| + rate * mean(n/|n|))`; the length is not restored afterwards, as published.
+
+    Args:
+        rows: (M,C) entries.
+        new_rows: (N,C) features.
+        index: (N,) entry of each feature.
+        rate: update rate.
+
+    Returns:
+        (M,C) with the entries changed that features were assigned to.
+    """
+    touched, group = index.unique(return_inverse=True)
+    old = rows[touched]
+    direction = mean_by_index(F.normalize(new_rows, dim=1), group, touched.numel())
+    merged = old.norm(dim=1, keepdim=True) * ((1.0 - rate) * F.normalize(old, dim=1) + rate * direction)
+    return rows.index_copy(0, touched, merged)
+
+
+def least_used_first(usage: Tensor, inserted: Tensor, frame: int) -> Tensor:
+    """Order entries by use per frame of life (paper eq. 8), the least used first; older ones first among equals."""
+    rate = usage / (frame - inserted).clamp_min(1)
+    return torch.argsort(rate, stable=True)
+
+
+class ObjectBank:
+    """The entries of one class in buffers of fixed capacity; entry i lies in row i < `size`."""
+
+    FIELDS = ("keys", "values", "inserted", "usage", "protected")
+
+    def __init__(self, capacity: int, key_channels: int, value_channels: int, device: torch.device) -> None:
+        self.size = 0
+        self.keys = torch.empty(capacity, key_channels, device=device)
+        self.values = torch.empty(capacity, value_channels, device=device)
+        self.inserted = torch.empty(capacity, device=device)
+        self.usage = torch.empty(capacity, device=device)
+        self.protected = torch.empty(capacity, dtype=torch.bool, device=device)
+
+    def absorb(self, keys: Tensor, values: Tensor, frame: int, budget: int, config: BankConfig) -> None:
+        """Merge features into entries that are close and append the others."""
+        if self.size:
+            similarity, index = closest_entries(keys, self.keys[: self.size])
+            close = similarity > config.merge_threshold
+            merged = close & ~self.protected[: self.size][index]
+            if bool(merged.any()):
+                for name, new in (("keys", keys), ("values", values)):
+                    rows = getattr(self, name)[: self.size]
+                    rows.copy_(merge_rows(rows, new[merged], index[merged], config.update_rate))
+            keys, values = keys[~close], values[~close]
+        self.append(keys, values, frame, budget, protect=False)
+        self.usage[: self.size].clamp_(0.0, MAX_USAGE)
+
+    def append(self, keys: Tensor, values: Tensor, frame: int, budget: int, *, protect: bool) -> None:
+        """Append features, evicting the least used unprotected entries so that `budget` holds exactly."""
+        budget = min(budget, self.keys.shape[0])
+        self._evict(self.size + keys.shape[0] - budget, frame)
+        room = budget - self.size
+        if keys.shape[0] > room:
+            even = torch.linspace(0, keys.shape[0] - 1, max(room, 0), device=keys.device).round().long()
+            keys, values = keys[even], values[even]
+        rows = slice(self.size, self.size + keys.shape[0])
+        self.keys[rows], self.values[rows] = keys, values
+        self.inserted[rows], self.usage[rows] = float(frame), 0.0
+        self.protected[rows] = False
+        if protect:
+            self._protect(rows, budget)
+        self.size = rows.stop
+
+    def _protect(self, rows: slice, budget: int) -> None:
+        """Protect rows, or an even sample of them, so that protected entries take at most half of the budget."""
+        count = rows.stop - rows.start
+        free = max(0, budget // 2 - int(self.protected[: rows.start].sum()))
+        chosen = torch.linspace(0, count - 1, min(free, count), device=self.keys.device).round().long()
+        self.protected[rows.start + chosen] = True
+
+    def _evict(self, count: int, frame: int) -> None:
+        if count <= 0:
+            return
+        order = least_used_first(self.usage[: self.size], self.inserted[: self.size], frame)
+        doomed = order[~self.protected[order]][:count]
+        keep = torch.ones(self.size, dtype=torch.bool, device=self.keys.device)
+        keep[doomed] = False
+        kept = int(keep.sum())
+        for name in self.FIELDS:
+            buffer = getattr(self, name)
+            buffer[:kept] = buffer[: self.size][keep]
+        self.size = kept
+
+    def read(self, queries: Tensor) -> Tensor:
+        """Read values (Q,V) for queries (Q,C) and count which entries were used."""
+        reading: Reading = read_memory(self.keys[: self.size], self.values[: self.size], queries)
+        self.usage[: self.size] += torch.log1p(reading.hits.float())
+        return reading.values
+
+
+class FeatureBank:
+    """One `ObjectBank` a class.
+
+    Args:
+        config: budget, thresholds.
+        device: of the buffers.
+    """
+
+    def __init__(self, config: BankConfig, device: torch.device) -> None:
+        self.config = config
+        self.device = device
+        self.banks: list[ObjectBank] = []
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Entries of each class."""
+        return tuple(bank.size for bank in self.banks)
+
+    def add_classes(self, count: int, key_channels: int, value_channels: int) -> None:
+        """Add empty classes; every class's budget shrinks accordingly, at its next update."""
+        capacity = class_budget(self.config.budget, len(self.banks) + count)
+        self.banks += [ObjectBank(capacity, key_channels, value_channels, self.device) for _ in range(count)]
+
+    def update(self, keys: Tensor, values: Tensor, frame: int, annotated: frozenset[int] = frozenset()) -> None:
+        """Take in a frame (absorb and, where needed, forget).
+
+        Args:
+            keys: (K,N,C) float32.
+            values: (K,N,V) float32.
+            frame: index of the frame.
+            annotated: classes whose mask was given by a person; they are appended whole.
+        """
+        budget = class_budget(self.config.budget, len(self.banks))
+        for index, bank in enumerate(self.banks):
+            if index in annotated or bank.size == 0:
+                bank.append(keys[index], values[index], frame, budget, protect=self.config.protect_annotated)
+            else:
+                bank.absorb(keys[index], values[index], frame, budget, self.config)
+
+    def read(self, queries: Tensor) -> Tensor:
+        """Read (K,Q,V) for queries (Q,C)."""
+        return torch.stack([bank.read(queries) for bank in self.banks])
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all entries as named tensors."""
+        return {
+            f"{index}.{name}": getattr(bank, name)[: bank.size].clone()
+            for index, bank in enumerate(self.banks)
+            for name in ObjectBank.FIELDS
+        } | {f"{index}.capacity": torch.tensor(bank.keys.shape[0]) for index, bank in enumerate(self.banks)}
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restore `state()`."""
+        self.banks = []
+        count = 1 + max(int(name.split(".")[0]) for name in tensors)
+        for index in range(count):
+            keys, values = tensors[f"{index}.keys"], tensors[f"{index}.values"]
+            capacity = int(tensors[f"{index}.capacity"])
+            bank = ObjectBank(capacity, keys.shape[1], values.shape[1], self.device)
+            bank.size = keys.shape[0]
+            for name in ObjectBank.FIELDS:
+                getattr(bank, name)[: bank.size] = tensors[f"{index}.{name}"].to(self.device)
+            self.banks.append(bank)

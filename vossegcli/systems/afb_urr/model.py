@@ -1,0 +1,170 @@
+"""The AFB-URR network: encode a frame, encode it with its masks, match, decode. Holds no state of a video.
+
+Shape letters: B frames or clips, K classes (background is class 0), C key channels, V value channels,
+H W pixels (multiples of 16), h w cells at stride 16.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vossegcli.layers.blocks import conv3x3
+from vossegcli.systems.afb_urr.config import AFBURRConfig
+from vossegcli.systems.afb_urr.decoder import Decoded, Decoder, Skips
+from vossegcli.systems.afb_urr.encoders import KeyValue, MemoryEncoder, QueryEncoder
+from vossegcli.systems.afb_urr.matching import local_weights
+
+STRIDE = 16
+
+
+class QueryFeatures(NamedTuple):
+    """A frame as the decoder and the matcher need it.
+
+    Attributes:
+        key: (B,C,h,w) float32.
+        value: (B,V,h,w) learned value of the query.
+        skips: the decoder's skip branches.
+    """
+
+    key: Tensor
+    value: Tensor
+    skips: Skips
+
+
+class MemoryFeatures(NamedTuple):
+    """A frame and its masks as memory entries, float32.
+
+    Attributes:
+        keys: (B,K,hw,C).
+        values: (B,K,hw,V+mask_channels); the last channels hold the mask itself.
+    """
+
+    keys: Tensor
+    values: Tensor
+
+
+class AFBURR(nn.Module):
+    """The network. Stored weights use the public checkpoint's names."""
+
+    def __init__(self, config: AFBURRConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder_m = MemoryEncoder(config.memory_trunk)
+        self.encoder_q = QueryEncoder(config.query_trunk)
+        query_width, memory_width = self.encoder_q.widths[-1], self.encoder_m.widths[-1]
+        self.keyval_r4 = KeyValue(
+            query_width, config.key_channels, config.value_channels, unit_keys=config.unit_keys
+        )
+        # Published: one projection for both encoders. Trunks of different width need a value projection each.
+        self.memory_value = (
+            None if memory_width == query_width else conv3x3(memory_width, config.value_channels)
+        )
+        read_channels = config.value_channels + config.mask_channels
+        local_channels = config.mask_channels if config.locality else 0
+        self.decoder = Decoder(
+            match_channels=read_channels + config.value_channels + local_channels,
+            skip_widths=(self.encoder_q.widths[0], self.encoder_q.widths[1], self.encoder_q.widths[2]),
+            channels=config.decoder_channels,
+            local_channels=config.local_channels,
+            guidance_channels=bool(config.mask_cells) + bool(config.locality),
+        )
+        self.log_sigma = nn.Parameter(torch.tensor(2.0).log()) if config.locality else None
+
+    def encode_query(self, frames: Tensor) -> QueryFeatures:
+        """Encode frames (B,3,H,W), RGB in [0, 1]."""
+        pyramid = self.encoder_q(frames)
+        return QueryFeatures(
+            self.keyval_r4.key(pyramid.r4).float(), self.keyval_r4.value(pyramid.r4), self.decoder.skips(pyramid)
+        )
+
+    def encode_keys(self, frames: Tensor) -> Tensor:
+        """Encode frames (B,3,H,W) to keys (B,C,h,w) alone."""
+        return self.keyval_r4.key(self.encoder_q(frames).r4).float()
+
+    def encode_memory(self, frames: Tensor, masks: Tensor, query_key: Tensor) -> MemoryFeatures:
+        """Encode frames with their masks as memory entries.
+
+        Args:
+            frames: (B,3,H,W) RGB in [0, 1].
+            masks: (B,K,H,W) soft or hard masks, background as class 0.
+            query_key: (B,C,h,w) key of the same frames; becomes the memory's key where the config says so.
+        """
+        batch, classes = masks.shape[:2]
+        r4 = self.encoder_m(frames, masks)  # (B*K,C4,h,w)
+        project = self.keyval_r4.value if self.memory_value is None else self.memory_value
+        values = project(r4).float().flatten(2).transpose(1, 2).unflatten(0, (batch, classes))  # (B,K,hw,V)
+        if self.config.mask_cells:
+            values = torch.cat([values, self.mask_cells(masks)], dim=-1)
+        if self.config.key_source == "frame":
+            keys = flatten_cells(query_key).unsqueeze(1).expand(-1, classes, -1, -1)
+        else:
+            keys = flatten_cells(self.keyval_r4.key(r4).float()).unflatten(0, (batch, classes))
+        return MemoryFeatures(keys, values)
+
+    def mask_cells(self, masks: Tensor) -> Tensor:
+        """Average masks (B,K,H,W) over the n x n parts of each cell: (B,K,hw,n*n)."""
+        parts = self.config.mask_cells
+        means = F.avg_pool2d(masks.float().contiguous(), STRIDE // parts)  # (B,K,n*h,n*w)
+        cells = F.pixel_unshuffle(means.unsqueeze(2), parts)  # (B,K,n*n,h,w)
+        return cells.flatten(3).transpose(2, 3)
+
+    def read_newest(self, query_key: Tensor, key: Tensor, cells: Tensor) -> Tensor:
+        """Propagate the newest frame's mask by local attention.
+
+        Args:
+            query_key: (B,C,h,w) of the current frame.
+            key: (B,C,h,w) of the newest frame with a mask.
+            cells: (B,K,hw,n*n) of that mask.
+
+        Returns:
+            (B,K,hw,n*n).
+        """
+        assert self.log_sigma is not None
+        height, width = key.shape[-2:]
+        weights = local_weights(flatten_cells(key), flatten_cells(query_key), self.log_sigma.exp(), height, width)
+        return weights.unsqueeze(1) @ cells
+
+    def decode(self, read: Tensor, query: QueryFeatures, newest: Tensor | None) -> Decoded:
+        """Decode what was read for every class.
+
+        Args:
+            read: (B,K,hw,V+mask_channels) from the bank.
+            query: the frame's features.
+            newest: (B,K,hw,n*n) from `read_newest`, when the config has locality.
+        """
+        height, width = query.key.shape[-2:]
+        parts = [_to_map(read, height, width)]
+        value = query.value.unsqueeze(1).expand(-1, read.shape[1], -1, -1, -1)
+        parts.append(value.to(read.dtype))
+        guidance = None
+        if self.config.mask_cells:
+            masks = [parts[0][:, :, self.config.value_channels :]]
+            if newest is not None:
+                masks.append(_to_map(newest, height, width))
+                parts.append(masks[1])
+            guidance = torch.cat([F.pixel_shuffle(m, self.config.mask_cells) for m in masks], dim=2)
+        decoded: Decoded = self.decoder(torch.cat(parts, dim=2), query.skips, guidance)
+        return decoded
+
+
+def inference_copy(model: AFBURR) -> AFBURR:
+    """Copy a network for inference: eval mode, no gradients, batch norms folded, channels last; same numbers."""
+    twin = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
+    twin.encoder_q.fold()
+    twin.encoder_m.fold()
+    return twin.to(memory_format=torch.channels_last)
+
+
+def flatten_cells(features: Tensor) -> Tensor:
+    """(B,C,h,w) to (B,hw,C)."""
+    return features.flatten(2).transpose(1, 2)
+
+
+def _to_map(cells: Tensor, height: int, width: int) -> Tensor:
+    """(B,K,hw,C) to (B,K,C,h,w)."""
+    return cells.transpose(2, 3).unflatten(3, (height, width))

@@ -1,0 +1,218 @@
+"""The AFB-URR predictor: carries the feature bank through a video. Native resolution in and out.
+
+Shape letters: K classes (background is class 0), H W native pixels, h w cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from vossegcli.errors import InputError
+from vossegcli.ops.masks import label_map_from_classes, log_odds, one_hot_classes
+from vossegcli.ops.padding import Padding, centred_padding, pad, unpad
+from vossegcli.ops.resize import Size, resize_smooth, working_size
+from vossegcli.systems.afb_urr.config import BankConfig
+from vossegcli.systems.afb_urr.decoder import uncertainty
+from vossegcli.systems.afb_urr.feature_bank import FeatureBank
+from vossegcli.systems.afb_urr.model import STRIDE, AFBURR, flatten_cells, inference_copy
+from vossegcli.systems.base import Segmentation
+
+
+@dataclass
+class _Newest:
+    """The frame of the last step: what the next read needs, and what is still to be memorised."""
+
+    frame: Tensor  # (1,3,H',W') padded, working size
+    key: Tensor  # (1,C,h,w)
+    masks: Tensor  # (1,K,H',W') padded soft masks
+    index: int
+    annotated: frozenset[int]  # classes whose mask was given
+    memorised: bool
+
+
+class AFBURRPredictor:
+    """Segments a video from given masks (see `systems.base.VideoPredictor`).
+
+    A frame is memorised when the next one comes, so that masks may still be added to it and nothing is spent on the
+    last one. Frames whose masks were given are always memorised, the others every `memory_every`-th.
+
+    Args:
+        model: the network; copied for inference, not changed.
+        precision: autocast type of encoders and decoder; matching, softmax and bank stay float32.
+        short_side: frames with a larger short side are worked on at this size; None = native.
+        budget: entries of the bank, instead of the configuration's.
+        update_rate: instead of the configuration's.
+        merge_threshold: instead of the configuration's.
+    """
+
+    def __init__(
+        self,
+        model: AFBURR,
+        *,
+        precision: torch.dtype = torch.float32,
+        short_side: int | None = 480,
+        budget: int | None = None,
+        update_rate: float | None = None,
+        merge_threshold: float | None = None,
+    ) -> None:
+        self.model = inference_copy(model)
+        self.device = next(self.model.parameters()).device
+        self.precision = precision
+        self.short_side = short_side
+        given = {"budget": budget, "update_rate": update_rate, "merge_threshold": merge_threshold}
+        self.bank_config: BankConfig = replace(
+            model.config.bank, **{name: value for name, value in given.items() if value is not None}
+        )
+        self._ids: tuple[int, ...] = ()
+        self.bank = FeatureBank(self.bank_config, self.device)
+        self._newest: _Newest | None = None
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Object ids that are followed, in the order of `Segmentation.probs`."""
+        return self._ids
+
+    @torch.inference_mode()
+    def start(self, frame: Tensor, label_map: Tensor) -> None:
+        """Begin with an annotated frame.
+
+        Args:
+            frame: (3,H,W) float RGB in [0, 1].
+            label_map: (H,W) integer ids, 0 = background.
+
+        Raises:
+            InputError: the label map holds no object or has another size than the frame.
+        """
+        ids = _ids_of(label_map, frame)
+        if not ids:
+            raise InputError("the mask holds no object", fix="mark at least one object")
+        self._ids = ids
+        self.bank = FeatureBank(self.bank_config, self.device)
+        small, padding = self._prepare(frame)
+        masks = one_hot_classes(label_map.to(self.device), ids).unsqueeze(0)  # (1,K,H,W)
+        masks = pad(resize_smooth(masks, working_size(_size(frame), self.short_side)), padding)
+        with self._autocast():
+            key = self.model.encode_keys(small)
+        self._newest = _Newest(small, key, masks, 0, frozenset(range(len(ids) + 1)), memorised=False)
+
+    @torch.inference_mode()
+    def step(self, frame: Tensor) -> Segmentation:
+        """Segment the next frame (3,H,W), float RGB in [0, 1].
+
+        Raises:
+            InputError: the frame has another size than the first one.
+        """
+        newest = self._after_start()
+        self._memorise(newest)
+        small, padding = self._prepare(frame)
+        if small.shape != newest.frame.shape:
+            raise InputError(f"the frame is {_size(frame)}, unlike the frames before it", fix="give frames of one size")
+        with self._autocast():
+            query = self.model.encode_query(small)
+            read = self.bank.read(flatten_cells(query.key)[0]).unsqueeze(0)  # (1,K,hw,V)
+            local = None
+            if self.model.config.locality:
+                local = self.model.read_newest(query.key, newest.key, self.model.mask_cells(newest.masks))
+            probs = self.model.decode(read, query, local).probs  # (1,K,H',W')
+        logits = unpad(log_odds(probs), padding)
+        memory = pad(logits.softmax(dim=1), padding)
+        self._newest = _Newest(small, query.key, memory, newest.index + 1, frozenset(), memorised=False)
+        return self._segmentation(resize_smooth(logits, _size(frame)).softmax(dim=1)[0])
+
+    @torch.inference_mode()
+    def add_objects(self, frame: Tensor, label_map: Tensor) -> None:
+        """Add or correct objects on the frame of the last step; ids that the label map lacks keep their masks.
+
+        Args:
+            frame: (3,H,W), the same frame as in the last `step` (or `start`).
+            label_map: (H,W) ids; inside its objects it overrules what was predicted.
+
+        Raises:
+            InputError: the label map has another size than the frame.
+        """
+        newest = self._after_start()
+        given = _ids_of(label_map, frame)
+        fresh = tuple(i for i in given if i not in self._ids)
+        self._ids = (*self._ids, *fresh)
+        padding = self._prepare(frame)[1]
+        annotated = one_hot_classes(label_map.to(self.device), self._ids).unsqueeze(0)  # (1,K,H,W)
+        annotated = pad(resize_smooth(annotated, working_size(_size(frame), self.short_side)), padding)
+        classes = [self._ids.index(i) + 1 for i in given]
+        masks = torch.cat([newest.masks, newest.masks.new_zeros(1, len(fresh), *newest.masks.shape[-2:])], dim=1)
+        covered = annotated[:, 1:].sum(dim=1, keepdim=True)  # (1,1,H',W')
+        masks = masks * (1.0 - covered)  # nothing else lies where a person marked an object
+        for k in classes:  # what was predicted for a marked object elsewhere was wrong: it is background
+            masks[:, 0] += masks[:, k]
+            masks[:, k] = annotated[:, k]
+        self._newest = replace(newest, masks=masks, annotated=newest.annotated | frozenset(classes), memorised=False)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the memory as named tensors; memorises the newest frame first, which changes no later result."""
+        newest = self._after_start()
+        with torch.inference_mode():
+            self._memorise(newest)
+        tensors = {f"bank.{name}": value for name, value in self.bank.state().items()}
+        tensors |= {"newest.frame": newest.frame, "newest.key": newest.key, "newest.masks": newest.masks}
+        return tensors | {"newest.index": torch.tensor(newest.index), "ids": torch.tensor(self._ids)}
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Continue from `state()`."""
+        self._ids = tuple(int(i) for i in tensors["ids"])
+        self.bank = FeatureBank(self.bank_config, self.device)
+        self.bank.load_state({n.removeprefix("bank."): v for n, v in tensors.items() if n.startswith("bank.")})
+        frame, key, masks = (tensors[f"newest.{name}"].to(self.device) for name in ("frame", "key", "masks"))
+        index = int(tensors["newest.index"])
+        frame = frame.contiguous(memory_format=torch.channels_last)
+        self._newest = _Newest(frame, key, masks, index, frozenset(), memorised=True)
+
+    def _memorise(self, newest: _Newest) -> None:
+        due = newest.annotated or newest.index % self.bank_config.memory_every == 0
+        if due and not newest.memorised:
+            with self._autocast():
+                memory = self.model.encode_memory(newest.frame, newest.masks, newest.key)
+            missing = memory.keys.shape[1] - len(self.bank.banks)
+            if missing:
+                self.bank.add_classes(missing, memory.keys.shape[3], memory.values.shape[3])
+            self.bank.update(memory.keys[0], memory.values[0], newest.index, newest.annotated)
+        newest.memorised = True
+
+    def _segmentation(self, class_probs: Tensor) -> Segmentation:
+        """From class probabilities (K,H,W) at native size."""
+        classes = class_probs.argmax(dim=0)  # (H,W)
+        unsure = uncertainty(class_probs.unsqueeze(0))[0, 0]  # (H,W)
+        flat = classes.flatten()
+        area = torch.bincount(flat, minlength=class_probs.shape[0])[1:]
+        total = unsure.new_zeros(class_probs.shape[0]).index_add_(0, flat, unsure.flatten())[1:]
+        mean = torch.where(area > 0, total / area.clamp_min(1), 1.0)
+        return Segmentation(label_map_from_classes(classes, self._ids), class_probs[1:], mean)
+
+    def _prepare(self, frame: Tensor) -> tuple[Tensor, Padding]:
+        """Bring a frame (3,H,W) to the working size and pad it: (1,3,H',W')."""
+        size = working_size(_size(frame), self.short_side)
+        padding = centred_padding(*size, STRIDE)
+        small = pad(resize_smooth(frame.to(self.device).unsqueeze(0), size), padding)
+        return small.contiguous(memory_format=torch.channels_last), padding
+
+    def _after_start(self) -> _Newest:
+        if self._newest is None:
+            raise RuntimeError("call start() first")
+        return self._newest
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
+
+
+def _size(frame: Tensor) -> Size:
+    return int(frame.shape[-2]), int(frame.shape[-1])
+
+
+def _ids_of(label_map: Tensor, frame: Tensor) -> tuple[int, ...]:
+    if label_map.shape != frame.shape[-2:]:
+        raise InputError(
+            f"the mask is {tuple(label_map.shape)}, the frame {_size(frame)}", fix="give a mask of the frame's size"
+        )
+    return tuple(int(i) for i in label_map.unique() if i > 0)

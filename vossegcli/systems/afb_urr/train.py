@@ -1,0 +1,133 @@
+"""Training objectives of AFB-URR on clips: dense correspondence of the keys, and segmentation in temporal order.
+
+Shape letters: B clips, T frames, K classes (background is class 0), H W pixels, h w cells, Q M cells.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vossegcli.ops.masks import log_odds
+from vossegcli.systems.afb_urr import losses
+from vossegcli.systems.afb_urr.model import AFBURR, QueryFeatures, flatten_cells
+from vossegcli.systems.base import ClipBatch
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the terms; `confidence` is the paper's lambda_u."""
+
+    cross_entropy: float = 1.0
+    dice: float = 0.5
+    confidence: float = 0.5
+    reading: float = 0.5
+    correspondence: float = 0.2
+    hard_pixels: float = 0.4
+
+
+def correspondence_objective(model: AFBURR, batch: ClipBatch) -> dict[str, Tensor]:
+    """Train the keys alone to match the cells of all pairs of frames of a clip."""
+    clips, frames = batch.frames.shape[:2]
+    keys = flatten_cells(model.encode_keys(batch.frames.flatten(0, 1))).unflatten(0, (clips, frames))
+    loss = _pairwise_correspondence(keys, batch)
+    return {"loss": loss, "correspondence": loss}
+
+
+def segmentation_objective(model: AFBURR, batch: ClipBatch, weights: LossWeights) -> dict[str, Tensor]:
+    """Segment frames 1..T-1 in order from frame 0's masks; each predicted frame joins the memory.
+
+    The original shows the model only frame 0's bank in training; here the memory grows as it does in use.
+
+    Returns:
+        The terms and their weighted sum under `loss`, each averaged over the frames; and `j`, the mean IoU.
+    """
+    clips, frames = batch.frames.shape[:2]
+    query = model.encode_query(batch.frames.flatten(0, 1))
+    truth = F.one_hot(batch.labels, batch.classes).permute(0, 1, 4, 2, 3).float()  # (B,T,K,H,W)
+    keys, values, newest_mask = [], [], truth[:, 0]
+    terms: dict[str, list[Tensor]] = {name: [] for name in ("cross_entropy", "dice", "confidence", "reading", "j")}
+    for t in range(1, frames):
+        before, now = _frame(query, t - 1, frames), _frame(query, t, frames)
+        memory = model.encode_memory(batch.frames[:, t - 1], newest_mask, before.key)
+        keys.append(memory.keys)
+        values.append(memory.values)
+        read = _read(torch.cat(keys, dim=2), torch.cat(values, dim=2), flatten_cells(now.key))
+        newest = None
+        if model.config.locality:
+            newest = model.read_newest(now.key, before.key, model.mask_cells(newest_mask))
+        logits = log_odds(model.decode(read, now, newest).probs)  # (B,K,H,W)
+        probs = logits.softmax(dim=1)
+        terms["cross_entropy"].append(
+            losses.hard_pixel_cross_entropy(logits, batch.labels[:, t], weights.hard_pixels)
+        )
+        terms["dice"].append(losses.dice_loss(probs, truth[:, t]))
+        terms["confidence"].append(losses.confidence_loss(probs))
+        terms["j"].append(_mean_iou(logits.detach().argmax(dim=1), batch.labels[:, t], batch.classes))
+        if model.config.mask_cells:
+            cells = model.mask_cells(truth[:, t])
+            reading = losses.mask_reading_loss(read[..., model.config.value_channels :], cells)
+            if newest is not None:
+                reading = 0.5 * (reading + losses.mask_reading_loss(newest, cells))
+            terms["reading"].append(reading)
+        newest_mask = probs.detach()
+    means = {name: torch.stack(values_).mean() for name, values_ in terms.items() if values_}
+    if model.config.key_source == "frame":
+        all_keys = flatten_cells(query.key).unflatten(0, (clips, frames))
+        means["correspondence"] = _pairwise_correspondence(all_keys, batch)
+    means["loss"] = sum(
+        (getattr(weights, name) * value for name, value in means.items() if name != "j"), torch.zeros(())
+    )
+    return means
+
+
+def prepare_stage(model: nn.Module, *, freeze_norm: bool) -> None:
+    """Put the network in training mode; frozen batch norms keep their statistics and still train scale and shift."""
+    model.train()
+    if freeze_norm:
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+
+
+def _read(keys: Tensor, values: Tensor, query: Tensor) -> Tensor:
+    """Read memories (B,K,M,C), (B,K,M,V) with queries (B,Q,C): (B,K,Q,V); as `matching.read_memory`, batched."""
+    with torch.autocast(query.device.type, enabled=False):
+        similarity = query.unsqueeze(1) @ keys.transpose(2, 3) / math.sqrt(keys.shape[3])
+        return similarity.softmax(dim=3) @ values
+
+
+def _frame(query: QueryFeatures, t: int, frames: int) -> QueryFeatures:
+    """Take frame t of every clip out of features of B*T frames."""
+    return QueryFeatures(query.key[t::frames], query.value[t::frames], type(query.skips)(*(s[t::frames] for s in query.skips)))
+
+
+def _pairwise_correspondence(keys: Tensor, batch: ClipBatch) -> Tensor:
+    """Mean correspondence loss over all ordered pairs of frames; keys are (B,T,hw,C)."""
+    frames = keys.shape[1]
+    places, textures = batch.places.flatten(2, 3), batch.textures.flatten(2, 3)
+    terms = []
+    with torch.autocast(keys.device.type, enabled=False):
+        for a in range(frames):
+            for b in range(frames):
+                if a != b:
+                    targets, visible = losses.correspondence_targets(
+                        places[:, a], textures[:, a], places[:, b], textures[:, b]
+                    )
+                    terms.append(losses.correspondence_loss(keys[:, a], keys[:, b], targets, visible))
+    return torch.stack(terms).mean()
+
+
+def _mean_iou(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Mean IoU of the objects that are in the frame or predicted."""
+    ious = []
+    for k in range(1, classes):
+        a, b = predicted == k, labels == k
+        union = (a | b).sum(dim=(1, 2))
+        iou = (a & b).sum(dim=(1, 2)) / union.clamp_min(1)
+        ious.append(iou[union > 0])
+    return torch.cat(ious).mean() if ious else torch.zeros(())

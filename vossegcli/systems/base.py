@@ -1,0 +1,101 @@
+"""What a system is: the record in the table, the predictors' protocols, and the samples that it trains on.
+
+Shape letters: B clips, T frames, K objects (background not counted), H W pixels, h w cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor, nn
+
+
+class Segmentation(NamedTuple):
+    """One segmented frame at its native size.
+
+    Attributes:
+        label_map: (H,W) int32 object ids, 0 = background.
+        probs: (K,H,W) float32 probability of each object, in the order of the predictor's `ids`.
+        uncertainty: (K,) float32 mean uncertainty of each object's pixels in [0, 1]; 1 where it has none.
+    """
+
+    label_map: Tensor
+    probs: Tensor
+    uncertainty: Tensor
+
+
+class VideoPredictor(Protocol):
+    """Segments a video frame by frame from given masks; frames are (3,H,W) float RGB in [0, 1]."""
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Object ids that are followed, in the order of `Segmentation.probs`."""
+
+    def start(self, frame: Tensor, label_map: Tensor) -> None:
+        """Forget everything and begin with an annotated frame; label_map is (H,W) of integer ids."""
+
+    def step(self, frame: Tensor) -> Segmentation:
+        """Segment the next frame."""
+
+    def add_objects(self, frame: Tensor, label_map: Tensor) -> None:
+        """Add or correct objects on the frame of the last step; the other objects' memory stays."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the memory as named tensors."""
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Continue from `state()`."""
+
+
+class ClipBatch(Protocol):
+    """Training clips.
+
+    Attributes:
+        frames: (B,T,3,H,W) float32 RGB in [0, 1].
+        labels: (B,T,H,W) int64 in 0..classes-1, 0 = background.
+        places: (B,T,h,w,2) texture coordinates that each cell shows, in cells.
+        textures: (B,T,h,w) int64 which texture that is.
+        classes: background and the most objects of a clip; objects that a clip lacks have empty masks.
+    """
+
+    @property
+    def frames(self) -> Tensor: ...  # noqa: D102
+    @property
+    def labels(self) -> Tensor: ...  # noqa: D102
+    @property
+    def places(self) -> Tensor: ...  # noqa: D102
+    @property
+    def textures(self) -> Tensor: ...  # noqa: D102
+    @property
+    def classes(self) -> int: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class System:
+    """One row of the table of systems.
+
+    Attributes:
+        name: as typed by users.
+        configs: named configurations.
+        parse_config: from a checkpoint header's values.
+        build: a network with fresh weights.
+        predictor: a video predictor around a network in eval mode; keywords override the config's defaults.
+        convert: published weights (names and tensors) to ours and the dropped keys with reasons.
+        objectives: training objectives by name.
+        prepare_stage: puts the network in training mode, with batch norms frozen or not.
+    """
+
+    name: str
+    configs: Mapping[str, Any]
+    parse_config: Callable[[dict[str, Any]], Any]
+    build: Callable[[Any], nn.Module]
+    predictor: Callable[..., VideoPredictor]
+    convert: Callable[[Mapping[str, Tensor]], tuple[dict[str, Tensor], dict[str, str]]]
+    objectives: Mapping[str, Callable[[Any, ClipBatch], dict[str, Tensor]]]
+    prepare_stage: Callable[..., None]
+
+    def config_names(self) -> Sequence[str]:
+        """Names of the configurations, for messages."""
+        return tuple(self.configs)

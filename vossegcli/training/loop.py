@@ -1,0 +1,143 @@
+"""The training loop: AdamW, warm-up and cosine, gradient clipping, a moving average of the weights, resume."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from vossegcli.training.settings import Stage, TrainingSettings
+
+Batch = TypeVar("Batch")
+Objective = Callable[[nn.Module, Batch], dict[str, Tensor]]
+
+
+class Observer(Protocol):
+    """Who is told how training goes."""
+
+    def on_step(self, step: int, stage: Stage, values: Mapping[str, float]) -> None:
+        """Take the loss terms, learning rate, gradient norm and seconds of one step."""
+
+    def on_state(self, step: int, trainer: Trainer) -> None:
+        """Save the trainer's state after `step` steps."""
+
+
+class Trainer:
+    """Model, moving average and optimiser, with a state that can be saved as plain tensors.
+
+    Args:
+        model: the network to train; stays on its device.
+        settings: of the whole run.
+    """
+
+    def __init__(self, model: nn.Module, settings: TrainingSettings) -> None:
+        self.model = model
+        self.settings = settings
+        self.average = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
+        decayed = [p for p in model.parameters() if p.ndim > 1]
+        others = [p for p in model.parameters() if p.ndim <= 1]
+        self.optimiser = torch.optim.AdamW([{"params": decayed}, {"params": others, "weight_decay": 0.0}])
+        self.step = 0
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything that resuming needs as named tensors."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        for index, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{k}": torch.as_tensor(v) for k, v in moments.items()}
+        return {k: v.detach().contiguous() for k, v in tensors.items()}
+
+    def load_state(self, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Continue from `state()` after `step` steps; the keys must match exactly."""
+        self.model.load_state_dict(_below(tensors, "model."))
+        self.average.load_state_dict(_below(tensors, "average."))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in _below(tensors, "optimiser.").items():
+            index, key = name.split(".")
+            moments.setdefault(int(index), {})[key] = value
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        self.step = step
+
+    def train_step(self, objective: Objective[Batch], batch: Batch, precision: torch.dtype) -> dict[str, float]:
+        """Take one step and return the loss terms, the learning rate and the gradient's norm.
+
+        A step whose gradient is not finite changes nothing and is counted under `skipped`.
+        """
+        stage, inner = self.settings.locate(self.step)
+        rate = learning_rate(stage, inner)
+        for group, decay in zip(self.optimiser.param_groups, (stage.weight_decay, 0.0), strict=True):
+            group.update(lr=rate, weight_decay=decay)
+        device = next(self.model.parameters()).device.type
+        with torch.autocast(device, precision, enabled=precision != torch.float32):
+            terms = objective(self.model, batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        terms["loss"].backward()  # type: ignore[no-untyped-call]
+        trained = [p for p in self.model.parameters() if p.grad is not None]
+        norm = float(torch.nn.utils.clip_grad_norm_(trained, self.settings.clip_norm))
+        finite = math.isfinite(norm)
+        if finite:
+            self.optimiser.step()
+            self._update_average()
+        self.step += 1
+        values = {name: float(value.detach()) for name, value in terms.items()}
+        return {**values, "learning_rate": rate, "gradient_norm": norm, "skipped": float(not finite)}
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = min(self.settings.ema, (1 + self.step) / (10 + self.step))
+        current = self.model.state_dict()
+        for name, value in self.average.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(current[name], 1.0 - decay)
+            else:
+                value.copy_(current[name])
+
+
+def run_training(
+    trainer: Trainer,
+    objectives: Mapping[str, Objective[Batch]],
+    batches: Iterable[Batch],
+    observer: Observer,
+    *,
+    precision: torch.dtype,
+    prepare: Callable[[nn.Module, Stage], None],
+) -> None:
+    """Train to the end of the last stage, from wherever the trainer stands.
+
+    Args:
+        trainer: model and state.
+        objectives: by name.
+        batches: one a step, beginning with the trainer's current step.
+        observer: told of every step and asked to save the state now and then.
+        precision: autocast type; float32 switches autocast off.
+        prepare: puts the model in the right mode for a stage (called at each step).
+    """
+    settings = trainer.settings
+    for batch in batches:
+        stage, _ = settings.locate(trainer.step)
+        prepare(trainer.model, stage)
+        begin = time.perf_counter()
+        values = trainer.train_step(objectives[stage.objective], batch, precision)
+        observer.on_step(trainer.step, stage, {**values, "seconds": time.perf_counter() - begin})
+        finished = trainer.step == settings.total_steps
+        if finished or trainer.step % settings.checkpoint_every == 0:
+            observer.on_state(trainer.step, trainer)
+        if finished:
+            return
+
+
+def learning_rate(stage: Stage, inner_step: int) -> float:
+    """Linear warm-up to the peak, then a cosine down to a hundredth of it."""
+    warm = min(1.0, (inner_step + 1) / stage.warmup)
+    cosine = 0.5 * (1.0 + math.cos(math.pi * inner_step / stage.steps))
+    return stage.learning_rate * warm * (0.01 + 0.99 * cosine)
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,115 @@
+"""Settings of a training run: a seed and stages that follow each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from vossegcli.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training: an objective on clips of one size, with a learning-rate cycle of its own.
+
+    Attributes:
+        name: shown in the log.
+        objective: one of the system's objectives.
+        steps: optimiser steps.
+        batch: clips a step.
+        size: side of the square clips in pixels, a multiple of 16.
+        frames: frames a clip.
+        objects: most objects a clip; each step draws 1 to that many.
+        learning_rate: peak, after `warmup` steps; then a cosine down to a hundredth.
+        warmup: steps of linear increase.
+        weight_decay: AdamW's.
+        freeze_norm: keep batch-norm statistics fixed.
+    """
+
+    name: str
+    objective: str
+    steps: int
+    batch: int
+    size: int
+    frames: int
+    objects: int = 2
+    learning_rate: float = 5e-4
+    warmup: int = 50
+    weight_decay: float = 0.02
+    freeze_norm: bool = False
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ConfigError: a value is out of range.
+        """
+        for field in ("steps", "batch", "size", "objects", "warmup"):
+            if getattr(self, field) < 1:
+                raise ConfigError(f"stage '{self.name}': {field} is {getattr(self, field)}", fix="give 1 or more")
+        if self.frames < 2:
+            raise ConfigError(f"stage '{self.name}': frames is {self.frames}", fix="give 2 or more")
+        if self.size % 16:
+            raise ConfigError(f"stage '{self.name}': size is {self.size}", fix="give a multiple of 16")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """A whole run.
+
+    Attributes:
+        config: name of the system's configuration to train.
+        stages: in order.
+        seed: of weights, samples and their order.
+        pseudo_objects: share of cut-outs that are unsupervised regions.
+        ema: decay of the moving average of the weights, which is what gets saved.
+        clip_norm: largest norm of the gradient.
+        checkpoint_every: steps between saved states.
+        holdout: share of the image sources that are kept for validation.
+    """
+
+    config: str
+    stages: tuple[Stage, ...]
+    seed: int = 0
+    pseudo_objects: float = 0.45
+    ema: float = 0.998
+    clip_norm: float = 5.0
+    checkpoint_every: int = 200
+    holdout: float = 0.05
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    def locate(self, step: int) -> tuple[Stage, int]:
+        """Return the stage of a global step and the step within it."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage, step
+            step -= stage.steps
+        raise IndexError(step)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrainingSettings:
+        """Build settings from a TOML file's values.
+
+        Raises:
+            ConfigError: a field is unknown or missing, or a value has the wrong type.
+        """
+        stages = values.get("stages")
+        if not isinstance(stages, list) or not stages:
+            raise ConfigError("no [[stages]]", fix="give at least one stage")
+        parsed = tuple(_build(Stage, stage, f"[[stages]] {i + 1}") for i, stage in enumerate(stages))
+        return _build(cls, {**values, "stages": parsed}, "training settings")
+
+
+def _build(cls: type[Any], values: dict[str, Any], where: str) -> Any:  # noqa: ANN401 - a record of type cls
+    known = {field.name for field in fields(cls)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ConfigError(f"unknown setting '{unknown[0]}'", where=where, fix=f"use one of {', '.join(sorted(known))}")
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ConfigError(str(error), where=where, fix="add the missing setting or mend its type") from error

@@ -1,0 +1,81 @@
+"""Frozen records that cross the layers. Standard library only; arrays appear in annotations alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class FrameSequence:
+    """One video to segment: image files in order, or a video file.
+
+    Attributes:
+        name: POSIX path that names the sequence in the output tree, e.g. `bear` or `2024/run-3/cam1`.
+        frames: image files in natural order; empty for a video file.
+        video: the video file, or None for a folder of frames.
+        layout: `folder`, `video`, `root`, `davis`, `youtube-vos` or `long-video`.
+        masks: the folder of masks that the layout itself provides, if any.
+    """
+
+    name: str
+    frames: tuple[Path, ...]
+    video: Path | None
+    layout: str
+    masks: Path | None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded frame.
+
+    Attributes:
+        name: file stem for image files, zero-padded index (`00042`) for video files.
+        image: (H,W,3) uint8 RGB, EXIF orientation applied.
+    """
+
+    name: str
+    image: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """An annotated frame as object ids.
+
+    Attributes:
+        ids_map: (H,W) uint8 or uint16, 0 = background, other values = object ids as in the file.
+        ids: the object ids present, ascending, without 0.
+        note: what was interpreted or repaired while reading (e.g. "0/255 read as object 1"), or None.
+    """
+
+    ids_map: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    ids: tuple[int, ...]
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """One image of a COCO instances file.
+
+    Attributes:
+        path: the image file.
+        height: H in pixels.
+        width: W in pixels.
+        segmentations: one compressed RLE (`{"size": [H, W], "counts": str}`) an object, crowds left out.
+        categories: category id of each object.
+        source: images that share it come from one photo or slide; splits keep them together.
+        dataset: name of the annotation file, for balanced sampling.
+    """
+
+    path: Path
+    height: int
+    width: int
+    segmentations: tuple[dict[str, object], ...]
+    categories: tuple[int, ...]
+    source: str
+    dataset: str
