@@ -79,3 +79,26 @@ class AnnotatedImage:
     categories: tuple[int, ...]
     source: str
     dataset: str
+
+
+@dataclass(frozen=True)
+class ItemResult:
+    """How one item of a batch ended; a line of `run.jsonl`.
+
+    Attributes:
+        name: of the item.
+        status: `done`, `skipped` (was done before) or `failed`.
+        frames: frames that were processed now.
+        seconds: time spent.
+        reason: why it was skipped or failed, or None.
+        error_type: name of the error class of a failure, or None.
+        notes: what was interpreted or repaired in the input.
+    """
+
+    name: str
+    status: str
+    frames: int
+    seconds: float
+    reason: str | None = None
+    error_type: str | None = None
+    notes: tuple[str, ...] = ()

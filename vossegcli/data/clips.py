@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ import torch
 
 from vossegcli.data.synthetic import Clips, Layers, draw_layers, render_clips
 from vossegcli.data.textures import TextureSource
+from vossegcli.io.ahead import read_ahead
 from vossegcli.types import AnnotatedImage
 
 QUEUE_LENGTH = 3
@@ -53,36 +52,10 @@ class ClipStream:
 
     def stream(self, start: int, stop: int, spec_of: Callable[[int], ClipSpec]) -> Iterator[Clips]:
         """Yield the batches of the steps from `start` to `stop` - 1, drawn ahead in a thread."""
-        drawn: queue.Queue[Layers | BaseException] = queue.Queue(QUEUE_LENGTH)
-        stopped = threading.Event()
-
-        def draw_ahead() -> None:
-            for step in range(start, stop):
-                item: Layers | BaseException
-                try:
-                    item = self._draw(step, spec_of(step))
-                except Exception as error:  # noqa: BLE001 - handed to the consumer, which raises it
-                    item = error
-                while not stopped.is_set():
-                    try:
-                        drawn.put(item, timeout=0.5)
-                        break
-                    except queue.Full:
-                        continue
-                if stopped.is_set() or isinstance(item, BaseException):
-                    return
-
-        worker = threading.Thread(target=draw_ahead, daemon=True, name="clips")
-        worker.start()
-        try:
-            for step in range(start, stop):
-                item = drawn.get()
-                if isinstance(item, BaseException):
-                    raise item
-                yield self._render(step, spec_of(step), item)
-        finally:
-            stopped.set()
-            worker.join()
+        steps = range(start, stop)
+        drawn = read_ahead((self._draw(step, spec_of(step)) for step in steps), QUEUE_LENGTH)
+        for step, layers in zip(steps, drawn, strict=True):
+            yield self._render(step, spec_of(step), layers)
 
     def _draw(self, step: int, spec: ClipSpec) -> Layers:
         rng = np.random.default_rng((self.seed, step))

@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from vossegcli.errors import CheckpointError
-from vossegcli.io.atomic import atomic_path
+from vossegcli.io.atomic import write_bytes_atomic
 
 FORMAT = "vosseg-1"
 
@@ -189,10 +189,8 @@ def write_checkpoint(path: Path, tensors: dict[str, Tensor], header: CheckpointH
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write named tensors and a flat header as safetensors, atomically (snapshots and training states too)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        save_file(plain, temporary, metadata=metadata)
+    write_bytes_atomic(path, save(plain, metadata=metadata))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -5,7 +5,9 @@ Shapes: H W pixels; V distinct values of a mask.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -13,18 +15,28 @@ from PIL import Image
 
 from vossegcli.errors import InputError
 from vossegcli.io.atomic import atomic_path
-from vossegcli.io.frames import check_unique_stems, size_text
+from vossegcli.io.frames import check_unique_stems, opened_image, size_text
 from vossegcli.io.palette import PALETTE
 from vossegcli.io.sequences import list_images
-from vossegcli.io.soft_edges import IndexedMask, index_values, inspect_edges, is_photograph, snap_to_flat
+from vossegcli.io.soft_edges import (
+    EdgeReport,
+    IndexedMask,
+    index_values,
+    inspect_edges,
+    is_photograph,
+    snap_to_flat,
+)
 from vossegcli.io.stored_masks import StoredMask, read_stored_mask
 from vossegcli.types import LabelMap
+
+Ids = tuple[npt.NDArray[np.uint16], str | None]  # the id of each value (V,), and a note
 
 MAX_OBJECTS = 254
 VOID = 255
 
 _DIM_GREY = 32
 _COMPRESSION = 4
+_MAX_SNAPPED_SHARE = 0.25
 _NOTED_COLORS = 8
 
 
@@ -37,8 +49,8 @@ def read_label_map(
       is the only value beside 0, it is object 1; 255 beside other ids is void and becomes background, unless
       an id exceeds it.
     * RGB(A): flat colours; ids of the DAVIS palette if all colours are in it, else numbered 1, 2, ... in the
-      order of (R, G, B). Black and transparent pixels are background. Levels of lossy formats count as
-      colours.
+      order of (R, G, B). Black and transparent pixels are background.
+    * Grey levels of JPEG files, and of repaired images that contain white, are numbered like colours.
 
     Args:
         path: an image file.
@@ -58,22 +70,17 @@ def read_label_map(
     notes = [stored.note]
     mask = index_values(stored.pixels, lossy=stored.lossy)
     report = inspect_edges(mask)
+    if is_photograph(mask, report):
+        raise _photograph_error(path, len(mask.values))
     if report.anti_aliased:
-        share = mask.counts[~report.flat].sum() / mask.codes.size
-        if not fix:
-            raise _anti_aliased_error(path, mask, int(report.flat.sum()), float(share))
-        mask, changed = snap_to_flat(mask, report)
-        notes.append(f"{changed} anti-aliased pixels were snapped to {len(mask.values)} flat values")
-    elif is_photograph(mask, report):
-        raise InputError(
-            f"holds {len(mask.values)} different values and hardly a flat region: a photograph, not a mask",
-            where=path,
-            fix="give a label map",
-        )
+        mask, repair = _repaired(path, mask, report) if fix else _refused(path, mask, report)
+        notes.append(repair)
     elif mask.values.shape[1] == 1 and report.soft.any():
         notes.append(_thin_note(mask, report.soft))
     _check_object_count(path, mask)
-    ids, note = _ids_of_values(stored, mask)
+    ids, note = _ids_of_values(
+        stored, mask, are_levels=stored.kind == "grey" and (stored.lossy or report.anti_aliased)
+    )
     notes.append(note)
     ids_map = ids[mask.codes]
     if size is not None and ids_map.shape != size:
@@ -132,25 +139,33 @@ def read_mask_folder(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in files}
 
 
-def _ids_of_values(stored: StoredMask, mask: IndexedMask) -> tuple[npt.NDArray[np.uint16], str | None]:
-    """Give the id of each of the V values, and what a reader should know about it."""
+def _ids_of_values(stored: StoredMask, mask: IndexedMask, *, are_levels: bool) -> Ids:
+    """Give the id of each of the V values, and what a reader should know about it.
+
+    Args:
+        stored: the file that the values come from.
+        mask: its values, repaired if they had to be.
+        are_levels: grey values are shades, as in JPEG and smoothed images, and cannot be ids where white is
+            among them.
+    """
     if mask.values.shape[1] == 3:
         return _ids_of_colors(mask.values)
     levels = mask.values[:, 0]
-    if mask.lossy:
-        return _ids_of_colors(np.repeat(levels[:, None], 3, axis=1))
     ids = levels.astype(np.uint16)
     objects = levels[levels > 0].tolist()
     for white in {stored.white, VOID} - {1}:
         if objects == [white]:
             return np.minimum(ids, 1).astype(np.uint16), f"0/{white} read as object 1"
-    if VOID in objects and objects[-1] == VOID:
+    if are_levels and (stored.lossy or stored.white in objects):
+        ids[levels > 0] = np.arange(1, len(objects) + 1)
+        return ids, "grey levels read as objects: " + _mapping(objects)
+    if objects and objects[-1] == VOID:
         ids[-1] = 0
         return ids, "255 read as void, that is background"
     return ids, None
 
 
-def _ids_of_colors(colors: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint16], str | None]:
+def _ids_of_colors(colors: npt.NDArray[np.int64]) -> Ids:
     """Give the id of each of V colours (V,3) in ascending order; black is 0."""
     is_object = colors.any(axis=1)
     named = {tuple(color): row for row, color in enumerate(PALETTE.tolist()) if row}
@@ -169,9 +184,13 @@ def _ids_of_colors(colors: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint16
         ids[:] = colors[:, 0]
         return ids, "grey levels of an RGB image read as ids"
     ids[is_object] = np.arange(1, len(found) + 1)
-    shown = [f"{tuple(color)} = {row}" for row, color in enumerate(colors[is_object].tolist(), start=1)]
-    more = ", ..." if len(shown) > _NOTED_COLORS else ""
-    return ids, "colours read as objects: " + ", ".join(shown[:_NOTED_COLORS]) + more
+    objects = [tuple(color) for color in colors[is_object].tolist()]
+    return ids, "colours read as objects: " + _mapping(objects)
+
+
+def _mapping(objects: Sequence[object]) -> str:
+    shown = [f"{value} = {row}" for row, value in enumerate(objects[:_NOTED_COLORS], start=1)]
+    return ", ".join(shown) + (", ..." if len(objects) > _NOTED_COLORS else "")
 
 
 def _label_map(
@@ -210,13 +229,30 @@ def _resized_by_nearest(ids_map: npt.NDArray[np.uint16], size: tuple[int, int]) 
     return resized
 
 
-def _anti_aliased_error(path: Path, mask: IndexedMask, flat_count: int, share: float) -> InputError:
+def _repaired(path: Path, mask: IndexedMask, report: EdgeReport) -> tuple[IndexedMask, str]:
+    snapped, changed = snap_to_flat(mask, report)
+    if changed > _MAX_SNAPPED_SHARE * mask.codes.size:
+        raise _photograph_error(path, len(mask.values))
+    return snapped, f"{changed} anti-aliased pixels were snapped to {len(snapped.values)} flat values"
+
+
+def _refused(path: Path, mask: IndexedMask, report: EdgeReport) -> NoReturn:
     kind = "colours" if mask.values.shape[1] == 3 else "values"
-    return InputError(
+    share = 100 * mask.counts[~report.flat].sum() / mask.codes.size
+    flat_count = int(report.flat.sum())
+    raise InputError(
         f"is anti-aliased: beside {flat_count} flat {kind} it holds {len(mask.values) - flat_count} more on "
-        f"their edges ({100 * share:.2g} % of the pixels)",
+        f"their edges ({share:.2g} % of the pixels)",
         where=path,
         fix="save the mask without smoothing (PNG, nearest neighbour), or pass --fix-mask to snap them",
+    )
+
+
+def _photograph_error(path: Path, value_count: int) -> InputError:
+    return InputError(
+        f"holds {value_count} different values and few flat regions: a photograph, not a mask",
+        where=path,
+        fix="give a label map",
     )
 
 
@@ -232,3 +268,9 @@ def _size_error(path: Path, found: tuple[int, ...], wanted: tuple[int, int]) -> 
 def _thin_note(mask: IndexedMask, soft: npt.NDArray[np.bool_]) -> str:
     values = ", ".join(str(int(value)) for value in mask.values[soft, 0][:_NOTED_COLORS])
     return f"value {values} occurs only as a thin line between others: was the mask smoothed?"
+
+
+def read_written_ids(path: Path) -> npt.NDArray[np.integer]:
+    """Read back a label map (H,W) that `write_label_map` wrote, value by value, without interpretation."""
+    with opened_image(path) as image:
+        return np.array(image)

@@ -5,6 +5,8 @@ Shapes: H W pixels.
 
 from __future__ import annotations
 
+import base64
+import io
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from vossegcli.errors import InputError
 from vossegcli.io.atomic import atomic_path
 from vossegcli.io.palette import PALETTE
 
-_OUTLINE_LIGHTENING = 0.35
+_OUTLINE_LIGHTENING = 0.55
 _THICK_OUTLINE_FROM = 720  # pixels of the shorter side
 _PNG_COMPRESSION = 3
 
@@ -96,3 +98,10 @@ def _inner_outline(ids_map: npt.NDArray[np.integer], width: int) -> npt.NDArray[
             outline[first] |= differs
             outline[second] |= differs
     return outline & (ids_map > 0)
+
+
+def data_uri(image: npt.NDArray[np.uint8]) -> str:
+    """Encode an image (H,W,3) uint8 as a JPEG data URI, for reports in one file."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -24,12 +24,15 @@ T = TypeVar("T", bound=np.generic)
 
 _MIN_CORE_SHARE = 0.05  # of a flat value's pixels; a 3x3 object has 0.11
 _MIN_SOFT_SHARE = 0.5  # of a soft value's pixels that must lie between their neighbours
-_MIN_FLAT_COVER = 0.5  # of the image; a photograph has less
+_MIN_FLAT_COVER = 0.5  # of the image
+_MIN_CORE_COVER = 0.5  # of the image; a photograph has less
+_MIN_PHOTOGRAPH_PIXELS = 4096
 _MIN_SOFT_VALUES = 3
 _MIN_SOFT_BORDER = 0.3  # of all borders between values
 _COLOR_TOLERANCE = 16  # levels: a channel that changes less across an edge says nothing
 _NOISE_TOLERANCE = 32  # levels: what JPEG adds to a flat colour
 _NOISY_VALUES = 64
+_MOST_MASK_VALUES = 1024
 _SNAP_RADIUS = 3  # pixels: flat values further off are no candidates for an edge pixel
 
 
@@ -107,10 +110,18 @@ def inspect_edges(mask: IndexedMask) -> EdgeReport:
 
 
 def is_photograph(mask: IndexedMask, report: EdgeReport) -> bool:
-    """Tell whether an image has so little flat area and so many values that it is no mask at all."""
-    enough = len(mask.values) > _NOISY_VALUES and mask.codes.size >= 4096
-    cover = mask.counts[report.flat].sum() / mask.codes.size
-    return bool(enough and cover < _MIN_FLAT_COVER and report.core.mean() < _MIN_FLAT_COVER)
+    """Tell whether an image has so little flat area and so many values that it is no mask at all.
+
+    Measured on maps of up to 510 touching objects: 0.70 of the pixels are cores, at most 4 values soft.
+    Photographs: at most 0.43 cores where nothing is clipped to white or black.
+    """
+    if report.anti_aliased and not report.flat.any():
+        return True
+    count = len(mask.values)
+    if count <= _NOISY_VALUES or mask.codes.size < _MIN_PHOTOGRAPH_PIXELS:
+        return False
+    too_many = count > _MOST_MASK_VALUES or report.soft.sum() >= count / 8
+    return bool(too_many and report.core.mean() < _MIN_CORE_COVER)
 
 
 def snap_to_flat(mask: IndexedMask, report: EdgeReport) -> tuple[IndexedMask, int]:
@@ -122,12 +133,8 @@ def snap_to_flat(mask: IndexedMask, report: EdgeReport) -> tuple[IndexedMask, in
     Returns:
         the mask with flat values only, and how many pixels changed.
     """
-    kept = _flat_values(mask, report)  # rows of mask.values
-    row_of = np.full(len(mask.values), -1)
-    row_of[kept] = np.arange(len(kept))
-    rows = row_of[mask.codes]  # (H,W), -1 = to be snapped
-    supported = _grown(report.core, 2)
-    rows[report.between & ~supported] = -1
+    kept = _main_values(mask, report) if _is_noisy(mask, report) else _with_tiny_values(mask, report)
+    rows = _sure_rows(mask, report, kept)  # (H,W), -1 = to be snapped
     loose = rows < 0
     pixels = mask.values[mask.codes[loose]]  # (U,C)
     best = np.full(len(pixels), np.inf)
@@ -141,9 +148,8 @@ def snap_to_flat(mask: IndexedMask, report: EdgeReport) -> tuple[IndexedMask, in
             best[closer], choice[closer] = distance[closer], row
     snapped = rows.copy()
     snapped[loose] = choice
-    counts = np.bincount(snapped.ravel(), minlength=len(kept)).astype(np.int64)
-    changed = int((mask.values[kept][snapped] != mask.values[mask.codes]).any(axis=-1).sum())
-    return IndexedMask(snapped, mask.values[kept], counts, mask.lossy), changed
+    changed = int((kept[snapped] != mask.codes).sum())
+    return _reindexed(mask, kept, snapped), changed
 
 
 def _is_smoothed(mask: IndexedMask, flat: BoolArray, soft: BoolArray) -> bool:
@@ -187,21 +193,60 @@ def _between_neighbours(mask: IndexedMask) -> BoolArray:
     return strict & changes
 
 
+def _is_noisy(mask: IndexedMask, report: EdgeReport) -> bool:
+    """Tell JPEG, or a copy of one. Grey ids are near by nature: there, only black and white tell noise."""
+    grey = mask.values.shape[1] == 1
+    black_and_white = _has_white(mask) and bool(report.flat[0] and report.flat[-1])
+    return mask.lossy or (len(mask.values) > _NOISY_VALUES and (black_and_white or not grey))
+
+
+def _has_white(mask: IndexedMask) -> bool:
+    return mask.values.shape[1] == 1 and mask.values[-1, 0] in {255, 65535}
+
+
 def _flat_values(mask: IndexedMask, report: EdgeReport) -> IntArray:
-    """Choose the values to snap to; in a noisy mask one for each group of near values."""
-    noisy = mask.lossy or len(mask.values) > _NOISY_VALUES
-    chosen = report.flat.copy() if noisy else ~report.soft
-    if mask.values.shape[1] == 1 and mask.values[-1, 0] in {255, 65535}:
+    """Choose the values to snap to, as rows: flat ones, and white, of which lines may leave no core."""
+    chosen = report.flat.copy()
+    if _has_white(mask):
         chosen[-1] = True
-    candidates = np.flatnonzero(chosen)
-    if not noisy:
-        return candidates.astype(np.int64)
+    return np.flatnonzero(chosen).astype(np.int64)
+
+
+def _with_tiny_values(mask: IndexedMask, report: EdgeReport) -> IntArray:
+    """Add the few values of objects so small that they have no core, but that no edge explains."""
+    tiny = ~report.flat & ~report.soft
+    few = tiny if tiny.sum() <= report.soft.sum() / 8 else np.zeros_like(tiny)
+    return np.union1d(_flat_values(mask, report), np.flatnonzero(few)).astype(np.int64)
+
+
+def _main_values(mask: IndexedMask, report: EdgeReport) -> IntArray:
+    """Choose one row from each group of near flat values, the most frequent."""
+    candidates = _flat_values(mask, report)
     kept: list[int] = []
     for row in candidates[np.argsort(-mask.counts[candidates], kind="stable")]:
-        distances = np.abs(mask.values[kept] - mask.values[row]).max(axis=1) if kept else np.array([])
+        distances = np.abs(mask.values[kept] - mask.values[row]).max(axis=1, initial=0)
         if not (distances <= _NOISE_TOLERANCE).any():
             kept.append(int(row))
     return np.array(sorted(kept), dtype=np.int64)
+
+
+def _sure_rows(mask: IndexedMask, report: EdgeReport, kept: IntArray) -> IntArray:
+    """Give the index in `kept` of the pixels (H,W) that have such a value and not by chance, else -1."""
+    row_of = np.full(len(mask.values), -1)
+    row_of[kept] = np.arange(len(kept))
+    rows = row_of[mask.codes].astype(np.int64)
+    for row in range(len(kept)):
+        region = rows == row
+        passing = region & report.between
+        if passing.any():
+            rows[passing & ~_grown(region & report.core, 2)] = -1
+    return rows
+
+
+def _reindexed(mask: IndexedMask, kept: IntArray, codes: IntArray) -> IndexedMask:
+    """Keep some values, ascending rows of the old ones; `codes` are indices into them."""
+    counts = np.bincount(codes.ravel(), minlength=len(kept)).astype(np.int64)
+    return IndexedMask(codes, mask.values[kept], counts, mask.lossy)
 
 
 def _holds_near_values(values: IntArray) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +28,14 @@ class StoredMask:
         pixels: (H,W) uint8 or uint16 palette indices or grey samples, or (H,W,3) uint8 RGB with transparent
             pixels black.
         white: the greatest sample of a grey image, which stands for white; 255 for a palette.
+        kind: what the samples are: indices of a palette, grey levels or colours.
         lossy: whether the format changes values (JPEG, lossy WebP).
         note: what a reader should know about the palette, or None.
     """
 
     pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
     white: int
+    kind: Literal["palette", "grey", "color"]
     lossy: bool
     note: str | None = None
 
@@ -65,21 +68,23 @@ def read_stored_mask(path: Path) -> StoredMask:
         if upright.mode in {"P", "PA"}:
             indices = np.array(upright)
             indices = indices[..., 0] if indices.ndim == 3 else indices
-            return StoredMask(indices.astype(np.uint8), 255, lossy, _palette_note(upright, indices))
+            return StoredMask(
+                indices.astype(np.uint8), 255, "palette", lossy, _palette_note(upright, indices)
+            )
         if upright.mode == "1":
-            return StoredMask(np.array(upright).astype(np.uint8), 1, lossy)
+            return StoredMask(np.array(upright).astype(np.uint8), 1, "grey", lossy)
         if upright.mode == "L":
             white = 2**depth - 1 if depth < 8 and color_type == _PNG_GREY else 255
-            return StoredMask(np.array(upright) // np.uint8(255 // white), white, lossy)
+            return StoredMask(np.array(upright) // np.uint8(255 // white), white, "grey", lossy)
         if upright.mode in {"I", "F"} or upright.mode.startswith("I;16"):
-            return StoredMask(_as_uint16(np.asarray(upright), path), 65535, lossy)
+            return StoredMask(_as_uint16(np.asarray(upright), path), 65535, "grey", lossy)
         if upright.mode == "LA":
             grey, alpha = np.moveaxis(np.array(upright), -1, 0)
-            return StoredMask(_shown_over_black(grey[..., None], alpha)[..., 0], 255, lossy)
+            return StoredMask(_shown_over_black(grey[..., None], alpha)[..., 0], 255, "grey", lossy)
         if upright.has_transparency_data:
             rgba = np.array(upright.convert("RGBA"))
-            return StoredMask(_shown_over_black(rgba[..., :3], rgba[..., 3]), 255, lossy)
-        return StoredMask(np.array(upright.convert("RGB")), 255, lossy)
+            return StoredMask(_shown_over_black(rgba[..., :3], rgba[..., 3]), 255, "color", lossy)
+        return StoredMask(np.array(upright.convert("RGB")), 255, "color", lossy)
 
 
 def _png_header(path: Path) -> tuple[int, int]:

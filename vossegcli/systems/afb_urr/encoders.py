@@ -119,8 +119,8 @@ class KeyValue(nn.Module):
         super().__init__()
         self.Key = conv3x3(in_channels, key_channels)
         self.Value = conv3x3(in_channels, value_channels)
-        # Unit keys k, similarity k.q * scale^2 / sqrt(C): the scale starts at a logit range of +-10.
-        self.log_scale = nn.Parameter(0.5 * torch.log(torch.tensor(10.0 * key_channels**0.5))) if unit_keys else None
+        # Unit keys k, similarity k.q * scale^2 / sqrt(C): the scale starts at a logit range of +-15.
+        self.log_scale = nn.Parameter(0.5 * torch.log(torch.tensor(15.0 * key_channels**0.5))) if unit_keys else None
 
     def key(self, features: Tensor) -> Tensor:
         """Project (B,C,h,w) to keys (B,Ck,h,w), float32 where keys are unit vectors."""

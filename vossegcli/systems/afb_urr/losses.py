@@ -87,13 +87,17 @@ def correspondence_targets(places: Tensor, textures: Tensor, other_places: Tenso
 def correspondence_loss(keys: Tensor, other_keys: Tensor, targets: Tensor, visible: Tensor) -> Tensor:
     """Cross entropy between the matcher's own attention and the true correspondence (addition).
 
+    The cells of the other clips of the batch count as wrong answers too: a video's memory holds far more entries
+    than one small training frame, and attention must be sharp enough for it.
+
     Args:
         keys: (B,Q,C) of the frame.
         other_keys: (B,M,C) of the other frame.
         targets: (B,Q,M).
         visible: (B,Q) cells that count.
     """
-    logits = keys @ other_keys.transpose(1, 2) / math.sqrt(keys.shape[2])
-    losses = -(targets * logits.log_softmax(dim=2)).sum(dim=2)
-    count = visible.sum().clamp_min(1)
-    return (losses * visible).sum() / count
+    clips, cells, channels = other_keys.shape
+    logits = keys @ other_keys.reshape(clips * cells, channels).T / math.sqrt(channels)  # (B,Q,B*M)
+    own = torch.stack([logits[i, :, i * cells : (i + 1) * cells] for i in range(clips)])  # (B,Q,M)
+    losses = logits.logsumexp(dim=2) - (targets * own).sum(dim=2)
+    return (losses * visible).sum() / visible.sum().clamp_min(1)

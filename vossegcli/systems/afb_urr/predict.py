@@ -113,10 +113,11 @@ class AFBURRPredictor:
             raise InputError(f"the frame is {_size(frame)}, unlike the frames before it", fix="give frames of one size")
         with self._autocast():
             query = self.model.encode_query(small)
-            read = self.bank.read(flatten_cells(query.key)[0]).unsqueeze(0)  # (1,K,hw,V)
-            local = None
-            if self.model.config.locality:
-                local = self.model.read_newest(query.key, newest.key, self.model.mask_cells(newest.masks))
+        read = self.bank.read(flatten_cells(query.key)[0]).unsqueeze(0)  # (1,K,hw,V)
+        local = None
+        if self.model.config.locality:
+            local = self.model.read_newest(query.key, newest.key, self.model.mask_cells(newest.masks))
+        with self._autocast():
             probs = self.model.decode(read, query, local).probs  # (1,K,H',W')
         logits = unpad(log_odds(probs), padding)
         memory = pad(logits.softmax(dim=1), padding)

@@ -59,7 +59,8 @@ def segmentation_objective(model: AFBURR, batch: ClipBatch, weights: LossWeights
         read = _read(torch.cat(keys, dim=2), torch.cat(values, dim=2), flatten_cells(now.key))
         newest = None
         if model.config.locality:
-            newest = model.read_newest(now.key, before.key, model.mask_cells(newest_mask))
+            with torch.autocast(now.key.device.type, enabled=False):
+                newest = model.read_newest(now.key, before.key, model.mask_cells(newest_mask))
         logits = log_odds(model.decode(read, now, newest).probs)  # (B,K,H,W)
         probs = logits.softmax(dim=1)
         terms["cross_entropy"].append(

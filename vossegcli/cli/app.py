@@ -1,0 +1,44 @@
+"""The `vosseg` program."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vossegcli import __version__
+from vossegcli.cli import checkpoints, propagate, train
+from vossegcli.cli.exit_codes import ErrorGroup
+
+app = typer.Typer(
+    cls=ErrorGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Masks for folders of frames, images and videos.",
+)
+app.command("propagate")(propagate.propagate)
+app.command("train")(train.train)
+app.add_typer(checkpoints.app, name="checkpoints")
+
+
+def _show_version(value: bool) -> None:  # noqa: FBT001 - Typer's callback
+    if value:
+        typer.echo(f"vosseg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of all errors.")] = False,  # noqa: ARG001
+) -> None:
+    """Masks for folders of frames, images and videos."""
+
+
+def main() -> None:
+    """Entry point."""
+    app()

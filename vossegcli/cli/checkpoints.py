@@ -1,0 +1,70 @@
+"""`vosseg checkpoints`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vossegcli.cli import options as o
+
+app = typer.Typer(no_args_is_help=True, help="List, show, verify and import checkpoints.")
+
+
+@app.command("list")
+def list_checkpoints(*, as_json: o.Json = False) -> None:
+    """List the checkpoints that ship with vosseg and those in your own folder."""
+    from vossegcli.runners import checkpoints as runner
+
+    rows = runner.list_checkpoints()
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    table = Table("name", "system", "default for", "size", "where", box=None)
+    for row in rows:
+        table.add_row(row["name"], row["system"], row["default_for"] or "", f"{row['mib']:.1f} MiB", row["where"])
+    Console().print(table)
+
+
+@app.command("show")
+def show(*, name: Annotated[str, typer.Argument(help="Name or file.")], as_json: o.Json = False) -> None:
+    """Show what a checkpoint says of itself, and its model card."""
+    from vossegcli.runners import checkpoints as runner
+
+    facts, card = runner.show_checkpoint(name)
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    typer.echo(json.dumps(facts, indent=2))
+    if card:
+        typer.echo(f"\n{card}")
+
+
+@app.command("verify")
+def verify(*, name: Annotated[str, typer.Argument(help="Name or file.")]) -> None:
+    """Check a checkpoint's hash, header and every weight against its network."""
+    from vossegcli.runners import checkpoints as runner
+
+    facts = runner.verify_checkpoint(name)
+    typer.echo(f"good: {facts['tensors']} tensors, {facts['parameters']:,} parameters, sha256 {facts['sha256']}")
+
+
+@app.command("import")
+def import_checkpoint(
+    *,
+    file: Annotated[Path, typer.Argument(help="Published checkpoint (.pth); read as data only, no code is run.")],
+    system: Annotated[str, typer.Option(help="System that it is for, e.g. afb-urr.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the .safetensors file.")],
+    half: Annotated[bool, typer.Option("--half", help="Store in half precision.")] = False,
+) -> None:
+    """Turn a published checkpoint into one of ours; every key is mapped or refused by name."""
+    from vossegcli.runners import checkpoints as runner
+
+    facts = runner.import_checkpoint(file, system, output, half=half)
+    typer.echo(f"imported {facts['tensors']} tensors to {output}, sha256 {facts['sha256']}")
+    for entry, reason in facts["dropped"].items():
+        typer.echo(f"left behind: {entry} ({reason})")

@@ -1,0 +1,84 @@
+"""The one table from error types to exit codes, and the group of commands that applies it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import traceback
+from types import FrameType
+from typing import Any, Final
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from vossegcli import errors
+
+BUG: Final = 1
+SOME_FAILED: Final = 7
+INTERRUPTED: Final = 130
+CODES: Final[dict[type[errors.VossegError], int]] = {
+    errors.InputError: 3,
+    errors.CheckpointError: 4,
+    errors.ConfigError: 5,
+    errors.DeviceError: 6,
+}
+
+
+def code_of(error: errors.VossegError) -> int:
+    """The exit code of an error."""
+    return next((code for kind, code in CODES.items() if isinstance(error, kind)), BUG)
+
+
+def code_of_record(record: dict[str, Any]) -> int:
+    """The exit code of a batch: 0, the one item's own code, or 7 when some of several items failed."""
+    failed = record["failed"]
+    if not failed:
+        return 0
+    totals = record["totals"]
+    if totals["done"] + totals["skipped"] + totals["failed"] > 1:
+        return SOME_FAILED
+    by_name = {kind.__name__: code for kind, code in CODES.items()}
+    return by_name.get(failed[0]["error"], BUG)
+
+
+class ErrorGroup(TyperGroup):
+    """Turns typed errors into one or two lines on stderr and an exit code; other exceptions keep their traceback."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's vendored context
+        """Run the command that was asked for."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _interrupt)
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
+        try:
+            return super().invoke(ctx)
+        except errors.VossegError as error:
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            console.print("error:", style="bold red", end=" ")
+            console.print(str(error), markup=False)
+            raise typer.Exit(code_of(error)) from error
+        except KeyboardInterrupt:
+            console.print("interrupted: what was finished stays; the same command goes on from here")
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            if isinstance(error, _TYPER_CONTROL):
+                raise
+            traceback.print_exc(file=sys.stderr)
+            console.print("this is a bug in vosseg: please report it with the lines above", style="bold red")
+            raise typer.Exit(BUG) from error
+
+
+def _typer_control() -> tuple[type[BaseException], ...]:
+    """Exceptions by which Typer itself ends a command: exit, abort, usage errors (Click is vendored privately)."""
+    base = typer.BadParameter.__mro__  # BadParameter -> UsageError -> ClickException
+    click_exception = next(kind for kind in base if kind.__name__ == "ClickException")
+    return (typer.Exit, typer.Abort, click_exception)
+
+
+_TYPER_CONTROL = _typer_control()
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

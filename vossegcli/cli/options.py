@@ -1,0 +1,70 @@
+"""Options that several commands share. Imports nothing heavy: `--help` must answer at once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class MaskUse(StrEnum):
+    """How much of a folder of masks is taken."""
+
+    first = "first"
+    new = "new"
+    all = "all"
+
+
+class Direction(StrEnum):
+    """Ways through a video."""
+
+    forward = "forward"
+    backward = "backward"
+    both = "both"
+
+
+class WorkingSize(StrEnum):
+    """Size at which the network works."""
+
+    small = "480"
+    native = "native"
+
+
+class Precision(StrEnum):
+    """Arithmetic of the network."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+RUN = "Run"
+MODEL = "Model"
+
+Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", help="Output folder [default: runs/COMMAND/INPUT].", rich_help_panel=RUN),
+]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(help="Name or file of a checkpoint [default: the command's own].", rich_help_panel=MODEL),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=MODEL)]
+PrecisionOption = Annotated[
+    Precision, typer.Option("--precision", help="auto = bf16 where the hardware has it.", rich_help_panel=MODEL)
+]
+Seed = Annotated[int, typer.Option(help="Seed of every random choice.", rich_help_panel=RUN)]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Do finished items again instead of skipping them.", rich_help_panel=RUN)
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done, write nothing.", rich_help_panel=RUN)
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the run's record as JSON, nothing else, on stdout.", rich_help_panel=RUN)
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, errors only.", rich_help_panel=RUN)]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="A line an item, with notes.", rich_help_panel=RUN)]

@@ -1,0 +1,123 @@
+"""`vosseg propagate`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vossegcli.cli import options as o
+from vossegcli.cli.exit_codes import code_of_record
+from vossegcli.cli.progress import BatchProgress
+
+MASKS = "Masks"
+BANK = "Feature bank"
+
+
+def propagate(
+    *,
+    frames: Annotated[Path, typer.Argument(help="Folder of frames, video file, or root of sequences.")],
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            help="Mask file, folder of masks named like their frames, or folder of such folders. "
+            "Not needed in DAVIS, YouTube-VOS and Long-Video roots.",
+            rich_help_panel=MASKS,
+        ),
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(help="Name or index of the frame of a mask file.", rich_help_panel=MASKS)
+    ] = None,
+    use_masks: Annotated[
+        o.MaskUse | None,
+        typer.Option(
+            help="Of a folder of masks: the first alone; each object's first; or all, as corrections "
+            "[default: first in DAVIS and Long-Video roots, else new].",
+            rich_help_panel=MASKS,
+        ),
+    ] = None,
+    direction: Annotated[
+        o.Direction | None,
+        typer.Option(help="Way through the video [default: forward; both with --at].", rich_help_panel=MASKS),
+    ] = None,
+    fix_mask: Annotated[
+        bool,
+        typer.Option("--fix-mask", help="Snap anti-aliased pixels, resize to the frame.", rich_help_panel=MASKS),
+    ] = False,
+    output: o.Output = None,
+    save: Annotated[
+        str, typer.Option(help="Comma list of masks, overlay, video, probabilities.", rich_help_panel=o.RUN)
+    ] = "masks",
+    size: Annotated[
+        o.WorkingSize,
+        typer.Option(
+            help="Short side at which the network works at most; masks come out at the frame's size.",
+            rich_help_panel=o.MODEL,
+        ),
+    ] = o.WorkingSize.small,
+    checkpoint: o.Checkpoint = None,
+    device: o.Device = "auto",
+    precision: o.PrecisionOption = o.Precision.auto,
+    budget: Annotated[int | None, typer.Option(min=1, help="Entries of all objects.", rich_help_panel=BANK)] = None,
+    update_rate: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Weight of a merged feature.", rich_help_panel=BANK)
+    ] = None,
+    merge_threshold: Annotated[
+        float | None, typer.Option(min=-1.0, max=1.0, help="Cosine above which to merge.", rich_help_panel=BANK)
+    ] = None,
+    seed: o.Seed = 0,
+    overwrite: o.Overwrite = False,
+    dry_run: o.DryRun = False,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+) -> None:
+    """Segment a whole video from the mask of one frame (AFB-URR)."""
+    from vossegcli.runners import propagate as runner
+
+    settings = runner.PropagateOptions(
+        frames=frames, mask=mask, at=at, use_masks=use_masks, direction=direction,
+        short_side=None if size is o.WorkingSize.native else int(size), checkpoint=checkpoint, budget=budget,
+        update_rate=update_rate, merge_threshold=merge_threshold, output=output,
+        save=tuple(part.strip() for part in save.split(",") if part.strip()), overwrite=overwrite,
+        fix_mask=fix_mask, device=device, precision=precision, seed=seed, command=shlex.join(["vosseg", *sys.argv[1:]]),
+    )  # fmt: skip
+    with BatchProgress(quiet=quiet or dry_run, verbose=verbose) as progress:
+        record = runner.propagate(settings, progress, dry_run=dry_run)
+    if as_json:
+        typer.echo(json.dumps(record, default=str))
+    elif dry_run:
+        _show_plan(record)
+    elif not quiet:
+        _show_summary(record)
+    if not dry_run:
+        raise typer.Exit(code_of_record(record))
+
+
+def _show_plan(record: dict[str, Any]) -> None:
+    table = Table("sequence", "frames", "action", "why", box=None)
+    for row in record["plan"]:
+        table.add_row(row["name"], str(row["frames"]), row["action"], row["reason"] or "")
+    console = Console()
+    console.print(table)
+    console.print(f"output: {record['output']}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _show_summary(record: dict[str, Any]) -> None:
+    totals = record["totals"]
+    parts = [f"{totals[status]} {status}" for status in ("done", "skipped", "failed") if totals[status]]
+    if totals["frames_per_second"]:
+        parts.append(f"{totals['frames']} frames at {totals['frames_per_second']:.1f} frames/s")
+    lines = [" · ".join(parts), f"masks: {record['output']}/masks"]
+    if record["review_first"]:
+        listed = ", ".join(f"{r['sequence']} frame {r['frame']} object {r['object']}" for r in record["review_first"])
+        lines.append(f"look at these first: {listed} (all in {record['output']}/confidence.csv)")
+    console = Console()
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)

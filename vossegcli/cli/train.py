@@ -1,0 +1,55 @@
+"""`vosseg train`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from vossegcli.cli import options as o
+from vossegcli.names import SYSTEM_SUMMARIES
+
+LINE_EVERY_SECONDS = 10.0
+
+
+def train(
+    *,
+    system: Annotated[str, typer.Argument(help=f"System to train: {', '.join(SYSTEM_SUMMARIES)}.")],
+    data: Annotated[
+        list[Path], typer.Option(help="COCO instances file, or a folder of them (val.json is left out); repeatable.")
+    ],
+    config: Annotated[Path, typer.Option(help="TOML file with the stages; see examples/training.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for checkpoint, log and report.")],
+    init: Annotated[str, typer.Option(help="Checkpoint name or file, imagenet, or none.")] = "none",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the state in the output folder.")] = False,
+    device: o.Device = "auto",
+    precision: o.PrecisionOption = o.Precision.auto,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Train a system on images with object masks (COCO json)."""
+    from vossegcli.runners import train as runner
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    began = last = time.monotonic()
+
+    def show(step: int, total: int, values: Mapping[str, float]) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if quiet or (now - last < LINE_EVERY_SECONDS and step != total):
+            return
+        last = now
+        terms = ", ".join(f"{name} {value:.3f}" for name, value in values.items() if name in {"loss", "j"})
+        console.print(f"step {step}/{total}: {terms} ({(now - began) / 60:.1f} min)")
+
+    options = runner.TrainOptions(system, tuple(data), config, output, init, resume, device, precision)
+    facts = runner.train(options, show)
+    if as_json:
+        typer.echo(json.dumps(facts))
+    elif not quiet:
+        typer.echo(f"checkpoint: {output / 'model.safetensors'}\nreport: {output / 'report.html'}")

@@ -1,0 +1,62 @@
+"""From a checkpoint to a network in memory."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from vossegcli.errors import CheckpointError, ConfigError
+from vossegcli.io.checkpoints import Checkpoint
+from vossegcli.systems import SYSTEMS
+from vossegcli.systems.base import System
+
+
+def build_network(checkpoint: Checkpoint, system: System) -> nn.Module:
+    """Build the network that a checkpoint describes, with its weights, in eval mode and float32.
+
+    Raises:
+        CheckpointError: of another system, or its configuration or weights do not fit.
+    """
+    _check_system(checkpoint, system.name)
+    try:
+        config = system.parse_config(checkpoint.header.config)
+    except ConfigError as error:
+        raise CheckpointError(str(error), where=checkpoint.path, fix="train or import it again") from error
+    network = system.build(config)
+    load_weights(network, checkpoint, system.name)
+    return network.eval()
+
+
+def load_weights(network: nn.Module, checkpoint: Checkpoint, system: str) -> None:
+    """Load weights in place; every key must be there with its shape, and no other.
+
+    Raises:
+        CheckpointError: of another system, or a key is missing, unknown or misshapen; it is named.
+    """
+    _check_system(checkpoint, system)
+    expected = network.state_dict()
+    for name, value in checkpoint.tensors.items():
+        if name not in expected:
+            raise CheckpointError(f"unknown key '{name}'", where=checkpoint.path, fix="give a checkpoint of this configuration")
+        if value.shape != expected[name].shape:
+            raise CheckpointError(
+                f"'{name}' has shape {tuple(value.shape)}, not {tuple(expected[name].shape)}",
+                where=checkpoint.path,
+                fix="give a checkpoint of this configuration",
+            )
+    for name in expected:
+        if name not in checkpoint.tensors:
+            raise CheckpointError(f"missing key '{name}'", where=checkpoint.path, fix="give a complete checkpoint")
+    network.load_state_dict(checkpoint.tensors)
+
+
+def _check_system(checkpoint: Checkpoint, system: str) -> None:
+    if checkpoint.header.system not in SYSTEMS:
+        raise CheckpointError(
+            f"is for the system '{checkpoint.header.system}', which this version lacks", where=checkpoint.path
+        )
+    if checkpoint.header.system != system:
+        raise CheckpointError(
+            f"is for the system '{checkpoint.header.system}', not '{system}'",
+            where=checkpoint.path,
+            fix=f"give a checkpoint of '{system}'",
+        )
