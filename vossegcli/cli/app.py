@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Annotated
 
 import typer
@@ -41,4 +43,7 @@ def root(
 
 def main() -> None:
     """Entry point."""
+    for stream in (sys.stdout, sys.stderr):  # names of files may hold what the terminal's encoding lacks
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app()

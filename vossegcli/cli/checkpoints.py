@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from vossegcli.cli import options as o
+from vossegcli.cli.tables import show_table
 
 app = typer.Typer(no_args_is_help=True, help="List, show, verify and import checkpoints.")
 
@@ -24,10 +23,10 @@ def list_checkpoints(*, as_json: o.Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows))
         return
-    table = Table("name", "system", "default for", "size", "where", box=None)
-    for row in rows:
-        table.add_row(row["name"], row["system"], row["default_for"] or "", f"{row['mib']:.1f} MiB", row["where"])
-    Console().print(table)
+    show_table(
+        ("name", "system", "default for", "size", "where"),
+        ((r["name"], r["system"], r["default_for"] or "", f"{r['mib']:.1f} MiB", r["where"]) for r in rows),
+    )
 
 
 @app.command("show")
@@ -50,13 +49,17 @@ def verify(*, name: Annotated[str, typer.Argument(help="Name or file.")]) -> Non
     from vossegcli.runners import checkpoints as runner
 
     facts = runner.verify_checkpoint(name)
-    typer.echo(f"good: {facts['tensors']} tensors, {facts['parameters']:,} parameters, sha256 {facts['sha256']}")
+    typer.echo(
+        f"good: {facts['tensors']} tensors, {facts['parameters']:,} parameters, sha256 {facts['sha256']}"
+    )
 
 
 @app.command("import")
 def import_checkpoint(
     *,
-    file: Annotated[Path, typer.Argument(help="Published checkpoint (.pth); read as data only, no code is run.")],
+    file: Annotated[
+        Path, typer.Argument(help="Published checkpoint (.pth); read as data only, no code is run.")
+    ],
     system: Annotated[str, typer.Option(help="System that it is for, e.g. afb-urr.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the .safetensors file.")],
     half: Annotated[bool, typer.Option("--half", help="Store in half precision.")] = False,

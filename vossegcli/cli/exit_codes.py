@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Any, Final
 
@@ -31,26 +32,24 @@ def code_of(error: errors.VossegError) -> int:
     return next((code for kind, code in CODES.items() if isinstance(error, kind)), BUG)
 
 
-def code_of_record(record: dict[str, Any]) -> int:
-    """The exit code of a batch: 0, the one item's own code, or 7 when some of several items failed."""
-    failed = record["failed"]
+def code_of_batch(failed: Sequence[Mapping[str, Any]], items: int) -> int:
+    """The exit code of a batch: 0, the only item's own code, or 7 when some of several items failed."""
     if not failed:
         return 0
-    totals = record["totals"]
-    if totals["done"] + totals["skipped"] + totals["failed"] > 1:
+    if items > 1:
         return SOME_FAILED
     by_name = {kind.__name__: code for kind, code in CODES.items()}
     return by_name.get(failed[0]["error"], BUG)
 
 
 class ErrorGroup(TyperGroup):
-    """Turns typed errors into one or two lines on stderr and an exit code; other exceptions keep their traceback."""
+    """Turns typed errors into one or two lines on stderr and an exit code; bugs keep their traceback."""
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's vendored context
         """Run the command that was asked for."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _interrupt)
-        console = Console(stderr=True, soft_wrap=True, highlight=False)
+        console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
         try:
             return super().invoke(ctx)
         except errors.VossegError as error:
@@ -71,10 +70,10 @@ class ErrorGroup(TyperGroup):
 
 
 def _typer_control() -> tuple[type[BaseException], ...]:
-    """Exceptions by which Typer itself ends a command: exit, abort, usage errors (Click is vendored privately)."""
+    """Exceptions that Typer handles: exit, abort, usage errors (of its private Click) and closed pipes."""
     base = typer.BadParameter.__mro__  # BadParameter -> UsageError -> ClickException
     click_exception = next(kind for kind in base if kind.__name__ == "ClickException")
-    return (typer.Exit, typer.Abort, click_exception)
+    return (typer.Exit, typer.Abort, click_exception, BrokenPipeError)
 
 
 _TYPER_CONTROL = _typer_control()

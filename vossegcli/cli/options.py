@@ -54,17 +54,26 @@ Checkpoint = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=MODEL)]
 PrecisionOption = Annotated[
-    Precision, typer.Option("--precision", help="auto = bf16 where the hardware has it.", rich_help_panel=MODEL)
+    Precision,
+    typer.Option("--precision", help="auto = bf16 where the hardware has it.", rich_help_panel=MODEL),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.", rich_help_panel=RUN)]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Do finished items again instead of skipping them.", rich_help_panel=RUN)
+    bool,
+    typer.Option(
+        "--overwrite", help="Do finished items again instead of skipping them.", rich_help_panel=RUN
+    ),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be done, write nothing.", rich_help_panel=RUN)
 ]
 Json = Annotated[
-    bool, typer.Option("--json", help="Print the run's record as JSON, nothing else, on stdout.", rich_help_panel=RUN)
+    bool,
+    typer.Option(
+        "--json", help="Print the run's record as JSON, nothing else, on stdout.", rich_help_panel=RUN
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, errors only.", rich_help_panel=RUN)]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="A line an item, with notes.", rich_help_panel=RUN)]
+Verbose = Annotated[
+    bool, typer.Option("-v", "--verbose", help="A line an item also beside the bar.", rich_help_panel=RUN)
+]

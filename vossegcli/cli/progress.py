@@ -6,7 +6,16 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from vossegcli.types import ItemResult
@@ -28,22 +37,21 @@ class BatchProgress:
 
     Args:
         quiet: show nothing.
-        verbose: a line an item also where a bar is shown, with notes.
+        verbose: a line an item also where a bar is shown.
     """
 
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
-        self._console = Console(stderr=True, soft_wrap=True, highlight=False)
+        self._console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
         self._bar = None
         if not quiet and self._console.is_terminal:
             self._bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _FrameRate(),
-                TextColumn("left"), TimeRemainingColumn(), console=self._console,
+                TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+                _FrameRate(), TextColumn("left"), TimeRemainingColumn(), console=self._console,
             )  # fmt: skip
         self._lines = not quiet and (verbose or self._bar is None)
-        self._verbose = verbose
         self._quiet = quiet
-        self._task = None
-        self._items = self._ended = 0
+        self._task: TaskID | None = None
+        self._items = self._ended = self._total = 0
 
     def __enter__(self) -> Self:
         """Show the bar."""
@@ -60,7 +68,7 @@ class BatchProgress:
 
     def begin(self, items: int, frames: int) -> None:
         """Learn how much there is to do."""
-        self._items = items
+        self._items, self._total = items, frames
         if self._bar is not None:
             self._task = self._bar.add_task("starting", total=frames)
 
@@ -69,21 +77,27 @@ class BatchProgress:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, description=name[-NAME_WIDTH:])
 
-    def frame(self, count: int = 1) -> None:
-        """Count frames that are done."""
+    def done_before(self, frames: int) -> None:
+        """Take off the frames that a run before this one did; they would spoil rate and time left."""
         if self._bar is not None and self._task is not None:
-            self._bar.advance(self._task, count)
+            self._total -= frames
+            self._bar.update(self._task, total=self._total)
+
+    def frame(self) -> None:
+        """Count a frame that is done."""
+        if self._bar is not None and self._task is not None:
+            self._bar.advance(self._task)
 
     def result(self, result: ItemResult) -> None:
-        """Say how an item ended."""
+        """Say how an item ended; failures are said even when quiet."""
         self._ended += 1
-        if result.status == "failed" and not self._quiet:
+        if result.status == "failed":
             self._console.print(f"failed: {result.name}: {result.reason}", markup=False, style="red")
         elif self._lines:
             text = f"[{self._ended}/{self._items}] {result.status}: {result.name}"
             if result.frames:
                 text += f", {result.frames} frames, {result.seconds:.1f} s"
             self._console.print(text, markup=False)
-        if self._verbose or (not self._quiet and result.notes):
+        if not self._quiet:
             for note in result.notes:
                 self._console.print(f"note: {result.name}: {note}", markup=False, style="yellow")

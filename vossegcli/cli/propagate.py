@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from vossegcli.cli import options as o
-from vossegcli.cli.exit_codes import code_of_record
+from vossegcli.cli.exit_codes import code_of_batch
 from vossegcli.cli.progress import BatchProgress
+from vossegcli.cli.tables import show_table
 
 MASKS = "Masks"
 BANK = "Feature bank"
@@ -48,11 +47,16 @@ def propagate(
     ] = None,
     fix_mask: Annotated[
         bool,
-        typer.Option("--fix-mask", help="Snap anti-aliased pixels, resize to the frame.", rich_help_panel=MASKS),
+        typer.Option(
+            "--fix-mask", help="Snap anti-aliased pixels, resize to the frame.", rich_help_panel=MASKS
+        ),
     ] = False,
     output: o.Output = None,
     save: Annotated[
-        str, typer.Option(help="Comma list of masks, overlay, video, probabilities.", rich_help_panel=o.RUN)
+        str,
+        typer.Option(
+            help="Comma list of masks (always), overlay, video, probabilities.", rich_help_panel=o.RUN
+        ),
     ] = "masks",
     size: Annotated[
         o.WorkingSize,
@@ -64,12 +68,15 @@ def propagate(
     checkpoint: o.Checkpoint = None,
     device: o.Device = "auto",
     precision: o.PrecisionOption = o.Precision.auto,
-    budget: Annotated[int | None, typer.Option(min=1, help="Entries of all objects.", rich_help_panel=BANK)] = None,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Entries of all objects.", rich_help_panel=BANK)
+    ] = None,
     update_rate: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="Weight of a merged feature.", rich_help_panel=BANK)
     ] = None,
     merge_threshold: Annotated[
-        float | None, typer.Option(min=-1.0, max=1.0, help="Cosine above which to merge.", rich_help_panel=BANK)
+        float | None,
+        typer.Option(min=-1.0, max=1.0, help="Cosine above which to merge.", rich_help_panel=BANK),
     ] = None,
     seed: o.Seed = 0,
     overwrite: o.Overwrite = False,
@@ -80,13 +87,15 @@ def propagate(
 ) -> None:
     """Segment a whole video from the mask of one frame (AFB-URR)."""
     from vossegcli.runners import propagate as runner
+    from vossegcli.runners.propagate_options import PropagateOptions
 
-    settings = runner.PropagateOptions(
+    settings = PropagateOptions(
         frames=frames, mask=mask, at=at, use_masks=use_masks, direction=direction,
         short_side=None if size is o.WorkingSize.native else int(size), checkpoint=checkpoint, budget=budget,
         update_rate=update_rate, merge_threshold=merge_threshold, output=output,
         save=tuple(part.strip() for part in save.split(",") if part.strip()), overwrite=overwrite,
-        fix_mask=fix_mask, device=device, precision=precision, seed=seed, command=shlex.join(["vosseg", *sys.argv[1:]]),
+        fix_mask=fix_mask, device=device, precision=precision, seed=seed,
+        command=shlex.join(["vosseg", *sys.argv[1:]]),
     )  # fmt: skip
     with BatchProgress(quiet=quiet or dry_run, verbose=verbose) as progress:
         record = runner.propagate(settings, progress, dry_run=dry_run)
@@ -96,17 +105,19 @@ def propagate(
         _show_plan(record)
     elif not quiet:
         _show_summary(record)
-    if not dry_run:
-        raise typer.Exit(code_of_record(record))
+    raise typer.Exit(
+        code_of_batch(record["failed"], len(record["plan"]) if dry_run else _items(record["totals"]))
+    )
+
+
+def _items(totals: dict[str, Any]) -> int:
+    return int(totals["done"] + totals["skipped"] + totals["failed"])
 
 
 def _show_plan(record: dict[str, Any]) -> None:
-    table = Table("sequence", "frames", "action", "why", box=None)
-    for row in record["plan"]:
-        table.add_row(row["name"], str(row["frames"]), row["action"], row["reason"] or "")
-    console = Console()
-    console.print(table)
-    console.print(f"output: {record['output']}", soft_wrap=True, highlight=False, markup=False)
+    rows = ((row["name"], str(row["frames"]), row["action"], row["reason"] or "") for row in record["plan"])
+    show_table(("sequence", "frames", "action", "why"), rows)
+    typer.echo(f"output: {record['output']}")
 
 
 def _show_summary(record: dict[str, Any]) -> None:
@@ -114,10 +125,11 @@ def _show_summary(record: dict[str, Any]) -> None:
     parts = [f"{totals[status]} {status}" for status in ("done", "skipped", "failed") if totals[status]]
     if totals["frames_per_second"]:
         parts.append(f"{totals['frames']} frames at {totals['frames_per_second']:.1f} frames/s")
-    lines = [" · ".join(parts), f"masks: {record['output']}/masks"]
+    typer.echo(" · ".join(parts))
+    if totals["done"] + totals["skipped"]:
+        typer.echo(f"masks: {record['output']}/masks")
     if record["review_first"]:
-        listed = ", ".join(f"{r['sequence']} frame {r['frame']} object {r['object']}" for r in record["review_first"])
-        lines.append(f"look at these first: {listed} (all in {record['output']}/confidence.csv)")
-    console = Console()
-    for line in lines:
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        listed = ", ".join(
+            f"{r['sequence']} frame {r['frame']} object {r['object']}" for r in record["review_first"]
+        )
+        typer.echo(f"look at these first: {listed} (all in {record['output']}/confidence.csv)")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -19,51 +20,49 @@ class _End:
         self.error = error
 
 
-def read_ahead(items: Iterable[T], depth: int) -> Iterator[T]:
+def read_ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
     """Yield items that a thread takes from an iterable, at most `depth` ahead.
 
-    An error of the iterable is raised here, after the items before it. Closing the generator stops the thread.
+    An error of the iterable is raised here, after the items before it. Closing the generator ends the thread.
     """
     waiting: queue.Queue[T | _End] = queue.Queue(depth)
     stopped = threading.Event()
-
-    def put(item: T | _End) -> None:
-        while not stopped.is_set():
-            try:
-                waiting.put(item, timeout=POLL_SECONDS)
-                return
-            except queue.Full:
-                continue
-
-    def fill() -> None:
-        try:
-            for item in items:
-                put(item)
-                if stopped.is_set():
-                    return
-            put(_End(None))
-        except BaseException as error:  # noqa: BLE001 - raised again in the consuming thread
-            put(_End(error))
-
-    thread = threading.Thread(target=fill, daemon=True, name="read-ahead")
+    thread = threading.Thread(target=_fill, args=(items, waiting, stopped), daemon=True, name="read-ahead")
     thread.start()
     try:
-        while True:
-            item = waiting.get()
-            if isinstance(item, _End):
-                if item.error is not None:
-                    raise item.error
-                return
+        while not isinstance(item := waiting.get(), _End):
             yield item
+        if item.error is not None:
+            raise item.error
     finally:
         stopped.set()
         thread.join()
 
 
+def _fill(items: Iterable[T], waiting: queue.Queue[T | _End], stopped: threading.Event) -> None:
+    end = _End(None)
+    try:
+        for item in items:
+            _put(item, waiting, stopped)
+            if stopped.is_set():
+                return
+    except BaseException as error:  # noqa: BLE001 - raised again in the consuming thread
+        end = _End(error)
+    _put(end, waiting, stopped)
+
+
+def _put(item: T | _End, waiting: queue.Queue[T | _End], stopped: threading.Event) -> None:
+    """Wait for room, unless nobody will take the item any more."""
+    while not stopped.is_set():
+        with suppress(queue.Full):
+            waiting.put(item, timeout=POLL_SECONDS)
+            return
+
+
 class WriteBehind(Generic[T]):
     """Runs write jobs in order in a thread; at most `depth` wait. Use as a context manager.
 
-    The first error stops the writing and is raised by the next `submit` or `flush`, or at the end of the block.
+    The first error ends the writing; it is raised by the next `submit` or `flush`, or at the end of it.
     """
 
     def __init__(self, write: Callable[[T], None], depth: int) -> None:

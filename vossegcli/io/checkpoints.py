@@ -1,6 +1,6 @@
-"""Checkpoint files: safetensors with a header that says what they are, found by name or path, checked by hash.
+"""Checkpoint files: safetensors with a header, found by name or path, checked by hash.
 
-No pickle is opened here but by `read_published`, which the importer alone calls.
+No pickle is opened here; `io.published` does that, for the importer alone.
 """
 
 from __future__ import annotations
@@ -83,16 +83,27 @@ def user_folder() -> Path:
 
 
 def read_manifest() -> list[ManifestEntry]:
-    """Read the list of embedded checkpoints."""
+    """Read the list of embedded checkpoints.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
     path = embedded_folder() / "manifest.json"
     if not path.is_file():
         return []
-    rows = json.loads(path.read_text(encoding="utf-8"))["checkpoints"]
-    return [ManifestEntry(r["name"], r["file"], r["sha256"], r["system"], r.get("default_for")) for r in rows]
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["checkpoints"]
+        return [
+            ManifestEntry(r["name"], r["file"], r["sha256"], r["system"], r.get("default_for")) for r in rows
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"is damaged ({error!r})", where=path, fix="install the package again"
+        ) from error
 
 
 def find_checkpoint(name: str) -> tuple[Path, str | None]:
-    """Find a checkpoint by file path or name: embedded ones first, then the user's folder.
+    """Find a checkpoint by name (embedded ones first, then the user's folder) or by file path.
 
     Returns:
         The file and the sha256 that it must have (None where no manifest lists it).
@@ -100,19 +111,15 @@ def find_checkpoint(name: str) -> tuple[Path, str | None]:
     Raises:
         CheckpointError: nothing of that name.
     """
-    path = Path(name)
-    if path.suffix or path.is_file():
-        if not path.is_file():
-            raise CheckpointError("no such file", where=path, fix="see 'vosseg checkpoints list' for names")
-        return path, None
-    for entry in read_manifest():
+    entries = read_manifest()
+    for entry in entries:
         if entry.name == name:
             return embedded_folder() / entry.file, entry.sha256
-    in_user_folder = user_folder() / f"{name}.safetensors"
-    if in_user_folder.is_file():
-        return in_user_folder, None
-    known = ", ".join(entry.name for entry in read_manifest()) or "none"
-    raise CheckpointError(f"unknown checkpoint '{name}'", fix=f"give a file or one of: {known}")
+    for path in (user_folder() / f"{name}.safetensors", Path(name)):
+        if path.is_file():
+            return path, None
+    known = ", ".join(entry.name for entry in entries) or "none is embedded"
+    raise CheckpointError(f"no checkpoint '{name}'", fix=f"give a file or a name ({known})")
 
 
 def default_checkpoint(command: str) -> str:
@@ -134,15 +141,26 @@ def read_checkpoint(name: str) -> Checkpoint:
         CheckpointError: unknown, damaged, not ours, or of another hash than the manifest's.
     """
     path, pinned = find_checkpoint(name)
-    digest = sha256_of(path)
+    try:
+        digest = sha256_of(path)
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot be read ({error.strerror})",
+            where=path,
+            fix="check the file or install the package again",
+        ) from error
     if pinned is not None and digest != pinned:
-        raise CheckpointError(f"sha256 is {digest}, not {pinned}", where=path, fix="install the package again")
+        raise CheckpointError(
+            f"sha256 is {digest}, not {pinned}", where=path, fix="install the package again"
+        )
     header = read_header(path)
     with safe_open(path, framework="pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
     for key, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(f"'{key}' holds values that are not finite", where=path, fix="train or copy it again")
+            raise CheckpointError(
+                f"'{key}' holds values that are not finite", where=path, fix="train or copy it again"
+            )
     return Checkpoint(name, path, digest, header, tensors)
 
 
@@ -170,8 +188,10 @@ def read_header(path: Path) -> CheckpointHeader:
             tuple(json.loads(metadata["labels"])),
             json.loads(metadata["training"]),
         )
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(f"has a damaged header ({error!r})", where=path, fix="train or copy it again") from error
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"has a damaged header ({error!r})", where=path, fix="train or copy it again"
+        ) from error
 
 
 def write_checkpoint(path: Path, tensors: dict[str, Tensor], header: CheckpointHeader) -> str:
@@ -188,7 +208,7 @@ def write_checkpoint(path: Path, tensors: dict[str, Tensor], header: CheckpointH
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write named tensors and a flat header as safetensors, atomically (snapshots and training states too)."""
+    """Write named tensors and a flat header as safetensors, atomically; snapshots and training states too."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_bytes_atomic(path, save(plain, metadata=metadata))
 
@@ -204,6 +224,15 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"is not a readable safetensors file ({error})", where=path) from error
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read the flat header alone of what `write_tensors` wrote; empty where the file is absent or damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError):
+        return {}
 
 
 def sha256_of(path: Path) -> str:

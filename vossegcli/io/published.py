@@ -1,10 +1,11 @@
-"""Opening published checkpoints: torch pickles, read as data only. Nothing else in the package opens a pickle."""
+"""Opening published checkpoints: torch pickles, read as data only. Nothing else here opens a pickle."""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +14,13 @@ from vossegcli.errors import CheckpointError
 
 _DTYPES = [type(np.dtype(t)) for t in ("float64", "float32", "float16", "int64", "int32", "uint8", "bool")]
 #: What NumPy's scalars consist of inside a pickle (the published files store the loss and the seed as such).
-NUMPY_SCALARS = [
-    *((function, name) for function in [np._core.multiarray.scalar]  # type: ignore[attr-defined]
-      for name in ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")),
+_RECONSTRUCT: Callable[..., Any] = np.float64(0).__reduce__()[0]  # type: ignore[assignment]
+NUMPY_SCALARS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    (_RECONSTRUCT, "numpy.core.multiarray.scalar"),
+    (_RECONSTRUCT, "numpy._core.multiarray.scalar"),
     np.dtype,
     *_DTYPES,
-]  # fmt: skip
+]
 
 
 def read_published(path: Path) -> Mapping[str, object]:
@@ -35,10 +37,14 @@ def read_published(path: Path) -> Mapping[str, object]:
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(
-            f"cannot be loaded as data ({reason})", where=path, fix="give a plain checkpoint; code in it is never run"
+            f"cannot be loaded as data ({reason})",
+            where=path,
+            fix="give a plain checkpoint; code in it is never run",
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(f"is damaged or no checkpoint ({error})", where=path, fix="download it again") from error
+        raise CheckpointError(
+            f"is damaged or no checkpoint ({error})", where=path, fix="download it again"
+        ) from error
     if not isinstance(payload, Mapping):
         raise CheckpointError("holds no dict", where=path, fix="give a published checkpoint")
     return payload

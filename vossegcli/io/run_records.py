@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vossegcli.errors import InputError
 from vossegcli.io.atomic import write_text_atomic
+from vossegcli.io.checkpoints import read_metadata
 from vossegcli.types import FrameSequence
 
 STATE_FOLDER = ".vosseg"
@@ -26,7 +27,9 @@ def fingerprint(files: Iterable[Path], settings: Mapping[str, Any]) -> str:
         try:
             stat = path.stat()
         except OSError as error:
-            raise InputError(f"cannot be read ({error.strerror})", where=path, fix="check the file") from error
+            raise InputError(
+                f"cannot be read ({error.strerror})", where=path, fix="check the file"
+            ) from error
         digest.update(f"\n{path.name}\t{stat.st_size}\t{stat.st_mtime_ns}".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
@@ -51,32 +54,53 @@ class ItemState:
         self.snapshot = folder.with_name(folder.name + ".safetensors")
         self.rows = folder.with_name(folder.name + ".rows.jsonl")
 
-    def why_done(self, key: str) -> str | None:
-        """Say why the item need not be done again, or None if it must."""
+    def plan(self, key: str) -> tuple[str, str | None]:
+        """Say what a run with this key does with the item: `skip`, `resume` or `run`, and why."""
         marker = self._read_marker()
-        if marker is None or marker.get("key") != key:
-            return None
-        if all((self.output / path).is_file() for path in marker["outputs"]):
-            return "already done"
-        return None
+        if marker is not None and marker.get("key") == key:
+            gone = next((path for path in marker["outputs"] if not (self.output / path).is_file()), None)
+            return ("skip", "already done") if gone is None else ("run", f"{gone} is missing")
+        if read_metadata(self.snapshot).get("key") == key:
+            return "resume", "was interrupted"
+        return "run", None if marker is None else "input or settings changed"
 
-    def mark_done(self, key: str, outputs: Iterable[str], facts: Mapping[str, Any]) -> None:
-        """Record that the item is done: its key and the files (relative to the output folder) that must exist."""
-        text = json.dumps({"key": key, "outputs": list(outputs), **facts})
-        write_text_atomic(self.marker, text)
+    def mark_done(self, key: str, outputs: Iterable[Path], facts: Mapping[str, Any]) -> None:
+        """Record that the item is done: its key and the files below the output folder that must exist."""
+        listed = [path.relative_to(self.output).as_posix() for path in outputs]
+        write_text_atomic(self.marker, json.dumps({"key": key, "outputs": listed, **facts}))
         self.snapshot.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Forget everything about the item."""
-        for path in (self.marker, self.snapshot, self.rows):
-            path.unlink(missing_ok=True)
+        """Remove what an earlier run made of the item, so that old and new outputs never lie side by side.
+
+        Raises:
+            InputError: a file cannot be removed.
+        """
+        listed = (self._read_marker() or {"outputs": []})["outputs"]
+        for path in (*(self.output / name for name in listed), self.snapshot, self.rows, self.marker):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise _write_error(path, error) from error
 
     def _read_marker(self) -> dict[str, Any] | None:
+        """Read the marker; one that is damaged, or that lists files elsewhere, counts as absent."""
         try:
             marker = json.loads(self.marker.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            listed = [PurePosixPath(name) for name in marker["outputs"]]
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        return marker if isinstance(marker, dict) and isinstance(marker.get("outputs"), list) else None
+        inside = not any(path.is_absolute() or ".." in path.parts for path in listed)
+        return dict(marker) if inside else None
+
+
+def read_run(output: Path) -> dict[str, Any]:
+    """Read `run.json`, or nothing where there is none that can be read."""
+    try:
+        record = json.loads((output / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def write_run(output: Path, record: Mapping[str, Any]) -> None:
@@ -84,18 +108,19 @@ def write_run(output: Path, record: Mapping[str, Any]) -> None:
     write_text_atomic(output / "run.json", json.dumps(record, indent=2, default=str) + "\n")
 
 
-def append_jsonl(path: Path, row: Mapping[str, Any]) -> None:
-    """Append one line of JSON to a file.
+def append_jsonl(path: Path, *rows: Mapping[str, Any]) -> None:
+    """Append a line of JSON for each row.
 
     Raises:
         InputError: the file cannot be written.
     """
+    text = "".join(json.dumps(row, default=str) + "\n" for row in rows)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, default=str) + "\n")
+            file.write(text)
     except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", where=path, fix="check the disk and permissions") from error
+        raise _write_error(path, error) from error
 
 
 def read_jsonl(path: Path) -> Iterable[dict[str, Any]]:
@@ -111,8 +136,26 @@ def read_jsonl(path: Path) -> Iterable[dict[str, Any]]:
             yield row
 
 
+def length_of(path: Path) -> int:
+    """Bytes of a file, 0 where there is none."""
+    return path.stat().st_size if path.exists() else 0
+
+
 def cut_jsonl(path: Path, length: int) -> None:
-    """Cut a file back to `length` bytes: the rows that a saved state knows of."""
-    if path.exists():
-        with path.open("rb+") as file:
-            file.truncate(length)
+    """Cut a file back to `length` bytes, the rows that a saved state knows of; it is never lengthened.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    if length_of(path) > length:
+        try:
+            with path.open("rb+") as file:
+                file.truncate(length)
+        except OSError as error:
+            raise _write_error(path, error) from error
+
+
+def _write_error(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"cannot be written ({error.strerror})", where=path, fix="check the disk and its permissions"
+    )

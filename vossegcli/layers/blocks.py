@@ -22,11 +22,26 @@ class PreActivationBlock(nn.Module):
         super().__init__()
         self.conv1 = conv3x3(channels, channels)
         self.conv2 = conv3x3(channels, channels)
+        nn.init.zeros_(self.conv2.weight)  # starts as identity: without normalisation, sums of blocks would grow
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B,C,H,W) to the same shape."""
-        residual: Tensor = self.conv2(F.relu(self.conv1(F.relu(x))))
-        return x + residual
+        residual: Tensor = self.conv2(F.relu(self.conv1(F.relu(x)), inplace=True))
+        return residual.add_(x)
+
+
+def share_of_conv(conv: nn.Conv2d, x: Tensor, first: int) -> Tensor:
+    """The share of a 3x3 convolution's output, without bias, that some of its input channels make.
+
+    A convolution is linear: the shares of all channels and the bias add up to its output, and a share that is the same
+    for many inputs need be computed only once.
+
+    Args:
+        conv: from `conv3x3`.
+        x: (B,C,H,W), the input's channels `first` to `first + C - 1`.
+        first: index of the first one.
+    """
+    return F.conv2d(x, conv.weight[:, first : first + x.shape[1]], padding=1)
 
 
 def upsample2(x: Tensor) -> Tensor:

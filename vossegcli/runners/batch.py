@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,14 +21,14 @@ class WorkItem:
 
     Attributes:
         name: POSIX path; names the outputs.
-        frames: number of frames, for the progress display.
-        key: fingerprint of inputs, settings and checkpoint; None where even that failed.
+        frames: number of frames to write.
+        key: fingerprint of inputs, settings and checkpoint; empty where there is an error.
         error: why the item cannot be run at all, found while planning.
     """
 
     name: str
     frames: int
-    key: str | None
+    key: str
     error: VossegError | None = None
 
 
@@ -42,8 +41,11 @@ class Progress(Protocol):
     def item(self, name: str) -> None:
         """Begin an item."""
 
-    def frame(self, count: int = 1) -> None:
-        """Count frames that are done."""
+    def done_before(self, frames: int) -> None:
+        """Learn that a run before this one did some of the item's frames."""
+
+    def frame(self) -> None:
+        """Count a frame that is done."""
 
     def result(self, result: ItemResult) -> None:
         """Learn how an item ended."""
@@ -52,22 +54,30 @@ class Progress(Protocol):
 Work = Callable[[WorkItem], tuple[int, tuple[str, ...]]]
 
 
-def plan_rows(items: Sequence[WorkItem], output: Path, *, overwrite: bool) -> list[dict[str, Any]]:
-    """Say for each item what a run would do: `run`, `resume`, `skip` or `fail`, and why."""
-    rows = []
-    for item in items:
-        state = ItemState(output, item.name)
-        done = None if overwrite or item.key is None else state.why_done(item.key)
-        if item.error is not None:
-            action, reason = "fail", str(item.error)
-        elif done:
-            action, reason = "skip", done
-        elif state.snapshot.exists() and not overwrite:
-            action, reason = "resume", "was interrupted"
-        else:
-            action, reason = "run", None
-        rows.append({"name": item.name, "frames": item.frames, "action": action, "reason": reason})
-    return rows
+def plan_batch(
+    items: Sequence[WorkItem], output: Path, facts: dict[str, Any], *, overwrite: bool
+) -> dict[str, Any]:
+    """Say what `run_batch` would do, in a record like its own; writes nothing."""
+    failed = [
+        {"name": item.name, "error": type(item.error).__name__, "reason": str(item.error)}
+        for item in items
+        if item.error is not None
+    ]
+    return {
+        **facts,
+        "plan": [_plan_row(item, output, overwrite=overwrite) for item in items],
+        "failed": failed,
+    }
+
+
+def _plan_row(item: WorkItem, output: Path, *, overwrite: bool) -> dict[str, Any]:
+    """Say what a run would do with an item: `run`, `resume`, `skip` or `fail`, and why."""
+    action, reason = "run", None
+    if item.error is not None:
+        action, reason = "fail", str(item.error)
+    elif not overwrite:
+        action, reason = ItemState(output, item.name).plan(item.key)
+    return {"name": item.name, "frames": item.frames, "action": action, "reason": reason}
 
 
 def run_batch(
@@ -92,17 +102,19 @@ def run_batch(
         conclude: called at the end, also after an interruption; its values join the record.
 
     Raises:
+        InputError: the output folder cannot be written.
         KeyboardInterrupt: passed on, after the record is written.
     """
     record = {**facts, "started": _now(), "status": "running"}
     began = time.perf_counter()
     results: list[ItemResult] = []
-    plan = plan_rows(items, output, overwrite=overwrite)
+    plan = [_plan_row(item, output, overwrite=overwrite) for item in items]
+    write_run(output, record)
     progress.begin(len(items), sum(row["frames"] for row in plan if row["action"] in {"run", "resume"}))
     status = "failed"
     try:
         for item, row in zip(items, plan, strict=True):
-            result = _run_item(item, row, work, output, progress, overwrite=overwrite)
+            result = _run_item(item, row, work, output, progress)
             results.append(result)
             append_jsonl(output / "run.jsonl", asdict(result))
             progress.result(result)
@@ -114,7 +126,9 @@ def run_batch(
         record |= {"status": status, "ended": _now()}
         record["totals"] = _totals(results, time.perf_counter() - began)
         record["failed"] = [
-            {"name": r.name, "error": r.error_type, "reason": r.reason} for r in results if r.status == "failed"
+            {"name": r.name, "error": r.error_type, "reason": r.reason}
+            for r in results
+            if r.status == "failed"
         ]
         record |= conclude()
         write_run(output, record)
@@ -122,7 +136,7 @@ def run_batch(
 
 
 def _run_item(
-    item: WorkItem, row: dict[str, Any], work: Work, output: Path, progress: Progress, *, overwrite: bool
+    item: WorkItem, row: dict[str, Any], work: Work, output: Path, progress: Progress
 ) -> ItemResult:
     if row["action"] == "skip":
         return ItemResult(item.name, "skipped", 0, 0.0, row["reason"])
@@ -131,7 +145,7 @@ def _run_item(
     try:
         if item.error is not None:
             raise item.error
-        if overwrite:
+        if row["action"] == "run":
             ItemState(output, item.name).clear()
         frames, notes = work(item)
     except VossegError as error:
@@ -152,8 +166,12 @@ def _totals(results: Sequence[ItemResult], seconds: float) -> dict[str, Any]:
     }
 
 
-def peak_memory_mib() -> float:
-    """Largest resident memory of this process so far, in MiB."""
+def peak_memory_mib() -> float | None:
+    """Largest resident memory of this process so far, in MiB; None where the system does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
 

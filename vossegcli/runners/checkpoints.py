@@ -18,7 +18,7 @@ from vossegcli.io.checkpoints import (
     write_checkpoint,
 )
 from vossegcli.io.published import read_published
-from vossegcli.runners.loading import build_network
+from vossegcli.runners.loading import build_network, system_of
 from vossegcli.systems import get_system
 
 
@@ -57,7 +57,7 @@ def verify_checkpoint(name: str) -> dict[str, Any]:
         CheckpointError: its hash, header or a weight is wrong.
     """
     checkpoint = read_checkpoint(name)
-    network = build_network(checkpoint, get_system(checkpoint.header.system))
+    network = build_network(checkpoint, system_of(checkpoint))
     return {
         "sha256": checkpoint.sha256,
         "tensors": len(checkpoint.tensors),

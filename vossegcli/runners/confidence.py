@@ -8,30 +8,58 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from vossegcli.errors import DeviceError
 from vossegcli.io.run_records import ItemState, read_jsonl
 from vossegcli.io.tables import write_csv
-from vossegcli.systems.base import Segmentation
 
 FIELDS = ("sequence", "frame", "object", "area", "uncertainty", "score", "review")
-#: A person should look at an object below this score, or when its area changes by more than this ratio at once.
+#: A person should look at an object below this score, or whose area changes at once by more than this ratio.
 REVIEW_SCORE = 0.6
 REVIEW_AREA_RATIO = 1.7
 NAMED_FRAMES = 5
 
 
-def confidence_rows(index: int, name: str, ids: Sequence[int], segmentation: Segmentation) -> list[dict[str, Any]]:
+def confidence_rows(
+    index: int,
+    name: str,
+    ids: Sequence[int],
+    label_map: npt.NDArray[np.integer],
+    uncertainty: Sequence[float],
+    peaks: Sequence[float],
+) -> list[dict[str, Any]]:
     """Rows of one frame: area in pixels, mean uncertainty of the object's pixels, score = 1 - uncertainty.
 
-    An object without pixels has uncertainty 1 where its probability is unclear somewhere, and 0 where it is nowhere
-    probable: the network then is sure that the object is not there.
+    An object without pixels has uncertainty 1 where its probability is unclear somewhere, and 0 where it is
+    nowhere probable: the network then is sure that the object is not there.
+
+    Args:
+        index: of the frame.
+        name: of the frame.
+        ids: the K objects.
+        label_map: (H,W) ids.
+        uncertainty: (K,) in [0, 1].
+        peaks: (K,) largest probability of each object.
+
+    Raises:
+        DeviceError: a value is not finite.
     """
+    areas = np.bincount(label_map.ravel(), minlength=max(ids) + 1)
     rows = []
-    for k, object_id in enumerate(ids):
-        area = int((segmentation.label_map == object_id).sum())
-        unsure = float(segmentation.uncertainty[k]) if area else min(1.0, 2.0 * float(segmentation.probs[k].max()))
+    for object_id, unsure, peak in zip(ids, uncertainty, peaks, strict=True):
+        if not (math.isfinite(unsure) and math.isfinite(peak)):
+            raise DeviceError(
+                "the network gave values that are not finite",
+                where=f"frame {name}, object {object_id}",
+                fix="use --precision fp32",
+            )
+        area = int(areas[object_id])
+        doubt = unsure if area else min(1.0, 2.0 * peak)
         rows.append({
             "index": index, "frame": name, "object": object_id, "area": area,
-            "uncertainty": round(unsure, 4), "score": round(1.0 - unsure, 4),
+            "uncertainty": round(doubt, 4), "score": round(1.0 - doubt, 4),
         })  # fmt: skip
     return rows
 
@@ -41,8 +69,8 @@ def mark_reviews(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     ordered = sorted(rows, key=lambda row: (row["index"], row["object"]))
     previous: dict[int, int] = {}
     for row in ordered:
-        before = previous.get(row["object"])
-        jumped = before is not None and abs(math.log((row["area"] + 1) / (before + 1))) > math.log(REVIEW_AREA_RATIO)
+        before = previous.get(row["object"], row["area"])
+        jumped = abs(math.log((row["area"] + 1) / (before + 1))) > math.log(REVIEW_AREA_RATIO)
         row["review"] = "yes" if jumped or row["score"] < REVIEW_SCORE else "no"
         previous[row["object"]] = row["area"]
     return ordered

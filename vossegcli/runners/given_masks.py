@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,26 @@ from vossegcli.errors import InputError
 from vossegcli.io.label_maps import read_label_map, read_mask_folder
 from vossegcli.types import FrameSequence, LabelMap
 
-DIRECTIONS = ("forward", "backward", "both")
-USES = ("first", "new", "all")
 FIRST_ONLY_LAYOUTS = frozenset({"davis", "long-video"})
+
+
+@dataclass(frozen=True)
+class MaskChoice:
+    """What the user said about masks.
+
+    Attributes:
+        mask: a file, a folder of masks, a folder of such folders, or None for what the layout provides.
+        at: name or index of the frame that a mask file belongs to; None = the first.
+        use: `first`, `new`, `all`, or None for the layout's default.
+        direction: `forward`, `backward` or `both`; with `backward`, "first" means first on the way, the last.
+        fix: repair anti-aliased or misshapen masks.
+    """
+
+    mask: Path | None
+    at: str | None
+    use: str | None
+    direction: str
+    fix: bool
 
 
 @dataclass(frozen=True)
@@ -23,27 +40,26 @@ class GivenMasks:
     """The masks that are taken for one sequence.
 
     Attributes:
-        files: mask file by frame index, ascending.
+        files: mask file by frame index, ascending; the first on the way holds an object.
         use: `first`, `new` or `all`.
         size: (H,W) of the frames.
         fix: repair anti-aliased or misshapen masks.
-        unmatched: mask files that no frame is named like.
+        notes: what a person should know about how they were found and read.
     """
 
     files: Mapping[int, Path]
     use: str
     size: tuple[int, int]
     fix: bool
-    unmatched: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def read(self, index: int) -> LabelMap:
-        """Read the mask of a frame.
+        """Read the mask of a frame; it may be empty.
 
         Raises:
             InputError: it cannot be used.
         """
-        later_may_be_empty = index != next(iter(self.files))
-        return read_label_map(self.files[index], size=self.size, fix=self.fix, allow_empty=later_may_be_empty)
+        return read_label_map(self.files[index], size=self.size, fix=self.fix, allow_empty=True)
 
 
 @dataclass(frozen=True)
@@ -66,58 +82,45 @@ class Pass:
         """Frame indices in the order of the pass."""
         return range(self.start, self.stop, -1 if self.reverse else 1)
 
+    def written(self, done: int | None = None) -> int:
+        """Of the first `done` frames (None = all), how many it writes: a second pass writes not its start."""
+        visited = len(self.indices()) if done is None else done
+        return max(0, visited - 1) if self.only else visited
+
+    def decided(self, ids: Sequence[int], index: int) -> tuple[int, ...]:
+        """The objects on which this pass has the say in a frame."""
+        return tuple(i for i in ids if not self.only or index < self.only[i])
+
 
 def find_given_masks(
-    sequence: FrameSequence,
-    names: Sequence[str],
-    size: tuple[int, int],
-    mask: Path | None,
-    *,
-    at: str | None,
-    use: str | None,
-    alone: bool,
-    fix: bool,
+    sequence: FrameSequence, names: Sequence[str], size: tuple[int, int], choice: MaskChoice, *, alone: bool
 ) -> GivenMasks:
-    """Resolve `--mask`, `--at` and `--use-masks` for one sequence.
+    """Find the masks of one sequence.
 
     Args:
         sequence: the sequence.
         names: of its frames.
         size: (H,W) of its frames.
-        mask: what the user gave: a file, a folder of masks, a folder of such folders, or nothing.
-        at: name or index of the frame that a mask file belongs to; None = the first.
-        use: `first`, `new`, `all`, or None for the layout's default.
+        choice: what the user said.
         alone: the sequence is the only one of the input.
-        fix: repair masks while reading.
 
     Raises:
-        InputError: no mask, or none that belongs to a frame.
+        InputError: no mask, none that belongs to a frame, or none with an object.
     """
-    folder = sequence.masks if mask is None else mask
-    if folder is None:
+    path = sequence.masks if choice.mask is None else choice.mask
+    if path is None:
         raise InputError("no mask is given", where=sequence.name, fix="give one with --mask")
-    if not folder.exists():
-        raise InputError("does not exist", where=folder, fix="give a mask file or a folder of masks with --mask")
-    use = use or ("first" if sequence.layout in FIRST_ONLY_LAYOUTS else "new")
-    if folder.is_file():
-        if not alone:
-            raise InputError(
-                "is one mask for several sequences", where=folder, fix="give a folder with one folder of masks a sequence"
-            )
-        return GivenMasks({frame_index(names, at, sequence.name): folder}, use, size, fix)
-    if mask is not None and (not alone or (folder / sequence.name).is_dir()):
-        folder = folder / sequence.name
-    index_of = {name: index for index, name in enumerate(names)}
-    by_stem = read_mask_folder(folder)
-    found = {index_of[stem]: path for stem, path in by_stem.items() if stem in index_of}
-    if not found:
-        raise InputError(
-            f"no mask is named like a frame (masks: {_some(by_stem)}; frames: {_some(names)})",
-            where=folder,
-            fix="name each mask like its frame",
-        )
-    unmatched = tuple(path for stem, path in by_stem.items() if stem not in index_of)
-    return GivenMasks(dict(sorted(found.items())), use, size, fix, unmatched)
+    use = choice.use or ("first" if sequence.layout in FIRST_ONLY_LAYOUTS else "new")
+    if path.is_file():
+        index = frame_index(names, choice.at, sequence.name)
+        notes = [] if choice.at in {None, names[index]} else [f"--at {choice.at} is frame {names[index]}"]
+        files = {index: path}
+    else:
+        if choice.mask is not None and (not alone or (path / sequence.name).is_dir()):
+            path = path / sequence.name
+        files, notes = _files_by_frame(path, names)
+    given = GivenMasks(files, use, size, choice.fix)
+    return _from_the_first_object(given, path, backward=choice.direction == "backward", notes=notes)
 
 
 def frame_index(names: Sequence[str], at: str | None, where: str) -> int:
@@ -132,10 +135,12 @@ def frame_index(names: Sequence[str], at: str | None, where: str) -> int:
         return list(names).index(at)
     if at.isdecimal() and int(at) < len(names):
         return int(at)
-    raise InputError(f"has no frame '{at}' (frames: {_some(names)})", where=where, fix="give a name or an index")
+    raise InputError(
+        f"has no frame '{at}' (frames: {_some(names)})", where=where, fix="give a name or an index"
+    )
 
 
-def plan_passes(given: GivenMasks, frames: int, direction: str) -> tuple[list[Pass], range]:
+def plan_passes(given: GivenMasks, frames: int, direction: str) -> tuple[tuple[Pass, ...], range]:
     """Decide the ways through the video, and which frames no pass reaches (their masks stay empty).
 
     Args:
@@ -148,12 +153,13 @@ def plan_passes(given: GivenMasks, frames: int, direction: str) -> tuple[list[Pa
     """
     first, last = min(given.files), max(given.files)
     if direction == "backward":
-        return [Pass(last, -1, reverse=True)], range(last + 1, frames)
+        return (Pass(last, -1, reverse=True),), range(last + 1, frames)
     forward = Pass(first, frames)
     if direction == "forward":
-        return [forward], range(first)
-    appears = {i: first for i in given.read(first).ids} if given.use == "first" else first_frames(given)
-    return [forward, Pass(max(appears.values()), -1, reverse=True, only=appears)], range(0)
+        return (forward,), range(first)
+    appears = first_frames(given)
+    start = max(appears.values())
+    return (forward, Pass(start, -1, reverse=True, only=appears))[: 2 if start else 1], range(0)
 
 
 def first_frames(given: GivenMasks) -> dict[int, int]:
@@ -165,7 +171,9 @@ def first_frames(given: GivenMasks) -> dict[int, int]:
     return appears
 
 
-def wanted_on(given: GivenMasks, index: int, start: int, known: Sequence[int]) -> npt.NDArray[np.integer] | None:
+def wanted_on(
+    given: GivenMasks, index: int, start: int, known: Sequence[int]
+) -> npt.NDArray[np.integer] | None:
     """The part of a frame's mask that counts on the way: new objects only, or all of them.
 
     Args:
@@ -177,13 +185,46 @@ def wanted_on(given: GivenMasks, index: int, start: int, known: Sequence[int]) -
     Returns:
         (H,W) ids, or None when there is nothing to take.
     """
-    if index == start or index not in given.files or given.use == "first":
+    if index == start or index not in given.files:
         return None
     label_map = given.read(index)
     if given.use == "all":
         return label_map.ids_map if label_map.ids else None
     fresh = [i for i in label_map.ids if i not in known]
     return np.where(np.isin(label_map.ids_map, fresh), label_map.ids_map, 0) if fresh else None
+
+
+def _files_by_frame(folder: Path, names: Sequence[str]) -> tuple[dict[int, Path], list[str]]:
+    """List the masks of a folder by the index of their frame, ascending, and note those of no frame."""
+    index_of = {name: index for index, name in enumerate(names)}
+    by_stem = read_mask_folder(folder)
+    found = {index_of[stem]: path for stem, path in by_stem.items() if stem in index_of}
+    if not found:
+        raise InputError(
+            f"no mask is named like a frame (masks: {_some(by_stem)}; frames: {_some(names)})",
+            where=folder,
+            fix="name each mask like its frame",
+        )
+    strangers = [path.name for stem, path in by_stem.items() if stem not in index_of]
+    notes = [f"masks named like no frame: {len(strangers)} ({_some(strangers)})"] if strangers else []
+    return dict(sorted(found.items())), notes
+
+
+def _from_the_first_object(
+    given: GivenMasks, path: Path, *, backward: bool, notes: Sequence[str]
+) -> GivenMasks:
+    """Leave out the empty masks before the first object on the way, and all later ones if one is enough."""
+    way = sorted(given.files, reverse=backward)
+    label_map = given.read(way[0])
+    while not label_map.ids:
+        way = way[1:]
+        if not way:
+            what = "holds no object: every pixel is background"
+            raise InputError(what, where=path, fix="mark at least one object")
+        label_map = given.read(way[0])
+    kept = sorted(way[:1] if given.use == "first" else way)
+    note = (label_map.note,) if label_map.note else ()
+    return replace(given, files={i: given.files[i] for i in kept}, notes=(*note, *notes))
 
 
 def _some(names: Sequence[str] | Mapping[str, Path]) -> str:

@@ -10,6 +10,23 @@ from vossegcli.systems import SYSTEMS
 from vossegcli.systems.base import System
 
 
+def system_of(checkpoint: Checkpoint) -> System:
+    """Look up the system that a checkpoint is for.
+
+    Raises:
+        CheckpointError: this version lacks it.
+    """
+    name = checkpoint.header.system
+    if name not in SYSTEMS:
+        known = ", ".join(SYSTEMS)
+        raise CheckpointError(
+            f"is for the system '{name}', which this version lacks",
+            where=checkpoint.path,
+            fix=f"it has {known}",
+        )
+    return SYSTEMS[name]
+
+
 def build_network(checkpoint: Checkpoint, system: System) -> nn.Module:
     """Build the network that a checkpoint describes, with its weights, in eval mode and float32.
 
@@ -36,7 +53,9 @@ def load_weights(network: nn.Module, checkpoint: Checkpoint, system: str) -> Non
     expected = network.state_dict()
     for name, value in checkpoint.tensors.items():
         if name not in expected:
-            raise CheckpointError(f"unknown key '{name}'", where=checkpoint.path, fix="give a checkpoint of this configuration")
+            raise CheckpointError(
+                f"unknown key '{name}'", where=checkpoint.path, fix="give a checkpoint of this configuration"
+            )
         if value.shape != expected[name].shape:
             raise CheckpointError(
                 f"'{name}' has shape {tuple(value.shape)}, not {tuple(expected[name].shape)}",
@@ -45,18 +64,17 @@ def load_weights(network: nn.Module, checkpoint: Checkpoint, system: str) -> Non
             )
     for name in expected:
         if name not in checkpoint.tensors:
-            raise CheckpointError(f"missing key '{name}'", where=checkpoint.path, fix="give a complete checkpoint")
+            raise CheckpointError(
+                f"missing key '{name}'", where=checkpoint.path, fix="give a complete checkpoint"
+            )
     network.load_state_dict(checkpoint.tensors)
 
 
 def _check_system(checkpoint: Checkpoint, system: str) -> None:
-    if checkpoint.header.system not in SYSTEMS:
+    found = system_of(checkpoint).name
+    if found != system:
         raise CheckpointError(
-            f"is for the system '{checkpoint.header.system}', which this version lacks", where=checkpoint.path
-        )
-    if checkpoint.header.system != system:
-        raise CheckpointError(
-            f"is for the system '{checkpoint.header.system}', not '{system}'",
+            f"is for the system '{found}', not '{system}'",
             where=checkpoint.path,
             fix=f"give a checkpoint of '{system}'",
         )

@@ -1,9 +1,9 @@
-"""Pictures of a finished sequence: overlay images and an overlay video, from the frames and the label maps."""
+"""Pictures of a finished sequence, from its frames and label maps: overlay images and an overlay video."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from vossegcli.io.ahead import WriteBehind, read_ahead
@@ -27,7 +27,13 @@ def video_path(output: Path, name: str) -> Path:
 
 
 def render_sequence(
-    output: Path, name: str, reader: FrameReader, mask_path: Callable[[str], Path], *, images: bool, video: bool
+    output: Path,
+    name: str,
+    reader: FrameReader,
+    mask_path: Callable[[str], Path],
+    *,
+    images: bool,
+    video: bool,
 ) -> None:
     """Draw every frame with its objects tinted and outlined.
 
@@ -54,5 +60,5 @@ def render_sequence(
                 film.write(overlay)
 
         writer = stack.enter_context(WriteBehind[Frame](draw, 4))
-        for frame in read_ahead(reader.iterate(), 4):
+        for frame in stack.enter_context(closing(read_ahead(reader.iterate(), 4))):
             writer.submit(frame)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vossegcli.errors import CheckpointError
 from vossegcli.io.ahead import WriteBehind, read_ahead
 from vossegcli.io.checkpoints import read_tensors, write_tensors
 from vossegcli.io.frames import FrameReader
 from vossegcli.io.label_maps import read_written_ids, write_label_map
 from vossegcli.io.overlays import write_probability
-from vossegcli.io.run_records import ItemState, append_jsonl, cut_jsonl
+from vossegcli.io.run_records import ItemState, append_jsonl, cut_jsonl, length_of
 from vossegcli.ops.masks import one_hot_classes
 from vossegcli.runners.batch import Progress
 from vossegcli.runners.confidence import confidence_rows
-from vossegcli.runners.given_masks import GivenMasks, Pass, plan_passes, wanted_on
+from vossegcli.runners.given_masks import GivenMasks, Pass, wanted_on
 from vossegcli.systems.base import Segmentation, VideoPredictor
 from vossegcli.types import Frame
 
@@ -37,7 +39,8 @@ class SequenceJob:
         name: of the sequence.
         reader: its frames.
         given: its masks.
-        direction: `forward`, `backward` or `both`.
+        passes: the ways through it.
+        left_out: indices of frames that no pass reaches; their masks are empty.
         output: the run's output folder.
         probabilities: write per-object probabilities too.
         key: fingerprint; a snapshot of another key is not used.
@@ -47,11 +50,22 @@ class SequenceJob:
     name: str
     reader: FrameReader
     given: GivenMasks
-    direction: str
+    passes: tuple[Pass, ...]
+    left_out: range
     output: Path
     probabilities: bool
     key: str
     snapshot_every: int
+
+    @property
+    def frames(self) -> int:
+        """How many frames are written, some of them twice where objects appear in the middle of both ways."""
+        return len(self.left_out) + sum(way.written() for way in self.passes)
+
+    @property
+    def state(self) -> ItemState:
+        """Marker, snapshot and rows."""
+        return ItemState(self.output, self.name)
 
     def mask_path(self, frame_name: str) -> Path:
         """Where the label map of a frame goes."""
@@ -64,22 +78,32 @@ class SequenceJob:
 
 @dataclass(frozen=True)
 class _Result:
-    """A segmented frame on its way to the disk."""
+    """A segmented frame on its way to the disk, off the device.
 
-    index: int
+    Attributes:
+        name: of the frame.
+        decided: the objects on which the pass has the say here.
+        label_map: (H,W) ids of all objects.
+        probs: (H,W) float32 by object, where probabilities are written.
+        rows: confidence rows.
+        beneath: the label map that an earlier pass wrote for this frame, or None.
+    """
+
     name: str
-    ids: tuple[int, ...]
-    segmentation: Segmentation
-    only: dict[int, int]
+    decided: tuple[int, ...]
+    label_map: npt.NDArray[np.integer]
+    probs: dict[int, npt.NDArray[np.float32]]
+    rows: list[dict[str, Any]]
+    beneath: Path | None
 
 
 @dataclass(frozen=True)
 class _Position:
     """Where an interrupted sequence stood: pass, frames done in it, and the length of the rows file."""
 
-    pass_number: int
-    done: int
-    rows: int
+    pass_number: int = 0
+    done: int = 0
+    rows: int = 0
 
 
 def segment_sequence(job: SequenceJob, predictor: VideoPredictor, progress: Progress) -> int:
@@ -96,40 +120,40 @@ def segment_sequence(job: SequenceJob, predictor: VideoPredictor, progress: Prog
     Raises:
         VossegError: a frame or a mask cannot be used; what was written before stays and is resumed from.
     """
-    state = ItemState(job.output, job.name)
-    passes, left_out = plan_passes(job.given, len(job.reader), job.direction)
-    position = _restore(job, state, predictor, passes) or _Position(0, 0, 0)
-    cut_jsonl(state.rows, position.rows)
-    if position == _Position(0, 0, 0):
-        blank = np.zeros(job.reader.size, np.uint8)
-        for index in left_out:
-            write_label_map(job.mask_path(job.reader.names[index]), blank)
-        progress.frame(len(left_out))
-    counted = 0
-    with WriteBehind[_Result](lambda result: _write(job, state, result), WRITE_BEHIND) as writer:
-        for number in range(position.pass_number, len(passes)):
-            done = position.done if number == position.pass_number else 0
-            for result in _run_pass(job, passes[number], done, predictor):
-                writer.submit(result)
-                progress.frame()
-                counted += 1
-                done += 1
-                if done % job.snapshot_every == 0:
-                    writer.flush()
-                    _save(job, state, predictor, _Position(number, done, _length(state.rows)))
-    return counted + len(left_out)
+    position = _restore(job, predictor)
+    before = sum(way.written() for way in job.passes[: position.pass_number])
+    before += job.passes[position.pass_number].written(position.done)
+    if before:
+        progress.done_before(len(job.left_out) + before)
+    else:
+        _write_left_out(job, progress)
+    cut_jsonl(job.state.rows, position.rows)
+    with WriteBehind[_Result](lambda result: _write(job, result), WRITE_BEHIND) as writer:
+        for number in range(position.pass_number, len(job.passes)):
+            first = position.done if number == position.pass_number else 0
+            with closing(_run_pass(job, job.passes[number], first, predictor)) as results:
+                for done, result in enumerate(results, start=first + 1):
+                    if result.decided:
+                        writer.submit(result)
+                        progress.frame()
+                    if done % job.snapshot_every == 0:
+                        writer.flush()
+                        _save(job, predictor, _Position(number, done, length_of(job.state.rows)))
+    return job.frames - (len(job.left_out) + before if before else 0)
 
 
-def _run_pass(job: SequenceJob, way: Pass, done: int, predictor: VideoPredictor) -> Iterator[_Result]:
+def _run_pass(
+    job: SequenceJob, way: Pass, done: int, predictor: VideoPredictor
+) -> Generator[_Result, None, None]:
     """Segment the frames of a pass, the first `done` of which are done already."""
     indices = way.indices()[done:]
     if not indices:
         return
     low, high = min(indices[0], indices[-1]), max(indices[0], indices[-1])
-    frames = job.reader.iterate(low, high + 1, reverse=way.reverse)
-    for index, frame in zip(indices, read_ahead(frames, READ_AHEAD), strict=True):
-        segmentation = _segment_frame(job, way, index, frame, predictor)
-        yield _Result(index, frame.name, predictor.ids, segmentation, dict(way.only))
+    with closing(read_ahead(job.reader.iterate(low, high + 1, reverse=way.reverse), READ_AHEAD)) as frames:
+        for index, frame in zip(indices, frames, strict=True):
+            segmentation = _segment_frame(job, way, index, frame, predictor)
+            yield _off_the_device(job, way, index, frame.name, predictor.ids, segmentation)
 
 
 def _segment_frame(
@@ -171,55 +195,65 @@ def _overruled(segmentation: Segmentation, given: Tensor, ids: tuple[int, ...]) 
     )
 
 
-def _write(job: SequenceJob, state: ItemState, result: _Result) -> None:
+def _off_the_device(
+    job: SequenceJob, way: Pass, index: int, name: str, ids: tuple[int, ...], segmentation: Segmentation
+) -> _Result:
+    """Keep what is written, so that no tensor of the device waits in the queue."""
+    decided = way.decided(ids, index)
+    label_map: npt.NDArray[np.integer] = segmentation.label_map.cpu().numpy()
+    label_map = label_map.astype(np.uint8 if max(ids) <= 255 else np.uint16)
+    peaks = segmentation.probs.amax(dim=(1, 2)).tolist()
+    rows = confidence_rows(index, name, ids, label_map, segmentation.uncertainty.tolist(), peaks)
+    probs = {i: segmentation.probs[ids.index(i)].cpu().numpy() for i in decided} if job.probabilities else {}
+    beneath = job.mask_path(name) if way.only and index >= min(way.only.values()) else None
+    return _Result(
+        name, decided, label_map, probs, [row for row in rows if row["object"] in decided], beneath
+    )
+
+
+def _write(job: SequenceJob, result: _Result) -> None:
     """Write one frame: label map, probabilities, confidence rows."""
-    label_map = result.segmentation.label_map.cpu().numpy()
-    path = job.mask_path(result.name)
-    ids = result.ids
-    if result.only:  # a second way through the video: it has the say on objects that were annotated later only
-        ids = tuple(i for i in ids if result.index < result.only[i])
-        label_map = np.where(np.isin(label_map, ids), label_map, 0)
-        if path.exists() and result.index >= min(result.only.values()):
-            forward = read_written_ids(path)
-            label_map = np.where((forward > 0) & ~np.isin(forward, ids), forward, label_map)
-    largest = int(label_map.max())
-    write_label_map(path, label_map.astype(np.uint8 if largest <= 255 else np.uint16))
-    if job.probabilities:
-        for k, object_id in enumerate(result.ids):
-            if object_id in ids:
-                write_probability(
-                    job.probability_path(result.name, object_id), result.segmentation.probs[k].cpu().numpy()
-                )
-    for row in confidence_rows(result.index, result.name, result.ids, result.segmentation):
-        if row["object"] in ids:
-            append_jsonl(state.rows, row)
+    label_map = np.where(np.isin(result.label_map, result.decided), result.label_map, 0)
+    if result.beneath is not None:  # a second way through the video leaves alone what is decided already
+        earlier = read_written_ids(result.beneath)
+        label_map = np.where((earlier > 0) & ~np.isin(earlier, result.decided), earlier, label_map)
+    write_label_map(job.mask_path(result.name), label_map)
+    for object_id, probs in result.probs.items():
+        write_probability(job.probability_path(result.name, object_id), probs)
+    append_jsonl(job.state.rows, *result.rows)
 
 
-def _save(job: SequenceJob, state: ItemState, predictor: VideoPredictor, position: _Position) -> None:
-    metadata: dict[str, Any] = {"key": job.key, **vars(position)}
-    write_tensors(state.snapshot, predictor.state(), {k: str(v) for k, v in metadata.items()})
+def _write_left_out(job: SequenceJob, progress: Progress) -> None:
+    """Write empty label maps for the frames that no pass reaches."""
+    blank = np.zeros(job.reader.size, np.uint8)
+    for index in job.left_out:
+        write_label_map(job.mask_path(job.reader.names[index]), blank)
+        progress.frame()
 
 
-def _restore(
-    job: SequenceJob, state: ItemState, predictor: VideoPredictor, passes: list[Pass]
-) -> _Position | None:
-    """Load the snapshot, if there is one for this very job and the masks before it are still there."""
-    if not state.snapshot.exists():
-        return None
-    tensors, metadata = read_tensors(state.snapshot)
+def _save(job: SequenceJob, predictor: VideoPredictor, position: _Position) -> None:
+    metadata = {"key": job.key, **asdict(position)}
+    write_tensors(
+        job.state.snapshot, predictor.state(), {name: str(value) for name, value in metadata.items()}
+    )
+
+
+def _restore(job: SequenceJob, predictor: VideoPredictor) -> _Position:
+    """Load the snapshot, if there is one for this very job and what was written before it is still there."""
+    try:
+        tensors, metadata = read_tensors(job.state.snapshot)
+    except CheckpointError:
+        return _Position()
     if metadata.get("key") != job.key:
-        return None
+        return _Position()
     position = _Position(int(metadata["pass_number"]), int(metadata["done"]), int(metadata["rows"]))
-    before = [i for way in passes[: position.pass_number] for i in way.indices()]
-    before += passes[position.pass_number].indices()[: position.done]
-    if not all(job.mask_path(job.reader.names[index]).is_file() for index in before):
-        return None
+    before = [i for way in job.passes[: position.pass_number] for i in way.indices()]
+    before += [*job.passes[position.pass_number].indices()[: position.done], *job.left_out]
+    written = all(job.mask_path(job.reader.names[index]).is_file() for index in before)
+    if not written or length_of(job.state.rows) < position.rows:
+        return _Position()
     predictor.load_state(tensors)
     return position
-
-
-def _length(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
 
 
 def _tensor(ids_map: npt.NDArray[np.integer[Any]]) -> Tensor:

@@ -28,6 +28,7 @@ from vossegcli.io.checkpoints import (
 )
 from vossegcli.io.configs import read_toml
 from vossegcli.io.overlays import data_uri, draw_overlay
+from vossegcli.io.pretrained import read_imagenet
 from vossegcli.io.run_records import append_jsonl, read_jsonl
 from vossegcli.reports.training import training_report
 from vossegcli.runners.devices import resolve_device, resolve_precision
@@ -52,7 +53,7 @@ class TrainOptions:
         data: COCO instances files, or folders that are searched for them.
         config: TOML settings.
         output: folder for checkpoint, state, log and report.
-        init: checkpoint name or file to start from, or `none`.
+        init: checkpoint name or file to start from, `imagenet` or `none`.
         resume: continue from the state in `output`.
         device: as typed.
         precision: as typed.
@@ -83,13 +84,21 @@ def train(options: TrainOptions, on_progress: Callable[[int, int, Mapping[str, f
     if settings.config not in system.configs:
         known = ", ".join(system.config_names())
         raise ConfigError(f"unknown configuration '{settings.config}'", where=options.config, fix=f"use one of {known}")
+    for stage in settings.stages:
+        if stage.objective not in system.objectives:
+            known = ", ".join(system.objectives)
+            raise ConfigError(f"unknown objective '{stage.objective}'", where=options.config, fix=f"use one of {known}")
     device = resolve_device(options.device)
     precision = resolve_precision(options.precision, device)
     training, validation = split_by_source(read_images(options.data), settings.holdout)
+    if not any(image.segmentations for image in training):
+        raise ConfigError("no training images with objects", fix="give COCO instances files with --data")
     config = system.configs[settings.config]
     torch.manual_seed(settings.seed)
     model = system.build(config).to(device, memory_format=torch.channels_last)
-    if options.init != "none":
+    if options.init == "imagenet":
+        system.load_imagenet(model, read_imagenet(system.imagenet_backbone(config)))
+    elif options.init != "none":
         load_weights(model, read_checkpoint(options.init), system.name)
     trainer = Trainer(model, settings)
     observer = _Observer(options, settings, system, config, validation, on_progress, len(training))

@@ -83,6 +83,8 @@ class System:
         build: a network with fresh weights.
         predictor: a video predictor around a network in eval mode; keywords override the config's defaults.
         convert: published weights (names and tensors) to ours and the dropped keys with reasons.
+        imagenet_backbone: torchvision backbone that a configuration can start from; raises where there is none.
+        load_imagenet: puts that backbone's weights into a network, in place.
         objectives: training objectives by name.
         prepare_stage: puts the network in training mode, with batch norms frozen or not.
     """
@@ -93,6 +95,8 @@ class System:
     build: Callable[[Any], nn.Module]
     predictor: Callable[..., VideoPredictor]
     convert: Callable[[Mapping[str, Tensor]], tuple[dict[str, Tensor], dict[str, str]]]
+    imagenet_backbone: Callable[[Any], str]
+    load_imagenet: Callable[[Any, Mapping[str, Tensor]], None]
     objectives: Mapping[str, Callable[[Any, ClipBatch], dict[str, Tensor]]]
     prepare_stage: Callable[..., None]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from vossegcli.systems.afb_urr.config import CONFIGS, AFBURRConfig
-from vossegcli.systems.afb_urr.convert import convert_published
+from vossegcli.systems.afb_urr.convert import convert_published, imagenet_backbone, load_imagenet
 from vossegcli.systems.afb_urr.model import AFBURR
 from vossegcli.systems.afb_urr.predict import AFBURRPredictor
 from vossegcli.systems.afb_urr.train import (
@@ -26,6 +26,8 @@ SYSTEM = System(
     build=AFBURR,
     predictor=AFBURRPredictor,
     convert=convert_published,
+    imagenet_backbone=imagenet_backbone,
+    load_imagenet=load_imagenet,
     objectives={
         "correspondence": correspondence_objective,
         "segmentation": partial(segmentation_objective, weights=LossWeights()),

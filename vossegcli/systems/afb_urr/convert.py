@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from vossegcli.errors import CheckpointError
-from vossegcli.systems.afb_urr.config import PUBLISHED
+from vossegcli.errors import CheckpointError, ConfigError
+from vossegcli.systems.afb_urr.config import PUBLISHED, RESNET50, AFBURRConfig
 from vossegcli.systems.afb_urr.model import AFBURR
 
 #: What surrounds the weights in the published file, and why it is left behind.
@@ -44,6 +44,39 @@ def convert_published(payload: Mapping[str, object]) -> tuple[dict[str, Tensor],
     return {name: _checked(weights, name, value) for name, value in expected.items()}, {
         entry: DROPPED[entry] for entry in payload if entry in DROPPED
     }
+
+
+def imagenet_backbone(config: AFBURRConfig) -> str:
+    """Name of the torchvision backbone whose ImageNet weights fit both trunks.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if config.query_trunk != RESNET50 or config.memory_trunk != RESNET50:
+        raise ConfigError("no ImageNet weights fit this configuration", fix="use --init none or a checkpoint")
+    return "resnet50"
+
+
+def load_imagenet(model: AFBURR, weights: Mapping[str, Tensor]) -> None:
+    """Start both trunks from a torchvision ResNet (stem and layers 1 to 3), in place.
+
+    Raises:
+        CheckpointError: a weight is missing.
+    """
+    stages = {"layer1.": "res2.", "layer2.": "res3.", "layer3.": "res4.", "conv1.": "conv1.", "bn1.": "bn1."}
+    trunk = {
+        ours + name.removeprefix(theirs): value
+        for name, value in weights.items()
+        for theirs, ours in stages.items()
+        if name.startswith(theirs)
+    }
+    for encoder in (model.encoder_q, model.encoder_m):
+        state = encoder.state_dict()
+        own = {"mean", "std", "conv1_m.weight", "conv1_o.weight"}
+        missing = sorted(set(state) - own - set(trunk))
+        if missing:
+            raise CheckpointError(f"missing key '{missing[0]}'", fix="give weights of the same ResNet")
+        encoder.load_state_dict({name: trunk.get(name, value) for name, value in state.items()})
 
 
 def _checked(weights: Mapping[str, object], name: str, expected: Tensor) -> Tensor:

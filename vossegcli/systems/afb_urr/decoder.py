@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vossegcli.layers.blocks import PreActivationBlock, conv3x3, upsample2
+from vossegcli.layers.blocks import PreActivationBlock, conv3x3, share_of_conv, upsample2
 from vossegcli.systems.afb_urr.encoders import Pyramid
 
 LOCAL_WINDOW = 7
@@ -33,11 +33,23 @@ class Decoded(NamedTuple):
 
 
 class Skips(NamedTuple):
-    """The decoder's skip branches of one frame, which do not depend on the class."""
+    """What the decoder computes of a frame once for all its classes."""
 
+    stride16: Tensor  # (B,C,h,w), the query value's share of `convFM`, with bias
     stride8: Tensor  # (B,C,H/8,W/8)
     stride4: Tensor  # (B,C,H/4,W/4)
     stride2: Tensor  # (B,C1,H/2,W/2) = r1
+    local: Tensor  # (B,Cl,H/2,W/2), the share of r1 in `local_convFM`, with bias
+
+
+def two_largest(class_probs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the largest and the second largest of (B,K,H,W) over K >= 2, each (B,1,H,W)."""
+    x = class_probs.split(1, dim=1)  # a running comparison: much cheaper than topk over an outer axis
+    first, second = torch.maximum(x[0], x[1]), torch.minimum(x[0], x[1])
+    for other in x[2:]:
+        second = torch.maximum(second, torch.minimum(first, other))
+        first = torch.maximum(first, other)
+    return first, second
 
 
 def uncertainty(class_probs: Tensor) -> Tensor:
@@ -51,8 +63,8 @@ def uncertainty(class_probs: Tensor) -> Tensor:
     Returns:
         (B,1,H,W) in (0, 1].
     """
-    top = class_probs.topk(2, dim=1).values  # (B,2,H,W)
-    return torch.exp(1.0 - top[:, :1] / (top[:, 1:] + EPS))
+    first, second = two_largest(class_probs)
+    return torch.exp(1.0 - first / (second + EPS))
 
 
 def local_reference(features: Tensor, probs: Tensor) -> Tensor:
@@ -65,14 +77,33 @@ def local_reference(features: Tensor, probs: Tensor) -> Tensor:
     Returns:
         (B,K,C,H,W). Windows are 7x7; pixels beyond the border count as zeros in both averages.
     """
-    shape = torch.broadcast_shapes(features.shape, probs.shape)
-    weighted = _window_mean((features * probs.to(features.dtype)).flatten(0, 1)).view(shape)
-    weights = _window_mean(probs.flatten(0, 1)).view_as(probs)
-    return weighted * (1.0 / (weights + EPS)).to(features.dtype)  # one division a pixel, not one a channel
+    weighted = (features * probs.to(features.dtype)).flatten(0, 1)  # (B*K,C,H,W)
+    weights = F.avg_pool2d(probs.flatten(0, 1), LOCAL_WINDOW, stride=1, padding=LOCAL_WINDOW // 2)  # (B*K,1,H,W)
+    scale = 1.0 / (LOCAL_WINDOW**2 * (weights + EPS))  # one division a pixel, not one a channel
+    return (_window_sum(weighted) * scale.to(features.dtype)).unflatten(0, probs.shape[:2])
 
 
-def _window_mean(x: Tensor) -> Tensor:
-    return F.avg_pool2d(x, LOCAL_WINDOW, stride=1, padding=LOCAL_WINDOW // 2)
+def _window_sum(x: Tensor) -> Tensor:
+    """Sum (B,C,H,W) over 7x7 windows, as a depthwise convolution: on a CPU up to ten times faster than pooling."""
+    ones = x.new_ones(x.shape[1], 1, LOCAL_WINDOW, LOCAL_WINDOW)
+    return F.conv2d(x, ones, padding=LOCAL_WINDOW // 2, groups=x.shape[1])
+
+
+def _window_max(x: Tensor) -> Tensor:
+    """Largest value of (B,C,H,W) in 7x7 windows, one axis after the other."""
+    rows = F.max_pool2d(x, (LOCAL_WINDOW, 1), stride=1, padding=(LOCAL_WINDOW // 2, 0))
+    return F.max_pool2d(rows, (1, LOCAL_WINDOW), stride=1, padding=(0, LOCAL_WINDOW // 2))
+
+
+def _foreground(logits: Tensor) -> Tensor:
+    """(B,2,H,W) background/foreground logits to their difference (B,1,H,W) float32, whose sigmoid is the softmax."""
+    return logits[:, 1:].float() - logits[:, :1].float()
+
+
+def add_to_classes(of_classes: Tensor, of_frame: Tensor) -> Tensor:
+    """Add a frame's features (B,C,H,W) to those of each of its classes (B*K,C,H,W), in place."""
+    of_classes.unflatten(0, (of_frame.shape[0], -1)).add_(of_frame.unsqueeze(1))
+    return of_classes
 
 
 class Refine(nn.Module):
@@ -101,19 +132,29 @@ class Refine(nn.Module):
         Returns:
             (B*K,C,H,W).
         """
-        up = upsample2(below)
-        merged = (skip.unsqueeze(1) + up.unflatten(0, (skip.shape[0], -1))).flatten(0, 1)
+        merged = add_to_classes(upsample2(below), skip)
         if self.guide is not None and guidance is not None:
             merged = merged + self.guide(guidance)
         refined: Tensor = self.ResMM(merged)
         return refined
 
 
+def _mask_prior(masks: int) -> nn.Conv2d:
+    """1x1 convolution from masks read from the memory to the two logits; starts by believing their mean."""
+    prior = nn.Conv2d(masks, 2, 1)
+    assert prior.bias is not None
+    with torch.no_grad():
+        prior.weight[0], prior.weight[1] = -4.0 / masks, 4.0 / masks
+        prior.bias[0], prior.bias[1] = 2.0, -2.0
+    return prior
+
+
 class Decoder(nn.Module):
     """From matched features to one probability map a class.
 
     Args:
-        match_channels: channels of the matched features at stride 16.
+        match_channels: channels of what is matched at stride 16: read from the bank, the query's value, read from the
+            newest frame (0: published).
         skip_widths: channels of r1, r2, r3.
         channels: width at strides 16, 8 and 4.
         local_channels: width of the local refinement at stride 2.
@@ -122,7 +163,7 @@ class Decoder(nn.Module):
 
     def __init__(
         self,
-        match_channels: int,
+        match_channels: tuple[int, int, int],
         skip_widths: tuple[int, int, int],
         channels: int,
         local_channels: int,
@@ -130,7 +171,8 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         stride2, stride4, stride8 = skip_widths
-        self.convFM = conv3x3(match_channels, channels)
+        self.read_channels, self.value_channels, newest_channels = match_channels
+        self.convFM = conv3x3(self.read_channels + self.value_channels + newest_channels, channels)
         self.ResMM = PreActivationBlock(channels)
         self.RF3 = Refine(stride8, channels, guidance_channels)
         self.RF2 = Refine(stride4, channels, guidance_channels)
@@ -138,46 +180,66 @@ class Decoder(nn.Module):
         self.local_convFM = conv3x3(2 * stride2, local_channels)
         self.local_ResMM = PreActivationBlock(local_channels)
         self.local_pred2 = conv3x3(local_channels, 2)
+        for head in (self.pred2, self.local_pred2):  # starts undecided: a saturated start has no gradient
+            nn.init.normal_(head.weight, std=1e-3)
+        self.prior = _mask_prior(guidance_channels) if guidance_channels else None
 
-    def skips(self, pyramid: Pyramid) -> Skips:
-        """Compute what depends on the frame alone, once a frame."""
-        return Skips(self.RF3.skip(pyramid.r3), self.RF2.skip(pyramid.r2), pyramid.r1)
+    def skips(self, pyramid: Pyramid, value: Tensor) -> Skips:
+        """Compute what depends on the frame alone, once a frame; value is (B,V,h,w), the query's."""
+        return Skips(
+            stride16=share_of_conv(self.convFM, value, self.read_channels) + _bias(self.convFM),
+            stride8=self.RF3.skip(pyramid.r3),
+            stride4=self.RF2.skip(pyramid.r2),
+            stride2=pyramid.r1,
+            local=share_of_conv(self.local_convFM, pyramid.r1, 0) + _bias(self.local_convFM),
+        )
 
-    def forward(self, match: Tensor, skips: Skips, guidance: Tensor | None = None) -> Decoded:
+    def forward(
+        self, read: Tensor, skips: Skips, newest: Tensor | None = None, guidance: Tensor | None = None
+    ) -> Decoded:
         """Decode every class of every frame.
 
         Args:
-            match: (B,K,C,h,w) matched features at stride 16.
-            skips: the frame's skip branches.
+            read: (B,K,C,h,w) read from the bank.
+            skips: what depends on the frame alone.
+            newest: (B,K,N,h,w) read from the newest frame, when the module was built with it.
             guidance: (B,K,G,H/4,W/4) masks in [0, 1], when the module was built with guidance.
         """
-        groups = [slice(k, k + CLASSES_AT_ONCE) for k in range(0, match.shape[1], CLASSES_AT_ONCE)]
-        logits = torch.cat(
-            [self._rough_logits(match[:, g], skips, None if guidance is None else guidance[:, g]) for g in groups], 1
-        )  # (B,K,2,H/2,W/2)
-        rough = logits.softmax(dim=2)[:, :, 1].softmax(dim=1)  # (B,K,H/2,W/2), a softmax of probabilities as published
-        unsure = uncertainty(rough)  # (B,1,H/2,W/2)
-        probs = []
+        groups = [slice(k, k + CLASSES_AT_ONCE) for k in range(0, read.shape[1], CLASSES_AT_ONCE)]
+        rough_logits = []
         for g in groups:
-            local = self._local_logits(skips.stride2, rough[:, g])  # (B,k,2,H/2,W/2)
-            refined = (logits[:, g] + unsure.unsqueeze(2) * local).flatten(0, 1)
-            probs.append(upsample2(refined).softmax(dim=1)[:, 1].unflatten(0, local.shape[:2]))
-        return Decoded(torch.cat(probs, dim=1), upsample2(unsure))
+            more = (None if x is None else x[:, g] for x in (newest, guidance))
+            rough_logits.append(self._rough_logits(read[:, g], skips, *more))
+        logits = torch.cat(rough_logits, dim=1)  # (B,K,H/2,W/2), foreground minus background
+        rough = logits.sigmoid().softmax(dim=1)  # (B,K,H/2,W/2), a softmax of probabilities as published
+        unsure = uncertainty(rough)  # (B,1,H/2,W/2)
+        local = torch.cat([self._local_logits(skips, rough[:, g]) for g in groups], dim=1)  # (B,K,H/2,W/2)
+        return Decoded(upsample2(logits + unsure * local).sigmoid(), upsample2(unsure))
 
-    def _rough_logits(self, match: Tensor, skips: Skips, guidance: Tensor | None) -> Tensor:
-        """Decode (B,k,C,h,w) to background/foreground logits (B,k,2,H/2,W/2), float32."""
+    def _rough_logits(self, read: Tensor, skips: Skips, newest: Tensor | None, guidance: Tensor | None) -> Tensor:
+        """Decode (B,k,C,h,w) to foreground minus background logits (B,k,H/2,W/2), float32."""
+        matched = share_of_conv(self.convFM, read.flatten(0, 1), 0)  # (B*k,C,h,w)
+        if newest is not None:
+            first = self.read_channels + self.value_channels
+            matched = matched + share_of_conv(self.convFM, newest.flatten(0, 1), first)
         guide4 = None if guidance is None else guidance.flatten(0, 1)
         guide8 = None if guide4 is None else F.avg_pool2d(guide4, 2)
-        x = self.ResMM(self.convFM(match.flatten(0, 1)))  # (B*k,C,h,w)
+        x = self.ResMM(add_to_classes(matched, skips.stride16))
         x = self.RF3(skips.stride8, x, guide8)
         x = self.RF2(skips.stride4, x, guide4)
-        return upsample2(self.pred2(F.relu(x)).float()).unflatten(0, match.shape[:2])
+        logits = _foreground(self.pred2(F.relu(x)))  # (B*k,1,H/4,W/4)
+        return upsample2(logits).squeeze(1).unflatten(0, read.shape[:2])
 
-    def _local_logits(self, r1: Tensor, rough: Tensor) -> Tensor:
-        """Compare each pixel with its class's local reference (paper eq. 10-12): (B,k,2,H/2,W/2), float32."""
-        features = r1.unsqueeze(1)  # (B,1,C,H/2,W/2)
-        reference = local_reference(features, rough.unsqueeze(2))  # (B,k,C,H/2,W/2)
-        pair = torch.cat([features.expand_as(reference), reference], dim=2).flatten(0, 1)
-        refined = self.local_pred2(F.relu(self.local_ResMM(self.local_convFM(pair)))).float()
-        confidence = F.max_pool2d(rough, LOCAL_WINDOW, stride=1, padding=LOCAL_WINDOW // 2)
-        return confidence.unsqueeze(2) * refined.unflatten(0, rough.shape[:2])
+    def _local_logits(self, skips: Skips, rough: Tensor) -> Tensor:
+        """Compare each pixel with its class's local reference (paper eq. 10-12): (B,k,H/2,W/2), float32."""
+        r1 = skips.stride2
+        reference = local_reference(r1.unsqueeze(1), rough.unsqueeze(2)).flatten(0, 1)  # (B*k,C,H/2,W/2)
+        of_reference = share_of_conv(self.local_convFM, reference, r1.shape[1])
+        x = self.local_ResMM(add_to_classes(of_reference, skips.local))  # (B*k,Cl,H/2,W/2)
+        refined = _foreground(self.local_pred2(F.relu(x)))  # (B*k,1,H/2,W/2)
+        return _window_max(rough) * refined.squeeze(1).unflatten(0, rough.shape[:2])
+
+
+def _bias(conv: nn.Conv2d) -> Tensor:
+    assert conv.bias is not None
+    return conv.bias.view(1, -1, 1, 1)

@@ -57,7 +57,7 @@ class Trunk(nn.Module):
 
     def stages(self, stem: Tensor) -> Pyramid:
         """Run the stages on the stem's sum (B,C,H/2,W/2), before its batch norm."""
-        r1 = F.relu(self.bn1(stem))
+        r1 = F.relu(self.bn1(stem), inplace=True)
         r2 = self.res2(F.max_pool2d(r1, 3, stride=2, padding=1))
         r3 = self.res3(r2)
         return Pyramid(r1, r2, r3, self.res4(r3))

@@ -48,7 +48,7 @@ def closest_entries(new_keys: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([b.values for b in best]), torch.cat([b.indices for b in best])
 
 
-def merge_rows(rows: Tensor, new_rows: Tensor, index: Tensor, rate: float) -> Tensor:
+def merge_rows(rows: Tensor, new_rows: Tensor, index: Tensor, rate: float) -> tuple[Tensor, Tensor]:
     """Turn entries towards the mean direction of the features assigned to them (paper eq. 7).
 
     `|e| * ((1 - rate) * e/|e| + rate * mean(n/|n|))`; the length is not restored afterwards, as published.
@@ -60,13 +60,12 @@ def merge_rows(rows: Tensor, new_rows: Tensor, index: Tensor, rate: float) -> Te
         rate: update rate.
 
     Returns:
-        (M,C) with the entries changed that features were assigned to.
+        (T,) indices of the entries that features were assigned to, and (T,C) what they become.
     """
     touched, group = index.unique(return_inverse=True)
     old = rows[touched]
     direction = mean_by_index(F.normalize(new_rows, dim=1), group, touched.numel())
-    merged = old.norm(dim=1, keepdim=True) * ((1.0 - rate) * F.normalize(old, dim=1) + rate * direction)
-    return rows.index_copy(0, touched, merged)
+    return touched, old.norm(dim=1, keepdim=True) * ((1.0 - rate) * F.normalize(old, dim=1) + rate * direction)
 
 
 def least_used_first(usage: Tensor, inserted: Tensor, frame: int) -> Tensor:
@@ -97,7 +96,7 @@ class ObjectBank:
             if bool(merged.any()):
                 for name, new in (("keys", keys), ("values", values)):
                     rows = getattr(self, name)[: self.size]
-                    rows.copy_(merge_rows(rows, new[merged], index[merged], config.update_rate))
+                    rows.index_copy_(0, *merge_rows(rows, new[merged], index[merged], config.update_rate))
             keys, values = keys[~close], values[~close]
         self.append(keys, values, frame, budget, protect=False)
         self.usage[: self.size].clamp_(0.0, MAX_USAGE)
@@ -138,10 +137,11 @@ class ObjectBank:
             buffer[:kept] = buffer[: self.size][keep]
         self.size = kept
 
-    def read(self, queries: Tensor) -> Tensor:
-        """Read values (Q,V) for queries (Q,C) and count which entries were used."""
-        reading: Reading = read_memory(self.keys[: self.size], self.values[: self.size], queries)
-        self.usage[: self.size] += torch.log1p(reading.hits.float())
+    def read(self, queries: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
+        """Read values (Q,V) of type `precision` for queries (Q,C) and count which entries were used."""
+        values = self.values[: self.size].to(precision)
+        reading: Reading = read_memory(self.keys[: self.size], values, queries)
+        self.usage[: self.size] += torch.log1p(reading.hits)
         return reading.values
 
 
@@ -184,9 +184,9 @@ class FeatureBank:
             else:
                 bank.absorb(keys[index], values[index], frame, budget, self.config)
 
-    def read(self, queries: Tensor) -> Tensor:
-        """Read (K,Q,V) for queries (Q,C)."""
-        return torch.stack([bank.read(queries) for bank in self.banks])
+    def read(self, queries: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
+        """Read (K,Q,V) of type `precision` for queries (Q,C); similarities and their softmax are float32 always."""
+        return torch.stack([bank.read(queries, precision) for bank in self.banks])
 
     def state(self) -> dict[str, Tensor]:
         """Return all entries as named tensors."""

@@ -27,12 +27,10 @@ class QueryFeatures(NamedTuple):
 
     Attributes:
         key: (B,C,h,w) float32.
-        value: (B,V,h,w) learned value of the query.
-        skips: the decoder's skip branches.
+        skips: what the decoder computes once a frame.
     """
 
     key: Tensor
-    value: Tensor
     skips: Skips
 
 
@@ -67,7 +65,7 @@ class AFBURR(nn.Module):
         read_channels = config.value_channels + config.mask_channels
         local_channels = config.mask_channels if config.locality else 0
         self.decoder = Decoder(
-            match_channels=read_channels + config.value_channels + local_channels,
+            match_channels=(read_channels, config.value_channels, local_channels),
             skip_widths=(self.encoder_q.widths[0], self.encoder_q.widths[1], self.encoder_q.widths[2]),
             channels=config.decoder_channels,
             local_channels=config.local_channels,
@@ -78,9 +76,8 @@ class AFBURR(nn.Module):
     def encode_query(self, frames: Tensor) -> QueryFeatures:
         """Encode frames (B,3,H,W), RGB in [0, 1]."""
         pyramid = self.encoder_q(frames)
-        return QueryFeatures(
-            self.keyval_r4.key(pyramid.r4).float(), self.keyval_r4.value(pyramid.r4), self.decoder.skips(pyramid)
-        )
+        skips = self.decoder.skips(pyramid, self.keyval_r4.value(pyramid.r4))
+        return QueryFeatures(self.keyval_r4.key(pyramid.r4).float(), skips)
 
     def encode_keys(self, frames: Tensor) -> Tensor:
         """Encode frames (B,3,H,W) to keys (B,C,h,w) alone."""
@@ -138,25 +135,29 @@ class AFBURR(nn.Module):
             newest: (B,K,hw,n*n) from `read_newest`, when the config has locality.
         """
         height, width = query.key.shape[-2:]
-        parts = [_to_map(read, height, width)]
-        value = query.value.unsqueeze(1).expand(-1, read.shape[1], -1, -1, -1)
-        parts.append(value.to(read.dtype))
+        read_map = _to_map(read, height, width)  # (B,K,V+mask_channels,h,w)
+        newest_map = None if newest is None else _to_map(newest, height, width)
         guidance = None
         if self.config.mask_cells:
-            masks = [parts[0][:, :, self.config.value_channels :]]
-            if newest is not None:
-                masks.append(_to_map(newest, height, width))
-                parts.append(masks[1])
+            masks = [read_map[:, :, self.config.value_channels :]]
+            if newest_map is not None:
+                masks.append(newest_map.to(read.dtype))
             guidance = torch.cat([F.pixel_shuffle(m, self.config.mask_cells) for m in masks], dim=2)
-        decoded: Decoded = self.decoder(torch.cat(parts, dim=2), query.skips, guidance)
+        decoded: Decoded = self.decoder(read_map, query.skips, newest_map, guidance)
         return decoded
 
 
-def inference_copy(model: AFBURR) -> AFBURR:
-    """Copy a network for inference: eval mode, no gradients, batch norms folded, channels last; same numbers."""
+def inference_copy(model: AFBURR, precision: torch.dtype) -> AFBURR:
+    """Copy a network for inference: eval mode, no gradients, batch norms folded, channels last; same numbers.
+
+    The convolutions' weights are stored in `precision`: autocast would convert them anew at every call.
+    """
     twin = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
     twin.encoder_q.fold()
     twin.encoder_m.fold()
+    for module in twin.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(precision)
     return twin.to(memory_format=torch.channels_last)
 
 

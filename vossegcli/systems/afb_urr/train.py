@@ -104,7 +104,7 @@ def _read(keys: Tensor, values: Tensor, query: Tensor) -> Tensor:
 
 def _frame(query: QueryFeatures, t: int, frames: int) -> QueryFeatures:
     """Take frame t of every clip out of features of B*T frames."""
-    return QueryFeatures(query.key[t::frames], query.value[t::frames], type(query.skips)(*(s[t::frames] for s in query.skips)))
+    return QueryFeatures(query.key[t::frames], type(query.skips)(*(s[t::frames] for s in query.skips)))
 
 
 def _pairwise_correspondence(keys: Tensor, batch: ClipBatch) -> Tensor:

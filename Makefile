@@ -1,0 +1,35 @@
+# `make demo` and `make test` are all that a fresh machine needs; PYTHON must be 3.11 or newer.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: install demo test check bench clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -e ".[dev]"
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/vosseg propagate examples/bunny/frames --mask examples/bunny/masks/00000.png \
+		--save masks,overlay,video -o runs/demo
+	$(BIN)/python benchmarks/quality.py examples/bunny runs/demo/masks/frames
+	@echo "look at runs/demo/video/frames.mp4 and runs/demo/overlay/frames/"
+
+test: $(STAMP)
+	$(BIN)/pytest
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/propagate.py
+
+clean:
+	rm -rf $(VENV) runs

@@ -1,0 +1,132 @@
+"""`train` as a function: a tiny run on a few pictures, its files, and going on after an interruption."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from vossegcli.errors import CheckpointError, ConfigError, InputError
+from vossegcli.io.checkpoints import read_checkpoint
+from vossegcli.io.run_records import read_jsonl
+from vossegcli.runners import train as runner
+from vossegcli.runners.loading import build_network
+from vossegcli.systems import get_system
+
+SETTINGS = """
+config = "compact"
+checkpoint_every = 2
+holdout = {holdout}
+[[stages]]
+name = "matching"
+objective = "correspondence"
+steps = 2
+batch = 1
+size = 32
+frames = 2
+[[stages]]
+name = "segmentation"
+objective = "segmentation"
+steps = 3
+batch = 1
+size = 32
+frames = 3
+freeze_norm = true
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    path = tmp_path / "settings.toml"
+    path.write_text(SETTINGS.format(holdout=0.2))
+    return path
+
+
+def options(discs: Path, settings: Path, output: Path, **changes: object) -> runner.TrainOptions:
+    return runner.TrainOptions(
+        **{"system": "afb-urr", "data": (discs,), "config": settings, "output": output, "precision": "fp32", **changes}
+    )  # type: ignore[arg-type]
+
+
+def silent(step: int, total: int, values: object) -> None:
+    pass
+
+
+class Interrupted(Exception):
+    pass
+
+
+def interrupt_after(last: int) -> object:
+    def on_progress(step: int, total: int, values: object) -> None:
+        if step == last:
+            raise Interrupted
+
+    return on_progress
+
+
+def test_a_run_leaves_checkpoint_log_and_report_and_resumes_exactly(
+    discs: Path, settings: Path, tmp_path: Path
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    facts = runner.train(options(discs, settings, whole), silent)
+    assert facts["steps"] == 5
+    assert 0.0 <= facts["validation_J"] <= 1.0
+    rows = list(read_jsonl(whole / "train.jsonl"))
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5]
+    assert rows[4]["stage"] == "segmentation"
+    report = (whole / "report.html").read_text()
+    assert report.count("<polyline") >= 5
+    assert "data:image/jpeg;base64," in report
+    assert "http" not in report.replace("http://www.w3.org", "")
+
+    with pytest.raises(Interrupted):
+        runner.train(options(discs, settings, parts), interrupt_after(3))
+    with pytest.raises(ConfigError, match="--resume"):
+        runner.train(options(discs, settings, parts), silent)
+    runner.train(options(discs, settings, parts, resume=True), silent)
+    one, other = (read_checkpoint(str(folder / "model.safetensors")) for folder in (whole, parts))
+    assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
+    assert [row["step"] for row in read_jsonl(parts / "train.jsonl")] == [1, 2, 3, 4, 5]
+    build_network(one, get_system("afb-urr"))
+
+    settings.write_text(SETTINGS.format(holdout=0.1))
+    with pytest.raises(CheckpointError, match="other settings"):
+        runner.train(options(discs, settings, parts, resume=True), silent)
+
+
+def test_a_checkpoint_can_be_the_start(discs: Path, settings: Path, tmp_path: Path, checkpoint: Path) -> None:
+    with pytest.raises(CheckpointError, match="shape|key"):  # of another configuration
+        runner.train(options(discs, settings, tmp_path / "out", init=str(checkpoint)), silent)
+    with pytest.raises(ConfigError, match="no ImageNet weights"):
+        runner.train(options(discs, settings, tmp_path / "out", init="imagenet"), silent)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [('"compact"', '"huge"', "huge"), ('"correspondence"', '"matching"', "matching"), ("size = 32", "size = 33", "33")],
+)
+def test_bad_settings_are_named(
+    discs: Path, settings: Path, tmp_path: Path, old: str, new: str, match: str
+) -> None:
+    settings.write_text(SETTINGS.format(holdout=0.0).replace(old, new, 1))
+    with pytest.raises(ConfigError, match=match):
+        runner.train(options(discs, settings, tmp_path / "out"), silent)
+
+
+def test_bad_data_is_named(discs: Path, settings: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.json"
+    for text, match in (
+        ("{", "JSON"),
+        (json.dumps({"images": []}), "annotations"),
+        (json.dumps({"images": [], "annotations": [{"id": 4, "image_id": 1}]}), "annotation 4"),
+        (json.dumps({"images": [{"id": 1}], "annotations": []}), "image 1"),
+    ):
+        broken.write_text(text)
+        with pytest.raises(InputError, match=match):
+            runner.train(options(discs, settings, tmp_path / "out", data=(broken,)), silent)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(ConfigError, match="no training images"):
+        runner.train(options(discs, settings, tmp_path / "out", data=(empty,)), silent)

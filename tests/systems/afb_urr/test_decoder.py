@@ -1,0 +1,37 @@
+import math
+
+import pytest
+import torch
+
+from vossegcli.systems.afb_urr.decoder import CLASSES_AT_ONCE, Decoder, Skips, local_reference, uncertainty
+
+
+def test_uncertainty_by_hand() -> None:
+    probs = torch.tensor([[0.5, 0.8], [0.5, 0.1], [0.0, 0.1]]).view(1, 3, 1, 2)
+    unsure = uncertainty(probs)[0, 0, 0]
+    assert unsure.tolist() == pytest.approx([1.0, math.exp(1.0 - 8.0)], rel=1e-5)
+
+
+def test_local_reference_is_a_weighted_mean_of_the_window() -> None:
+    features = torch.zeros(1, 1, 1, 9, 9)
+    features[..., 4, 4] = 6.0
+    features[..., 4, 5] = 2.0
+    probs = torch.zeros(1, 1, 1, 9, 9)
+    probs[..., 4, 4] = 0.25
+    probs[..., 4, 5] = 0.75
+    reference = local_reference(features, probs)[0, 0, 0]
+    assert float(reference[4, 4]) == pytest.approx((6.0 * 0.25 + 2.0 * 0.75) / 1.0, rel=1e-4)
+    assert float(reference[0, 0]) == 0.0  # nothing of the object within 3 pixels
+
+
+def test_groups_of_classes_change_nothing() -> None:
+    torch.manual_seed(0)
+    decoder = Decoder(6, (4, 5, 7), 8, 4, 0).eval()
+    skips = Skips(torch.rand(1, 8, 4, 4), torch.rand(1, 8, 8, 8), torch.rand(1, 4, 16, 16))
+    match = torch.rand(1, CLASSES_AT_ONCE + 3, 6, 2, 2)
+    both = decoder(match, skips).probs
+    small = decoder(match[:, : CLASSES_AT_ONCE - 1], skips).probs
+    assert both.shape == (1, CLASSES_AT_ONCE + 3, 32, 32)
+    assert not torch.allclose(both[:, : CLASSES_AT_ONCE - 1], small)  # classes compete: a subset differs
+    order = torch.randperm(match.shape[1])
+    torch.testing.assert_close(decoder(match[:, order], skips).probs, both[:, order], rtol=1e-4, atol=1e-5)

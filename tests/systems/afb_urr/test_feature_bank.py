@@ -1,0 +1,113 @@
+import pytest
+import torch
+
+from vossegcli.systems.afb_urr.config import BankConfig
+from vossegcli.systems.afb_urr.feature_bank import (
+    FeatureBank,
+    ObjectBank,
+    class_budget,
+    closest_entries,
+    least_used_first,
+    merge_rows,
+)
+
+CPU = torch.device("cpu")
+
+
+def test_class_budgets_are_the_published_ones() -> None:
+    assert [class_budget(300_000, k) for k in (2, 3, 4, 6, 11)] == [120_000, 100_000, 75_000, 50_000, 27_272]
+
+
+def test_closest_entry_is_by_angle() -> None:
+    similarity, index = closest_entries(torch.tensor([[3.0, 3.1]]), torch.tensor([[1.0, 0.0], [0.1, 0.1], [0.0, 9.0]]))
+    assert index.tolist() == [1]
+    assert float(similarity) == pytest.approx(0.9999, abs=1e-4)
+
+
+def test_merge_by_hand() -> None:
+    rows = torch.tensor([[2.0, 0.0], [0.0, 5.0]])
+    merged = merge_rows(rows, torch.tensor([[0.0, 7.0], [3.0, 0.0]]), torch.tensor([0, 0]), 0.1)
+    # |e| = 2, unit (1, 0); mean direction of (0, 1) and (1, 0) = (0.5, 0.5): 2 * (0.9 * (1, 0) + 0.1 * (0.5, 0.5))
+    assert merged[0].tolist() == pytest.approx([1.9, 0.1])
+    assert merged[1].tolist() == [0.0, 5.0]
+    assert rows[0].tolist() == [2.0, 0.0]
+
+
+def test_least_used_is_per_frame_of_life() -> None:
+    usage, inserted = torch.tensor([8.0, 3.0, 3.0]), torch.tensor([0.0, 9.0, 8.0])
+    assert least_used_first(usage, inserted, 10).tolist() == [0, 2, 1]  # 0.8, 1.5, 3.0 a frame
+
+
+def bank_with(keys: list[list[float]], capacity: int = 8) -> ObjectBank:
+    bank = ObjectBank(capacity, 2, 1, CPU)
+    rows = torch.tensor(keys)
+    bank.append(rows, torch.arange(len(keys)).float().unsqueeze(1), 0, capacity, protect=False)
+    return bank
+
+
+def test_close_features_merge_and_others_are_appended() -> None:
+    bank = bank_with([[1.0, 0.0], [0.0, 1.0]])
+    new = torch.tensor([[1.0, 0.01], [-1.0, 0.0]])
+    bank.absorb(new, torch.tensor([[1.0], [9.0]]), 1, 8, BankConfig())
+    assert bank.size == 3
+    assert bank.keys[2].tolist() == [-1.0, 0.0]
+    assert bank.inserted[:3].tolist() == [0.0, 0.0, 1.0]
+
+
+def test_eviction_takes_exactly_what_must_go() -> None:
+    bank = bank_with([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]], capacity=4)
+    bank.usage[:4] = torch.tensor([5.0, 1.0, 3.0, 2.0])
+    bank.append(torch.tensor([[1.0, 1.0], [1.0, -1.0]]), torch.tensor([[7.0], [8.0]]), 4, 4, protect=False)
+    assert bank.size == 4
+    assert bank.values[:4, 0].tolist() == [0.0, 2.0, 7.0, 8.0]  # entries 1 and 3 were used least
+
+
+@pytest.mark.parametrize("budget", [1, 2, 3, 5, 100])
+@pytest.mark.parametrize("protect", [False, True])
+def test_the_budget_always_holds(budget: int, protect: bool) -> None:
+    """The original empties a bank or fails where one frame exceeds the budget."""
+    generator = torch.Generator().manual_seed(budget)
+    config = BankConfig(budget=3 * budget, protect_annotated=protect)
+    bank = FeatureBank(config, CPU)
+    bank.add_classes(3, 4, 2)
+    for frame in range(12):
+        keys, values = (torch.randn(3, 7, c, generator=generator) for c in (4, 2))
+        bank.update(keys, values, frame, frozenset({0, 1, 2}) if frame == 0 else frozenset())
+        assert all(1 <= size <= budget for size in bank.sizes)
+        assert bool(torch.isfinite(bank.read(torch.randn(5, 4, generator=generator))).all())
+
+
+def test_protected_entries_stay_as_they_are() -> None:
+    config = BankConfig(budget=60, protect_annotated=True, merge_threshold=0.5)
+    bank = FeatureBank(config, CPU)
+    bank.add_classes(3, 4, 2)
+    keys, values = torch.randn(3, 5, 4), torch.randn(3, 5, 2)
+    bank.update(keys, values, 0, frozenset({0, 1, 2}))
+    for frame in range(1, 20):
+        bank.update(torch.randn(3, 9, 4), torch.randn(3, 9, 2), frame)
+    for k in range(3):
+        assert torch.equal(bank.banks[k].keys[:5], keys[k])
+        assert torch.equal(bank.banks[k].values[:5], values[k])
+
+
+def test_adding_a_class_leaves_the_other_banks() -> None:
+    bank = FeatureBank(BankConfig(), CPU)
+    bank.add_classes(2, 4, 2)
+    bank.update(torch.randn(2, 5, 4), torch.randn(2, 5, 2), 0, frozenset({0, 1}))
+    before = bank.banks[1].keys[:5].clone()
+    bank.add_classes(1, 4, 2)
+    bank.update(torch.randn(3, 5, 4), torch.randn(3, 5, 2), 1, frozenset({2}))
+    assert torch.equal(bank.banks[1].keys[:5], before) or bank.banks[1].size > 5
+    assert bank.banks[2].size == 5
+
+
+def test_state_round_trip() -> None:
+    bank, other = (FeatureBank(BankConfig(budget=40), CPU) for _ in range(2))
+    bank.add_classes(2, 4, 2)
+    for frame in range(4):
+        bank.update(torch.randn(2, 6, 4), torch.randn(2, 6, 2), frame)
+        bank.read(torch.randn(3, 4))
+    other.load_state(bank.state())
+    assert other.sizes == bank.sizes
+    query = torch.randn(3, 4)
+    assert torch.equal(bank.read(query), other.read(query))

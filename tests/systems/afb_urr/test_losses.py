@@ -1,0 +1,52 @@
+import math
+
+import pytest
+import torch
+
+from vossegcli.systems.afb_urr import losses
+
+
+def test_hard_pixels_are_the_ones_that_count() -> None:
+    logits = torch.tensor([0.0, 0.0, 4.0, 4.0]).view(1, 1, 2, 2)
+    logits = torch.cat([logits, torch.zeros_like(logits)], dim=1)
+    labels = torch.zeros(1, 2, 2, dtype=torch.int64)
+    assert float(losses.hard_pixel_cross_entropy(logits, labels, 0.5)) == pytest.approx(math.log(2.0))
+    easy = math.log(1.0 + math.exp(-4.0))
+    assert float(losses.hard_pixel_cross_entropy(logits, labels, 1.0)) == pytest.approx((math.log(2.0) + easy) / 2)
+
+
+def test_dice_by_hand() -> None:
+    probs = torch.tensor([[0.5, 0.5], [0.5, 0.5]]).view(1, 2, 1, 2)
+    masks = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).view(1, 2, 1, 2)
+    assert float(losses.dice_loss(probs, masks)) == pytest.approx(1.0 - (2 * 0.5 + 1) / (1.0 + 1.0 + 1))
+
+
+def test_confidence_loss_is_the_root_mean_square_of_the_uncertainty() -> None:
+    probs = torch.tensor([[0.5, 0.9], [0.5, 0.1]]).view(1, 2, 1, 2)
+    expected = math.sqrt((1.0 + math.exp(1.0 - 9.0) ** 2) / 2)
+    assert float(losses.confidence_loss(probs)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_correspondence_targets_follow_the_texture_and_the_place() -> None:
+    places = torch.tensor([[[0.0, 0.0], [5.0, 5.0], [1.0, 0.0]]])
+    textures = torch.tensor([[0, 0, 1]])
+    other_places = torch.tensor([[[1.0, 0.0], [0.0, 0.1]]])
+    other_textures = torch.tensor([[1, 0]])
+    targets, visible = losses.correspondence_targets(places, textures, other_places, other_textures)
+    assert visible.tolist() == [[True, False, True]]
+    assert targets[0, 0].tolist() == pytest.approx([0.0, 1.0])
+    assert targets[0, 2].tolist() == pytest.approx([1.0, 0.0])
+
+
+def test_correspondence_loss_counts_cells_of_other_clips_as_wrong() -> None:
+    keys = torch.eye(4).view(2, 2, 4) * 2.0
+    targets, visible = torch.eye(2).expand(2, 2, 2), torch.ones(2, 2, dtype=torch.bool)
+    loss = losses.correspondence_loss(keys, keys, targets, visible)
+    right = math.exp(4.0 / 2.0)
+    assert float(loss) == pytest.approx(-math.log(right / (right + 3.0)), rel=1e-5)
+
+
+def test_mask_reading_loss_is_zero_when_right() -> None:
+    truth = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
+    assert float(losses.mask_reading_loss(truth, truth)) == pytest.approx(0.0, abs=1e-6)
+    assert float(losses.mask_reading_loss(1.0 - truth, truth)) == pytest.approx(-math.log(1e-4), rel=1e-4)

@@ -1,0 +1,80 @@
+"""Golden outputs of the published code under weights that follow a rule (shared material)."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vossegcli.ops.padding import centred_padding, unpad
+from vossegcli.systems.afb_urr import predict
+from vossegcli.systems.afb_urr.config import PUBLISHED
+from vossegcli.systems.afb_urr.model import AFBURR
+
+pytestmark = pytest.mark.shared
+CLAMPED = 16.0  # log odds of 1 - 1e-7 are 16.1
+
+
+@pytest.fixture(scope="module")
+def network(parity: Path) -> AFBURR:
+    spec = importlib.util.spec_from_file_location("weights_rule", parity / "weights_rule.py")
+    assert spec is not None and spec.loader is not None
+    rule = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(rule)
+    network = AFBURR(PUBLISHED).eval()
+    network.load_state_dict(rule.fill(network.state_dict(), seed=1))
+    return network
+
+
+@pytest.fixture(scope="module")
+def parity(shared: Path) -> Path:
+    return shared / "parity"
+
+
+def test_names_and_shapes_are_the_published_ones(parity: Path) -> None:
+    published = json.loads((parity / "afb_urr_state_dict.json").read_text(encoding="utf-8"))
+    ours = {name: list(value.shape) for name, value in AFBURR(PUBLISHED).state_dict().items()}
+    assert ours == published
+    assert len(ours) == 562
+
+
+def test_predictor_gives_the_published_logits_masks_and_bank(
+    network: AFBURR, parity: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    golden = np.load(parity / "afb_urr_seed1.npz")
+    logits: list[torch.Tensor] = []
+    log_odds = predict.log_odds
+    monkeypatch.setattr(predict, "log_odds", lambda probs: logits.append(log_odds(probs)) or logits[-1])
+    frames = torch.from_numpy(golden["frames"]).permute(0, 3, 1, 2).float() / 255
+    predictor = predict.AFBURRPredictor(network, short_side=None)
+    predictor.start(frames[0], torch.from_numpy(golden["first_mask"].astype(np.int64)))
+    padding = centred_padding(*golden["first_mask"].shape, 16)
+    near = agreeing = counted = 0
+    for t in range(1, len(frames)):
+        label_map = predictor.step(frames[t]).label_map.numpy()
+        expected = golden["logits"][t - 1].astype(np.float32)
+        found = unpad(logits[-1], padding)[0, :, ::2, ::2].numpy()
+        free = np.abs(expected) < CLAMPED
+        near += int((np.abs(found - expected)[free] <= 0.02).sum())
+        counted += int(free.sum())
+        agreeing += int((label_map == golden["masks"][t - 1]).sum())
+        assert np.abs(np.array(predictor.bank.sizes) - golden["bank_sizes"][t - 1]).max() <= 1
+    assert near / counted >= 0.999
+    assert agreeing / golden["masks"].size >= 0.995
+    assert counted > 0.5 * golden["logits"].size
+
+
+def test_usage_counters_are_the_published_ones(network: AFBURR, parity: Path) -> None:
+    golden = np.load(parity / "afb_urr_seed1.npz")
+    frames = torch.from_numpy(golden["frames"]).permute(0, 3, 1, 2).float() / 255
+    predictor = predict.AFBURRPredictor(network, short_side=None)
+    predictor.start(frames[0], torch.from_numpy(golden["first_mask"].astype(np.int64)))
+    for frame in frames[1:]:
+        predictor.step(frame)
+    for k, bank in enumerate(predictor.bank.banks):
+        usage = bank.usage[: bank.size].numpy()
+        np.testing.assert_allclose(usage, golden[f"usage_{k}"], atol=0.2)

@@ -1,0 +1,103 @@
+"""Holds the import table of the architecture: data flows one way, and systems do not know each other."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "vossegcli"
+STDLIB_ONLY = {"names", "types", "errors"}
+ALLOWED = {
+    "cli": {"runners", "engine", "reports", "names", "errors", "types"},
+    "engine": {"runners", "types", "errors"},
+    "runners": {"training", "data", "systems", "io", "metrics", "reports", "ops", "names", "types", "errors"},
+    "training": {"types", "errors"},
+    "data": {"io", "ops", "types", "errors"},
+    "systems": {"layers", "ops", "types", "errors"},
+    "reports": {"types"},
+    "metrics": {"ops", "types", "errors"},
+    "io": {"types", "errors"},
+    "layers": {"ops"},
+    "ops": set(),
+    "names": set(),
+    "types": set(),
+    "errors": set(),
+}
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem in STDLIB_ONLY)
+
+
+def layer_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_modules(tree: ast.AST) -> list[str]:
+    modules = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            modules += [f"{node.module}.{alias.name}" for alias in node.names]
+    return modules
+
+
+def own_layer(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if parts[0] == "vossegcli" and len(parts) > 1 else None
+
+
+def test_every_folder_is_in_the_table() -> None:
+    assert {layer_of(path) for path in FILES} <= set(ALLOWED)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_imports_follow_the_table(path: Path) -> None:
+    layer = layer_of(path)
+    for module in imported_modules(ast.parse(path.read_text(encoding="utf-8"))):
+        target = own_layer(module)
+        if target is not None and target != "__version__":
+            assert target == layer or target in ALLOWED[layer], f"{layer} imports {module}"
+
+
+@pytest.mark.parametrize("name", sorted(STDLIB_ONLY))
+def test_base_modules_use_the_standard_library_only(name: str) -> None:
+    tree = ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
+    for node in tree.body:  # an import under `if TYPE_CHECKING` is for annotations alone
+        for module in imported_modules(node) if isinstance(node, ast.Import | ast.ImportFrom) else []:
+            assert module.split(".")[0] in sys.stdlib_module_names, module
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if layer_of(p) == "systems"], ids=lambda p: p.name)
+def test_systems_do_not_import_siblings(path: Path) -> None:
+    parts = path.relative_to(PACKAGE / "systems").parts
+    if len(parts) == 1:
+        return
+    for module in imported_modules(ast.parse(path.read_text(encoding="utf-8"))):
+        if module.startswith("vossegcli.systems."):
+            assert module.split(".")[2] in {parts[0], "base"}, module
+
+
+def test_the_command_line_imports_runners_inside_commands_only() -> None:
+    for path in FILES:
+        if layer_of(path) == "cli":
+            top = [n for n in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(n, ast.ImportFrom)]
+            assert not [n.module for n in top if n.module and n.module.startswith("vossegcli.runners")], path
+
+
+def test_importing_the_command_line_loads_nothing_heavy() -> None:
+    heavy = "{'torch', 'numpy', 'scipy', 'PIL', 'av'}"
+    code = f"import sys, vossegcli.cli.app; print(sorted({heavy} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_a_system_is_named_only_where_it_belongs() -> None:
+    """Another system must be addable without touching runners, commands, readers or writers."""
+    for path in FILES:
+        if layer_of(path) not in {"systems", "names"}:
+            text = path.read_text(encoding="utf-8")
+            assert "afb_urr" not in text, path

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from vossegcli.errors import ConfigError
+from vossegcli.training.loop import Trainer, learning_rate, run_training
+from vossegcli.training.settings import Stage, TrainingSettings
+
+STAGE = {"name": "a", "objective": "square", "steps": 10, "batch": 1, "size": 16, "frames": 2, "warmup": 2}
+
+
+def settings(**changes: object) -> TrainingSettings:
+    return TrainingSettings.from_dict({"config": "tiny", "stages": [STAGE, {**STAGE, "name": "b"}], **changes})
+
+
+def test_stages_follow_each_other() -> None:
+    plan = settings()
+    assert plan.total_steps == 20
+    assert [(plan.locate(s)[0].name, plan.locate(s)[1]) for s in (0, 9, 10, 19)] == [
+        ("a", 0), ("a", 9), ("b", 0), ("b", 9),
+    ]  # fmt: skip
+    with pytest.raises(IndexError):
+        plan.locate(20)
+
+
+def test_learning_rate_by_hand() -> None:
+    stage = settings().stages[0]
+    assert learning_rate(stage, 0) == pytest.approx(stage.learning_rate * 0.5)
+    half = 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * 0.5))
+    assert learning_rate(stage, 5) == pytest.approx(stage.learning_rate * half)
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        ({"config": "x"}, "no \\[\\[stages\\]\\]"),
+        ({"config": "x", "stages": [{**STAGE, "colour": 1}]}, "colour"),
+        ({"config": "x", "stages": [{**STAGE, "size": 20}]}, "size"),
+        ({"config": "x", "stages": [{**STAGE, "frames": 1}]}, "frames"),
+        ({"config": "x", "stages": [{"name": "a"}]}, "missing"),
+        ({"config": "x", "stages": [STAGE], "sead": 1}, "sead"),
+    ],
+)
+def test_bad_settings_are_named(values: dict[str, object], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        TrainingSettings.from_dict(values)
+
+
+class Silent:
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.states: dict[int, dict[str, torch.Tensor]] = {}
+
+    def on_step(self, step: int, stage: Stage, values: object) -> None:
+        self.steps.append(step)
+
+    def on_state(self, step: int, trainer: Trainer) -> None:
+        self.states[step] = {name: value.clone() for name, value in trainer.state().items()}
+
+
+def square(model: nn.Module, batch: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {"loss": (model(batch) - 1.0).square().mean()}
+
+
+def trainer(plan: TrainingSettings) -> Trainer:
+    torch.manual_seed(0)
+    return Trainer(nn.Linear(3, 1), plan)
+
+
+def batches(start: int, stop: int) -> list[torch.Tensor]:
+    return [torch.randn(4, 3, generator=torch.Generator().manual_seed(step)) for step in range(start, stop)]
+
+
+def train(subject: Trainer, observer: Silent, start: int) -> None:
+    run_training(
+        subject, {"square": square}, batches(start, 20), observer,
+        precision=torch.float32, prepare=lambda model, stage: None,
+    )  # fmt: skip
+
+
+def test_resuming_ends_with_the_same_weights() -> None:
+    plan = settings(checkpoint_every=7)
+    whole, seen = trainer(plan), Silent()
+    train(whole, seen, 0)
+    assert seen.steps == list(range(1, 21))
+    assert sorted(seen.states) == [7, 14, 20]
+    resumed = trainer(plan)
+    resumed.load_state(seen.states[7], 7)
+    train(resumed, Silent(), 7)
+    for name, value in whole.state().items():
+        assert torch.equal(value, resumed.state()[name]), name
+
+
+def test_the_loss_falls() -> None:
+    subject, batch = trainer(settings(stages=[{**STAGE, "steps": 300, "learning_rate": 0.05}])), torch.randn(8, 3)
+    before = float(square(subject.model, batch)["loss"])
+    for _ in range(300):
+        subject.train_step(square, batch, torch.float32)
+    assert float(square(subject.model, batch)["loss"]) < 0.5 * before
+
+
+def test_a_step_without_finite_gradient_changes_nothing() -> None:
+    subject = trainer(settings())
+    before = {name: value.clone() for name, value in subject.state().items()}
+    values = subject.train_step(square, torch.full((4, 3), float("inf")), torch.float32)
+    assert values["skipped"] == 1.0
+    assert subject.step == 1
+    assert all(torch.equal(before[name], value) for name, value in subject.state().items())

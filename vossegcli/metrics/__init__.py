@@ -1,0 +1,1 @@
+"""Measures of masks: arrays in, numbers out; no files, no models."""

@@ -1,0 +1,134 @@
+"""What a user can ask of `vosseg propagate`, and what is refused before anything is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vossegcli.errors import ConfigError, InputError
+from vossegcli.io.run_records import read_run
+from vossegcli.io.sequences import folder_name
+from vossegcli.runners.given_masks import MaskChoice
+from vossegcli.types import FrameSequence
+
+SAVES = ("masks", "overlay", "video", "probabilities")
+SNAPSHOT_EVERY = 200
+
+
+@dataclass(frozen=True)
+class PropagateOptions:
+    """What the command line gives; see `vosseg propagate --help`.
+
+    Attributes:
+        frames: folder of frames, video file, or root.
+        mask: mask file, folder of masks, folder of such folders, or None for what the layout provides.
+        at: name or index of the frame that a mask file belongs to.
+        use_masks: `first`, `new`, `all`, or None for the layout's default.
+        direction: `forward`, `backward`, `both`, or None: both where `at` is given, else forward.
+        short_side: work at this short side at most; None = native.
+        checkpoint: name or file, or None for the default.
+        budget: entries of the feature bank, or None for the checkpoint's.
+        update_rate: of the feature bank, or None.
+        merge_threshold: of the feature bank, or None.
+        output: folder, or None for `runs/propagate/<name>`.
+        save: any of `SAVES`; masks are always written.
+        overwrite: do finished sequences again.
+        fix_mask: repair anti-aliased or misshapen masks.
+        device: as typed.
+        precision: as typed.
+        seed: of torch's generator.
+        command: the command line, for the record.
+        snapshot_every: frames between snapshots of an unfinished sequence.
+    """
+
+    frames: Path
+    mask: Path | None = None
+    at: str | None = None
+    use_masks: str | None = None
+    direction: str | None = None
+    short_side: int | None = 480
+    checkpoint: str | None = None
+    budget: int | None = None
+    update_rate: float | None = None
+    merge_threshold: float | None = None
+    output: Path | None = None
+    save: tuple[str, ...] = ("masks",)
+    overwrite: bool = False
+    fix_mask: bool = False
+    device: str = "auto"
+    precision: str = "auto"
+    seed: int = 0
+    command: str = ""
+    snapshot_every: int = SNAPSHOT_EVERY
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without opening a file.
+
+        Raises:
+            ConfigError: an unknown kind of output, or no frames between snapshots.
+        """
+        for name in self.save:
+            if name not in SAVES:
+                raise ConfigError(f"cannot save '{name}'", where="--save", fix=f"use {', '.join(SAVES)}")
+        if self.snapshot_every < 1:
+            raise ConfigError(f"snapshot_every is {self.snapshot_every}", fix="give 1 or more")
+
+    @property
+    def way(self) -> str:
+        """The direction that is meant."""
+        return self.direction or ("both" if self.at is not None else "forward")
+
+    @property
+    def folder(self) -> Path:
+        """The output folder that is meant."""
+        if self.output is not None:
+            return self.output
+        name = folder_name(self.frames) if self.frames.is_dir() else self.frames.stem
+        return Path("runs") / "propagate" / name
+
+    @property
+    def masks(self) -> MaskChoice:
+        """What is said about masks."""
+        return MaskChoice(self.mask, self.at, self.use_masks, self.way, self.fix_mask)
+
+
+def check_mask(options: PropagateOptions, sequences: Sequence[FrameSequence]) -> None:
+    """Refuse masks that no sequence could be done with.
+
+    Raises:
+        InputError: nothing is there, or one file for several sequences.
+        ConfigError: `--at` without a mask file.
+    """
+    mask = options.mask
+    if mask is not None and not mask.exists():
+        raise InputError(
+            "does not exist", where=mask, fix="give a mask file or a folder of masks with --mask"
+        )
+    is_file = mask is not None and mask.is_file()
+    if is_file and len(sequences) > 1:
+        fix = "give a folder that holds a folder of masks a sequence"
+        raise InputError(f"is one mask for {len(sequences)} sequences", where=mask, fix=fix)
+    if options.at is not None and not is_file:
+        raise ConfigError(
+            "--at needs a mask file", fix="give one with --mask, or name the masks like their frames"
+        )
+
+
+def check_output(options: PropagateOptions) -> None:
+    """Refuse output folders where a run would write over something else, or be the next run's input.
+
+    Raises:
+        InputError: another folder is needed.
+    """
+    output = options.folder.resolve()
+    if options.frames.is_dir() and output.is_relative_to(options.frames.resolve()):
+        raise InputError(
+            "lies inside the input folder", where=options.folder, fix="give another folder with --output"
+        )
+    if options.mask is not None and options.mask.resolve().is_relative_to(output / "masks"):
+        raise InputError("would be overwritten", where=options.mask, fix="copy it, or give another --output")
+    found = read_run(output).get("input", str(options.frames.resolve()))
+    if options.output is None and found != str(options.frames.resolve()):
+        fix = "give another folder with --output"
+        raise InputError(f"holds the results of another input, {found}", where=options.folder, fix=fix)
