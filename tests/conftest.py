@@ -1,4 +1,4 @@
-"""Fixtures: a tiny checkpoint, small videos of moving squares, the command in this process and in one of its own."""
+"""Fixtures: a tiny checkpoint, small videos of moving squares, the command in this process or its own."""
 
 import json
 import os
@@ -91,7 +91,12 @@ def write_frame(path: Path, ids_map: np.ndarray) -> None:
 
 
 def draw_video(
-    folder: Path, frames: int, ids: Sequence[int] = (1, 2), *, suffix: str = ".jpg", size: tuple[int, int] = (HEIGHT, WIDTH)
+    folder: Path,
+    frames: int,
+    ids: Sequence[int] = (1, 2),
+    *,
+    suffix: str = ".jpg",
+    size: tuple[int, int] = (HEIGHT, WIDTH),
 ) -> list[str]:
     """Write the frames `00000`, `00001`, ... and return their names."""
     names = [f"{index:05d}" for index in range(frames)]
@@ -221,7 +226,9 @@ def discs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             picture[disc > 0] = (200, 60 * k, 40)
             rle = coco_mask.encode(np.asfortranarray(disc))
             segmentation = {"size": [90, 120], "counts": rle["counts"].decode()}
-            annotations.append({"id": 2 * i + k, "image_id": i, "category_id": 1, "segmentation": segmentation})
+            annotations.append(
+                {"id": 2 * i + k, "image_id": i, "category_id": 1, "segmentation": segmentation}
+            )
         Image.fromarray(picture).save(folder / f"{i}.png")
         images.append({"id": i, "file_name": f"{i}.png", "height": 90, "width": 120, "source": f"s{i // 2}"})
     path = folder / "discs.json"

@@ -28,7 +28,9 @@ def test_0_all_done(vosseg: Vosseg, clip: Clip, tmp_path: Path) -> None:
     assert "1 done" in outcome.stdout
 
 
-def test_1_a_bug_keeps_its_traceback(vosseg: Vosseg, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_1_a_bug_keeps_its_traceback(
+    vosseg: Vosseg, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("somewhere deep")
 
@@ -41,7 +43,8 @@ def test_1_a_bug_keeps_its_traceback(vosseg: Vosseg, clip: Clip, tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    "words", [["propagate"], ["propagate", "x", "--no-such-option"], ["nonsense"], ["propagate", "x", "--size", "7"]]
+    "words",
+    [["propagate"], ["propagate", "x", "--no-such-option"], ["nonsense"], ["propagate", "x", "--size", "7"]],
 )
 def test_2_wrong_usage(vosseg: Vosseg, words: list[str]) -> None:
     assert vosseg(*words, "--checkpoint", "x").code == 2
@@ -57,7 +60,7 @@ def test_3_bad_input(vosseg: Vosseg, clip: Clip, tmp_path: Path) -> None:
 def test_3_for_the_only_sequence_is_not_7(vosseg: Vosseg, clip: Clip, tmp_path: Path) -> None:
     outcome = vosseg("propagate", clip.frames, "-o", tmp_path / "out")
     assert outcome.code == 3
-    assert _lines(outcome) == ["failed: clip: clip: no mask is given. Give one with --mask"]
+    assert _lines(outcome) == ["failed: clip: no mask is given. Give one with --mask"]
 
 
 def test_4_bad_checkpoint(vosseg: Vosseg, clip: Clip) -> None:
@@ -68,7 +71,8 @@ def test_4_bad_checkpoint(vosseg: Vosseg, clip: Clip) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--save", "masks,holograms"], ["--device", "toaster"], ["--device", "cpu", "--precision", "fp16"]]
+    "words",
+    [["--save", "masks,holograms"], ["--device", "toaster"], ["--device", "cpu", "--precision", "fp16"]],
 )
 def test_5_bad_configuration(vosseg: Vosseg, clip: Clip, checkpoint: Path, words: list[str]) -> None:
     outcome = vosseg("propagate", clip.frames, "--mask", clip.mask, "--checkpoint", checkpoint, *words)
@@ -77,7 +81,9 @@ def test_5_bad_configuration(vosseg: Vosseg, clip: Clip, checkpoint: Path, words
 
 
 def test_6_absent_device(vosseg: Vosseg, clip: Clip, checkpoint: Path) -> None:
-    outcome = vosseg("propagate", clip.frames, "--mask", clip.mask, "--checkpoint", checkpoint, "--device", "cuda:63")
+    outcome = vosseg(
+        "propagate", clip.frames, "--mask", clip.mask, "--checkpoint", checkpoint, "--device", "cuda:63"
+    )
     assert outcome.code == 6
     assert "device 'cuda:63' is not there" in outcome.stderr
 
@@ -92,7 +98,7 @@ def test_6_out_of_memory(
     monkeypatch.setattr(runner, "segment_sequence", greedy)
     outcome = vosseg("propagate", clip.frames, "--mask", clip.mask, "-o", tmp_path / "out")
     assert outcome.code == 6
-    assert "failed: clip: clip: out of memory" in outcome.stderr
+    assert "failed: clip: out of memory" in outcome.stderr
     assert len(_lines(outcome)) == 1
 
 

@@ -8,7 +8,7 @@ import torch
 from vossegcli.data.augment import add_noise, blur_some, jitter_colour
 from vossegcli.data.clips import ClipSpec, ClipStream, split_by_source
 from vossegcli.data.motion import CAMERA, Motion, sampling_grids
-from vossegcli.data.synthetic import CELL, Layers, render_clips
+from vossegcli.data.synthetic import COARSE, FINE, Layers, render_clips
 from vossegcli.data.textures import TextureSource
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.annotations import read_coco_instances
@@ -38,9 +38,9 @@ def test_places_tell_where_a_cell_lies_in_the_other_frame() -> None:
     texture = torch.stack([ramp, ramp.T, torch.zeros(size, size)]).to(torch.uint8)[None]
     grid = sampling_grids(torch.zeros(1, 2), torch.full((1,), 0.3), 2, size, CAMERA, generator)
     sampled = torch.nn.functional.grid_sample(texture.float() / 255, grid[:, 1], padding_mode="reflection", align_corners=False)
-    centre = grid[0, 1, CELL // 2, CELL // 2]
+    centre = grid[0, 1, COARSE // 2, COARSE // 2]
     expected = (centre * 32 + 31.5) / 63
-    assert sampled[0, :2, CELL // 2, CELL // 2].tolist() == pytest.approx(expected.clamp(0, 1).tolist(), abs=0.02)
+    assert sampled[0, :2, COARSE // 2, COARSE // 2].tolist() == pytest.approx(expected.clamp(0, 1).tolist(), abs=0.02)
 
 
 def test_a_cutout_hides_the_background_and_carries_its_label() -> None:
@@ -56,8 +56,9 @@ def test_a_cutout_hides_the_background_and_carries_its_label() -> None:
     assert set(clips.labels.unique().tolist()) <= {0, 1, 2}
     white = clips.frames[0, 0].mean(dim=0) > 0.4
     assert torch.equal(white, clips.labels[0, 0] == 2) or float((white == (clips.labels[0, 0] == 2)).float().mean()) > 0.95
-    cells = clips.labels[:, :, CELL // 2 :: CELL, CELL // 2 :: CELL]
-    assert torch.equal(clips.textures == 1, cells == 2)
+    for stride, places in ((COARSE, clips.coarse), (FINE, clips.fine)):
+        cells = clips.labels[:, :, stride // 2 :: stride, stride // 2 :: stride]
+        assert torch.equal(places.textures == 1, cells == 2)
 
 
 def test_objects_unseen_at_first_are_background(images: list[AnnotatedImage]) -> None:

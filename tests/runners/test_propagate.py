@@ -12,8 +12,17 @@ import torch
 from PIL import Image
 
 from tests.conftest import (
-    HEIGHT, WIDTH, Clip, Outcome, Told, draw_mask, draw_video, files_below, read_ids, squares, write_frame,
-)  # fmt: skip
+    HEIGHT,
+    WIDTH,
+    Clip,
+    Told,
+    draw_mask,
+    draw_video,
+    files_below,
+    read_ids,
+    squares,
+    write_frame,
+)
 from vossegcli.io.video import VideoFrames, VideoWriter
 from vossegcli.runners.propagate import propagate
 from vossegcli.runners.propagate_options import PropagateOptions
@@ -29,8 +38,8 @@ def run(checkpoint: Path, tmp_path: Path) -> Run:
     def call(frames: Path, mask: Path | None = None, **options: object) -> dict[str, object]:
         return propagate(
             PropagateOptions(
-                frames, mask, output=tmp_path / "out", checkpoint=str(checkpoint), device="cpu", precision="fp32",
-                **options,  # type: ignore[arg-type]
+                frames, mask, output=tmp_path / "out", checkpoint=str(checkpoint), device="cpu",
+                precision="fp32", **options,  # type: ignore[arg-type]
             ),
             Told(),
         )  # fmt: skip
@@ -235,7 +244,9 @@ def test_an_object_that_appears_later_is_followed_to_the_start_too(run: Run, tmp
     assert len(objects) == len(set(objects)) == 6 * 2
 
 
-def test_backward_takes_the_last_mask_first(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backward_takes_the_last_mask_first(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     draw_video(tmp_path / "clip", 6, (1, 5))
     spy = _Spy(monkeypatch)
     run(tmp_path / "clip", _folder_of_masks(tmp_path), direction="backward")
@@ -265,7 +276,10 @@ def test_all_kinds_of_output(run: Run, tmp_path: Path) -> None:
 def test_the_probabilities_agree_with_the_masks(run: Run, clip: Clip, tmp_path: Path) -> None:
     run(clip.frames, clip.mask, save=("probabilities",))
     ids_map = _masks(tmp_path)["00003"]
-    probs = [read_ids(tmp_path / "out" / "probabilities" / "clip" / str(i) / "00003.png").astype(int) for i in (1, 2)]
+    probs = [
+        read_ids(tmp_path / "out" / "probabilities" / "clip" / str(i) / "00003.png").astype(int)
+        for i in (1, 2)
+    ]
     for k in (0, 1):
         assert (probs[k][ids_map == k + 1] >= probs[1 - k][ids_map == k + 1]).all()
     assert (probs[0] + probs[1] <= 256).all()
@@ -324,7 +338,11 @@ def test_a_tree_keeps_its_shape(run: Run, tmp_path: Path) -> None:
     found = files_below(tmp_path / "out" / "masks")
     assert len(found) == 6
     assert "2024/run-3/cam2/00001.png" in found
-    assert {row["sequence"] for row in _rows(tmp_path)} == {"2024/run-3/cam1", "2024/run-3/cam2", "other/cam1"}
+    assert {row["sequence"] for row in _rows(tmp_path)} == {
+        "2024/run-3/cam1",
+        "2024/run-3/cam2",
+        "other/cam1",
+    }
 
 
 def test_videos_with_one_stem_have_outputs_of_their_own(run: Run, tmp_path: Path) -> None:
@@ -348,9 +366,8 @@ def test_one_bad_sequence_does_not_stop_the_others(run: Run, tmp_path: Path) -> 
     broken = tmp_path / "root" / "a" / "00002.jpg"
     broken.write_bytes(broken.read_bytes()[:-300])
     record = run(tmp_path / "root", tmp_path / "given")
-    assert record["totals"] | {"seconds": 0, "frames_per_second": 0, "peak_memory_mib": 0} == {
-        "done": 1, "skipped": 0, "failed": 2, "frames": 4, "seconds": 0, "frames_per_second": 0, "peak_memory_mib": 0,
-    }  # type: ignore[operator] # fmt: skip
+    counts = {name: record["totals"][name] for name in ("done", "skipped", "failed", "frames")}  # type: ignore[index]
+    assert counts == {"done": 1, "skipped": 0, "failed": 2, "frames": 4}
     reasons = {row["name"]: row["reason"] for row in record["failed"]}  # type: ignore[attr-defined]
     assert str(broken) in reasons["a"]
     assert "truncated" in reasons["a"]
@@ -359,7 +376,11 @@ def test_one_bad_sequence_does_not_stop_the_others(run: Run, tmp_path: Path) -> 
     stored = json.loads((tmp_path / "out" / "run.json").read_text())
     assert stored["failed"] == record["failed"]
     lines = [json.loads(line) for line in (tmp_path / "out" / "run.jsonl").read_text().splitlines()]
-    assert [(line["name"], line["status"]) for line in lines] == [("a", "failed"), ("b", "done"), ("empty", "failed")]
+    assert [(line["name"], line["status"]) for line in lines] == [
+        ("a", "failed"),
+        ("b", "done"),
+        ("empty", "failed"),
+    ]
     assert lines[0]["error_type"] == "InputError"
     assert {row["sequence"] for row in _rows(tmp_path)} == {"a", "b"}
 
@@ -386,9 +407,7 @@ def test_two_runs_give_the_same_bytes(run: Run, clip: Clip, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward", "both"])
-def test_no_thread_stays(
-    run: Run, clip: Clip, direction: str
-) -> None:
+def test_no_thread_stays(run: Run, clip: Clip, direction: str) -> None:
     before = threading.active_count()
     run(clip.frames, clip.mask, direction=direction, save=("overlay", "video"))
     assert threading.active_count() == before

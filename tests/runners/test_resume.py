@@ -1,4 +1,4 @@
-"""What a second run does: skip what is done, go on where the first stood, start again where something changed."""
+"""What a second run does: skip what is done, go on where the first stood, start again after a change."""
 
 import os
 import signal
@@ -19,8 +19,8 @@ from vossegcli.runners.propagate_options import PropagateOptions
 
 Vosseg = Callable[..., Outcome]
 
-#: A run that kills itself while its writer thread is at work: argv = input, mask, output, checkpoint, save, direction,
-#: the frame to die at.
+#: A run that kills itself while its writer thread is at work.
+#: argv = input, mask, output, checkpoint, save, direction, the frame to die at.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -154,7 +154,9 @@ def test_what_changes_the_result_runs_again(options: PropagateOptions, change: d
     assert told.frames > 0
 
 
-@pytest.mark.parametrize("change", [{"seed": 3}, {"command": "x"}, {"snapshot_every": 2}, {"direction": "forward"}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"seed": 3}, {"command": "x"}, {"snapshot_every": 2}, {"direction": "forward"}], ids=str
+)
 def test_what_changes_nothing_is_skipped(options: PropagateOptions, change: dict[str, object]) -> None:
     propagate(options, Told())
     assert propagate(replace(options, **change), Told())["totals"]["skipped"] == 1
@@ -177,7 +179,10 @@ def test_a_changed_mask_frame_or_checkpoint_runs_again(options: PropagateOptions
     assert propagate(replace(options, checkpoint=str(other)), Told())["totals"]["skipped"] == 1
 
 
-@pytest.mark.parametrize("lost", ["masks/clip/00004.png", "overlay/clip/00000.jpg", "probabilities/clip/2/00005.png", "video/clip.mp4"])
+@pytest.mark.parametrize(
+    "lost",
+    ["masks/clip/00004.png", "overlay/clip/00000.jpg", "probabilities/clip/2/00005.png", "video/clip.mp4"],
+)
 def test_a_lost_output_runs_again(options: PropagateOptions, tmp_path: Path, lost: str) -> None:
     options = replace(options, save=("overlay", "video", "probabilities"))
     propagate(options, Told())
@@ -210,7 +215,9 @@ def _interrupt_at(frame: int) -> Told:
     return Stop()
 
 
-def test_an_interrupted_run_with_other_settings_leaves_no_mixture(options: PropagateOptions, tmp_path: Path) -> None:
+def test_an_interrupted_run_with_other_settings_leaves_no_mixture(
+    options: PropagateOptions, tmp_path: Path
+) -> None:
     options = replace(options, snapshot_every=2)
     propagate(options, Told())
     with pytest.raises(KeyboardInterrupt):
@@ -234,7 +241,9 @@ def test_the_snapshot_of_other_settings_is_not_used(options: PropagateOptions) -
 
 
 @pytest.mark.parametrize("damage", ["a mask is gone", "the rows are gone", "the snapshot is torn"])
-def test_a_snapshot_without_what_it_stands_on_is_not_used(options: PropagateOptions, tmp_path: Path, damage: str) -> None:
+def test_a_snapshot_without_what_it_stands_on_is_not_used(
+    options: PropagateOptions, tmp_path: Path, damage: str
+) -> None:
     options = replace(options, snapshot_every=2)
     with pytest.raises(KeyboardInterrupt):
         propagate(options, _interrupt_at(5))

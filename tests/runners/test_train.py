@@ -46,7 +46,14 @@ def settings(tmp_path: Path) -> Path:
 
 def options(discs: Path, settings: Path, output: Path, **changes: object) -> runner.TrainOptions:
     return runner.TrainOptions(
-        **{"system": "afb-urr", "data": (discs,), "config": settings, "output": output, "precision": "fp32", **changes}
+        **{
+            "system": "afb-urr",
+            "data": (discs,),
+            "config": settings,
+            "output": output,
+            "precision": "fp32",
+            **changes,
+        }
     )  # type: ignore[arg-type]
 
 
@@ -105,7 +112,11 @@ def test_a_checkpoint_can_be_the_start(discs: Path, settings: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("old", "new", "match"),
-    [('"compact"', '"huge"', "huge"), ('"correspondence"', '"matching"', "matching"), ("size = 32", "size = 33", "33")],
+    [
+        ('"compact"', '"huge"', "huge"),
+        ('"correspondence"', '"matching"', "matching"),
+        ("size = 32", "size = 33", "33"),
+    ],
 )
 def test_bad_settings_are_named(
     discs: Path, settings: Path, tmp_path: Path, old: str, new: str, match: str

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vossegcli.data.synthetic import Clips
+from vossegcli.data.synthetic import Clips, Places
 from vossegcli.errors import InputError
 from vossegcli.systems.base import System, VideoPredictor
 
@@ -28,6 +28,13 @@ def square_clip(frames: int, size: tuple[int, int], ids: tuple[int, ...]) -> tup
             video[t, :, top : top + side - 1, left : left + side] = colour
             labels[t, top : top + side - 1, left : left + side] = object_id
     return video, labels
+
+
+def still_places(cells: int) -> Places:
+    """Two clips of three frames in which nothing moves."""
+    axis = torch.arange(float(cells))
+    coordinates = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1).expand(2, 3, cells, cells, 2)
+    return Places(coordinates.contiguous(), torch.zeros(2, 3, cells, cells, dtype=torch.int64))
 
 
 class VideoSystemContract:
@@ -147,6 +154,4 @@ class VideoSystemContract:
     def clips(self) -> Clips:
         pairs = [square_clip(3, (48, 48), (1,)), square_clip(3, (48, 48), (1, 2))]
         frames, labels = torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
-        axis = torch.arange(3.0)
-        places = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1).expand(2, 3, 3, 3, 2)
-        return Clips(frames, labels, places.contiguous(), torch.zeros(2, 3, 3, 3, dtype=torch.int64), 3)
+        return Clips(frames, labels, still_places(3), still_places(6), 3)

@@ -92,7 +92,9 @@ class BatchProgress:
         """Say how an item ended; failures are said even when quiet."""
         self._ended += 1
         if result.status == "failed":
-            self._console.print(f"failed: {result.name}: {result.reason}", markup=False, style="red")
+            reason = str(result.reason)
+            text = reason if reason.startswith(f"{result.name}: ") else f"{result.name}: {reason}"
+            self._console.print(f"failed: {text}", markup=False, style="red")
         elif self._lines:
             text = f"[{self._ended}/{self._items}] {result.status}: {result.name}"
             if result.frames:

@@ -4,12 +4,13 @@ A clip is a background and up to three cut-outs, each a texture that moves and d
 and object motion, occlusion, objects that leave, look-alikes as distractors). What moves is known, so every cell of
 every frame knows the texture and the place on it that it shows: the ground truth for learning to match.
 
-Shape letters: B clips, T frames, N masks of a background, L cut-outs, S side of a frame, h w cells at stride 16.
+Shape letters: B clips, T frames, N masks of a background, L cut-outs, S side of a frame, h w cells at stride 16 or 8.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from vossegcli.data.augment import add_noise, blur_some, jitter_colour
 from vossegcli.data.motion import CAMERA, OBJECT, sampling_grids
 from vossegcli.data.textures import TextureSource
 
-CELL = 16
+COARSE, FINE = 16, 8
 CUTOUTS = 3
 MIN_VISIBLE_PIXELS = 30
 
@@ -48,6 +49,18 @@ class Layers:
         return Layers(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
 
+class Places(NamedTuple):
+    """What the centre of each cell shows.
+
+    Attributes:
+        coordinates: (B,T,h,w,2) float32 place (x, y) on the texture, in cells.
+        textures: (B,T,h,w) int64 which texture it is (0 = background, l = cut-out l).
+    """
+
+    coordinates: Tensor
+    textures: Tensor
+
+
 @dataclass(frozen=True)
 class Clips:
     """Rendered clips.
@@ -55,15 +68,15 @@ class Clips:
     Attributes:
         frames: (B,T,3,S,S) float32 RGB in [0, 1].
         labels: (B,T,S,S) int64, 0 = background, objects 1..K; every object is visible in frame 0.
-        places: (B,T,h,w,2) float32 texture coordinates (x, y) in cells that the centre of each cell shows.
-        textures: (B,T,h,w) int64 which texture that is (0 = background, l = cut-out l).
+        coarse: places of the cells at stride 16.
+        fine: places of the cells at stride 8.
         classes: K = largest number of objects + 1; a clip may have fewer.
     """
 
     frames: Tensor
     labels: Tensor
-    places: Tensor
-    textures: Tensor
+    coarse: Places
+    fine: Places
     classes: int
 
 
@@ -122,24 +135,24 @@ def render_clips(layers: Layers, frames: int, generator: torch.Generator, classe
     labels = torch.zeros(batch, frames, size, size, dtype=torch.int64, device=device)
     for index in range(masks.shape[2]):
         labels = torch.where(masks[:, :, index], layers.background_ids[:, index, None, None, None], labels)
-    places, textures = _cell_centres(grid), torch.zeros_like(_cell_centres(labels.unsqueeze(-1)).squeeze(-1))
+    places, textures = grid, torch.zeros_like(labels)  # (B,T,S,S,2), (B,T,S,S)
     for index in range(layers.cutouts.shape[1]):
         ids = layers.cutout_ids[:, index]
         texture = layers.cutouts[:, index].float() / 255.0  # (B,4,S,S)
         texture = torch.cat([jitter_colour(texture[:, None, :3], 0.15, generator)[:, 0], texture[:, 3:]], dim=1)
-        grid = sampling_grids(uniform(-0.7, 0.7, 2), uniform(-1.3, -0.3), frames, size, OBJECT, generator)
+        grid = sampling_grids(uniform(-0.7, 0.7, 2), uniform(-2.2, -0.3), frames, size, OBJECT, generator)
         painted = _sample(texture, grid, "border")  # (B,T,4,S,S)
         inside = (grid.abs() <= 1.0).all(dim=-1) & (ids >= 0)[:, None, None, None]
         alpha = painted[:, :, 3:] * inside.unsqueeze(2)
         canvas = alpha * painted[:, :, :3] + (1.0 - alpha) * canvas
         covers = alpha[:, :, 0] > 0.5  # (B,T,S,S)
         labels = torch.where(covers, ids.clamp(min=0)[:, None, None, None], labels)
-        cell_covers = _cell_centres(covers.unsqueeze(-1)).squeeze(-1)
-        places = torch.where(cell_covers.unsqueeze(-1), _cell_centres(grid), places)
-        textures = torch.where(cell_covers, index + 1, textures)
+        places = torch.where(covers.unsqueeze(-1), grid, places)
+        textures = torch.where(covers, index + 1, textures)
     clips = jitter_colour(canvas, 0.25, generator)
     clips = add_noise(blur_some(clips, 0.15, generator), 0.04, generator)
-    return Clips(clips, _drop_unseen(labels), places * (size / 2 / CELL), textures, classes)
+    coarse, fine = (_at_cells(places, textures, stride) for stride in (COARSE, FINE))
+    return Clips(clips, _drop_unseen(labels), coarse, fine, classes)
 
 
 def _sample(texture: Tensor, grid: Tensor, padding: str) -> Tensor:
@@ -150,9 +163,11 @@ def _sample(texture: Tensor, grid: Tensor, padding: str) -> Tensor:
     return sampled.unflatten(0, (-1, frames))
 
 
-def _cell_centres(pixels: Tensor) -> Tensor:
-    """Take the pixel at the centre of each cell: (B,T,S,S,C) to (B,T,h,w,C)."""
-    return pixels[:, :, CELL // 2 :: CELL, CELL // 2 :: CELL]
+def _at_cells(coordinates: Tensor, textures: Tensor, stride: int) -> Places:
+    """Take the pixel at the centre of each cell; coordinates in [-1, 1] become cells."""
+    centre = slice(stride // 2, None, stride)
+    half_side = coordinates.shape[2] / 2 / stride
+    return Places(coordinates[:, :, centre, centre] * half_side, textures[:, :, centre, centre])
 
 
 def _drop_unseen(labels: Tensor) -> Tensor:

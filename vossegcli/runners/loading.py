@@ -35,10 +35,13 @@ def build_network(checkpoint: Checkpoint, system: System) -> nn.Module:
     """
     _check_system(checkpoint, system.name)
     try:
-        config = system.parse_config(checkpoint.header.config)
-    except ConfigError as error:
-        raise CheckpointError(str(error), where=checkpoint.path, fix="train or import it again") from error
-    network = system.build(config)
+        network = system.build(system.parse_config(checkpoint.header.config))
+    except (ConfigError, TypeError, ValueError) as error:  # a header may hold anything
+        raise CheckpointError(
+            f"has a configuration that builds no network ({error})",
+            where=checkpoint.path,
+            fix="train or import it again",
+        ) from error
     load_weights(network, checkpoint, system.name)
     return network.eval()
 

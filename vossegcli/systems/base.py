@@ -49,14 +49,23 @@ class VideoPredictor(Protocol):
         """Continue from `state()`."""
 
 
+class CellPlaces(Protocol):
+    """What cells show: (B,T,h,w,2) place on a texture in cells, and (B,T,h,w) int64 which texture it is."""
+
+    @property
+    def coordinates(self) -> Tensor: ...  # noqa: D102
+    @property
+    def textures(self) -> Tensor: ...  # noqa: D102
+
+
 class ClipBatch(Protocol):
     """Training clips.
 
     Attributes:
         frames: (B,T,3,H,W) float32 RGB in [0, 1].
         labels: (B,T,H,W) int64 in 0..classes-1, 0 = background.
-        places: (B,T,h,w,2) texture coordinates that each cell shows, in cells.
-        textures: (B,T,h,w) int64 which texture that is.
+        coarse: what the cells at stride 16 show.
+        fine: what the cells at stride 8 show.
         classes: background and the most objects of a clip; objects that a clip lacks have empty masks.
     """
 
@@ -65,9 +74,9 @@ class ClipBatch(Protocol):
     @property
     def labels(self) -> Tensor: ...  # noqa: D102
     @property
-    def places(self) -> Tensor: ...  # noqa: D102
+    def coarse(self) -> CellPlaces: ...  # noqa: D102
     @property
-    def textures(self) -> Tensor: ...  # noqa: D102
+    def fine(self) -> CellPlaces: ...  # noqa: D102
     @property
     def classes(self) -> int: ...  # noqa: D102
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from vossegcli.systems.afb_urr.matching import grid_distances, local_weights, read_memory
+from vossegcli.systems.afb_urr.matching import local_weights, read_memory, row_bands
 
 
 def test_read_is_the_softmax_mean_of_the_values() -> None:
@@ -36,14 +36,29 @@ def test_agrees_with_torchs_attention() -> None:
     torch.testing.assert_close(read_memory(keys, values, queries).values, expected)
 
 
-def test_grid_distances_are_squared_and_in_cells() -> None:
-    distances = grid_distances(2, 3, torch.device("cpu"))
-    assert distances[0].tolist() == pytest.approx([0.0, 1.0, 4.0, 1.0, 2.0, 5.0], abs=1e-5)
-
-
 def test_local_weights_prefer_near_cells_when_keys_say_nothing() -> None:
-    keys = torch.zeros(1, 9, 4)
-    weights = local_weights(keys, keys, torch.tensor(1.0), 3, 3)[0]
-    assert weights.sum(dim=1).tolist() == pytest.approx([1.0] * 9)
-    assert weights[4].argmax() == 4
-    assert float(weights[4, 1] / weights[4, 4]) == pytest.approx(math.exp(-0.5), rel=1e-5)
+    keys = torch.zeros(1, 4, 5, 3)
+    weights = local_weights(keys, keys, torch.tensor(1.0), 1)[0]  # (5,3,9): rows above, own and below
+    assert weights.sum(dim=-1).flatten().tolist() == pytest.approx([1.0] * 15)
+    assert weights[2, 1].argmax() == 4
+    assert float(weights[2, 1, 3] / weights[2, 1, 4]) == pytest.approx(math.exp(-0.5), rel=1e-5)
+    assert float(weights[2, 1, 0] / weights[2, 1, 4]) == pytest.approx(math.exp(-1.0), rel=1e-5)
+    assert weights[0, 0, :3].tolist() == [0.0, 0.0, 0.0]  # there is no row above the first
+
+
+def test_local_weights_are_dense_attention_with_a_prior() -> None:
+    generator = torch.Generator().manual_seed(2)
+    keys, queries = (torch.randn(2, 6, 4, 5, generator=generator) for _ in range(2))
+    weights = local_weights(keys, queries, torch.tensor(1.7), 3)  # radius 3 sees all 4 rows
+    y, x = (c.flatten().float() for c in torch.meshgrid(torch.arange(4), torch.arange(5), indexing="ij"))
+    distance = (y[:, None] - y).square() + (x[:, None] - x).square()
+    similarity = queries.flatten(2).transpose(1, 2) @ keys.flatten(2) / math.sqrt(6)
+    expected = (similarity - distance / (2 * 1.7**2)).softmax(dim=2).view(2, 4, 5, 4, 5)
+    bands = weights.view(2, 4, 5, 7, 5)
+    for row in range(4):
+        torch.testing.assert_close(bands[:, row, :, 3 - row : 7 - row], expected[:, row], rtol=1e-4, atol=1e-6)
+
+
+def test_row_bands_hold_the_rows_around() -> None:
+    rows = torch.arange(5.0).view(1, 1, 5, 1).expand(1, 1, 5, 2)
+    assert row_bands(rows, 1)[0, :, :, 0].tolist() == [[0, 0, 1, 1, 2, 2], [1, 1, 2, 2, 3, 3], [2, 2, 3, 3, 4, 4]]

@@ -79,7 +79,8 @@ class AFBURRConfig:
         unit_keys: keys are unit vectors times one learned scale (addition).
         mask_cells: n > 0 appends to each value the mask itself, averaged over n x n parts of the cell, so that
             reading the memory also propagates the mask (addition).
-        locality: read the newest frame's mask a second time with a Gaussian prior on the distance (addition).
+        locality: guide the decoder by the newest frame's mask: as it is, and read by attention at stride 8 with a
+            Gaussian prior on the distance (addition).
         bank: defaults of the feature bank.
     """
 

@@ -133,3 +133,16 @@ class KeyValue(nn.Module):
         """Project (B,C,h,w) to values (B,Cv,h,w)."""
         value: Tensor = self.Value(features)
         return value
+
+
+class FineKey(nn.Module):
+    """3x3 projection of stride-8 features to unit keys times one learned scale (addition)."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.Key = conv3x3(in_channels, channels)
+        self.log_scale = nn.Parameter(0.5 * torch.log(torch.tensor(15.0 * channels**0.5)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Project (B,C,H/8,W/8) to keys (B,Cf,H/8,W/8), float32."""
+        return F.normalize(self.Key(features).float(), dim=1) * self.log_scale.exp()

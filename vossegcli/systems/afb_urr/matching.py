@@ -9,9 +9,11 @@ import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 USAGE_THRESHOLD = 1e-3
+BEYOND = 1e6
 #: Most elements of a similarity matrix that exist at one time (16 Mi float32 = 64 MiB).
 MAX_SIMILARITIES = 1 << 24
 
@@ -53,29 +55,39 @@ def read_memory(keys: Tensor, values: Tensor, queries: Tensor, max_similarities:
 
 
 def grid_cells(height: int, width: int, device: torch.device) -> Tensor:
-    """Coordinates (y, x) of all cells of a grid from its centre, (hw,2) float32, in cells."""
+    """Coordinates (y, x) of all cells of a grid from its centre, (2,h,w) float32, in cells."""
     y, x = (torch.arange(n, device=device, dtype=torch.float32) - 0.5 * (n - 1) for n in (height, width))
-    return torch.cartesian_prod(y, x)
+    return torch.stack(torch.meshgrid(y, x, indexing="ij"))
 
 
-def local_weights(keys: Tensor, queries: Tensor, sigma: Tensor, height: int, width: int) -> Tensor:
+def row_bands(cells: Tensor, radius: int) -> Tensor:
+    """Gather, for each row, the cells of the rows around it: (B,C,h+2*radius,w) to (B,h,(2*radius+1)*w,C)."""
+    bands = cells.unfold(2, 2 * radius + 1, 1)  # (B,C,h,w,R)
+    return bands.permute(0, 2, 4, 3, 1).flatten(2, 3)
+
+
+def local_weights(keys: Tensor, queries: Tensor, sigma: Tensor, radius: int) -> Tensor:
     """Attention of a frame to the frame before it, with a Gaussian prior on the distance between cells.
 
-    The prior's logit is `-|a - b|^2 / (2 sigma^2) = a.b / sigma^2 - |b|^2 / (2 sigma^2) + (what is the same for all b)`:
-    three more channels of queries and keys, instead of a matrix of distances.
+    A query sees the rows up to `radius` above and below its own, and all columns. The prior's logit is
+    `-|a - b|^2 / (2 sigma^2) = a.b / sigma^2 - |b|^2 / (2 sigma^2) + (what is the same for all b)`: three more channels
+    of queries and keys, instead of a matrix of distances.
 
     Args:
-        keys: (B,hw,C) keys of the newest memorised frame.
-        queries: (B,hw,C) keys of the current frame.
+        keys: (B,C,h,w) of the frame before.
+        queries: (B,C,h,w) of the current frame.
         sigma: scalar, standard deviation of the prior in cells.
-        height: h.
-        width: w.
+        radius: rows.
 
     Returns:
-        (B,hw,hw) weights; each row (a query) sums to 1.
+        (B,h,w,(2*radius+1)*w) weights in the order of `row_bands`; they sum to 1 for each query.
     """
-    cells = grid_cells(height, width, keys.device) / sigma  # (hw,2)
-    own = torch.cat([cells, torch.ones_like(cells[:, :1])], dim=1).expand(queries.shape[0], -1, -1)
-    other = torch.cat([cells, -0.5 * cells.square().sum(dim=1, keepdim=True)], dim=1).expand_as(own)
-    queries = torch.cat([queries / math.sqrt(keys.shape[-1]), own], dim=2)  # (B,hw,C+3)
-    return torch.softmax(queries @ torch.cat([keys, other], dim=2).transpose(1, 2), dim=-1)
+    batch, channels, height, width = keys.shape
+    place = (grid_cells(height, width, keys.device) / sigma).expand(batch, -1, -1, -1)  # (B,2,h,w)
+    reach = -0.5 * place.square().sum(dim=1, keepdim=True)  # (B,1,h,w)
+    rows = (0, 0, radius, radius)
+    own = torch.cat([queries / math.sqrt(channels), place, torch.ones_like(reach)], dim=1)  # (B,C+3,h,w)
+    beyond = F.pad(reach, rows, value=-BEYOND)  # rows that do not exist get no weight
+    other = torch.cat([F.pad(torch.cat([keys, place], dim=1), rows), beyond], dim=1)
+    logits = own.permute(0, 2, 3, 1) @ row_bands(other, radius).transpose(2, 3)  # (B,h,w,R*w)
+    return torch.softmax(logits, dim=-1)

@@ -16,10 +16,13 @@ from torch import Tensor, nn
 from vossegcli.layers.blocks import conv3x3
 from vossegcli.systems.afb_urr.config import AFBURRConfig
 from vossegcli.systems.afb_urr.decoder import Decoded, Decoder, Skips
-from vossegcli.systems.afb_urr.encoders import KeyValue, MemoryEncoder, QueryEncoder
-from vossegcli.systems.afb_urr.matching import local_weights
+from vossegcli.systems.afb_urr.encoders import FineKey, KeyValue, MemoryEncoder, Pyramid, QueryEncoder
+from vossegcli.systems.afb_urr.matching import local_weights, row_bands
 
 STRIDE = 16
+MASK_STRIDE = 4
+FINE_KEY_CHANNELS = 32
+LOCAL_ROWS = 6
 
 
 class QueryFeatures(NamedTuple):
@@ -27,10 +30,12 @@ class QueryFeatures(NamedTuple):
 
     Attributes:
         key: (B,C,h,w) float32.
+        fine_key: (B,Cf,H/8,W/8) float32, when the config has locality.
         skips: what the decoder computes once a frame.
     """
 
     key: Tensor
+    fine_key: Tensor | None
     skips: Skips
 
 
@@ -69,19 +74,24 @@ class AFBURR(nn.Module):
             skip_widths=(self.encoder_q.widths[0], self.encoder_q.widths[1], self.encoder_q.widths[2]),
             channels=config.decoder_channels,
             local_channels=config.local_channels,
-            guidance_channels=bool(config.mask_cells) + bool(config.locality),
+            guidance_channels=bool(config.mask_cells) + 2 * bool(config.locality),
         )
+        self.fine_key = FineKey(self.encoder_q.widths[2], FINE_KEY_CHANNELS) if config.locality else None
         self.log_sigma = nn.Parameter(torch.tensor(2.0).log()) if config.locality else None
 
     def encode_query(self, frames: Tensor) -> QueryFeatures:
         """Encode frames (B,3,H,W), RGB in [0, 1]."""
         pyramid = self.encoder_q(frames)
         skips = self.decoder.skips(pyramid, self.keyval_r4.value(pyramid.r4))
-        return QueryFeatures(self.keyval_r4.key(pyramid.r4).float(), skips)
+        return QueryFeatures(*self._keys(pyramid), skips)
 
-    def encode_keys(self, frames: Tensor) -> Tensor:
-        """Encode frames (B,3,H,W) to keys (B,C,h,w) alone."""
-        return self.keyval_r4.key(self.encoder_q(frames).r4).float()
+    def encode_keys(self, frames: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Encode frames (B,3,H,W) to keys (B,C,h,w) and fine keys (B,Cf,H/8,W/8) alone."""
+        return self._keys(self.encoder_q(frames))
+
+    def _keys(self, pyramid: Pyramid) -> tuple[Tensor, Tensor | None]:
+        fine = None if self.fine_key is None else self.fine_key(pyramid.r3)
+        return self.keyval_r4.key(pyramid.r4).float(), fine
 
     def encode_memory(self, frames: Tensor, masks: Tensor, query_key: Tensor) -> MemoryFeatures:
         """Encode frames with their masks as memory entries.
@@ -105,26 +115,27 @@ class AFBURR(nn.Module):
 
     def mask_cells(self, masks: Tensor) -> Tensor:
         """Average masks (B,K,H,W) over the n x n parts of each cell: (B,K,hw,n*n)."""
-        parts = self.config.mask_cells
-        means = F.avg_pool2d(masks.float().contiguous(), STRIDE // parts)  # (B,K,n*h,n*w)
-        cells = F.pixel_unshuffle(means.unsqueeze(2), parts)  # (B,K,n*n,h,w)
+        cells = F.pixel_unshuffle(masks_at_stride4(masks).unsqueeze(2), self.config.mask_cells)  # (B,K,n*n,h,w)
         return cells.flatten(3).transpose(2, 3)
 
-    def read_newest(self, query_key: Tensor, key: Tensor, cells: Tensor) -> Tensor:
-        """Propagate the newest frame's mask by local attention.
+    def read_newest(self, query_key: Tensor, key: Tensor, masks: Tensor) -> Tensor:
+        """Propagate the newest frame's masks by local attention.
 
         Args:
-            query_key: (B,C,h,w) of the current frame.
-            key: (B,C,h,w) of the newest frame with a mask.
-            cells: (B,K,hw,n*n) of that mask.
+            query_key: (B,Cf,H/8,W/8) fine key of the current frame.
+            key: (B,Cf,H/8,W/8) fine key of the newest frame with masks.
+            masks: (B,K,H,W) those masks.
 
         Returns:
-            (B,K,hw,n*n).
+            (B,K,2,H/4,W/4): the masks as read, and as they are.
         """
         assert self.log_sigma is not None
-        height, width = key.shape[-2:]
-        weights = local_weights(flatten_cells(key), flatten_cells(query_key), self.log_sigma.exp(), height, width)
-        return weights.unsqueeze(1) @ cells
+        small = masks_at_stride4(masks)  # (B,K,H/4,W/4)
+        parts = F.pixel_unshuffle(small, 2)  # (B,K*4,H/8,W/8)
+        weights = local_weights(key, query_key, self.log_sigma.exp(), LOCAL_ROWS)  # (B,H/8,W/8,R*W/8)
+        bands = row_bands(F.pad(parts, (0, 0, LOCAL_ROWS, LOCAL_ROWS)), LOCAL_ROWS)  # (B,H/8,R*W/8,K*4)
+        read = F.pixel_shuffle((weights @ bands).permute(0, 3, 1, 2), 2)  # (B,K,H/4,W/4)
+        return torch.stack([read, small], dim=2)
 
     def decode(self, read: Tensor, query: QueryFeatures, newest: Tensor | None) -> Decoded:
         """Decode what was read for every class.
@@ -132,19 +143,24 @@ class AFBURR(nn.Module):
         Args:
             read: (B,K,hw,V+mask_channels) from the bank.
             query: the frame's features.
-            newest: (B,K,hw,n*n) from `read_newest`, when the config has locality.
+            newest: (B,K,2,H/4,W/4) from `read_newest`, when the config has locality.
         """
         height, width = query.key.shape[-2:]
         read_map = _to_map(read, height, width)  # (B,K,V+mask_channels,h,w)
-        newest_map = None if newest is None else _to_map(newest, height, width)
-        guidance = None
+        newest_map = guidance = None
         if self.config.mask_cells:
-            masks = [read_map[:, :, self.config.value_channels :]]
-            if newest_map is not None:
-                masks.append(newest_map.to(read.dtype))
-            guidance = torch.cat([F.pixel_shuffle(m, self.config.mask_cells) for m in masks], dim=2)
+            guidance = F.pixel_shuffle(read_map[:, :, self.config.value_channels :], self.config.mask_cells)
+            if newest is not None:
+                newest = newest.to(read.dtype)
+                guidance = torch.cat([guidance, newest], dim=2)  # (B,K,3,H/4,W/4)
+                newest_map = F.pixel_unshuffle(newest[:, :, :1], self.config.mask_cells)  # (B,K,n*n,h,w)
         decoded: Decoded = self.decoder(read_map, query.skips, newest_map, guidance)
         return decoded
+
+
+def masks_at_stride4(masks: Tensor) -> Tensor:
+    """Average masks (B,K,H,W) over 4x4 pixels: (B,K,H/4,W/4) float32."""
+    return F.avg_pool2d(masks.float().contiguous(), MASK_STRIDE)
 
 
 def inference_copy(model: AFBURR, precision: torch.dtype) -> AFBURR:

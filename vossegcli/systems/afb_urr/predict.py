@@ -28,6 +28,7 @@ class _Newest:
 
     frame: Tensor  # (1,3,H',W') padded, working size
     key: Tensor  # (1,C,h,w)
+    fine_key: Tensor | None  # (1,Cf,H'/8,W'/8)
     masks: Tensor  # (1,K,H',W') padded soft masks
     index: int
     annotated: frozenset[int]  # classes whose mask was given
@@ -96,8 +97,8 @@ class AFBURRPredictor:
         masks = one_hot_classes(label_map.to(self.device), ids).unsqueeze(0)  # (1,K,H,W)
         masks = pad(resize_smooth(masks, working_size(_size(frame), self.short_side)), padding)
         with self._autocast():
-            key = self.model.encode_keys(small)
-        self._newest = _Newest(small, key, masks, 0, frozenset(range(len(ids) + 1)), memorised=False)
+            keys = self.model.encode_keys(small)
+        self._newest = _Newest(small, *keys, masks, 0, frozenset(range(len(ids) + 1)), memorised=False)
 
     @torch.inference_mode()
     def step(self, frame: Tensor) -> Segmentation:
@@ -115,13 +116,14 @@ class AFBURRPredictor:
             query = self.model.encode_query(small)
         read = self.bank.read(flatten_cells(query.key)[0], self.precision).unsqueeze(0)  # (1,K,hw,V)
         local = None
-        if self.model.config.locality:
-            local = self.model.read_newest(query.key, newest.key, self.model.mask_cells(newest.masks))
+        if query.fine_key is not None and newest.fine_key is not None:
+            local = self.model.read_newest(query.fine_key, newest.fine_key, newest.masks)
         with self._autocast():
             probs = self.model.decode(read, query, local).probs  # (1,K,H',W')
         logits = unpad(log_odds(probs), padding)
         memory = pad(logits.softmax(dim=1), padding)
-        self._newest = _Newest(small, query.key, memory, newest.index + 1, frozenset(), memorised=False)
+        keys = query.key, query.fine_key
+        self._newest = _Newest(small, *keys, memory, newest.index + 1, frozenset(), memorised=False)
         return self._segmentation(resize_smooth(logits, _size(frame)).softmax(dim=1)[0])
 
     @torch.inference_mode()
@@ -158,6 +160,8 @@ class AFBURRPredictor:
             self._memorise(newest)
         tensors = {f"bank.{name}": value for name, value in self.bank.state().items()}
         tensors |= {"newest.frame": newest.frame, "newest.key": newest.key, "newest.masks": newest.masks}
+        if newest.fine_key is not None:
+            tensors["newest.fine_key"] = newest.fine_key
         return tensors | {"newest.index": torch.tensor(newest.index), "ids": torch.tensor(self._ids)}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
@@ -168,7 +172,8 @@ class AFBURRPredictor:
         frame, key, masks = (tensors[f"newest.{name}"].to(self.device) for name in ("frame", "key", "masks"))
         index = int(tensors["newest.index"])
         frame = frame.contiguous(memory_format=torch.channels_last)
-        self._newest = _Newest(frame, key, masks, index, frozenset(), memorised=True)
+        fine_key = tensors["newest.fine_key"].to(self.device) if "newest.fine_key" in tensors else None
+        self._newest = _Newest(frame, key, fine_key, masks, index, frozenset(), memorised=True)
 
     def _memorise(self, newest: _Newest) -> None:
         due = newest.annotated or newest.index % self.bank_config.memory_every == 0

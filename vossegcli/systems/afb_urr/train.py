@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from vossegcli.ops.masks import log_odds
 from vossegcli.systems.afb_urr import losses
-from vossegcli.systems.afb_urr.model import AFBURR, QueryFeatures, flatten_cells
-from vossegcli.systems.base import ClipBatch
+from vossegcli.systems.afb_urr.model import AFBURR, QueryFeatures, flatten_cells, masks_at_stride4
+from vossegcli.systems.base import CellPlaces, ClipBatch
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,14 @@ class LossWeights:
     confidence: float = 0.5
     reading: float = 0.5
     correspondence: float = 0.2
+    fine_correspondence: float = 0.1
     hard_pixels: float = 0.4
 
 
 def correspondence_objective(model: AFBURR, batch: ClipBatch) -> dict[str, Tensor]:
     """Train the keys alone to match the cells of all pairs of frames of a clip."""
-    clips, frames = batch.frames.shape[:2]
-    keys = flatten_cells(model.encode_keys(batch.frames.flatten(0, 1))).unflatten(0, (clips, frames))
-    loss = _pairwise_correspondence(keys, batch)
-    return {"loss": loss, "correspondence": loss}
+    terms = _correspondence(*model.encode_keys(batch.frames.flatten(0, 1)), batch)
+    return {"loss": sum(terms.values(), torch.zeros(())), **terms}
 
 
 def segmentation_objective(model: AFBURR, batch: ClipBatch, weights: LossWeights) -> dict[str, Tensor]:
@@ -46,7 +45,7 @@ def segmentation_objective(model: AFBURR, batch: ClipBatch, weights: LossWeights
     Returns:
         The terms and their weighted sum under `loss`, each averaged over the frames; and `j`, the mean IoU.
     """
-    clips, frames = batch.frames.shape[:2]
+    frames = batch.frames.shape[1]
     query = model.encode_query(batch.frames.flatten(0, 1))
     truth = F.one_hot(batch.labels, batch.classes).permute(0, 1, 4, 2, 3).float()  # (B,T,K,H,W)
     keys, values, newest_mask = [], [], truth[:, 0]
@@ -58,9 +57,9 @@ def segmentation_objective(model: AFBURR, batch: ClipBatch, weights: LossWeights
         values.append(memory.values)
         read = _read(torch.cat(keys, dim=2), torch.cat(values, dim=2), flatten_cells(now.key))
         newest = None
-        if model.config.locality:
+        if now.fine_key is not None and before.fine_key is not None:
             with torch.autocast(now.key.device.type, enabled=False):
-                newest = model.read_newest(now.key, before.key, model.mask_cells(newest_mask))
+                newest = model.read_newest(now.fine_key, before.fine_key, newest_mask)
         logits = log_odds(model.decode(read, now, newest).probs)  # (B,K,H,W)
         probs = logits.softmax(dim=1)
         terms["cross_entropy"].append(
@@ -73,13 +72,14 @@ def segmentation_objective(model: AFBURR, batch: ClipBatch, weights: LossWeights
             cells = model.mask_cells(truth[:, t])
             reading = losses.mask_reading_loss(read[..., model.config.value_channels :], cells)
             if newest is not None:
-                reading = 0.5 * (reading + losses.mask_reading_loss(newest, cells))
+                read_locally = newest[:, :, 0].flatten(2).unsqueeze(3)  # (B,K,HW/16,1)
+                small = masks_at_stride4(truth[:, t]).flatten(2).unsqueeze(3)
+                reading = 0.5 * (reading + losses.mask_reading_loss(read_locally, small))
             terms["reading"].append(reading)
         newest_mask = probs.detach()
     means = {name: torch.stack(values_).mean() for name, values_ in terms.items() if values_}
     if model.config.key_source == "frame":
-        all_keys = flatten_cells(query.key).unflatten(0, (clips, frames))
-        means["correspondence"] = _pairwise_correspondence(all_keys, batch)
+        means |= _correspondence(query.key, query.fine_key, batch)
     means["loss"] = sum(
         (getattr(weights, name) * value for name, value in means.items() if name != "j"), torch.zeros(())
     )
@@ -104,23 +104,48 @@ def _read(keys: Tensor, values: Tensor, query: Tensor) -> Tensor:
 
 def _frame(query: QueryFeatures, t: int, frames: int) -> QueryFeatures:
     """Take frame t of every clip out of features of B*T frames."""
-    return QueryFeatures(query.key[t::frames], type(query.skips)(*(s[t::frames] for s in query.skips)))
+    fine_key = None if query.fine_key is None else query.fine_key[t::frames]
+    return QueryFeatures(query.key[t::frames], fine_key, type(query.skips)(*(s[t::frames] for s in query.skips)))
 
 
-def _pairwise_correspondence(keys: Tensor, batch: ClipBatch) -> Tensor:
-    """Mean correspondence loss over all ordered pairs of frames; keys are (B,T,hw,C)."""
-    frames = keys.shape[1]
-    places, textures = batch.places.flatten(2, 3), batch.textures.flatten(2, 3)
-    terms = []
+def _correspondence(keys: Tensor, fine_keys: Tensor | None, batch: ClipBatch) -> dict[str, Tensor]:
+    """Correspondence losses of keys (B*T,C,h,w) over all pairs of frames, and of fine keys over neighbours in time."""
+    clips, frames = batch.frames.shape[:2]
+    pairs = [(a, b) for a in range(frames) for b in range(frames) if a != b]
     with torch.autocast(keys.device.type, enabled=False):
-        for a in range(frames):
-            for b in range(frames):
-                if a != b:
-                    targets, visible = losses.correspondence_targets(
-                        places[:, a], textures[:, a], places[:, b], textures[:, b]
-                    )
-                    terms.append(losses.correspondence_loss(keys[:, a], keys[:, b], targets, visible))
+        coarse = flatten_cells(keys).unflatten(0, (clips, frames))  # (B,T,hw,C)
+        terms = {"correspondence": _pair_losses(coarse, batch.coarse, pairs)}
+        if fine_keys is not None:
+            fine = flatten_cells(fine_keys).unflatten(0, (clips, frames))
+            near = [(a, b) for a, b in pairs if abs(a - b) == 1]
+            # Each clip on its own: the local read never sees another video, nor cells that are far away.
+            alone = [_pair_losses(fine[i : i + 1], _clip(batch.fine, i), near) for i in range(clips)]
+            terms["fine_correspondence"] = torch.stack(alone).mean()
+    return terms
+
+
+def _pair_losses(keys: Tensor, places: CellPlaces, pairs: list[tuple[int, int]]) -> Tensor:
+    """Mean correspondence loss of keys (B,T,hw,C) over ordered pairs of frames."""
+    coordinates, textures = places.coordinates.flatten(2, 3), places.textures.flatten(2, 3)
+    terms = []
+    for a, b in pairs:
+        targets, visible = losses.correspondence_targets(
+            coordinates[:, a], textures[:, a], coordinates[:, b], textures[:, b]
+        )
+        terms.append(losses.correspondence_loss(keys[:, a], keys[:, b], targets, visible))
     return torch.stack(terms).mean()
+
+
+@dataclass(frozen=True)
+class _ClipPlaces:
+    """What the cells of one clip show."""
+
+    coordinates: Tensor
+    textures: Tensor
+
+
+def _clip(places: CellPlaces, index: int) -> _ClipPlaces:
+    return _ClipPlaces(places.coordinates[index : index + 1], places.textures[index : index + 1])
 
 
 def _mean_iou(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
