@@ -1,11 +1,12 @@
 """AFB-URR in the plain order of operations of the paper's code: the baseline of `propagate.py`.
 
-Written from the paper and from facts about the published program; it does the same sums on the same weights, one
-after the other: float32, NCHW, batch norms as they are, the memory encoder on K copies of the frame, the decoder's
-skip branches once a class, and a bank that grows by `torch.cat`. `tests/benchmarks` holds it to stored results of
-the published program.
+Written from the paper and from facts about the published program; it does the same sums on the same weights,
+one after the other: float32, NCHW, batch norms as they are, the memory encoder on K copies of the frame, the
+decoder's skip branches once a class, and a bank that grows by `torch.cat`. `tests/benchmarks` holds it to
+stored results of the published program.
 
-Shape letters: K classes (background is class 0), C channels, H W pixels, h w cells at stride 16, M bank entries.
+Shape letters: K classes (background is class 0), C key or V value channels, H W pixels, h w cells at stride
+16, M bank entries.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from vossegcli.layers.blocks import PreActivationBlock
@@ -30,7 +31,7 @@ EPS = 1e-8
 
 @dataclass
 class PlainClass:
-    """Memory of one class: keys (M,C), values (M,V), and per entry the frame it came in and its usage, both (M,)."""
+    """Memory of one class: keys (M,C), values (M,V); frame of entry and usage, both (M,)."""
 
     keys: Tensor
     values: Tensor
@@ -73,7 +74,9 @@ class PlainPropagation:
         x = pad(frame.unsqueeze(0), self.padding)
         r1, r2, r3, r4 = self.model.encoder_q(x)
         key, value = self.model.keyval_r4.Key(r4), self.model.keyval_r4.Value(r4)
-        matched = torch.stack([torch.cat([self._read(c, key), value], dim=1)[0] for c in self.bank])  # (K,2V,h,w)
+        matched = torch.stack(
+            [torch.cat([self._read(c, key), value], dim=1)[0] for c in self.bank]
+        )  # (K,2V,h,w)
         probs = decode(self.model, matched, r3, r2, r1)  # (K,H',W')
         p = unpad(probs, self.padding).clamp(1e-7, 1.0 - 1e-7)
         logits = torch.log(p / (1.0 - p))
@@ -91,13 +94,15 @@ class PlainPropagation:
         net = self.model.encoder_m
         mask = pad(masks.unsqueeze(1), self.padding)  # (K,1,H',W')
         frames = pad(frame.unsqueeze(0), self.padding).expand(mask.shape[0], -1, -1, -1)
-        stem = net.conv1(net.normalise(frames)) + net.conv1_m(mask) + net.conv1_o((1.0 - mask).clamp(0.0, 1.0))
+        stem = (
+            net.conv1(net.normalise(frames)) + net.conv1_m(mask) + net.conv1_o((1.0 - mask).clamp(0.0, 1.0))
+        )
         r4 = net.stages(stem).r4
         keys, values = self.model.keyval_r4.Key(r4), self.model.keyval_r4.Value(r4)
         return keys.flatten(2).transpose(1, 2), values.flatten(2).transpose(1, 2)
 
     def _read(self, memory: PlainClass, key: Tensor) -> Tensor:
-        """Attend from every cell to all entries of a class, in one piece: (1,V,h,w); counts the entries used."""
+        """Attend from every cell to all entries of a class in one piece: (1,V,h,w); count who is used."""
         similarity = memory.keys @ key[0].flatten(1) / math.sqrt(key.shape[1])  # (M,hw)
         weights = similarity.softmax(dim=0)
         used = torch.where(weights > USAGE_THRESHOLD, torch.ones_like(weights), torch.zeros_like(weights))
@@ -123,7 +128,9 @@ class PlainPropagation:
 
     def _merge(self, rows: Tensor, new_rows: Tensor, index: Tensor) -> Tensor:
         touched, group = index.unique(return_inverse=True)
-        sums = rows.new_zeros(touched.numel(), rows.shape[1]).index_add_(0, group, F.normalize(new_rows, dim=1))
+        sums = rows.new_zeros(touched.numel(), rows.shape[1]).index_add_(
+            0, group, F.normalize(new_rows, dim=1)
+        )
         mean = sums / torch.bincount(group).unsqueeze(1)
         old = rows[touched]
         turned = (1.0 - self.update_rate) * F.normalize(old, dim=1) + self.update_rate * mean
@@ -168,4 +175,6 @@ def _window_mean(x: Tensor) -> Tensor:
 
 def _entries(keys: Tensor, values: Tensor, frame: int) -> PlainClass:
     count = keys.shape[0]
-    return PlainClass(keys.clone(), values.clone(), keys.new_full((count,), float(frame)), keys.new_zeros(count))
+    return PlainClass(
+        keys.clone(), values.clone(), keys.new_full((count,), float(frame)), keys.new_zeros(count)
+    )

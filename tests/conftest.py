@@ -182,7 +182,7 @@ def start(args: Sequence[object], **environment: str) -> subprocess.Popen[str]:
 
 def finish(process: "subprocess.Popen[str]") -> Outcome:
     """Wait for a process."""
-    stdout, stderr = process.communicate(timeout=120)
+    stdout, stderr = process.communicate(timeout=300)
     return Outcome(process.returncode, stdout, stderr)
 
 

@@ -240,8 +240,10 @@ def test_an_object_that_appears_later_is_followed_to_the_start_too(run: Run, tmp
         assert ((both[name] == 1) == (forward[name] == 1)).all()
     for name in ("00004", "00005"):
         assert (both[name] == forward[name]).all()
-    objects = [(row["frame"], row["object"]) for row in _rows(tmp_path)]
-    assert len(objects) == len(set(objects)) == 6 * 2
+    rows = _rows(tmp_path)
+    assert len({(row["frame"], row["object"]) for row in rows}) == len(rows) == 6 * 2
+    for row in rows:
+        assert int(row["area"]) == int((both[row["frame"]] == int(row["object"])).sum())
 
 
 def test_backward_takes_the_last_mask_first(

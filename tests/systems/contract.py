@@ -127,15 +127,13 @@ class VideoSystemContract:
         assert predictor.ids == (1, 5)
         assert predictor.step(video[2]).probs.shape == (2, 48, 64)
 
-    @pytest.mark.parametrize("objective", ["correspondence", "segmentation"])
-    def test_gradients_reach_the_weights(self, objective: str) -> None:
+    def test_gradients_reach_every_weight(self) -> None:
         network = self.network()
         self.system.prepare_stage(network, freeze_norm=True)
-        terms = self.system.objectives[objective](network, self.clips())
+        terms = self.system.objectives["segmentation"](network, self.clips())
         terms["loss"].backward()
-        with_gradient = [p for p in network.parameters() if p.grad is not None and bool(p.grad.any())]
-        assert len(with_gradient) > 3
-        assert all(bool(torch.isfinite(p.grad).all()) for p in with_gradient if p.grad is not None)
+        assert not [name for name, p in network.named_parameters() if p.grad is None]
+        assert all(bool(torch.isfinite(p.grad).all()) for p in network.parameters() if p.grad is not None)
 
     def test_overfits_one_tiny_batch(self) -> None:
         network = self.network()

@@ -22,7 +22,7 @@ class PreActivationBlock(nn.Module):
         super().__init__()
         self.conv1 = conv3x3(channels, channels)
         self.conv2 = conv3x3(channels, channels)
-        nn.init.zeros_(self.conv2.weight)  # starts as identity: without normalisation, sums of blocks would grow
+        nn.init.zeros_(self.conv2.weight)  # starts as identity: unnormalised sums of blocks would grow
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B,C,H,W) to the same shape."""
@@ -33,8 +33,8 @@ class PreActivationBlock(nn.Module):
 def share_of_conv(conv: nn.Conv2d, x: Tensor, first: int) -> Tensor:
     """The share of a 3x3 convolution's output, without bias, that some of its input channels make.
 
-    A convolution is linear: the shares of all channels and the bias add up to its output, and a share that is the same
-    for many inputs need be computed only once.
+    A convolution is linear: the shares of all channels and the bias add up to its output, and a share that is
+    the same for many inputs need be computed only once.
 
     Args:
         conv: from `conv3x3`.

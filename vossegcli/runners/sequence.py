@@ -78,22 +78,26 @@ class SequenceJob:
 
 @dataclass(frozen=True)
 class _Result:
-    """A segmented frame on its way to the disk, off the device.
+    """A segmented frame on its way to the disk, off the device; only the objects that its pass decides.
 
     Attributes:
+        index: of the frame.
         name: of the frame.
-        decided: the objects on which the pass has the say here.
-        label_map: (H,W) ids of all objects.
-        probs: (H,W) float32 by object, where probabilities are written.
-        rows: confidence rows.
+        ids: the K objects.
+        label_map: (H,W) their ids.
+        uncertainty: (K,) as in `Segmentation`.
+        peaks: (K,) largest probability of each.
+        probs: (H,W) float32 of each, where probabilities are written, else nothing.
         beneath: the label map that an earlier pass wrote for this frame, or None.
     """
 
+    index: int
     name: str
-    decided: tuple[int, ...]
+    ids: tuple[int, ...]
     label_map: npt.NDArray[np.integer]
-    probs: dict[int, npt.NDArray[np.float32]]
-    rows: list[dict[str, Any]]
+    uncertainty: list[float]
+    peaks: list[float]
+    probs: list[npt.NDArray[np.float32]]
     beneath: Path | None
 
 
@@ -133,7 +137,7 @@ def segment_sequence(job: SequenceJob, predictor: VideoPredictor, progress: Prog
             first = position.done if number == position.pass_number else 0
             with closing(_run_pass(job, job.passes[number], first, predictor)) as results:
                 for done, result in enumerate(results, start=first + 1):
-                    if result.decided:
+                    if result.ids:
                         writer.submit(result)
                         progress.frame()
                     if done % job.snapshot_every == 0:
@@ -200,27 +204,30 @@ def _off_the_device(
 ) -> _Result:
     """Keep what is written, so that no tensor of the device waits in the queue."""
     decided = way.decided(ids, index)
+    rows = [ids.index(i) for i in decided]
     label_map: npt.NDArray[np.integer] = segmentation.label_map.cpu().numpy()
     label_map = label_map.astype(np.uint8 if max(ids) <= 255 else np.uint16)
-    peaks = segmentation.probs.amax(dim=(1, 2)).tolist()
-    rows = confidence_rows(index, name, ids, label_map, segmentation.uncertainty.tolist(), peaks)
-    probs = {i: segmentation.probs[ids.index(i)].cpu().numpy() for i in decided} if job.probabilities else {}
-    beneath = job.mask_path(name) if way.only and index >= min(way.only.values()) else None
+    if len(decided) < len(ids):
+        label_map = np.where(np.isin(label_map, decided), label_map, 0)
+    uncertainty, peaks = segmentation.uncertainty.tolist(), segmentation.probs.amax(dim=(1, 2)).tolist()
     return _Result(
-        name, decided, label_map, probs, [row for row in rows if row["object"] in decided], beneath
-    )
+        index, name, decided, label_map, [uncertainty[k] for k in rows], [peaks[k] for k in rows],
+        [segmentation.probs[k].cpu().numpy() for k in rows] if job.probabilities else [],
+        job.mask_path(name) if way.only and index >= min(way.only.values()) else None,
+    )  # fmt: skip
 
 
 def _write(job: SequenceJob, result: _Result) -> None:
     """Write one frame: label map, probabilities, confidence rows."""
-    label_map = np.where(np.isin(result.label_map, result.decided), result.label_map, 0)
+    label_map, ids = result.label_map, result.ids
     if result.beneath is not None:  # a second way through the video leaves alone what is decided already
         earlier = read_written_ids(result.beneath)
-        label_map = np.where((earlier > 0) & ~np.isin(earlier, result.decided), earlier, label_map)
+        label_map = np.where((earlier > 0) & ~np.isin(earlier, ids), earlier, label_map)
+    rows = confidence_rows(result.index, result.name, ids, label_map, result.uncertainty, result.peaks)
     write_label_map(job.mask_path(result.name), label_map)
-    for object_id, probs in result.probs.items():
+    for object_id, probs in zip(ids, result.probs, strict=False):
         write_probability(job.probability_path(result.name, object_id), probs)
-    append_jsonl(job.state.rows, *result.rows)
+    append_jsonl(job.state.rows, *rows)
 
 
 def _write_left_out(job: SequenceJob, progress: Progress) -> None:

@@ -3,7 +3,15 @@ import math
 import pytest
 import torch
 
-from vossegcli.systems.afb_urr.decoder import CLASSES_AT_ONCE, Decoder, Skips, local_reference, uncertainty
+from vossegcli.layers.blocks import conv3x3, share_of_conv
+from vossegcli.systems.afb_urr.decoder import (
+    CLASSES_AT_ONCE,
+    Decoder,
+    local_reference,
+    two_largest,
+    uncertainty,
+)
+from vossegcli.systems.afb_urr.encoders import Pyramid
 
 
 def test_uncertainty_by_hand() -> None:
@@ -26,8 +34,9 @@ def test_local_reference_is_a_weighted_mean_of_the_window() -> None:
 
 def test_groups_of_classes_change_nothing() -> None:
     torch.manual_seed(0)
-    decoder = Decoder(6, (4, 5, 7), 8, 4, 0).eval()
-    skips = Skips(torch.rand(1, 8, 4, 4), torch.rand(1, 8, 8, 8), torch.rand(1, 4, 16, 16))
+    decoder = Decoder((6, 3, 0), (4, 5, 7), 8, 4, 0).eval()
+    pyramid = Pyramid(*(torch.rand(1, c, n, n) for c, n in ((4, 16), (5, 8), (7, 4), (9, 2))))
+    skips = decoder.skips(pyramid, torch.rand(1, 3, 2, 2))
     match = torch.rand(1, CLASSES_AT_ONCE + 3, 6, 2, 2)
     both = decoder(match, skips).probs
     small = decoder(match[:, : CLASSES_AT_ONCE - 1], skips).probs
@@ -35,3 +44,18 @@ def test_groups_of_classes_change_nothing() -> None:
     assert not torch.allclose(both[:, : CLASSES_AT_ONCE - 1], small)  # classes compete: a subset differs
     order = torch.randperm(match.shape[1])
     torch.testing.assert_close(decoder(match[:, order], skips).probs, both[:, order], rtol=1e-4, atol=1e-5)
+
+
+def test_two_largest_agree_with_a_sort() -> None:
+    probs = torch.rand(2, 5, 3, 4, generator=torch.Generator().manual_seed(0))
+    first, second = two_largest(probs)
+    assert torch.equal(torch.cat([first, second], dim=1), probs.topk(2, dim=1).values)
+
+
+def test_shares_add_up_to_the_convolution() -> None:
+    torch.manual_seed(0)
+    conv = conv3x3(7, 4)
+    torch.nn.init.normal_(conv.bias)
+    x = torch.rand(2, 7, 5, 6)
+    shares = share_of_conv(conv, x[:, :3], 0) + share_of_conv(conv, x[:, 3:], 3) + conv.bias.view(1, -1, 1, 1)
+    torch.testing.assert_close(shares, conv(x))

@@ -26,11 +26,11 @@ def test_closest_entry_is_by_angle() -> None:
 
 def test_merge_by_hand() -> None:
     rows = torch.tensor([[2.0, 0.0], [0.0, 5.0]])
-    merged = merge_rows(rows, torch.tensor([[0.0, 7.0], [3.0, 0.0]]), torch.tensor([0, 0]), 0.1)
+    touched, merged = merge_rows(rows, torch.tensor([[0.0, 7.0], [3.0, 0.0]]), torch.tensor([0, 0]), 0.1)
     # |e| = 2, unit (1, 0); mean direction of (0, 1) and (1, 0) = (0.5, 0.5): 2 * (0.9 * (1, 0) + 0.1 * (0.5, 0.5))
-    assert merged[0].tolist() == pytest.approx([1.9, 0.1])
-    assert merged[1].tolist() == [0.0, 5.0]
-    assert rows[0].tolist() == [2.0, 0.0]
+    assert touched.tolist() == [0]
+    assert merged.tolist() == [pytest.approx([1.9, 0.1])]
+    assert rows.tolist() == [[2.0, 0.0], [0.0, 5.0]]
 
 
 def test_least_used_is_per_frame_of_life() -> None:

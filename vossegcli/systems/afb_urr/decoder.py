@@ -78,13 +78,15 @@ def local_reference(features: Tensor, probs: Tensor) -> Tensor:
         (B,K,C,H,W). Windows are 7x7; pixels beyond the border count as zeros in both averages.
     """
     weighted = (features * probs.to(features.dtype)).flatten(0, 1)  # (B*K,C,H,W)
-    weights = F.avg_pool2d(probs.flatten(0, 1), LOCAL_WINDOW, stride=1, padding=LOCAL_WINDOW // 2)  # (B*K,1,H,W)
+    flat = probs.flatten(0, 1)  # (B*K,1,H,W)
+    weights = F.avg_pool2d(flat, LOCAL_WINDOW, stride=1, padding=LOCAL_WINDOW // 2)
     scale = 1.0 / (LOCAL_WINDOW**2 * (weights + EPS))  # one division a pixel, not one a channel
-    return (_window_sum(weighted) * scale.to(features.dtype)).unflatten(0, probs.shape[:2])
+    means: Tensor = (_window_sum(weighted) * scale.to(features.dtype)).unflatten(0, probs.shape[:2])
+    return means
 
 
 def _window_sum(x: Tensor) -> Tensor:
-    """Sum (B,C,H,W) over 7x7 windows, as a depthwise convolution: on a CPU up to ten times faster than pooling."""
+    """Sum (B,C,H,W) over 7x7 windows, as a depthwise convolution: on a CPU much faster than pooling."""
     ones = x.new_ones(x.shape[1], 1, LOCAL_WINDOW, LOCAL_WINDOW)
     return F.conv2d(x, ones, padding=LOCAL_WINDOW // 2, groups=x.shape[1])
 
@@ -96,7 +98,7 @@ def _window_max(x: Tensor) -> Tensor:
 
 
 def _foreground(logits: Tensor) -> Tensor:
-    """(B,2,H,W) background/foreground logits to their difference (B,1,H,W) float32, whose sigmoid is the softmax."""
+    """Background and foreground logits (B,2,H,W) to (B,1,H,W) float32, whose sigmoid is their softmax."""
     return logits[:, 1:].float() - logits[:, :1].float()
 
 
@@ -140,12 +142,11 @@ class Refine(nn.Module):
 
 
 def _mask_prior(masks: int) -> nn.Conv2d:
-    """1x1 convolution from masks read from the memory to the two logits; starts by believing their mean."""
-    prior = nn.Conv2d(masks, 2, 1)
+    """1x1 convolution from masks read from the memory to a foreground logit; starts by believing their mean."""
+    prior = nn.Conv2d(masks, 1, 1)
     assert prior.bias is not None
-    with torch.no_grad():
-        prior.weight[0], prior.weight[1] = -4.0 / masks, 4.0 / masks
-        prior.bias[0], prior.bias[1] = 2.0, -2.0
+    nn.init.constant_(prior.weight, 4.0 / masks)
+    nn.init.constant_(prior.bias, -2.0)
     return prior
 
 
@@ -153,8 +154,8 @@ class Decoder(nn.Module):
     """From matched features to one probability map a class.
 
     Args:
-        match_channels: channels of what is matched at stride 16: read from the bank, the query's value, read from the
-            newest frame (0: published).
+        match_channels: channels of what is matched at stride 16: read from the bank, the query's value, read
+            from the newest frame (0: published).
         skip_widths: channels of r1, r2, r3.
         channels: width at strides 16, 8 and 4.
         local_channels: width of the local refinement at stride 2.
@@ -216,7 +217,9 @@ class Decoder(nn.Module):
         local = torch.cat([self._local_logits(skips, rough[:, g]) for g in groups], dim=1)  # (B,K,H/2,W/2)
         return Decoded(upsample2(logits + unsure * local).sigmoid(), upsample2(unsure))
 
-    def _rough_logits(self, read: Tensor, skips: Skips, newest: Tensor | None, guidance: Tensor | None) -> Tensor:
+    def _rough_logits(
+        self, read: Tensor, skips: Skips, newest: Tensor | None, guidance: Tensor | None
+    ) -> Tensor:
         """Decode (B,k,C,h,w) to foreground minus background logits (B,k,H/2,W/2), float32."""
         matched = share_of_conv(self.convFM, read.flatten(0, 1), 0)  # (B*k,C,h,w)
         if newest is not None:
@@ -228,6 +231,8 @@ class Decoder(nn.Module):
         x = self.RF3(skips.stride8, x, guide8)
         x = self.RF2(skips.stride4, x, guide4)
         logits = _foreground(self.pred2(F.relu(x)))  # (B*k,1,H/4,W/4)
+        if self.prior is not None and guide4 is not None:
+            logits = logits + self.prior(guide4).float()
         return upsample2(logits).squeeze(1).unflatten(0, read.shape[:2])
 
     def _local_logits(self, skips: Skips, rough: Tensor) -> Tensor:
@@ -237,7 +242,7 @@ class Decoder(nn.Module):
         of_reference = share_of_conv(self.local_convFM, reference, r1.shape[1])
         x = self.local_ResMM(add_to_classes(of_reference, skips.local))  # (B*k,Cl,H/2,W/2)
         refined = _foreground(self.local_pred2(F.relu(x)))  # (B*k,1,H/2,W/2)
-        return _window_max(rough) * refined.squeeze(1).unflatten(0, rough.shape[:2])
+        return _window_max(rough) * refined.view_as(rough)
 
 
 def _bias(conv: nn.Conv2d) -> Tensor:

@@ -44,7 +44,8 @@ class Trunk(nn.Module):
         widths = [config.stem, *(stage_channels(config.block, p) for p in config.planes)]
         strides = (1, 2, 2)
         stages = [
-            make_stage(config.block, widths[i], config.planes[i], config.depths[i], strides[i]) for i in range(3)
+            make_stage(config.block, widths[i], config.planes[i], config.depths[i], strides[i])
+            for i in range(3)
         ]
         self.res2, self.res3, self.res4 = stages
         self.widths = tuple(widths)
@@ -65,9 +66,10 @@ class Trunk(nn.Module):
     def fold(self) -> None:
         """Fold all batch norms into their convolutions, in place (for inference)."""
         assert isinstance(self.bn1, nn.BatchNorm2d)
+        assert self.bn1.running_var is not None
         scale = self.bn1.weight / torch.sqrt(self.bn1.running_var + self.bn1.eps)
         for conv in (getattr(self, name) for name in ("conv1_m", "conv1_o") if hasattr(self, name)):
-            conv.weight.mul_(scale.view(-1, 1, 1, 1))  # the stem of the memory encoder is a sum under one norm
+            conv.weight.mul_(scale.view(-1, 1, 1, 1))  # the memory encoder's stem is a sum under one norm
         self.conv1 = fuse_conv_bn_eval(self.conv1, self.bn1)
         self.bn1 = nn.Identity()
         for stage in (self.res2, self.res3, self.res4):
@@ -120,7 +122,8 @@ class KeyValue(nn.Module):
         self.Key = conv3x3(in_channels, key_channels)
         self.Value = conv3x3(in_channels, value_channels)
         # Unit keys k, similarity k.q * scale^2 / sqrt(C): the scale starts at a logit range of +-15.
-        self.log_scale = nn.Parameter(0.5 * torch.log(torch.tensor(15.0 * key_channels**0.5))) if unit_keys else None
+        log_scale = 0.5 * torch.log(torch.tensor(15.0 * key_channels**0.5))
+        self.log_scale = nn.Parameter(log_scale) if unit_keys else None
 
     def key(self, features: Tensor) -> Tensor:
         """Project (B,C,h,w) to keys (B,Ck,h,w), float32 where keys are unit vectors."""

@@ -2,10 +2,11 @@
 
 Differences from the public code, which are meant:
 
-* Eviction is exact: the least frequently used entries go until the budget holds, not one more. The original raises
-  a threshold until it fits, which can empty a bank or fail when one frame alone exceeds the budget; here the bank
-  then keeps an even sample of that frame.
-* Annotated entries can be protected: they are neither evicted nor merged into, and take at most half of a budget.
+* Eviction is exact: the least frequently used entries go until the budget holds, not one more. The original
+  raises a threshold until it fits, which can empty a bank or fail when one frame alone exceeds the budget;
+  here the bank then keeps an even sample of that frame.
+* Annotated entries can be protected: they are neither evicted nor merged into, and take at most half of a
+  budget.
 
 Shape letters: K classes (background is class 0), M entries, N new features, Q query cells, C key channels,
 V value channels.
@@ -27,7 +28,7 @@ MAX_USAGE = 1e5
 
 
 def class_budget(budget: int, classes: int) -> int:
-    """Entries that each class may hold; with one object and background four fifths of a half, as published."""
+    """Entries that each class may hold; with one object four fifths of a half, as published."""
     share = budget // classes
     return max(1, int(share * 0.8) if classes == 2 else share)
 
@@ -65,11 +66,12 @@ def merge_rows(rows: Tensor, new_rows: Tensor, index: Tensor, rate: float) -> tu
     touched, group = index.unique(return_inverse=True)
     old = rows[touched]
     direction = mean_by_index(F.normalize(new_rows, dim=1), group, touched.numel())
-    return touched, old.norm(dim=1, keepdim=True) * ((1.0 - rate) * F.normalize(old, dim=1) + rate * direction)
+    turned = (1.0 - rate) * F.normalize(old, dim=1) + rate * direction
+    return touched, old.norm(dim=1, keepdim=True) * turned
 
 
 def least_used_first(usage: Tensor, inserted: Tensor, frame: int) -> Tensor:
-    """Order entries by use per frame of life (paper eq. 8), the least used first; older ones first among equals."""
+    """Order entries by use per frame of life (paper eq. 8), the least used first, among equals the older."""
     rate = usage / (frame - inserted).clamp_min(1)
     return torch.argsort(rate, stable=True)
 
@@ -118,7 +120,7 @@ class ObjectBank:
         self.size = rows.stop
 
     def _protect(self, rows: slice, budget: int) -> None:
-        """Protect rows, or an even sample of them, so that protected entries take at most half of the budget."""
+        """Protect rows, or an even sample: protected entries take at most half of the budget."""
         count = rows.stop - rows.start
         free = max(0, budget // 2 - int(self.protected[: rows.start].sum()))
         chosen = torch.linspace(0, count - 1, min(free, count), device=self.keys.device).round().long()
@@ -168,7 +170,9 @@ class FeatureBank:
         capacity = class_budget(self.config.budget, len(self.banks) + count)
         self.banks += [ObjectBank(capacity, key_channels, value_channels, self.device) for _ in range(count)]
 
-    def update(self, keys: Tensor, values: Tensor, frame: int, annotated: frozenset[int] = frozenset()) -> None:
+    def update(
+        self, keys: Tensor, values: Tensor, frame: int, annotated: frozenset[int] = frozenset()
+    ) -> None:
         """Take in a frame (absorb and, where needed, forget).
 
         Args:
@@ -185,7 +189,7 @@ class FeatureBank:
                 bank.absorb(keys[index], values[index], frame, budget, self.config)
 
     def read(self, queries: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
-        """Read (K,Q,V) of type `precision` for queries (Q,C); similarities and their softmax are float32 always."""
+        """Read (K,Q,V) of type `precision` for queries (Q,C); their similarity is float32 always."""
         return torch.stack([bank.read(queries, precision) for bank in self.banks])
 
     def state(self) -> dict[str, Tensor]:

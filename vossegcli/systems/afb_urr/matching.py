@@ -22,7 +22,7 @@ class Reading(NamedTuple):
     """Result of a read.
 
     Attributes:
-        values: (Q,V) in the type of the memory's values, the softmax-weighted mean of the memory's values for each query.
+        values: (Q,V) softmax-weighted mean of the memory's values for each query, in their type.
         hits: (M,) float32, how many queries gave an entry more than `USAGE_THRESHOLD` of their weight.
     """
 
@@ -30,16 +30,18 @@ class Reading(NamedTuple):
     hits: Tensor
 
 
-def read_memory(keys: Tensor, values: Tensor, queries: Tensor, max_similarities: int = MAX_SIMILARITIES) -> Reading:
+def read_memory(
+    keys: Tensor, values: Tensor, queries: Tensor, max_similarities: int = MAX_SIMILARITIES
+) -> Reading:
     """Softmax attention over all entries (paper eq. 4-5), exact, chunked over the queries.
 
-    A query's weights need all entries but no other query, so chunks of queries bound the memory and change nothing.
+    A query's weights need all entries but no other query: chunks bound the memory and change nothing.
 
     Args:
         keys: (M,C) float32.
         values: (M,V) in the type that the weighted mean is to be computed in (summed up in float32).
         queries: (Q,C) float32.
-        max_similarities: upper bound of the elements of one chunk's similarity matrix (at least one query a chunk).
+        max_similarities: most elements of one chunk's similarity matrix (at least one query a chunk).
     """
     entries = keys.shape[0]
     scale = 1.0 / math.sqrt(keys.shape[1])
@@ -50,7 +52,7 @@ def read_memory(keys: Tensor, values: Tensor, queries: Tensor, max_similarities:
         part = slice(start, start + chunk)
         weights = torch.softmax((queries[part] * scale) @ keys.T, dim=1)  # (q,M)
         torch.mm(weights.to(values.dtype), values, out=read[part])
-        hits += weights.gt_(USAGE_THRESHOLD).sum(dim=0)  # in place, as floats: summing bools is ten times slower
+        hits += weights.gt_(USAGE_THRESHOLD).sum(dim=0)  # summing bools is ten times slower
     return Reading(read, hits)
 
 
@@ -70,8 +72,8 @@ def local_weights(keys: Tensor, queries: Tensor, sigma: Tensor, radius: int) -> 
     """Attention of a frame to the frame before it, with a Gaussian prior on the distance between cells.
 
     A query sees the rows up to `radius` above and below its own, and all columns. The prior's logit is
-    `-|a - b|^2 / (2 sigma^2) = a.b / sigma^2 - |b|^2 / (2 sigma^2) + (what is the same for all b)`: three more channels
-    of queries and keys, instead of a matrix of distances.
+    `-|a - b|^2 / (2 sigma^2) = a.b / sigma^2 - |b|^2 / (2 sigma^2) + (the same for all b)`: three more
+    channels of queries and keys, instead of a matrix of distances.
 
     Args:
         keys: (B,C,h,w) of the frame before.

@@ -184,4 +184,5 @@ def flatten_cells(features: Tensor) -> Tensor:
 
 def _to_map(cells: Tensor, height: int, width: int) -> Tensor:
     """(B,K,hw,C) to (B,K,C,h,w)."""
-    return cells.transpose(2, 3).unflatten(3, (height, width))
+    maps: Tensor = cells.transpose(2, 3).unflatten(3, (height, width))
+    return maps

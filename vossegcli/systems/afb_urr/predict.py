@@ -18,7 +18,7 @@ from vossegcli.ops.resize import Size, resize_smooth, working_size
 from vossegcli.systems.afb_urr.config import BankConfig
 from vossegcli.systems.afb_urr.decoder import uncertainty
 from vossegcli.systems.afb_urr.feature_bank import FeatureBank
-from vossegcli.systems.afb_urr.model import STRIDE, AFBURR, flatten_cells, inference_copy
+from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, flatten_cells, inference_copy
 from vossegcli.systems.base import Segmentation
 
 
@@ -38,8 +38,8 @@ class _Newest:
 class AFBURRPredictor:
     """Segments a video from given masks (see `systems.base.VideoPredictor`).
 
-    A frame is memorised when the next one comes, so that masks may still be added to it and nothing is spent on the
-    last one. Frames whose masks were given are always memorised, the others every `memory_every`-th.
+    A frame is memorised when the next one comes, so that masks may still be added to it and nothing is spent
+    on the last one. Frames whose masks were given are always memorised, the others every `memory_every`-th.
 
     Args:
         model: the network; copied for inference, not changed.
@@ -64,9 +64,12 @@ class AFBURRPredictor:
         self.device = next(self.model.parameters()).device
         self.precision = precision
         self.short_side = short_side
-        given = {"budget": budget, "update_rate": update_rate, "merge_threshold": merge_threshold}
+        bank = model.config.bank
         self.bank_config: BankConfig = replace(
-            model.config.bank, **{name: value for name, value in given.items() if value is not None}
+            bank,
+            budget=bank.budget if budget is None else budget,
+            update_rate=bank.update_rate if update_rate is None else update_rate,
+            merge_threshold=bank.merge_threshold if merge_threshold is None else merge_threshold,
         )
         self._ids: tuple[int, ...] = ()
         self.bank = FeatureBank(self.bank_config, self.device)
@@ -111,7 +114,9 @@ class AFBURRPredictor:
         self._memorise(newest)
         small, padding = self._prepare(frame)
         if small.shape != newest.frame.shape:
-            raise InputError(f"the frame is {_size(frame)}, unlike the frames before it", fix="give frames of one size")
+            raise InputError(
+                f"the frame is {_size(frame)}, unlike the frames before it", fix="give frames of one size"
+            )
         with self._autocast():
             query = self.model.encode_query(small)
         read = self.bank.read(flatten_cells(query.key)[0], self.precision).unsqueeze(0)  # (1,K,hw,V)
@@ -128,7 +133,7 @@ class AFBURRPredictor:
 
     @torch.inference_mode()
     def add_objects(self, frame: Tensor, label_map: Tensor) -> None:
-        """Add or correct objects on the frame of the last step; ids that the label map lacks keep their masks.
+        """Add or correct objects on the frame of the last step; other ids keep their masks.
 
         Args:
             frame: (3,H,W), the same frame as in the last `step` (or `start`).
@@ -145,16 +150,18 @@ class AFBURRPredictor:
         annotated = one_hot_classes(label_map.to(self.device), self._ids).unsqueeze(0)  # (1,K,H,W)
         annotated = pad(resize_smooth(annotated, working_size(_size(frame), self.short_side)), padding)
         classes = [self._ids.index(i) + 1 for i in given]
-        masks = torch.cat([newest.masks, newest.masks.new_zeros(1, len(fresh), *newest.masks.shape[-2:])], dim=1)
+        empty = newest.masks.new_zeros(1, len(fresh), *newest.masks.shape[-2:])
+        masks = torch.cat([newest.masks, empty], dim=1)
         covered = annotated[:, 1:].sum(dim=1, keepdim=True)  # (1,1,H',W')
         masks = masks * (1.0 - covered)  # nothing else lies where a person marked an object
         for k in classes:  # what was predicted for a marked object elsewhere was wrong: it is background
             masks[:, 0] += masks[:, k]
             masks[:, k] = annotated[:, k]
-        self._newest = replace(newest, masks=masks, annotated=newest.annotated | frozenset(classes), memorised=False)
+        marked = newest.annotated | frozenset(classes)
+        self._newest = replace(newest, masks=masks, annotated=marked, memorised=False)
 
     def state(self) -> dict[str, Tensor]:
-        """Return the memory as named tensors; memorises the newest frame first, which changes no later result."""
+        """Return the memory as named tensors; memorise the newest frame first, which changes nothing."""
         newest = self._after_start()
         with torch.inference_mode():
             self._memorise(newest)
@@ -168,7 +175,8 @@ class AFBURRPredictor:
         """Continue from `state()`."""
         self._ids = tuple(int(i) for i in tensors["ids"])
         self.bank = FeatureBank(self.bank_config, self.device)
-        self.bank.load_state({n.removeprefix("bank."): v for n, v in tensors.items() if n.startswith("bank.")})
+        of_bank = {n.removeprefix("bank."): v for n, v in tensors.items() if n.startswith("bank.")}
+        self.bank.load_state(of_bank)
         frame, key, masks = (tensors[f"newest.{name}"].to(self.device) for name in ("frame", "key", "masks"))
         index = int(tensors["newest.index"])
         frame = frame.contiguous(memory_format=torch.channels_last)
@@ -219,6 +227,7 @@ def _size(frame: Tensor) -> Size:
 def _ids_of(label_map: Tensor, frame: Tensor) -> tuple[int, ...]:
     if label_map.shape != frame.shape[-2:]:
         raise InputError(
-            f"the mask is {tuple(label_map.shape)}, the frame {_size(frame)}", fix="give a mask of the frame's size"
+            f"the mask is {tuple(label_map.shape)}, the frame {_size(frame)}",
+            fix="give a mask of the frame's size",
         )
     return tuple(int(i) for i in label_map.unique() if i > 0)
