@@ -107,9 +107,7 @@ def run_case(folder: Path) -> None:
 
 def report_memory(lengths: list[int], console: Console) -> None:
     """Print peak memory for each length and its ratio to the first one's."""
-    table = Table(
-        "frames", "peak MiB", "more", "ratio", title=f"{WIDTH}x{HEIGHT}, bank of {BUDGET}", box=None
-    )
+    table = Table("frames", "peak MiB", "more", "ratio", title=f"{WIDTH}x{HEIGHT}, bank of {BUDGET}", box=None)
     first = None
     for frames in lengths:
         with tempfile.TemporaryDirectory() as name:

@@ -74,9 +74,7 @@ class PlainPropagation:
         x = pad(frame.unsqueeze(0), self.padding)
         r1, r2, r3, r4 = self.model.encoder_q(x)
         key, value = self.model.keyval_r4.Key(r4), self.model.keyval_r4.Value(r4)
-        matched = torch.stack(
-            [torch.cat([self._read(c, key), value], dim=1)[0] for c in self.bank]
-        )  # (K,2V,h,w)
+        matched = torch.stack([torch.cat([self._read(c, key), value], dim=1)[0] for c in self.bank])  # (K,2V,h,w)
         probs = decode(self.model, matched, r3, r2, r1)  # (K,H',W')
         p = unpad(probs, self.padding).clamp(1e-7, 1.0 - 1e-7)
         logits = torch.log(p / (1.0 - p))
@@ -94,9 +92,7 @@ class PlainPropagation:
         net = self.model.encoder_m
         mask = pad(masks.unsqueeze(1), self.padding)  # (K,1,H',W')
         frames = pad(frame.unsqueeze(0), self.padding).expand(mask.shape[0], -1, -1, -1)
-        stem = (
-            net.conv1(net.normalise(frames)) + net.conv1_m(mask) + net.conv1_o((1.0 - mask).clamp(0.0, 1.0))
-        )
+        stem = net.conv1(net.normalise(frames)) + net.conv1_m(mask) + net.conv1_o((1.0 - mask).clamp(0.0, 1.0))
         r4 = net.stages(stem).r4
         keys, values = self.model.keyval_r4.Key(r4), self.model.keyval_r4.Value(r4)
         return keys.flatten(2).transpose(1, 2), values.flatten(2).transpose(1, 2)
@@ -128,9 +124,7 @@ class PlainPropagation:
 
     def _merge(self, rows: Tensor, new_rows: Tensor, index: Tensor) -> Tensor:
         touched, group = index.unique(return_inverse=True)
-        sums = rows.new_zeros(touched.numel(), rows.shape[1]).index_add_(
-            0, group, F.normalize(new_rows, dim=1)
-        )
+        sums = rows.new_zeros(touched.numel(), rows.shape[1]).index_add_(0, group, F.normalize(new_rows, dim=1))
         mean = sums / torch.bincount(group).unsqueeze(1)
         old = rows[touched]
         turned = (1.0 - self.update_rate) * F.normalize(old, dim=1) + self.update_rate * mean
@@ -175,6 +169,4 @@ def _window_mean(x: Tensor) -> Tensor:
 
 def _entries(keys: Tensor, values: Tensor, frame: int) -> PlainClass:
     count = keys.shape[0]
-    return PlainClass(
-        keys.clone(), values.clone(), keys.new_full((count,), float(frame)), keys.new_zeros(count)
-    )
+    return PlainClass(keys.clone(), values.clone(), keys.new_full((count,), float(frame)), keys.new_zeros(count))

@@ -70,9 +70,7 @@ def filled_network() -> AFBURR:
     for name, value in state.items():
         if value.ndim == 4 and not name.endswith((".mean", ".std")):  # convolutions: He initialisation
             value.normal_(0.0, (2.0 / value[0].numel()) ** 0.5, generator=generator)
-        elif name.endswith(
-            "bn3.weight"
-        ):  # the last scale of a residual branch: small, or the sums would grow
+        elif name.endswith("bn3.weight"):  # the last scale of a residual branch: small, or the sums would grow
             value.fill_(0.2)
     network.load_state_dict(state)
     return network
@@ -177,15 +175,11 @@ def report_speed(counts: list[int], frame_count: int, console: Console) -> None:
 
 def main(arguments: list[str]) -> None:
     """Read the command line and print a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--objects", type=int, nargs="+", default=[1, 3, 6])
     parser.add_argument("--frames", type=int, default=3, help="timed frames, after one that is not timed")
     parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument(
-        "--memory", action="store_true", help="peak memory against the number of frames instead"
-    )
+    parser.add_argument("--memory", action="store_true", help="peak memory against the number of frames instead")
     parser.add_argument("--lengths", type=int, nargs="+", default=[100, 1000, 5000])
     options = parser.parse_args(arguments)
     console = Console(width=110)

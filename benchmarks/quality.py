@@ -29,9 +29,7 @@ def score_sequence(folder: Path, predictions: Path) -> Scores:
     scores: Scores = []
     for name, path in read_mask_folder(folder / "masks").items():
         truth = read_label_map(path, allow_empty=True)
-        predicted = read_label_map(
-            predictions / f"{name}.png", size=truth.ids_map.shape, allow_empty=True
-        ).ids_map
+        predicted = read_label_map(predictions / f"{name}.png", size=truth.ids_map.shape, allow_empty=True).ids_map
         known = tuple(copied)
         for object_id, j in region_similarity(predicted, truth.ids_map, known).items():
             floor = region_similarity(copied[object_id], truth.ids_map, (object_id,))[object_id]

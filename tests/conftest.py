@@ -226,9 +226,7 @@ def discs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             picture[disc > 0] = (200, 60 * k, 40)
             rle = coco_mask.encode(np.asfortranarray(disc))
             segmentation = {"size": [90, 120], "counts": rle["counts"].decode()}
-            annotations.append(
-                {"id": 2 * i + k, "image_id": i, "category_id": 1, "segmentation": segmentation}
-            )
+            annotations.append({"id": 2 * i + k, "image_id": i, "category_id": 1, "segmentation": segmentation})
         Image.fromarray(picture).save(folder / f"{i}.png")
         images.append({"id": i, "file_name": f"{i}.png", "height": 90, "width": 120, "source": f"s{i // 2}"})
     path = folder / "discs.json"

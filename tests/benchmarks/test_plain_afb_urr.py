@@ -17,9 +17,7 @@ STEPS = 3
 
 pytestmark = [
     pytest.mark.shared,
-    pytest.mark.skipif(
-        not (PARITY / "afb_urr_seed1.npz").is_file(), reason="no parity material in $VOSSEG_SHARED"
-    ),
+    pytest.mark.skipif(not (PARITY / "afb_urr_seed1.npz").is_file(), reason="no parity material in $VOSSEG_SHARED"),
 ]
 
 

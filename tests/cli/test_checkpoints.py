@@ -91,9 +91,7 @@ def test_a_name_of_the_users_folder(vosseg: Vosseg, home: Path) -> None:
 
 
 def test_unknown_name_lists_the_known(vosseg: Vosseg, home: Path) -> None:
-    assert "no checkpoint 'nope'. Give a file or a name (tiny-1.0)" in _refused(
-        vosseg("checkpoints", "show", "nope")
-    )
+    assert "no checkpoint 'nope'. Give a file or a name (tiny-1.0)" in _refused(vosseg("checkpoints", "show", "nope"))
 
 
 def test_another_hash_than_the_manifests(vosseg: Vosseg, home: Path) -> None:
@@ -156,9 +154,7 @@ def test_of_another_system(vosseg: Vosseg, clip: Clip, tmp_path: Path) -> None:
     assert "is for the system 'sorcery'" in _refused(vosseg(*words))
 
 
-@pytest.mark.parametrize(
-    "config", [{}, {"bank": 3}, {**tiny_header().config, "key_channels": "many"}, {"no_field": 1}]
-)
+@pytest.mark.parametrize("config", [{}, {"bank": 3}, {**tiny_header().config, "key_channels": "many"}, {"no_field": 1}])
 def test_a_configuration_that_is_none(vosseg: Vosseg, tmp_path: Path, config: dict[str, Any]) -> None:
     path = tmp_path / "w.safetensors"
     write_checkpoint(path, tiny_weights(), CheckpointHeader("afb-urr", config, (), {}))
@@ -172,9 +168,7 @@ def test_files_that_are_no_checkpoint(vosseg: Vosseg, tmp_path: Path) -> None:
     torch.save({"x": torch.zeros(2)}, tmp_path / "x.pth")
     line = _refused(vosseg("checkpoints", "verify", tmp_path / "x.pth"))
     assert "vosseg checkpoints import" in line
-    save_file(
-        {"x": torch.zeros(2)}, path, metadata={"format": "vosseg-1", "system": "afb-urr", "config": "{"}
-    )
+    save_file({"x": torch.zeros(2)}, path, metadata={"format": "vosseg-1", "system": "afb-urr", "config": "{"})
     assert "has a damaged header" in _refused(vosseg("checkpoints", "verify", path))
     _refused(vosseg("checkpoints", "verify", tmp_path))
 
@@ -203,24 +197,16 @@ def test_a_malicious_pickle_is_refused_and_not_executed(vosseg: Vosseg, tmp_path
     assert proof.exists()  # it would have been executed
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"not a checkpoint", b"PK\x03\x04" + bytes(100), b"\x80\x02}q\x00."]
-)
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04" + bytes(100), b"\x80\x02}q\x00."])
 def test_import_of_damaged_files(vosseg: Vosseg, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.pth").write_bytes(content)
-    line = _refused(
-        vosseg("checkpoints", "import", tmp_path / "x.pth", "--system", "afb-urr", "-o", tmp_path / "o")
-    )
+    line = _refused(vosseg("checkpoints", "import", tmp_path / "x.pth", "--system", "afb-urr", "-o", tmp_path / "o"))
     assert "x.pth" in line
 
 
 def test_import_of_nothing_and_for_an_unknown_system(vosseg: Vosseg, tmp_path: Path) -> None:
-    _refused(
-        vosseg("checkpoints", "import", tmp_path / "absent", "--system", "afb-urr", "-o", tmp_path / "o")
-    )
-    outcome = vosseg(
-        "checkpoints", "import", tmp_path / "absent", "--system", "sorcery", "-o", tmp_path / "o"
-    )
+    _refused(vosseg("checkpoints", "import", tmp_path / "absent", "--system", "afb-urr", "-o", tmp_path / "o"))
+    outcome = vosseg("checkpoints", "import", tmp_path / "absent", "--system", "sorcery", "-o", tmp_path / "o")
     assert outcome.code == 5
     assert "unknown system 'sorcery'" in outcome.stderr
 

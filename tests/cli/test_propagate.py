@@ -43,7 +43,10 @@ def test_json_of_a_failed_run(vosseg: Vosseg, clip: Clip, tmp_path: Path) -> Non
     assert outcome.json()["failed"][0]["error"] == "InputError"
 
 
-def test_the_summary_names_masks_and_doubtful_frames(vosseg: Vosseg, clip: Clip, tmp_path: Path) -> None:
+def test_the_summary_names_masks_and_doubtful_frames(
+    vosseg: Vosseg, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vossegcli.runners.confidence.REVIEW_SCORE", 1.01)  # everything is doubtful
     out = tmp_path / "out"
     outcome = vosseg("propagate", clip.frames, "--mask", clip.mask, "-o", out)
     lines = outcome.stdout.splitlines()
@@ -118,9 +121,7 @@ def refused(vosseg: Vosseg, clip: Clip, tmp_path: Path) -> Callable[..., str]:
     """Run with one more thing that is wrong, expect one line and its code, and return the line."""
 
     def call(*words: object, code: int = 3, mask: Path | None = None, out: Path | None = None) -> str:
-        outcome = vosseg(
-            "propagate", clip.frames, "--mask", mask or clip.mask, "-o", out or tmp_path / "out", *words
-        )
+        outcome = vosseg("propagate", clip.frames, "--mask", mask or clip.mask, "-o", out or tmp_path / "out", *words)
         assert outcome.code == code, outcome.stderr
         (line,) = outcome.stderr.splitlines()
         assert "Traceback" not in line

@@ -37,7 +37,9 @@ def test_places_tell_where_a_cell_lies_in_the_other_frame() -> None:
     ramp = torch.linspace(0, 255, size).expand(size, size)
     texture = torch.stack([ramp, ramp.T, torch.zeros(size, size)]).to(torch.uint8)[None]
     grid = sampling_grids(torch.zeros(1, 2), torch.full((1,), 0.3), 2, size, CAMERA, generator)
-    sampled = torch.nn.functional.grid_sample(texture.float() / 255, grid[:, 1], padding_mode="reflection", align_corners=False)
+    sampled = torch.nn.functional.grid_sample(
+        texture.float() / 255, grid[:, 1], padding_mode="reflection", align_corners=False
+    )
     centre = grid[0, 1, COARSE // 2, COARSE // 2]
     expected = (centre * 32 + 31.5) / 63
     assert sampled[0, :2, COARSE // 2, COARSE // 2].tolist() == pytest.approx(expected.clamp(0, 1).tolist(), abs=0.02)
@@ -55,7 +57,9 @@ def test_a_cutout_hides_the_background_and_carries_its_label() -> None:
     clips = render_clips(layers, 3, torch.Generator().manual_seed(1), 3)
     assert set(clips.labels.unique().tolist()) <= {0, 1, 2}
     white = clips.frames[0, 0].mean(dim=0) > 0.4
-    assert torch.equal(white, clips.labels[0, 0] == 2) or float((white == (clips.labels[0, 0] == 2)).float().mean()) > 0.95
+    assert (
+        torch.equal(white, clips.labels[0, 0] == 2) or float((white == (clips.labels[0, 0] == 2)).float().mean()) > 0.95
+    )
     for stride, places in ((COARSE, clips.coarse), (FINE, clips.fine)):
         cells = clips.labels[:, :, stride // 2 :: stride, stride // 2 :: stride]
         assert torch.equal(places.textures == 1, cells == 2)
@@ -69,7 +73,7 @@ def test_objects_unseen_at_first_are_background(images: list[AnnotatedImage]) ->
             later = set(clips.labels[clip].unique().tolist()) - {0}
             assert later <= set(clips.labels[clip, 0].unique().tolist())
         assert int(clips.labels.max()) < clips.classes
-        assert 0.0 <= float(clips.frames.min()) and float(clips.frames.max()) <= 1.0
+        assert float(clips.frames.min()) >= 0.0 and float(clips.frames.max()) <= 1.0
 
 
 def test_a_step_is_a_function_of_seed_and_step(images: list[AnnotatedImage]) -> None:
@@ -107,5 +111,5 @@ def test_photometric_changes_keep_shape_and_range() -> None:
     ):  # fmt: skip
         changed = change(torch.Generator().manual_seed(0))
         assert changed.shape == clips.shape
-        assert 0.0 <= float(changed.min()) and float(changed.max()) <= 1.0 + 1e-6
+        assert float(changed.min()) >= 0.0 and float(changed.max()) <= 1.0 + 1e-6
         assert not torch.equal(changed, clips)

@@ -141,9 +141,7 @@ def test_palette_cmyk_and_transparency(tmp_path: Path) -> None:
     red = read_image(tmp_path / "c.jpg")[8, 8]
     assert red[0] > 240
     assert red[1:].max() < 15
-    Image.fromarray(np.array([[[200, 100, 50, 255], [200, 100, 50, 0]]], dtype=np.uint8)).save(
-        tmp_path / "a.png"
-    )
+    Image.fromarray(np.array([[[200, 100, 50, 255], [200, 100, 50, 0]]], dtype=np.uint8)).save(tmp_path / "a.png")
     assert read_image(tmp_path / "a.png").tolist() == [[[200, 100, 50], [0, 0, 0]]]
 
 

@@ -208,9 +208,7 @@ def test_colours_of_the_davis_palette_are_its_ids(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("suffix", "options"), [(".png", {}), (".bmp", {}), (".tif", {}), (".webp", {"lossless": True})]
 )
-def test_other_colours_are_numbered_in_their_order(
-    tmp_path: Path, suffix: str, options: dict[str, Any]
-) -> None:
+def test_other_colours_are_numbered_in_their_order(tmp_path: Path, suffix: str, options: dict[str, Any]) -> None:
     colors = [(0, 0, 0), (255, 0, 0), (0, 255, 0), (128, 0, 0)]
     _colored(_ids(1, 2, 3), *colors).save(tmp_path / f"c{suffix}", **options)
     label_map = read_label_map(tmp_path / f"c{suffix}")

@@ -51,6 +51,4 @@ def test_mean_by_index_by_hand() -> None:
 def test_torch_scatter_gives_the_same() -> None:
     pytest.importorskip("torch_scatter", reason="extra 'scatter' is not installed")
     rows, index = torch.randn(500, 16), torch.randint(0, 40, (500,))
-    torch.testing.assert_close(
-        scatter.mean_by_index(rows, index, 50), scatter.mean_by_index_native(rows, index, 50)
-    )
+    torch.testing.assert_close(scatter.mean_by_index(rows, index, 50), scatter.mean_by_index_native(rows, index, 50))

@@ -51,9 +51,7 @@ def test_a_low_score_or_a_jump_in_area_asks_for_a_look() -> None:
 
 
 def test_objects_are_compared_with_themselves() -> None:
-    marked = mark_reviews(
-        [_row(0, 10, 1.0, 1), _row(0, 900, 1.0, 2), _row(1, 11, 1.0, 1), _row(1, 880, 1.0, 2)]
-    )
+    marked = mark_reviews([_row(0, 10, 1.0, 1), _row(0, 900, 1.0, 2), _row(1, 11, 1.0, 1), _row(1, 880, 1.0, 2)])
     assert [row["review"] for row in marked] == ["no"] * 4
 
 

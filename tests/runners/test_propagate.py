@@ -246,9 +246,7 @@ def test_an_object_that_appears_later_is_followed_to_the_start_too(run: Run, tmp
         assert int(row["area"]) == int((both[row["frame"]] == int(row["object"])).sum())
 
 
-def test_backward_takes_the_last_mask_first(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_backward_takes_the_last_mask_first(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw_video(tmp_path / "clip", 6, (1, 5))
     spy = _Spy(monkeypatch)
     run(tmp_path / "clip", _folder_of_masks(tmp_path), direction="backward")
@@ -278,10 +276,7 @@ def test_all_kinds_of_output(run: Run, tmp_path: Path) -> None:
 def test_the_probabilities_agree_with_the_masks(run: Run, clip: Clip, tmp_path: Path) -> None:
     run(clip.frames, clip.mask, save=("probabilities",))
     ids_map = _masks(tmp_path)["00003"]
-    probs = [
-        read_ids(tmp_path / "out" / "probabilities" / "clip" / str(i) / "00003.png").astype(int)
-        for i in (1, 2)
-    ]
+    probs = [read_ids(tmp_path / "out" / "probabilities" / "clip" / str(i) / "00003.png").astype(int) for i in (1, 2)]
     for k in (0, 1):
         assert (probs[k][ids_map == k + 1] >= probs[1 - k][ids_map == k + 1]).all()
     assert (probs[0] + probs[1] <= 256).all()
@@ -315,9 +310,7 @@ def _long_video(root: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize(("layout", "use"), [(_davis, "first"), (_youtube, "new"), (_long_video, "first")])
-def test_roots_of_data_sets(
-    run: Run, tmp_path: Path, layout: Callable[[Path], tuple[Path, Path]], use: str
-) -> None:
+def test_roots_of_data_sets(run: Run, tmp_path: Path, layout: Callable[[Path], tuple[Path, Path]], use: str) -> None:
     frames, masks = layout(tmp_path / "root")
     for name in ("bear", "cat"):
         draw_video(frames / name, 3, (1, 5))

@@ -215,9 +215,7 @@ def _interrupt_at(frame: int) -> Told:
     return Stop()
 
 
-def test_an_interrupted_run_with_other_settings_leaves_no_mixture(
-    options: PropagateOptions, tmp_path: Path
-) -> None:
+def test_an_interrupted_run_with_other_settings_leaves_no_mixture(options: PropagateOptions, tmp_path: Path) -> None:
     options = replace(options, snapshot_every=2)
     propagate(options, Told())
     with pytest.raises(KeyboardInterrupt):

@@ -61,14 +61,14 @@ def silent(step: int, total: int, values: object) -> None:
     pass
 
 
-class Interrupted(Exception):
+class InterruptedTrainingError(Exception):
     pass
 
 
 def interrupt_after(last: int) -> object:
     def on_progress(step: int, total: int, values: object) -> None:
         if step == last:
-            raise Interrupted
+            raise InterruptedTrainingError
 
     return on_progress
 
@@ -88,7 +88,7 @@ def test_a_run_leaves_checkpoint_log_and_report_and_resumes_exactly(
     assert "data:image/jpeg;base64," in report
     assert "http" not in report.replace("http://www.w3.org", "")
 
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedTrainingError):
         runner.train(options(discs, settings, parts), interrupt_after(3))
     with pytest.raises(ConfigError, match="--resume"):
         runner.train(options(discs, settings, parts), silent)
@@ -118,9 +118,7 @@ def test_a_checkpoint_can_be_the_start(discs: Path, settings: Path, tmp_path: Pa
         ("size = 32", "size = 33", "33"),
     ],
 )
-def test_bad_settings_are_named(
-    discs: Path, settings: Path, tmp_path: Path, old: str, new: str, match: str
-) -> None:
+def test_bad_settings_are_named(discs: Path, settings: Path, tmp_path: Path, old: str, new: str, match: str) -> None:
     settings.write_text(SETTINGS.format(holdout=0.0).replace(old, new, 1))
     with pytest.raises(ConfigError, match=match):
         runner.train(options(discs, settings, tmp_path / "out"), silent)

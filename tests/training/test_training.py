@@ -96,7 +96,10 @@ def test_resuming_ends_with_the_same_weights() -> None:
 
 
 def test_the_loss_falls() -> None:
-    subject, batch = trainer(settings(stages=[{**STAGE, "steps": 300, "learning_rate": 0.05}])), torch.randn(8, 3)
+    subject, batch = (
+        trainer(settings(stages=[{**STAGE, "steps": 300, "learning_rate": 0.05}])),
+        torch.randn(8, 3),
+    )
     before = float(square(subject.model, batch)["loss"])
     for _ in range(300):
         subject.train_step(square, batch, torch.float32)

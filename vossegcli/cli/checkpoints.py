@@ -49,17 +49,13 @@ def verify(*, name: Annotated[str, typer.Argument(help="Name or file.")]) -> Non
     from vossegcli.runners import checkpoints as runner
 
     facts = runner.verify_checkpoint(name)
-    typer.echo(
-        f"good: {facts['tensors']} tensors, {facts['parameters']:,} parameters, sha256 {facts['sha256']}"
-    )
+    typer.echo(f"good: {facts['tensors']} tensors, {facts['parameters']:,} parameters, sha256 {facts['sha256']}")
 
 
 @app.command("import")
 def import_checkpoint(
     *,
-    file: Annotated[
-        Path, typer.Argument(help="Published checkpoint (.pth); read as data only, no code is run.")
-    ],
+    file: Annotated[Path, typer.Argument(help="Published checkpoint (.pth); read as data only, no code is run.")],
     system: Annotated[str, typer.Option(help="System that it is for, e.g. afb-urr.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the .safetensors file.")],
     half: Annotated[bool, typer.Option("--half", help="Store in half precision.")] = False,

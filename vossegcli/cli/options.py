@@ -60,18 +60,12 @@ PrecisionOption = Annotated[
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.", rich_help_panel=RUN)]
 Overwrite = Annotated[
     bool,
-    typer.Option(
-        "--overwrite", help="Do finished items again instead of skipping them.", rich_help_panel=RUN
-    ),
+    typer.Option("--overwrite", help="Do finished items again instead of skipping them.", rich_help_panel=RUN),
 ]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be done, write nothing.", rich_help_panel=RUN)
-]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, write nothing.", rich_help_panel=RUN)]
 Json = Annotated[
     bool,
-    typer.Option(
-        "--json", help="Print the run's record as JSON, nothing else, on stdout.", rich_help_panel=RUN
-    ),
+    typer.Option("--json", help="Print the run's record as JSON, nothing else, on stdout.", rich_help_panel=RUN),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, errors only.", rich_help_panel=RUN)]
 Verbose = Annotated[

@@ -47,16 +47,12 @@ def propagate(
     ] = None,
     fix_mask: Annotated[
         bool,
-        typer.Option(
-            "--fix-mask", help="Snap anti-aliased pixels, resize to the frame.", rich_help_panel=MASKS
-        ),
+        typer.Option("--fix-mask", help="Snap anti-aliased pixels, resize to the frame.", rich_help_panel=MASKS),
     ] = False,
     output: o.Output = None,
     save: Annotated[
         str,
-        typer.Option(
-            help="Comma list of masks (always), overlay, video, probabilities.", rich_help_panel=o.RUN
-        ),
+        typer.Option(help="Comma list of masks (always), overlay, video, probabilities.", rich_help_panel=o.RUN),
     ] = "masks",
     size: Annotated[
         o.WorkingSize,
@@ -68,9 +64,7 @@ def propagate(
     checkpoint: o.Checkpoint = None,
     device: o.Device = "auto",
     precision: o.PrecisionOption = o.Precision.auto,
-    budget: Annotated[
-        int | None, typer.Option(min=1, help="Entries of all objects.", rich_help_panel=BANK)
-    ] = None,
+    budget: Annotated[int | None, typer.Option(min=1, help="Entries of all objects.", rich_help_panel=BANK)] = None,
     update_rate: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="Weight of a merged feature.", rich_help_panel=BANK)
     ] = None,
@@ -105,9 +99,7 @@ def propagate(
         _show_plan(record)
     elif not quiet:
         _show_summary(record)
-    raise typer.Exit(
-        code_of_batch(record["failed"], len(record["plan"]) if dry_run else _items(record["totals"]))
-    )
+    raise typer.Exit(code_of_batch(record["failed"], len(record["plan"]) if dry_run else _items(record["totals"])))
 
 
 def _items(totals: dict[str, Any]) -> int:
@@ -129,7 +121,5 @@ def _show_summary(record: dict[str, Any]) -> None:
     if totals["done"] + totals["skipped"]:
         typer.echo(f"masks: {record['output']}/masks")
     if record["review_first"]:
-        listed = ", ".join(
-            f"{r['sequence']} frame {r['frame']} object {r['object']}" for r in record["review_first"]
-        )
+        listed = ", ".join(f"{r['sequence']} frame {r['frame']} object {r['object']}" for r in record["review_first"])
         typer.echo(f"look at these first: {listed} (all in {record['output']}/confidence.csv)")

@@ -76,9 +76,9 @@ def sampling_grids(
     axis = (torch.arange(size, device=device) + 0.5) / size * 2.0 - 1.0
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     pixels = torch.stack([x, y], dim=-1).view(1, 1, size * size, 2)
-    coordinates = (pixels - shift.unsqueeze(2)) @ linear.transpose(-1, -2)  # (B,T,H*W,2)
+    coordinates: Tensor = (pixels - shift.unsqueeze(2)) @ linear.transpose(-1, -2)  # (B,T,H*W,2)
     bend = elastic_fields(batch, frames, size, generator) * (motion.elastic * amount[..., None, None])
-    return coordinates.unflatten(2, (size, size)) + bend * shrink[..., None, None, None]
+    return coordinates.view(batch, frames, size, size, 2) + bend * shrink[..., None, None, None]
 
 
 def elastic_fields(batch: int, frames: int, size: int, generator: torch.Generator) -> Tensor:
@@ -90,4 +90,4 @@ def elastic_fields(batch: int, frames: int, size: int, generator: torch.Generato
     time = torch.linspace(0.0, 1.0, frames, device=device).view(1, -1, 1, 1, 1)
     points = (first + time * (last - first)).flatten(0, 1)  # (B*T,2,5,5)
     fields = F.interpolate(points, size=(size, size), mode="bicubic", align_corners=True)
-    return fields.unflatten(0, (batch, frames)).permute(0, 1, 3, 4, 2)
+    return fields.view(batch, frames, 2, size, size).permute(0, 1, 3, 4, 2)

@@ -160,7 +160,7 @@ def _sample(texture: Tensor, grid: Tensor, padding: str) -> Tensor:
     frames = grid.shape[1]
     repeated = texture.repeat_interleave(frames, dim=0)
     sampled = F.grid_sample(repeated, grid.flatten(0, 1), mode="bilinear", padding_mode=padding, align_corners=False)
-    return sampled.unflatten(0, (-1, frames))
+    return sampled.view(-1, frames, *sampled.shape[1:])
 
 
 def _at_cells(coordinates: Tensor, textures: Tensor, stride: int) -> Places:

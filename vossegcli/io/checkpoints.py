@@ -93,13 +93,9 @@ def read_manifest() -> list[ManifestEntry]:
         return []
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["checkpoints"]
-        return [
-            ManifestEntry(r["name"], r["file"], r["sha256"], r["system"], r.get("default_for")) for r in rows
-        ]
+        return [ManifestEntry(r["name"], r["file"], r["sha256"], r["system"], r.get("default_for")) for r in rows]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"is damaged ({error!r})", where=path, fix="install the package again"
-        ) from error
+        raise CheckpointError(f"is damaged ({error!r})", where=path, fix="install the package again") from error
 
 
 def find_checkpoint(name: str) -> tuple[Path, str | None]:
@@ -150,17 +146,13 @@ def read_checkpoint(name: str) -> Checkpoint:
             fix="check the file or install the package again",
         ) from error
     if pinned is not None and digest != pinned:
-        raise CheckpointError(
-            f"sha256 is {digest}, not {pinned}", where=path, fix="install the package again"
-        )
+        raise CheckpointError(f"sha256 is {digest}, not {pinned}", where=path, fix="install the package again")
     header = read_header(path)
     with safe_open(path, framework="pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
     for key, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(
-                f"'{key}' holds values that are not finite", where=path, fix="train or copy it again"
-            )
+            raise CheckpointError(f"'{key}' holds values that are not finite", where=path, fix="train or copy it again")
     return Checkpoint(name, path, digest, header, tensors)
 
 
@@ -189,9 +181,7 @@ def read_header(path: Path) -> CheckpointHeader:
             json.loads(metadata["training"]),
         )
     except (KeyError, ValueError, TypeError) as error:
-        raise CheckpointError(
-            f"has a damaged header ({error!r})", where=path, fix="train or copy it again"
-        ) from error
+        raise CheckpointError(f"has a damaged header ({error!r})", where=path, fix="train or copy it again") from error
 
 
 def write_checkpoint(path: Path, tensors: dict[str, Tensor], header: CheckpointHeader) -> str:

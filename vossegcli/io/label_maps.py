@@ -78,9 +78,7 @@ def read_label_map(
     elif mask.values.shape[1] == 1 and report.soft.any():
         notes.append(_thin_note(mask, report.soft))
     _check_object_count(path, mask)
-    ids, note = _ids_of_values(
-        stored, mask, are_levels=stored.kind == "grey" and (stored.lossy or report.anti_aliased)
-    )
+    ids, note = _ids_of_values(stored, mask, are_levels=stored.kind == "grey" and (stored.lossy or report.anti_aliased))
     notes.append(note)
     ids_map = ids[mask.codes]
     if size is not None and ids_map.shape != size:
@@ -193,9 +191,7 @@ def _mapping(objects: Sequence[object]) -> str:
     return ", ".join(shown) + (", ..." if len(objects) > _NOTED_COLORS else "")
 
 
-def _label_map(
-    path: Path, ids_map: npt.NDArray[np.uint16], notes: list[str | None], *, allow_empty: bool
-) -> LabelMap:
+def _label_map(path: Path, ids_map: npt.NDArray[np.uint16], notes: list[str | None], *, allow_empty: bool) -> LabelMap:
     ids = tuple(int(value) for value in np.flatnonzero(np.bincount(ids_map.ravel())) if value)
     if not ids and not allow_empty:
         raise InputError(
@@ -222,9 +218,7 @@ def _check_object_count(path: Path, mask: IndexedMask) -> None:
 
 def _resized_by_nearest(ids_map: npt.NDArray[np.uint16], size: tuple[int, int]) -> npt.NDArray[np.uint16]:
     """Take for each pixel of the new size (H, W) the old one under its centre."""
-    rows, columns = (
-        (2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size, ids_map.shape, strict=True)
-    )
+    rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size, ids_map.shape, strict=True))
     resized: npt.NDArray[np.uint16] = ids_map[rows[:, None], columns[None, :]]
     return resized
 

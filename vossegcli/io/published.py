@@ -54,9 +54,7 @@ def read_published(path: Path) -> Mapping[str, object]:
 def _reason(error: pickle.UnpicklingError) -> str:
     """Say what the file wants, without torch's advice to switch the protection off."""
     wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
-    return (
-        f"it asks for {wanted[1]}" if wanted else "it is damaged or holds more than tensors and plain values"
-    )
+    return f"it asks for {wanted[1]}" if wanted else "it is damaged or holds more than tensors and plain values"
 
 
 def _first_line(error: Exception) -> str:

@@ -27,9 +27,7 @@ def fingerprint(files: Iterable[Path], settings: Mapping[str, Any]) -> str:
         try:
             stat = path.stat()
         except OSError as error:
-            raise InputError(
-                f"cannot be read ({error.strerror})", where=path, fix="check the file"
-            ) from error
+            raise InputError(f"cannot be read ({error.strerror})", where=path, fix="check the file") from error
         digest.update(f"\n{path.name}\t{stat.st_size}\t{stat.st_mtime_ns}".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
@@ -156,6 +154,4 @@ def cut_jsonl(path: Path, length: int) -> None:
 
 
 def _write_error(path: Path, error: OSError) -> InputError:
-    return InputError(
-        f"cannot be written ({error.strerror})", where=path, fix="check the disk and its permissions"
-    )
+    return InputError(f"cannot be written ({error.strerror})", where=path, fix="check the disk and its permissions")

@@ -187,6 +187,7 @@ def _between_neighbours(mask: IndexedMask) -> BoolArray:
     for channel in mask.values.T:
         plane = channel[mask.codes]
         low, high = _extreme(plane, np.minimum), _extreme(plane, np.maximum)
+        low[[0, -1]], low[:, [0, -1]] = 0, 0  # beyond the image lies background: a soft edge may run along the border
         changing = high - low > tolerance
         changes |= changing
         strict &= ~changing | ((low < plane) & (plane < high))

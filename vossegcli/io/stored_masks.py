@@ -68,9 +68,7 @@ def read_stored_mask(path: Path) -> StoredMask:
         if upright.mode in {"P", "PA"}:
             indices = np.array(upright)
             indices = indices[..., 0] if indices.ndim == 3 else indices
-            return StoredMask(
-                indices.astype(np.uint8), 255, "palette", lossy, _palette_note(upright, indices)
-            )
+            return StoredMask(indices.astype(np.uint8), 255, "palette", lossy, _palette_note(upright, indices))
         if upright.mode == "1":
             return StoredMask(np.array(upright).astype(np.uint8), 1, "grey", lossy)
         if upright.mode == "L":

@@ -95,9 +95,7 @@ def index_of_frames(path: Path) -> VideoIndex:
     return VideoIndex(tuple(range(len(stamps))), (0,), stamped=False)
 
 
-def decoded(
-    path: Path, index: VideoIndex, start: int, stop: int, *, to_the_end: bool = False
-) -> Iterator[VideoFrame]:
+def decoded(path: Path, index: VideoIndex, start: int, stop: int, *, to_the_end: bool = False) -> Iterator[VideoFrame]:
     """Decode exactly the frames [start, stop).
 
     Args:
@@ -142,6 +140,4 @@ def _timed_frames(path: Path, index: VideoIndex, key: int) -> Iterator[tuple[int
 
 
 def _decode_error(path: Path, position: int) -> InputError:
-    return InputError(
-        f"frame {position} cannot be decoded", where=path, fix="encode the video again with ffmpeg"
-    )
+    return InputError(f"frame {position} cannot be decoded", where=path, fix="encode the video again with ffmpeg")

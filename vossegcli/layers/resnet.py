@@ -14,7 +14,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 BlockName = Literal["basic", "bottleneck"]
-BLOCKS: Final[dict[str, type[BasicBlock] | type[Bottleneck]]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
+BLOCKS: Final[dict[str, type[BasicBlock] | type[Bottleneck]]] = {
+    "basic": BasicBlock,
+    "bottleneck": Bottleneck,
+}
 
 
 def make_stage(block: BlockName, in_channels: int, planes: int, depth: int, stride: int) -> nn.Sequential:
@@ -44,7 +47,7 @@ def make_stage(block: BlockName, in_channels: int, planes: int, depth: int, stri
 
 def stage_channels(block: BlockName, planes: int) -> int:
     """Return the output channels of a stage."""
-    return planes * BLOCKS[block].expansion
+    return planes * int(BLOCKS[block].expansion)
 
 
 def initialise_residual(stages: Sequence[nn.Module]) -> None:
@@ -68,4 +71,6 @@ def fold_stage(stage: nn.Sequential) -> None:
                 setattr(block, norm_name, nn.Identity())
         downsample = block.downsample
         if isinstance(downsample, nn.Sequential):
-            block.downsample = nn.Sequential(fuse_conv_bn_eval(downsample[0], downsample[1]))
+            conv, norm = downsample
+            assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+            block.downsample = nn.Sequential(fuse_conv_bn_eval(conv, norm))

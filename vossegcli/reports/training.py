@@ -31,7 +31,9 @@ class Curve:
     last: float
 
 
-def training_report(facts: Mapping[str, Any], log: Sequence[Mapping[str, Any]], pictures: Sequence[tuple[str, str]]) -> str:
+def training_report(
+    facts: Mapping[str, Any], log: Sequence[Mapping[str, Any]], pictures: Sequence[tuple[str, str]]
+) -> str:
     """Render the report.
 
     Args:

@@ -54,9 +54,7 @@ class Progress(Protocol):
 Work = Callable[[WorkItem], tuple[int, tuple[str, ...]]]
 
 
-def plan_batch(
-    items: Sequence[WorkItem], output: Path, facts: dict[str, Any], *, overwrite: bool
-) -> dict[str, Any]:
+def plan_batch(items: Sequence[WorkItem], output: Path, facts: dict[str, Any], *, overwrite: bool) -> dict[str, Any]:
     """Say what `run_batch` would do, in a record like its own; writes nothing."""
     failed = [
         {"name": item.name, "error": type(item.error).__name__, "reason": str(item.error)}
@@ -126,18 +124,14 @@ def run_batch(
         record |= {"status": status, "ended": _now()}
         record["totals"] = _totals(results, time.perf_counter() - began)
         record["failed"] = [
-            {"name": r.name, "error": r.error_type, "reason": r.reason}
-            for r in results
-            if r.status == "failed"
+            {"name": r.name, "error": r.error_type, "reason": r.reason} for r in results if r.status == "failed"
         ]
         record |= conclude()
         write_run(output, record)
     return record
 
 
-def _run_item(
-    item: WorkItem, row: dict[str, Any], work: Work, output: Path, progress: Progress
-) -> ItemResult:
+def _run_item(item: WorkItem, row: dict[str, Any], work: Work, output: Path, progress: Progress) -> ItemResult:
     if row["action"] == "skip":
         return ItemResult(item.name, "skipped", 0, 0.0, row["reason"])
     progress.item(item.name)

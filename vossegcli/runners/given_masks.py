@@ -135,9 +135,7 @@ def frame_index(names: Sequence[str], at: str | None, where: str) -> int:
         return list(names).index(at)
     if at.isdecimal() and int(at) < len(names):
         return int(at)
-    raise InputError(
-        f"has no frame '{at}' (frames: {_some(names)})", where=where, fix="give a name or an index"
-    )
+    raise InputError(f"has no frame '{at}' (frames: {_some(names)})", where=where, fix="give a name or an index")
 
 
 def plan_passes(given: GivenMasks, frames: int, direction: str) -> tuple[tuple[Pass, ...], range]:
@@ -171,9 +169,7 @@ def first_frames(given: GivenMasks) -> dict[int, int]:
     return appears
 
 
-def wanted_on(
-    given: GivenMasks, index: int, start: int, known: Sequence[int]
-) -> npt.NDArray[np.integer] | None:
+def wanted_on(given: GivenMasks, index: int, start: int, known: Sequence[int]) -> npt.NDArray[np.integer] | None:
     """The part of a frame's mask that counts on the way: new objects only, or all of them.
 
     Args:
@@ -210,9 +206,7 @@ def _files_by_frame(folder: Path, names: Sequence[str]) -> tuple[dict[int, Path]
     return dict(sorted(found.items())), notes
 
 
-def _from_the_first_object(
-    given: GivenMasks, path: Path, *, backward: bool, notes: Sequence[str]
-) -> GivenMasks:
+def _from_the_first_object(given: GivenMasks, path: Path, *, backward: bool, notes: Sequence[str]) -> GivenMasks:
     """Leave out the empty masks before the first object on the way, and all later ones if one is enough."""
     way = sorted(given.files, reverse=backward)
     label_map = given.read(way[0])

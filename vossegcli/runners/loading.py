@@ -67,9 +67,7 @@ def load_weights(network: nn.Module, checkpoint: Checkpoint, system: str) -> Non
             )
     for name in expected:
         if name not in checkpoint.tensors:
-            raise CheckpointError(
-                f"missing key '{name}'", where=checkpoint.path, fix="give a complete checkpoint"
-            )
+            raise CheckpointError(f"missing key '{name}'", where=checkpoint.path, fix="give a complete checkpoint")
     network.load_state_dict(checkpoint.tensors)
 
 

@@ -64,9 +64,7 @@ def propagate(options: PropagateOptions, progress: Progress, *, dry_run: bool = 
     def conclude() -> dict[str, Any]:
         return {"review_first": write_confidence(options.folder, [item.name for item in items])}
 
-    return run_batch(
-        items, work, options.folder, facts, progress, overwrite=options.overwrite, conclude=conclude
-    )
+    return run_batch(items, work, options.folder, facts, progress, overwrite=options.overwrite, conclude=conclude)
 
 
 def _plan(
@@ -108,9 +106,7 @@ def _job(
     )  # fmt: skip
 
 
-def _run_sequence(
-    job: SequenceJob, save: Sequence[str], predictor: VideoPredictor, progress: Progress
-) -> int:
+def _run_sequence(job: SequenceJob, save: Sequence[str], predictor: VideoPredictor, progress: Progress) -> int:
     """Do one item of the batch: masks, then pictures, then the marker that says it is done."""
     images, video = "overlay" in save, "video" in save
     for kind in ("masks", "overlay", "probabilities"):
@@ -176,12 +172,7 @@ def _memory_errors(where: str) -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         text = str(error)
-        if (
-            not isinstance(error, MemoryError | torch.OutOfMemoryError)
-            and "can't allocate memory" not in text
-        ):
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in text:
             raise
         reason = f" ({text.splitlines()[0]})" if text else ""
-        raise DeviceError(
-            f"out of memory{reason}", where=where, fix="use --size 480 or a smaller --budget"
-        ) from error
+        raise DeviceError(f"out of memory{reason}", where=where, fix="use --size 480 or a smaller --budget") from error

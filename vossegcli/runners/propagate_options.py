@@ -102,17 +102,13 @@ def check_mask(options: PropagateOptions, sequences: Sequence[FrameSequence]) ->
     """
     mask = options.mask
     if mask is not None and not mask.exists():
-        raise InputError(
-            "does not exist", where=mask, fix="give a mask file or a folder of masks with --mask"
-        )
+        raise InputError("does not exist", where=mask, fix="give a mask file or a folder of masks with --mask")
     is_file = mask is not None and mask.is_file()
     if is_file and len(sequences) > 1:
         fix = "give a folder that holds a folder of masks a sequence"
         raise InputError(f"is one mask for {len(sequences)} sequences", where=mask, fix=fix)
     if options.at is not None and not is_file:
-        raise ConfigError(
-            "--at needs a mask file", fix="give one with --mask, or name the masks like their frames"
-        )
+        raise ConfigError("--at needs a mask file", fix="give one with --mask, or name the masks like their frames")
 
 
 def check_output(options: PropagateOptions) -> None:
@@ -123,9 +119,7 @@ def check_output(options: PropagateOptions) -> None:
     """
     output = options.folder.resolve()
     if options.frames.is_dir() and output.is_relative_to(options.frames.resolve()):
-        raise InputError(
-            "lies inside the input folder", where=options.folder, fix="give another folder with --output"
-        )
+        raise InputError("lies inside the input folder", where=options.folder, fix="give another folder with --output")
     if options.mask is not None and options.mask.resolve().is_relative_to(output / "masks"):
         raise InputError("would be overwritten", where=options.mask, fix="copy it, or give another --output")
     found = read_run(output).get("input", str(options.frames.resolve()))

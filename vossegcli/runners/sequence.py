@@ -146,9 +146,7 @@ def segment_sequence(job: SequenceJob, predictor: VideoPredictor, progress: Prog
     return job.frames - (len(job.left_out) + before if before else 0)
 
 
-def _run_pass(
-    job: SequenceJob, way: Pass, done: int, predictor: VideoPredictor
-) -> Generator[_Result, None, None]:
+def _run_pass(job: SequenceJob, way: Pass, done: int, predictor: VideoPredictor) -> Generator[_Result, None, None]:
     """Segment the frames of a pass, the first `done` of which are done already."""
     indices = way.indices()[done:]
     if not indices:
@@ -160,9 +158,7 @@ def _run_pass(
             yield _off_the_device(job, way, index, frame.name, predictor.ids, segmentation)
 
 
-def _segment_frame(
-    job: SequenceJob, way: Pass, index: int, frame: Frame, predictor: VideoPredictor
-) -> Segmentation:
+def _segment_frame(job: SequenceJob, way: Pass, index: int, frame: Frame, predictor: VideoPredictor) -> Segmentation:
     image = torch.from_numpy(frame.image).permute(2, 0, 1).float() / 255.0
     if index == way.start:
         ids_map = _tensor(job.given.read(index).ids_map)
@@ -240,9 +236,7 @@ def _write_left_out(job: SequenceJob, progress: Progress) -> None:
 
 def _save(job: SequenceJob, predictor: VideoPredictor, position: _Position) -> None:
     metadata = {"key": job.key, **asdict(position)}
-    write_tensors(
-        job.state.snapshot, predictor.state(), {name: str(value) for name, value in metadata.items()}
-    )
+    write_tensors(job.state.snapshot, predictor.state(), {name: str(value) for name, value in metadata.items()})
 
 
 def _restore(job: SequenceJob, predictor: VideoPredictor) -> _Position:

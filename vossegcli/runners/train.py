@@ -95,7 +95,7 @@ def train(options: TrainOptions, on_progress: Callable[[int, int, Mapping[str, f
         raise ConfigError("no training images with objects", fix="give COCO instances files with --data")
     config = system.configs[settings.config]
     torch.manual_seed(settings.seed)
-    model = system.build(config).to(device, memory_format=torch.channels_last)
+    model = system.build(config).to(device).to(memory_format=torch.channels_last)
     if options.init == "imagenet":
         system.load_imagenet(model, read_imagenet(system.imagenet_backbone(config)))
     elif options.init != "none":
@@ -159,7 +159,9 @@ class _Observer:
         tensors, metadata = read_tensors(self.state_path)
         if metadata.get("settings") != self._fingerprint():
             raise CheckpointError(
-                "was made with other settings", where=self.state_path, fix="use the same TOML file or another folder"
+                "was made with other settings",
+                where=self.state_path,
+                fix="use the same TOML file or another folder",
             )
         trainer.load_state(tensors, int(metadata["step"]))
         self.rows = [row for row in read_jsonl(self.log_path) if row["step"] <= trainer.step]
@@ -220,7 +222,10 @@ class _Observer:
                 if len(pictures) < REPORT_CLIPS:
                     caption = f"mean J {np.mean(values):.2f}" if values else "no object"
                     pictures.append((caption, data_uri(_picture(clips, clip, predicted))))
-        return {"validation_J": round(float(np.mean(ious)), 4), "validation_clips_J_count": len(ious)}, pictures
+        return {
+            "validation_J": round(float(np.mean(ious)), 4),
+            "validation_clips_J_count": len(ious),
+        }, pictures
 
     def _fingerprint(self) -> str:
         return json.dumps(asdict(self.settings), sort_keys=True)

@@ -103,7 +103,7 @@ class System:
     parse_config: Callable[[dict[str, Any]], Any]
     build: Callable[[Any], nn.Module]
     predictor: Callable[..., VideoPredictor]
-    convert: Callable[[Mapping[str, Tensor]], tuple[dict[str, Tensor], dict[str, str]]]
+    convert: Callable[[Mapping[str, object]], tuple[dict[str, Tensor], dict[str, str]]]
     imagenet_backbone: Callable[[Any], str]
     load_imagenet: Callable[[Any, Mapping[str, Tensor]], None]
     objectives: Mapping[str, Callable[[Any, ClipBatch], dict[str, Tensor]]]

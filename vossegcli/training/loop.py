@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +41,8 @@ class Trainer:
         self.average = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
         decayed = [p for p in model.parameters() if p.ndim > 1]
         others = [p for p in model.parameters() if p.ndim <= 1]
-        self.optimiser = torch.optim.AdamW([{"params": decayed}, {"params": others, "weight_decay": 0.0}])
+        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups)
         self.step = 0
 
     def state(self) -> dict[str, Tensor]:
@@ -77,7 +78,7 @@ class Trainer:
         with torch.autocast(device, precision, enabled=precision != torch.float32):
             terms = objective(self.model, batch)
         self.optimiser.zero_grad(set_to_none=True)
-        terms["loss"].backward()  # type: ignore[no-untyped-call]
+        terms["loss"].backward()
         trained = [p for p in self.model.parameters() if p.grad is not None]
         norm = float(torch.nn.utils.clip_grad_norm_(trained, self.settings.clip_norm))
         finite = math.isfinite(norm)

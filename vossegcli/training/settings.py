@@ -101,7 +101,8 @@ class TrainingSettings:
         if not isinstance(stages, list) or not stages:
             raise ConfigError("no [[stages]]", fix="give at least one stage")
         parsed = tuple(_build(Stage, stage, f"[[stages]] {i + 1}") for i, stage in enumerate(stages))
-        return _build(cls, {**values, "stages": parsed}, "training settings")
+        settings: TrainingSettings = _build(cls, {**values, "stages": parsed}, "training settings")
+        return settings
 
 
 def _build(cls: type[Any], values: dict[str, Any], where: str) -> Any:  # noqa: ANN401 - a record of type cls

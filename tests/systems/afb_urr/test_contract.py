@@ -5,7 +5,13 @@ from vossegcli.systems.afb_urr import SYSTEM
 from vossegcli.systems.afb_urr.config import COMPACT, PUBLISHED, TrunkConfig
 
 TINY_TRUNK = TrunkConfig("basic", 8, (8, 16, 16), (1, 1, 1))
-TINY = {"query_trunk": TINY_TRUNK, "key_channels": 8, "value_channels": 16, "decoder_channels": 16, "local_channels": 8}
+TINY = {
+    "query_trunk": TINY_TRUNK,
+    "key_channels": 8,
+    "value_channels": 16,
+    "decoder_channels": 16,
+    "local_channels": 8,
+}
 
 
 class TestCompact(VideoSystemContract):

@@ -61,4 +61,8 @@ def test_local_weights_are_dense_attention_with_a_prior() -> None:
 
 def test_row_bands_hold_the_rows_around() -> None:
     rows = torch.arange(5.0).view(1, 1, 5, 1).expand(1, 1, 5, 2)
-    assert row_bands(rows, 1)[0, :, :, 0].tolist() == [[0, 0, 1, 1, 2, 2], [1, 1, 2, 2, 3, 3], [2, 2, 3, 3, 4, 4]]
+    assert row_bands(rows, 1)[0, :, :, 0].tolist() == [
+        [0, 0, 1, 1, 2, 2],
+        [1, 1, 2, 2, 3, 3],
+        [2, 2, 3, 3, 4, 4],
+    ]

@@ -105,7 +105,10 @@ class AFBURRConfig:
         if self.mask_cells not in (0, 4):
             raise ConfigError(f"mask_cells is {self.mask_cells}", fix="give 0 (none) or 4 (stride 4)")
         if self.locality and not (self.mask_cells and self.key_source == "frame"):
-            raise ConfigError("locality needs masks in the memory and keys of frames", fix="set mask_cells = 4 and key_source")
+            raise ConfigError(
+                "locality needs masks in the memory and keys of frames",
+                fix="set mask_cells = 4 and key_source",
+            )
 
     @property
     def mask_channels(self) -> int:

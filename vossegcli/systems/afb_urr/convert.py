@@ -33,7 +33,9 @@ def convert_published(payload: Mapping[str, object]) -> tuple[dict[str, Tensor],
     """
     weights = payload.get("model")
     if not isinstance(weights, Mapping):
-        raise CheckpointError("has no entry 'model'", fix="give a published AFB-URR file (epoch, model, optimizer, ...)")
+        raise CheckpointError(
+            "has no entry 'model'", fix="give a published AFB-URR file (epoch, model, optimizer, ...)"
+        )
     for entry in payload:
         if entry != "model" and entry not in DROPPED:
             raise CheckpointError(f"has an unknown entry '{entry}'", fix="give a published AFB-URR file")

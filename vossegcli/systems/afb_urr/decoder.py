@@ -217,9 +217,7 @@ class Decoder(nn.Module):
         local = torch.cat([self._local_logits(skips, rough[:, g]) for g in groups], dim=1)  # (B,K,H/2,W/2)
         return Decoded(upsample2(logits + unsure * local).sigmoid(), upsample2(unsure))
 
-    def _rough_logits(
-        self, read: Tensor, skips: Skips, newest: Tensor | None, guidance: Tensor | None
-    ) -> Tensor:
+    def _rough_logits(self, read: Tensor, skips: Skips, newest: Tensor | None, guidance: Tensor | None) -> Tensor:
         """Decode (B,k,C,h,w) to foreground minus background logits (B,k,H/2,W/2), float32."""
         matched = share_of_conv(self.convFM, read.flatten(0, 1), 0)  # (B*k,C,h,w)
         if newest is not None:
@@ -233,7 +231,8 @@ class Decoder(nn.Module):
         logits = _foreground(self.pred2(F.relu(x)))  # (B*k,1,H/4,W/4)
         if self.prior is not None and guide4 is not None:
             logits = logits + self.prior(guide4).float()
-        return upsample2(logits).squeeze(1).unflatten(0, read.shape[:2])
+        up = upsample2(logits)  # (B*k,1,H/2,W/2)
+        return up.view(*read.shape[:2], *up.shape[2:])
 
     def _local_logits(self, skips: Skips, rough: Tensor) -> Tensor:
         """Compare each pixel with its class's local reference (paper eq. 10-12): (B,k,H/2,W/2), float32."""

@@ -43,10 +43,7 @@ class Trunk(nn.Module):
         self.bn1: nn.Module = nn.BatchNorm2d(config.stem)
         widths = [config.stem, *(stage_channels(config.block, p) for p in config.planes)]
         strides = (1, 2, 2)
-        stages = [
-            make_stage(config.block, widths[i], config.planes[i], config.depths[i], strides[i])
-            for i in range(3)
-        ]
+        stages = [make_stage(config.block, widths[i], config.planes[i], config.depths[i], strides[i]) for i in range(3)]
         self.res2, self.res3, self.res4 = stages
         self.widths = tuple(widths)
         initialise_residual([self.conv1, *stages])

@@ -170,9 +170,7 @@ class FeatureBank:
         capacity = class_budget(self.config.budget, len(self.banks) + count)
         self.banks += [ObjectBank(capacity, key_channels, value_channels, self.device) for _ in range(count)]
 
-    def update(
-        self, keys: Tensor, values: Tensor, frame: int, annotated: frozenset[int] = frozenset()
-    ) -> None:
+    def update(self, keys: Tensor, values: Tensor, frame: int, annotated: frozenset[int] = frozenset()) -> None:
         """Take in a frame (absorb and, where needed, forget).
 
         Args:

@@ -66,7 +66,9 @@ def mask_reading_loss(read_masks: Tensor, true_masks: Tensor) -> Tensor:
     return -(true_masks * log_shares).sum(dim=1).mean()
 
 
-def correspondence_targets(places: Tensor, textures: Tensor, other_places: Tensor, other_textures: Tensor) -> tuple[Tensor, Tensor]:
+def correspondence_targets(
+    places: Tensor, textures: Tensor, other_places: Tensor, other_textures: Tensor
+) -> tuple[Tensor, Tensor]:
     """Where each cell of a frame lies in another frame, from the known motion (addition).
 
     Args:

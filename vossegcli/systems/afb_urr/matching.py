@@ -30,9 +30,7 @@ class Reading(NamedTuple):
     hits: Tensor
 
 
-def read_memory(
-    keys: Tensor, values: Tensor, queries: Tensor, max_similarities: int = MAX_SIMILARITIES
-) -> Reading:
+def read_memory(keys: Tensor, values: Tensor, queries: Tensor, max_similarities: int = MAX_SIMILARITIES) -> Reading:
     """Softmax attention over all entries (paper eq. 4-5), exact, chunked over the queries.
 
     A query's weights need all entries but no other query: chunks bound the memory and change nothing.

@@ -60,13 +60,9 @@ class AFBURR(nn.Module):
         self.encoder_m = MemoryEncoder(config.memory_trunk)
         self.encoder_q = QueryEncoder(config.query_trunk)
         query_width, memory_width = self.encoder_q.widths[-1], self.encoder_m.widths[-1]
-        self.keyval_r4 = KeyValue(
-            query_width, config.key_channels, config.value_channels, unit_keys=config.unit_keys
-        )
+        self.keyval_r4 = KeyValue(query_width, config.key_channels, config.value_channels, unit_keys=config.unit_keys)
         # Published: one projection for both encoders. Trunks of different width need a value projection each.
-        self.memory_value = (
-            None if memory_width == query_width else conv3x3(memory_width, config.value_channels)
-        )
+        self.memory_value = None if memory_width == query_width else conv3x3(memory_width, config.value_channels)
         read_channels = config.value_channels + config.mask_channels
         local_channels = config.mask_channels if config.locality else 0
         self.decoder = Decoder(

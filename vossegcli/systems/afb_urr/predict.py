@@ -114,9 +114,7 @@ class AFBURRPredictor:
         self._memorise(newest)
         small, padding = self._prepare(frame)
         if small.shape != newest.frame.shape:
-            raise InputError(
-                f"the frame is {_size(frame)}, unlike the frames before it", fix="give frames of one size"
-            )
+            raise InputError(f"the frame is {_size(frame)}, unlike the frames before it", fix="give frames of one size")
         with self._autocast():
             query = self.model.encode_query(small)
         read = self.bank.read(flatten_cells(query.key)[0], self.precision).unsqueeze(0)  # (1,K,hw,V)

@@ -62,9 +62,7 @@ def segmentation_objective(model: AFBURR, batch: ClipBatch, weights: LossWeights
                 newest = model.read_newest(now.fine_key, before.fine_key, newest_mask)
         logits = log_odds(model.decode(read, now, newest).probs)  # (B,K,H,W)
         probs = logits.softmax(dim=1)
-        terms["cross_entropy"].append(
-            losses.hard_pixel_cross_entropy(logits, batch.labels[:, t], weights.hard_pixels)
-        )
+        terms["cross_entropy"].append(losses.hard_pixel_cross_entropy(logits, batch.labels[:, t], weights.hard_pixels))
         terms["dice"].append(losses.dice_loss(probs, truth[:, t]))
         terms["confidence"].append(losses.confidence_loss(probs))
         terms["j"].append(_mean_iou(logits.detach().argmax(dim=1), batch.labels[:, t], batch.classes))
