@@ -65,7 +65,7 @@ def sampling_grids(
         (B,T,H,W,2) texture coordinates (x, y).
     """
     batch, device = centre.shape[0], generator.device
-    amount = torch.rand(batch, 1, 1, generator=generator, device=device) ** 2.5  # slow motion is the common case
+    amount = torch.rand(batch, 1, 1, generator=generator, device=device) ** 2  # slow motion is the common case
     path = smooth_paths(batch, frames, 6, generator) * amount  # (B,T,6)
     shift = centre.unsqueeze(1) + motion.translate * path[..., :2]  # (B,T,2)
     angle = motion.rotate * path[..., 2]

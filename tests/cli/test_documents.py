@@ -1,0 +1,79 @@
+"""Every `vosseg` command of the README and of the example scripts must run as it stands there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import Outcome, draw_mask, draw_video, squares
+from vossegcli.io.frames import read_image
+from vossegcli.io.label_maps import read_label_map
+from vossegcli.io.video import VideoWriter
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = sorted((ROOT / "examples").glob("*.sh"))
+
+
+def readme_commands() -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("vosseg ")]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with everything that the README's commands name, tiny."""
+    monkeypatch.chdir(tmp_path)
+    names = draw_video(tmp_path / "frames", 3)
+    draw_mask(tmp_path / "first.png")
+    draw_mask(tmp_path / "m.png")
+    for index in (0, 2):
+        draw_mask(tmp_path / "masks" / f"{names[index]}.png", index=index)
+    with VideoWriter(tmp_path / "clip.mp4", 10.0, squares(0, (1,)).shape) as video:
+        for _ in range(41):  # the README's `--at 120` becomes a frame of this clip below
+            for name in names:
+                video.write(read_image(tmp_path / "frames" / f"{name}.jpg"))
+    for sequence in ("bear", "dog"):
+        draw_video(tmp_path / "DAVIS" / "JPEGImages" / "480p" / sequence, 2)
+        draw_mask(tmp_path / "DAVIS" / "Annotations" / "480p" / sequence / "00000.png")
+    example = tmp_path / "examples" / "bunny"
+    draw_video(example / "frames", 2)
+    draw_mask(example / "masks" / "00000.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize("line", readme_commands())
+def test_readme_commands_run(line: str, workplace: Path, vosseg: Callable[..., Outcome]) -> None:
+    outcome = vosseg(*shlex.split(line)[1:])
+    assert outcome.code == 0, outcome.stderr
+
+
+def test_the_readme_has_commands_to_run() -> None:
+    assert len(readme_commands()) >= 6
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_example_scripts_use_options_that_exist(script: Path, vosseg: Callable[..., Outcome]) -> None:
+    text = script.read_text(encoding="utf-8")
+    commands = re.findall(r"^vosseg (\w+)(.*)$", text, flags=re.MULTILINE)
+    assert commands
+    for command, rest in commands:
+        known = vosseg(command, "--help").stdout
+        for option in re.findall(r"(?<=\s)--[a-z-]+", rest):
+            assert option in known, f"{script.name}: {option}"
+    for path in re.findall(r"examples/\S+\.toml", text):
+        assert (ROOT / path).is_file()
+
+
+def test_masks_of_the_example_are_labels_of_its_frames() -> None:
+    folder = ROOT / "examples" / "bunny"
+    for path in sorted((folder / "masks").glob("*.png")):
+        frame = read_image(folder / "frames" / f"{path.stem}.jpg")
+        label_map = read_label_map(path, size=frame.shape[:2])
+        assert label_map.ids == (1,)
+        assert 0.02 < float(np.mean(label_map.ids_map > 0)) < 0.5
