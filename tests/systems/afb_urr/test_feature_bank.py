@@ -9,7 +9,9 @@ from vossegcli.systems.afb_urr.feature_bank import (
     closest_entries,
     least_used_first,
     merge_rows,
+    same_keys,
 )
+from vossegcli.systems.afb_urr.matching import read_memory
 
 CPU = torch.device("cpu")
 
@@ -111,3 +113,26 @@ def test_state_round_trip() -> None:
     assert other.sizes == bank.sizes
     query = torch.randn(3, 4)
     assert torch.equal(bank.read(query), other.read(query))
+
+
+def test_classes_with_the_same_keys_share_the_work_and_change_nothing() -> None:
+    generator = torch.Generator().manual_seed(3)
+    shared, apart = (FeatureBank(BankConfig(budget=60), CPU) for _ in range(2))
+    for frame in range(8):
+        keys = torch.randn(1, 9, 4, generator=generator).expand(len(shared.banks) or 2, -1, -1)
+        values = torch.randn(len(keys) + 1, 9, 2, generator=generator)
+        if frame in (0, 5):  # from frame 5 on, a class is there that saw fewer frames
+            for bank in (shared, apart):
+                bank.add_classes(len(keys) if frame == 0 else 1, 4, 2)
+            keys = keys[:1].expand(len(shared.banks), -1, -1)
+        count = len(shared.banks)
+        shared.update(keys, values[:count], frame)
+        apart.update(keys.contiguous(), values[:count], frame)
+        assert same_keys(shared.banks) == ([0, 0] if frame < 5 else [0, 0, 2])
+        assert shared.sizes == apart.sizes
+        queries = torch.randn(6, 4, generator=generator)
+        expected = [read_memory(b.keys[: b.size], b.values[: b.size], queries).values for b in apart.banks]
+        torch.testing.assert_close(shared.read(queries), torch.stack(expected))
+        apart.read(queries)
+        for one, other in zip(shared.banks, apart.banks, strict=True):
+            torch.testing.assert_close(one.usage[: one.size], other.usage[: other.size])

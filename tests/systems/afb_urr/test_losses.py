@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from vossegcli.systems.afb_urr import losses
+from vossegcli.systems.afb_urr.train import _mean_iou
 
 
 def test_hard_pixels_are_the_ones_that_count() -> None:
@@ -50,3 +51,13 @@ def test_mask_reading_loss_is_zero_when_right() -> None:
     truth = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
     assert float(losses.mask_reading_loss(truth, truth)) == pytest.approx(0.0, abs=1e-6)
     assert float(losses.mask_reading_loss(1.0 - truth, truth)) == pytest.approx(-math.log(1e-4), rel=1e-4)
+
+
+def test_mean_iou_without_objects_is_one() -> None:
+    empty = torch.zeros(2, 4, 4, dtype=torch.int64)
+    assert float(_mean_iou(empty, empty, 3)) == 1.0
+    half = empty.clone()
+    half[0, 0, :2] = 1
+    truth = empty.clone()
+    truth[0, 0, :4] = 1
+    assert float(_mean_iou(half, truth, 3)) == 0.5

@@ -14,7 +14,7 @@ V value channels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from vossegcli.ops.scatter import mean_by_index
 from vossegcli.systems.afb_urr.config import BankConfig
-from vossegcli.systems.afb_urr.matching import MAX_SIMILARITIES, Reading, read_memory
+from vossegcli.systems.afb_urr.matching import MAX_SIMILARITIES, read_memory
 
 MAX_USAGE = 1e5
 
@@ -89,10 +89,27 @@ class ObjectBank:
         self.usage = torch.empty(capacity, device=device)
         self.protected = torch.empty(capacity, dtype=torch.bool, device=device)
 
-    def absorb(self, keys: Tensor, values: Tensor, frame: int, budget: int, config: BankConfig) -> None:
-        """Merge features into entries that are close and append the others."""
+    def absorb(
+        self,
+        keys: Tensor,
+        values: Tensor,
+        frame: int,
+        budget: int,
+        config: BankConfig,
+        closest: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        """Merge features into entries that are close and append the others.
+
+        Args:
+            keys: (N,C).
+            values: (N,V).
+            frame: index of the frame.
+            budget: most entries.
+            config: thresholds.
+            closest: what `closest_entries` gives, where that is known already.
+        """
         if self.size:
-            similarity, index = closest_entries(keys, self.keys[: self.size])
+            similarity, index = closest or closest_entries(keys, self.keys[: self.size])
             close = similarity > config.merge_threshold
             merged = close & ~self.protected[: self.size][index]
             if bool(merged.any()):
@@ -139,12 +156,19 @@ class ObjectBank:
             buffer[:kept] = buffer[: self.size][keep]
         self.size = kept
 
-    def read(self, queries: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
-        """Read values (Q,V) of type `precision` for queries (Q,C) and count which entries were used."""
-        values = self.values[: self.size].to(precision)
-        reading: Reading = read_memory(self.keys[: self.size], values, queries)
-        self.usage[: self.size] += torch.log1p(reading.hits)
-        return reading.values
+
+def same_keys(banks: Sequence[ObjectBank]) -> list[int]:
+    """For each bank, the index of the first one that holds the same keys, itself included.
+
+    Where keys come from the frame alone, the classes' banks differ in their values only, until an object is added
+    or corrected later. What follows from the keys is then computed once for all of them.
+    """
+    owners: list[int] = []
+    for index, bank in enumerate(banks):
+        keys = bank.keys[: bank.size]
+        twins = (i for i in sorted(set(owners)) if torch.equal(banks[i].keys[: banks[i].size], keys))
+        owners.append(next(twins, index))
+    return owners
 
 
 class FeatureBank:
@@ -180,15 +204,34 @@ class FeatureBank:
             annotated: classes whose mask was given by a person; they are appended whole.
         """
         budget = class_budget(self.config.budget, len(self.banks))
-        for index, bank in enumerate(self.banks):
+        one_key = keys.stride(0) == 0  # an expanded view: all classes get the same keys
+        owners = same_keys(self.banks) if one_key else list(range(len(self.banks)))
+        closest: dict[int, tuple[Tensor, Tensor]] = {}
+        for index, (bank, owner) in enumerate(zip(self.banks, owners, strict=True)):
             if index in annotated or bank.size == 0:
                 bank.append(keys[index], values[index], frame, budget, protect=self.config.protect_annotated)
-            else:
-                bank.absorb(keys[index], values[index], frame, budget, self.config)
+                continue
+            if owner not in closest:
+                closest[owner] = closest_entries(keys[index], bank.keys[: bank.size])
+            bank.absorb(keys[index], values[index], frame, budget, self.config, closest[owner])
 
     def read(self, queries: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
-        """Read (K,Q,V) of type `precision` for queries (Q,C); their similarity is float32 always."""
-        return torch.stack([bank.read(queries, precision) for bank in self.banks])
+        """Read (K,Q,V) of type `precision` for queries (Q,C), and count which entries were used.
+
+        Similarities and their softmax are float32 always.
+        """
+        owners = same_keys(self.banks)
+        read: list[Tensor] = [queries] * len(owners)
+        for owner in set(owners):
+            members = [i for i, other in enumerate(owners) if other == owner]
+            size = self.banks[owner].size
+            values = [self.banks[i].values[:size].to(precision) for i in members]
+            together = values[0] if len(members) == 1 else torch.cat(values, dim=1)  # (M,k*V)
+            reading = read_memory(self.banks[owner].keys[:size], together, queries)
+            for i, part in zip(members, reading.values.chunk(len(members), dim=1), strict=True):
+                self.banks[i].usage[:size] += torch.log1p(reading.hits)
+                read[i] = part
+        return torch.stack(read)
 
     def state(self) -> dict[str, Tensor]:
         """Return all entries as named tensors."""

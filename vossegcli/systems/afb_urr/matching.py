@@ -14,8 +14,9 @@ from torch import Tensor
 
 USAGE_THRESHOLD = 1e-3
 BEYOND = 1e6
-#: Most elements of a similarity matrix that exist at one time (16 Mi float32 = 64 MiB).
-MAX_SIMILARITIES = 1 << 24
+#: Most elements of a similarity matrix that exist at one time. 24 MiB of float32: a CPU's cache holds most of it,
+#: and the allocator reuses it (from 32 MiB on, glibc asks the kernel for fresh pages each time).
+MAX_SIMILARITIES = 6 << 20
 
 
 class Reading(NamedTuple):

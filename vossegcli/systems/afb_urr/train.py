@@ -147,11 +147,11 @@ def _clip(places: CellPlaces, index: int) -> _ClipPlaces:
 
 
 def _mean_iou(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Mean IoU of the objects that are in the frame or predicted."""
+    """Mean IoU of the objects that are in the frame or predicted; 1 where there are none."""
     ious = []
     for k in range(1, classes):
         a, b = predicted == k, labels == k
         union = (a | b).sum(dim=(1, 2))
-        iou = (a & b).sum(dim=(1, 2)) / union.clamp_min(1)
-        ious.append(iou[union > 0])
-    return torch.cat(ious).mean() if ious else torch.zeros(())
+        ious.append(((a & b).sum(dim=(1, 2)) / union.clamp_min(1))[union > 0])
+    found = torch.cat(ious)
+    return found.mean() if found.numel() else torch.ones((), device=labels.device)
