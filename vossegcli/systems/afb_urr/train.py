@@ -26,8 +26,8 @@ class LossWeights:
     dice: float = 0.5
     confidence: float = 0.5
     reading: float = 0.5
-    correspondence: float = 0.3
-    fine_correspondence: float = 0.4
+    correspondence: float = 0.2
+    fine_correspondence: float = 0.1
     hard_pixels: float = 0.4
 
 
