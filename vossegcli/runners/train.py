@@ -82,7 +82,7 @@ def train(options: TrainOptions, on_progress: Callable[[int, int, Mapping[str, f
     system = get_system(options.system)
     settings = TrainingSettings.from_dict(read_toml(options.config))
     if settings.config not in system.configs:
-        known = ", ".join(system.config_names())
+        known = ", ".join(system.configs)
         raise ConfigError(f"unknown configuration '{settings.config}'", where=options.config, fix=f"use one of {known}")
     for stage in settings.stages:
         if stage.objective not in system.objectives:

@@ -5,7 +5,7 @@ Shape letters: B clips, T frames, K objects (background not counted), H W pixels
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -108,7 +108,3 @@ class System:
     load_imagenet: Callable[[Any, Mapping[str, Tensor]], None]
     objectives: Mapping[str, Callable[[Any, ClipBatch], dict[str, Tensor]]]
     prepare_stage: Callable[..., None]
-
-    def config_names(self) -> Sequence[str]:
-        """Names of the configurations, for messages."""
-        return tuple(self.configs)

@@ -111,6 +111,11 @@ class MemoryEncoder(Trunk):
         return self.stages(stem.flatten(0, 1)).r4
 
 
+def unit_keys(keys: Tensor, log_scale: Tensor) -> Tensor:
+    """Turn keys (B,C,h,w) into unit vectors times the scale `exp(log_scale)`, float32."""
+    return F.normalize(keys.float(), dim=1) * log_scale.exp()
+
+
 class KeyValue(nn.Module):
     """3x3 projections of stride-16 features to keys and values (paper eq. 1)."""
 
@@ -127,7 +132,7 @@ class KeyValue(nn.Module):
         key: Tensor = self.Key(features)
         if self.log_scale is None:
             return key
-        return F.normalize(key.float(), dim=1) * self.log_scale.exp()
+        return unit_keys(key, self.log_scale)
 
     def value(self, features: Tensor) -> Tensor:
         """Project (B,C,h,w) to values (B,Cv,h,w)."""
@@ -145,4 +150,4 @@ class FineKey(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Project (B,C,H/8,W/8) to keys (B,Cf,H/8,W/8), float32."""
-        return F.normalize(self.Key(features).float(), dim=1) * self.log_scale.exp()
+        return unit_keys(self.Key(features), self.log_scale)
