@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from vossegcli.cli.app import app
 from vossegcli.io.checkpoints import CheckpointHeader, write_checkpoint
 from vossegcli.io.label_maps import write_label_map
-from vossegcli.systems.afb_urr.config import AFBURRConfig, BankConfig, TrunkConfig
+from vossegcli.systems.afb_urr.config import AFBURRConfig, BankConfig, LocalityConfig, TrunkConfig
 from vossegcli.systems.afb_urr.model import AFBURR
 from vossegcli.types import ItemResult
 
@@ -39,7 +39,7 @@ TINY = AFBURRConfig(
     key_source="frame",
     unit_keys=True,
     mask_cells=4,
-    locality=True,
+    locality=LocalityConfig(key_channels=8, rows=3),
     bank=BankConfig(budget=2000, protect_annotated=True, memory_every=3),
 )
 

@@ -1,8 +1,8 @@
 """Synthetic video clips with masks and exact correspondences, from still images.
 
 A clip is a background and up to three cut-outs, each a texture that moves and deforms on a path of its own (camera
-and object motion, occlusion, objects that leave, look-alikes as distractors). What moves is known, so every cell of
-every frame knows the texture and the place on it that it shows: the ground truth for learning to match.
+and object motion, occlusion, objects that leave, look-alikes as distractors, camouflage). What moves is known, so
+every cell of every frame knows the texture and the place on it that it shows: the ground truth for learning to match.
 
 Shape letters: B clips, T frames, N masks of a background, L cut-outs, S side of a frame, h w cells at stride 16 or 8.
 """
@@ -19,10 +19,11 @@ from torch import Tensor
 
 from vossegcli.data.augment import add_noise, blur_some, jitter_colour
 from vossegcli.data.motion import CAMERA, OBJECT, sampling_grids
-from vossegcli.data.textures import TextureSource
+from vossegcli.data.textures import TextureSource, pseudo_cutout
 
 COARSE, FINE = 16, 8
 CUTOUTS = 3
+CAMOUFLAGED = 0.15  # share of the cut-outs that look like what is behind them: pieces of the background itself
 MIN_VISIBLE_PIXELS = 30
 
 
@@ -106,7 +107,8 @@ def _draw_clip(source: TextureSource, objects: int, rng: np.random.Generator) ->
         if not wanted and labelled.size and rng.random() < 0.5:
             cutouts[place] = cutouts[rng.choice(labelled)]  # a look-alike of a labelled object
         else:
-            cutout = source.cutout(rng)
+            camouflaged = rng.random() < CAMOUFLAGED
+            cutout = pseudo_cutout(rng, background.image) if camouflaged else source.cutout(rng)
             cutouts[place, :3] = cutout.image.transpose(2, 0, 1)
             cutouts[place, 3] = cutout.mask * np.uint8(255)
         ids[place] = next_id if wanted else 0

@@ -87,15 +87,19 @@ class TextureSource:
     def cutout(self, rng: np.random.Generator) -> Cutout:
         """Draw an object: an annotated one, an unsupervised region, or a random blob of texture."""
         if rng.random() < self.pseudo_objects:
-            crop = self.background(rng, 0).image
-            mask = _region(rng, crop) if rng.random() < 0.6 else _blob(rng, self.size)
-            return Cutout(crop, mask)
+            return pseudo_cutout(rng, self.background(rng, 0).image)
         record = self.images[rng.choice(len(self.images), p=self.object_weights)]
         mask = _decode(record, int(rng.integers(len(record.segmentations))))
         box = _box_around(rng, mask)
         flip = bool(rng.random() < 0.5)
         small = _resize_mask(mask, box, self.size, flip=flip)
         return Cutout(_resize(_cached_image(record.path), box, self.size, flip=flip), small)
+
+
+def pseudo_cutout(rng: np.random.Generator, picture: UInt8) -> Cutout:
+    """Draw an object that nobody annotated on a picture (S,S,3): an unsupervised region or a random blob."""
+    mask = _region(rng, picture) if rng.random() < 0.6 else _blob(rng, picture.shape[0])
+    return Cutout(picture, mask)
 
 
 @lru_cache(maxsize=CACHED_IMAGES)

@@ -64,6 +64,19 @@ class BankConfig:
 
 
 @dataclass(frozen=True)
+class LocalityConfig:
+    """The local read of the newest frame's masks (addition).
+
+    Attributes:
+        key_channels: channels of the keys at stride 8.
+        rows: a cell sees the rows up to this many above and below its own, and all columns.
+    """
+
+    key_channels: int = 32
+    rows: int = 6
+
+
+@dataclass(frozen=True)
 class AFBURRConfig:
     """Shapes of the network; the defaults are the published ones.
 
@@ -93,7 +106,7 @@ class AFBURRConfig:
     key_source: Literal["memory", "frame"] = "memory"
     unit_keys: bool = False
     mask_cells: int = 0
-    locality: bool = False
+    locality: LocalityConfig | None = None
     bank: BankConfig = BankConfig()
 
     def __post_init__(self) -> None:
@@ -131,6 +144,8 @@ class AFBURRConfig:
             fields["query_trunk"] = _trunk(fields["query_trunk"])
             fields["memory_trunk"] = _trunk(fields["memory_trunk"])
             fields["bank"] = BankConfig(**fields["bank"])
+            if fields["locality"] is not None:
+                fields["locality"] = LocalityConfig(**fields["locality"])
             return cls(**fields)
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"not an AFB-URR configuration ({error})") from error
@@ -153,7 +168,7 @@ COMPACT = AFBURRConfig(
     key_source="frame",
     unit_keys=True,
     mask_cells=4,
-    locality=True,
+    locality=LocalityConfig(),
     bank=BankConfig(budget=60_000, update_rate=0.1, merge_threshold=0.95, protect_annotated=True, memory_every=3),
 )
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from vossegcli.layers.blocks import conv3x3
+from vossegcli.layers.blocks import conv3x3, upsample2
 from vossegcli.layers.resnet import fold_stage, initialise_residual, make_stage, stage_channels
 from vossegcli.systems.afb_urr.config import TrunkConfig
 
@@ -141,13 +141,14 @@ class KeyValue(nn.Module):
 
 
 class FineKey(nn.Module):
-    """3x3 projection of stride-8 features to unit keys times one learned scale (addition)."""
+    """Unit keys at stride 8 times one learned scale, from stride-8 features and their surroundings (addition)."""
 
-    def __init__(self, in_channels: int, channels: int) -> None:
+    def __init__(self, fine_channels: int, coarse_channels: int, channels: int) -> None:
         super().__init__()
-        self.Key = conv3x3(in_channels, channels)
+        self.Key = conv3x3(fine_channels, channels)
+        self.Context = nn.Conv2d(coarse_channels, channels, 1, bias=False)
         self.log_scale = nn.Parameter(0.5 * torch.log(torch.tensor(15.0 * channels**0.5)))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Project (B,C,H/8,W/8) to keys (B,Cf,H/8,W/8), float32."""
-        return unit_keys(self.Key(features), self.log_scale)
+    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
+        """Project features (B,C3,H/8,W/8) and (B,C4,H/16,W/16) to keys (B,Cf,H/8,W/8), float32."""
+        return unit_keys(self.Key(fine) + upsample2(self.Context(coarse)), self.log_scale)

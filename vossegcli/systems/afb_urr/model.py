@@ -21,8 +21,6 @@ from vossegcli.systems.afb_urr.matching import local_weights, row_bands
 
 STRIDE = 16
 MASK_STRIDE = 4
-FINE_KEY_CHANNELS = 32
-LOCAL_ROWS = 6
 
 
 class QueryFeatures(NamedTuple):
@@ -59,7 +57,8 @@ class AFBURR(nn.Module):
         self.config = config
         self.encoder_m = MemoryEncoder(config.memory_trunk)
         self.encoder_q = QueryEncoder(config.query_trunk)
-        query_width, memory_width = self.encoder_q.widths[-1], self.encoder_m.widths[-1]
+        r1_width, r2_width, r3_width, query_width = self.encoder_q.widths
+        memory_width = self.encoder_m.widths[-1]
         self.keyval_r4 = KeyValue(query_width, config.key_channels, config.value_channels, unit_keys=config.unit_keys)
         # Published: one projection for both encoders. Trunks of different width need a value projection each.
         self.memory_value = None if memory_width == query_width else conv3x3(memory_width, config.value_channels)
@@ -67,13 +66,16 @@ class AFBURR(nn.Module):
         local_channels = config.mask_channels if config.locality else 0
         self.decoder = Decoder(
             match_channels=(read_channels, config.value_channels, local_channels),
-            skip_widths=(self.encoder_q.widths[0], self.encoder_q.widths[1], self.encoder_q.widths[2]),
+            skip_widths=(r1_width, r2_width, r3_width),
             channels=config.decoder_channels,
             local_channels=config.local_channels,
             guidance_channels=bool(config.mask_cells) + 2 * bool(config.locality),
         )
-        self.fine_key = FineKey(self.encoder_q.widths[2], FINE_KEY_CHANNELS) if config.locality else None
-        self.log_sigma = nn.Parameter(torch.tensor(2.0).log()) if config.locality else None
+        self.fine_key: FineKey | None = None
+        self.log_sigma: nn.Parameter | None = None
+        if config.locality:
+            self.fine_key = FineKey(r3_width, query_width, config.locality.key_channels)
+            self.log_sigma = nn.Parameter(torch.tensor(2.0).log())
 
     def encode_query(self, frames: Tensor) -> QueryFeatures:
         """Encode frames (B,3,H,W), RGB in [0, 1]."""
@@ -86,7 +88,7 @@ class AFBURR(nn.Module):
         return self._keys(self.encoder_q(frames))
 
     def _keys(self, pyramid: Pyramid) -> tuple[Tensor, Tensor | None]:
-        fine = None if self.fine_key is None else self.fine_key(pyramid.r3)
+        fine = None if self.fine_key is None else self.fine_key(pyramid.r3, pyramid.r4)
         return self.keyval_r4.key(pyramid.r4).float(), fine
 
     def encode_memory(self, frames: Tensor, masks: Tensor, query_key: Tensor) -> MemoryFeatures:
@@ -125,11 +127,13 @@ class AFBURR(nn.Module):
         Returns:
             (B,K,2,H/4,W/4): the masks as read, and as they are.
         """
+        assert self.config.locality is not None
         assert self.log_sigma is not None
+        rows = self.config.locality.rows
         small = masks_at_stride4(masks)  # (B,K,H/4,W/4)
         parts = F.pixel_unshuffle(small, 2)  # (B,K*4,H/8,W/8)
-        weights = local_weights(key, query_key, self.log_sigma.exp(), LOCAL_ROWS)  # (B,H/8,W/8,R*W/8)
-        bands = row_bands(F.pad(parts, (0, 0, LOCAL_ROWS, LOCAL_ROWS)), LOCAL_ROWS)  # (B,H/8,R*W/8,K*4)
+        weights = local_weights(key, query_key, self.log_sigma.exp(), rows)  # (B,H/8,W/8,R*W/8)
+        bands = row_bands(F.pad(parts, (0, 0, rows, rows)), rows)  # (B,H/8,R*W/8,K*4)
         read = F.pixel_shuffle((weights @ bands).permute(0, 3, 1, 2), 2)  # (B,K,H/4,W/4)
         return torch.stack([read, small], dim=2)
 
