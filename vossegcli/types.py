@@ -102,3 +102,56 @@ class ItemResult:
     reason: str | None = None
     error_type: str | None = None
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FrameScores:
+    """J and F of the objects of one frame.
+
+    Attributes:
+        by_id: object id -> (J, F), each in [0, 1], of every object that the truth or the prediction shows.
+        truth_ids: the ids that the truth shows.
+        predicted_ids: the ids that the prediction shows.
+    """
+
+    by_id: dict[int, tuple[float, float]]
+    truth_ids: tuple[int, ...]
+    predicted_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Statistics of one measure over the frames of an object.
+
+    Attributes:
+        mean: in [0, 1].
+        recall: share of the frames above one half.
+        decay: mean of the first quarter of the frames minus that of the last.
+    """
+
+    mean: float
+    recall: float
+    decay: float
+
+
+@dataclass(frozen=True)
+class ObjectScores:
+    """J and F of one object over the frames of its sequence that count.
+
+    Attributes:
+        sequence: name of the sequence.
+        object_id: id in the ground truth.
+        frames: names of the frames.
+        j: J of each frame.
+        f: F of each frame.
+        j_statistics: over those frames.
+        f_statistics: over those frames.
+    """
+
+    sequence: str
+    object_id: int
+    frames: tuple[str, ...]
+    j: tuple[float, ...]
+    f: tuple[float, ...]
+    j_statistics: Statistics
+    f_statistics: Statistics
