@@ -155,3 +155,66 @@ class ObjectScores:
     f: tuple[float, ...]
     j_statistics: Statistics
     f_statistics: Statistics
+
+
+@dataclass(frozen=True)
+class Areas:
+    """Pixels of a class, counted over one image or many.
+
+    Attributes:
+        both: predicted and true.
+        only_predicted: predicted, not true.
+        only_truth: true, not predicted.
+        neither: background on both sides.
+    """
+
+    both: int
+    only_predicted: int
+    only_truth: int
+    neither: int
+
+
+@dataclass(frozen=True)
+class ClassPrecision:
+    """Average precision of one class; -1 where it has no ground truth.
+
+    Attributes:
+        category: id.
+        name: of the class.
+        count: objects in the ground truth, crowds left out.
+        ap: over the IoU thresholds 0.50 to 0.95.
+        ap50: at IoU 0.50.
+        ap_small: of small objects.
+        ap_medium: of medium objects.
+        ap_large: of large objects.
+        ar: average recall.
+    """
+
+    category: int
+    name: str
+    count: int
+    ap: float
+    ap50: float
+    ap_small: float
+    ap_medium: float
+    ap_large: float
+    ar: float
+
+
+@dataclass(frozen=True)
+class AveragePrecision:
+    """What a COCO evaluation gives; -1 stands for "no ground truth".
+
+    Attributes:
+        numbers: the twelve numbers by their official names.
+        per_class: one row a class.
+        thresholds: the T IoU thresholds.
+        recalls: the R recall points.
+        precisions: (T,R) precision at each, averaged over the classes.
+    """
+
+    numbers: dict[str, float]
+    per_class: tuple[ClassPrecision, ...]
+    thresholds: tuple[float, ...]
+    recalls: tuple[float, ...]
+    precisions: tuple[tuple[float, ...], ...]
