@@ -218,3 +218,60 @@ class AveragePrecision:
     thresholds: tuple[float, ...]
     recalls: tuple[float, ...]
     precisions: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is wrong with a file that is evaluated.
+
+    Attributes:
+        kind: `missing`, `misshapen`, `unreadable`, `extra` or `unknown id`.
+        sequence: name of the sequence, class or set that it belongs to.
+        frame: name of the frame or image, or None for the whole sequence.
+        detail: what exactly.
+    """
+
+    kind: str
+    sequence: str
+    frame: str | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class VosScores:
+    """Scores of a set of sequences.
+
+    Attributes:
+        protocol: by which frames were chosen.
+        numbers: averages over the objects, by their official names.
+        objects: in the order of the sequences.
+        problems: of the prediction.
+        frames: frames that were scored.
+    """
+
+    protocol: str
+    numbers: dict[str, float]
+    objects: tuple[ObjectScores, ...]
+    problems: tuple[Problem, ...]
+    frames: int
+
+
+@dataclass(frozen=True)
+class FewshotScores:
+    """Scores of few-shot segmentation.
+
+    Attributes:
+        numbers: `mIoU` and `FB-IoU`, in [0, 1].
+        per_class: IoU of each class, in [0, 1].
+        areas: counts of each class.
+        images: number of images of each class.
+        confusion: (true class, predicted class) -> pixels, with `background`.
+        problems: of the prediction.
+    """
+
+    numbers: dict[str, float]
+    per_class: dict[str, float]
+    areas: dict[str, Areas]
+    images: dict[str, int]
+    confusion: dict[tuple[str, str], int]
+    problems: tuple[Problem, ...]

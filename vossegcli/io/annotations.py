@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from pycocotools import mask as coco_mask
-
 from vossegcli.errors import InputError
+from vossegcli.io.json_files import read_json
+from vossegcli.io.rle import compressed_rle
 from vossegcli.types import AnnotatedImage
 
 
@@ -21,7 +20,9 @@ def read_coco_instances(path: Path) -> list[AnnotatedImage]:
     Raises:
         InputError: not a COCO instances file, an image without a size, or an object of an unknown image.
     """
-    payload = _read_json(path)
+    payload = read_json(path)
+    if not isinstance(payload, dict):
+        raise InputError("is not a JSON object", where=path, fix="give a COCO instances file")
     objects = defaultdict(list)
     images = {image["id"]: image for image in _field(payload, "images", path)}
     for annotation in _field(payload, "annotations", path):
@@ -39,7 +40,7 @@ def read_coco_instances(path: Path) -> list[AnnotatedImage]:
 def _annotated_image(image: dict[str, Any], objects: list[dict[str, Any]], path: Path) -> AnnotatedImage:
     try:
         height, width = int(image["height"]), int(image["width"])
-        segmentations = tuple(_compressed_rle(o["segmentation"], height, width) for o in objects)
+        segmentations = tuple(compressed_rle(o["segmentation"], height, width) for o in objects)
         return AnnotatedImage(
             path=path.parent / image["file_name"],
             height=height,
@@ -55,28 +56,6 @@ def _annotated_image(image: dict[str, Any], objects: list[dict[str, Any]], path:
             where=path,
             fix="give each image file_name, height and width and each object segmentation and category_id",
         ) from error
-
-
-def _compressed_rle(segmentation: Any, height: int, width: int) -> dict[str, object]:  # noqa: ANN401 - COCO allows three forms
-    """Turn polygons, uncompressed RLE or compressed RLE into compressed RLE with a str count."""
-    if isinstance(segmentation, list):
-        rle = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-    elif isinstance(segmentation["counts"], list):
-        rle = coco_mask.frPyObjects(segmentation, height, width)
-    else:
-        rle = segmentation
-    counts = rle["counts"]
-    return {"size": [height, width], "counts": counts.decode() if isinstance(counts, bytes) else counts}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        payload = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read as JSON ({error})", where=path, fix="give a COCO instances file") from error
-    if not isinstance(payload, dict):
-        raise InputError("is not a JSON object", where=path, fix="give a COCO instances file")
-    return payload
 
 
 def _field(payload: dict[str, Any], name: str, path: Path) -> list[dict[str, Any]]:

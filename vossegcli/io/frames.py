@@ -24,7 +24,7 @@ from vossegcli.types import Frame, FrameSequence
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm"})
 
-_EXIF_ORIENTATION = 0x0112
+EXIF_ORIENTATION = 0x0112
 _ORIENTATIONS_ON_THEIR_SIDE = frozenset({5, 6, 7, 8})
 
 
@@ -184,7 +184,7 @@ def read_image_size(path: Path) -> tuple[int, int]:
     """
     with opened_image(path) as image:
         width, height = image.size
-        on_its_side = image.getexif().get(_EXIF_ORIENTATION) in _ORIENTATIONS_ON_THEIR_SIDE
+        on_its_side = image.getexif().get(EXIF_ORIENTATION) in _ORIENTATIONS_ON_THEIR_SIDE
         return (width, height) if on_its_side else (height, width)
 
 

@@ -57,7 +57,7 @@ def read_stored_mask(path: Path) -> StoredMask:
     """
     with opened_image(path) as image:
         lossy = _is_lossy(image, path)
-        depth, color_type = _png_header(path)
+        depth, color_type = png_header(path)
         if depth == 16 and color_type == _PNG_GREY_ALPHA:
             raise InputError(
                 "is a 16-bit grey image with an alpha channel, whose ids cannot be read exactly",
@@ -85,7 +85,7 @@ def read_stored_mask(path: Path) -> StoredMask:
         return StoredMask(np.array(upright.convert("RGB")), 255, "color", lossy)
 
 
-def _png_header(path: Path) -> tuple[int, int]:
+def png_header(path: Path) -> tuple[int, int]:
     """Give bit depth and colour type of a PNG; (8, -1) for other files."""
     with path.open("rb") as file:
         header = file.read(26)

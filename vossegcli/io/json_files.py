@@ -1,0 +1,35 @@
+"""Reading json files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from vossegcli.errors import InputError
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
+    """Read a json file.
+
+    Raises:
+        InputError: it cannot be read or is no json.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", where=path, fix="check the path") from error
+    except ValueError as error:
+        raise InputError(f"is not JSON ({error})", where=path, fix="give a json file") from error
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Read the `report.json` of an evaluation.
+
+    Raises:
+        InputError: it is none.
+    """
+    report = read_json(path)
+    if not isinstance(report, dict) or "numbers" not in report or "task" not in report:
+        raise InputError("is not the report.json of an evaluation", where=path, fix="give the one that -o wrote")
+    return report

@@ -1,0 +1,141 @@
+"""`vosseg evaluate fewshot`: trees `<class>/<image>.png` to mIoU, FB-IoU and a confusion matrix."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vossegcli.errors import InputError
+from vossegcli.io.mask_trees import IdsMap, MaskSequences, find_mask_sequences, read_ids
+from vossegcli.metrics import fewshot
+from vossegcli.metrics.regions import Mask
+from vossegcli.types import Areas, FewshotScores, Problem
+
+VOID = 255
+BACKGROUND = "background"
+Confusion = Counter[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """A true mask: the class's pixels and those that count for nothing, (H,W) each."""
+
+    objects: Mask
+    void: Mask
+
+
+def evaluate_fewshot(
+    predictions: Path,
+    truth: Path,
+    *,
+    ignore_label: int | None = None,
+    on_images: Callable[[int, int], None] = lambda done, total: None,
+) -> FewshotScores:
+    """Score predicted masks of one class each.
+
+    Args:
+        predictions: tree `<class>/<image>.png`; every value above 0 is the class.
+        truth: likewise; matched by class and name.
+        ignore_label: value of the truth that counts for nothing. None = 255, unless the truth holds no other value
+            beside 0 in any of its masks: then 255 is the class.
+        on_images: told (images done, images in all).
+
+    Raises:
+        InputError: a folder is not a tree of masks, nothing matches, or true masks cannot be read (all are named).
+    """
+    ours, theirs = find_mask_sequences(predictions), find_mask_sequences(truth)
+    if not set(ours) & set(theirs):
+        raise InputError(
+            f"has the classes {', '.join(list(theirs)[:5])}; the prediction has {', '.join(list(ours)[:5])}",
+            where=truth,
+            fix="name the folders of both trees after the classes",
+        )
+    if ignore_label is None:
+        ignore_label = _void_of(theirs)
+    problems = [Problem("extra", name, None, "not in the truth") for name in ours if name not in theirs]
+    total = sum(len(images) for images in theirs.values())
+    areas: dict[str, list[Areas]] = {name: [] for name in theirs}
+    confusion: Confusion = Counter()
+    faults: list[str] = []
+    for name, images in theirs.items():
+        for image in images:
+            try:
+                true = _read_truth(theirs[name][image], ignore_label)
+                others = {
+                    other: _read_truth(theirs[other][image], ignore_label).objects
+                    for other in theirs
+                    if other != name and image in theirs[other]
+                }
+            except InputError as error:
+                faults.append(str(error))
+                continue
+            predicted, problem = _read_prediction(ours.get(name, {}).get(image), true.objects.shape, name, image)
+            if problem is not None:
+                problems.append(problem)
+            counts = fewshot.count_areas(predicted, true.objects, true.void)
+            areas[name].append(counts)
+            _add_confusion(confusion, name, counts, predicted & ~true.objects & ~true.void, others)
+            on_images(sum(map(len, areas.values())), total)
+    if faults:
+        listed = "\n  ".join(faults)
+        raise InputError(
+            f"the ground truth has {len(faults)} faults:\n  {listed}\n ", where=truth, fix="mend these files"
+        )
+    summed = {name: fewshot.add_areas(counts) for name, counts in areas.items()}
+    per_class = {name: fewshot.foreground_iou(counts) for name, counts in summed.items()}
+    images_of = {name: len(counts) for name, counts in areas.items()}
+    return FewshotScores(fewshot.summarise(summed), per_class, summed, images_of, dict(confusion), tuple(problems))
+
+
+def _void_of(theirs: MaskSequences) -> int | None:
+    """255, but None where masks are binary images of 0 and 255."""
+    values: set[int] = set()
+    for images in theirs.values():
+        for path in images.values():
+            try:
+                values |= set(np.unique(read_ids(path)).tolist())
+            except InputError:
+                continue  # named when its turn comes
+            if values - {0, VOID}:
+                return VOID
+    return None
+
+
+def _read_truth(path: Path, ignore_label: int | None) -> _Truth:
+    ids_map: IdsMap = read_ids(path)
+    void: Mask = ids_map == ignore_label if ignore_label is not None else np.zeros(ids_map.shape, np.bool_)
+    return _Truth((ids_map > 0) & ~void, void)
+
+
+def _read_prediction(path: Path | None, shape: tuple[int, ...], name: str, image: str) -> tuple[Mask, Problem | None]:
+    """The predicted pixels; none of them and a problem where there is no mask of that size."""
+    empty = np.zeros(shape, np.bool_)
+    if path is None:
+        return empty, Problem("missing", name, image, "no predicted mask")
+    try:
+        predicted: Mask = read_ids(path) > 0
+    except InputError as error:
+        return empty, Problem("unreadable", name, image, str(error))
+    if predicted.shape != shape:
+        detail = f"is {predicted.shape[1]}x{predicted.shape[0]}, the truth {shape[1]}x{shape[0]}"
+        return empty, Problem("misshapen", name, image, detail)
+    return predicted, None
+
+
+def _add_confusion(confusion: Confusion, name: str, counts: Areas, wrong: Mask, others: dict[str, Mask]) -> None:
+    """Add the pixels of one image: what was wrongly taken for the class, by what it is in the same image."""
+    confusion[name, name] += counts.both
+    confusion[name, BACKGROUND] += counts.only_truth
+    confusion[BACKGROUND, BACKGROUND] += counts.neither
+    left = counts.only_predicted
+    for other, mask in others.items():
+        if mask.shape == wrong.shape:
+            taken = int(np.count_nonzero(wrong & mask))
+            confusion[other, name] += taken
+            left -= taken
+            wrong = wrong & ~mask
+    confusion[BACKGROUND, name] += left

@@ -1,0 +1,271 @@
+"""`vosseg evaluate vos`: trees of masks to J and F, frame by frame in several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vossegcli.errors import InputError
+from vossegcli.io.mask_trees import IdsMap, MaskSequences, check_is_mask, find_mask_sequences, read_ids
+from vossegcli.metrics import vos
+from vossegcli.metrics.regions import Mask, object_boxes
+from vossegcli.types import FrameScores, ObjectScores, Problem, VosScores
+
+WHITE = (255, 65535)
+VOID = 255
+FRAMES_A_TASK = 16
+NAMED = 5
+FAULTS = ("missing", "misshapen", "unreadable")
+
+
+@dataclass(frozen=True)
+class FramePair:
+    """One frame to look at: the truth and, where the frame is scored, its prediction (None = missing)."""
+
+    name: str
+    truth: Path
+    prediction: Path | None
+    scored: bool
+
+
+@dataclass(frozen=True)
+class Task:
+    """Some frames of a sequence; a worker does one task at a time.
+
+    Attributes:
+        sequence: its name.
+        white: the value of the truth that stands for object 1 where there are no other ids, or None.
+        one_object: whether all objects count as one.
+        frames: in order.
+    """
+
+    sequence: str
+    white: int | None
+    one_object: bool
+    frames: tuple[FramePair, ...]
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """What came of a frame: its size, the ids of the truth, and the scores where it is scored."""
+
+    sequence: str
+    name: str
+    size: tuple[int, int] | None
+    truth_ids: tuple[int, ...]
+    scores: FrameScores | None
+    problem: Problem | None = None
+    fault_of_truth: str | None = None
+
+
+def evaluate_vos(
+    predictions: Path,
+    truth: Path,
+    *,
+    protocol: str = "davis",
+    subset: Sequence[str] | None = None,
+    workers: int = 1,
+    on_frames: Callable[[int, int], None] = lambda done, total: None,
+) -> VosScores:
+    """Score predicted masks.
+
+    Args:
+        predictions: folder of masks, in any layout that `propagate` reads or writes.
+        truth: likewise; frames are matched by name.
+        protocol: see `metrics.vos.LEFT_OUT`.
+        subset: names of the sequences that count; None = all of the truth.
+        workers: processes.
+        on_frames: told (frames done, frames in all).
+
+    Raises:
+        InputError: a folder is not one of masks, nothing matches, or the truth has faults (all are named).
+    """
+    pairs, problems = pair_sequences(find_mask_sequences(predictions), find_mask_sequences(truth), subset, truth)
+    tasks = [task for name, (ours, theirs) in pairs.items() for task in _tasks(name, ours, theirs, protocol)]
+    total = sum(len(task.frames) for task in tasks)
+    results: list[FrameResult] = []
+    with _mapper(workers, total) as run:
+        for part in run(score_task, tasks):
+            results += part
+            on_frames(len(results), total)
+    _check_truth(results, truth)
+    objects = list(_objects(results))
+    if not objects:
+        raise InputError("holds no object in any frame that counts", where=truth, fix="give masks with objects")
+    problems += [result.problem for result in results if result.problem is not None]
+    problems += _unknown_ids(results)
+    scored = sum(result.scores is not None for result in results)
+    return VosScores(protocol, vos.summarise(objects), tuple(objects), tuple(problems), scored)
+
+
+def pair_sequences(
+    ours: MaskSequences, theirs: MaskSequences, subset: Sequence[str] | None, where: Path
+) -> tuple[dict[str, tuple[dict[str, Path], dict[str, Path]]], list[Problem]]:
+    """Match predicted sequences with true ones by name; a single one on both sides matches whatever its name.
+
+    Returns:
+        name -> (predicted masks, true masks), and the sequences that one side lacks.
+
+    Raises:
+        InputError: nothing matches, or the subset names a sequence that the truth lacks.
+    """
+    if len(ours) == len(theirs) == 1 and subset is None:
+        name = next(iter(theirs))
+        return {name: (dict(next(iter(ours.values()))), dict(theirs[name]))}, []
+    if subset is not None:
+        absent = [name for name in subset if name not in theirs]
+        if absent:
+            raise InputError(f"has no sequence {_some(absent)}", where=where, fix="check the list of sequences")
+        theirs = {name: theirs[name] for name in subset}
+    if not set(ours) & set(theirs):
+        raise InputError(
+            f"has the sequences {_some(theirs)}, the prediction {_some(ours)}: none is in both",
+            where=where,
+            fix="give folders whose sequences have the same names",
+        )
+    missing = [Problem("missing", name, None, f"{len(theirs[name])} frames") for name in theirs if name not in ours]
+    extra = [Problem("extra", name, None, "not in the truth") for name in ours if name not in theirs]
+    if subset is not None:
+        extra = []
+    return {name: (dict(ours.get(name, {})), dict(masks)) for name, masks in theirs.items()}, missing + extra
+
+
+def _tasks(sequence: str, ours: dict[str, Path], theirs: dict[str, Path], protocol: str) -> Iterator[Task]:
+    names = list(theirs)
+    scored = set(vos.scored_frames(len(names), protocol))
+    frames = [FramePair(name, theirs[name], ours.get(name), i in scored) for i, name in enumerate(names)]
+    white = _white_object(theirs.values())
+    for start in range(0, len(frames), FRAMES_A_TASK):
+        yield Task(sequence, white, protocol == "davis2016", tuple(frames[start : start + FRAMES_A_TASK]))
+
+
+def _white_object(files: Iterable[Path]) -> int | None:
+    """The value for white, where a sequence begins with a binary mask: 0/255 is object 1, and 255 is not void."""
+    for file in files:
+        try:
+            ids = np.unique(read_ids(file))
+        except InputError:
+            continue  # reported when its turn comes
+        if ids.any():
+            objects = [value for value in ids.tolist() if value]
+            return objects[0] if len(objects) == 1 and objects[0] in WHITE else None
+    return None
+
+
+@contextmanager
+def _mapper(workers: int, frames: int) -> Iterator[Callable[..., Iterable[list[FrameResult]]]]:
+    """A `map` over processes, or in this one where that is not worth their start."""
+    if workers < 2 or frames < 4 * FRAMES_A_TASK:
+        yield map
+        return
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        yield pool.map
+
+
+def score_task(task: Task) -> list[FrameResult]:
+    """Read and score the frames of a task."""
+    return [_score_pair(task, pair) for pair in task.frames]
+
+
+def _score_pair(task: Task, pair: FramePair) -> FrameResult:
+    try:
+        truth, void = _truth(task, read_ids(pair.truth))
+    except InputError as error:
+        return FrameResult(task.sequence, pair.name, None, (), None, fault_of_truth=str(error))
+    size = (truth.shape[0], truth.shape[1])
+    if not pair.scored:
+        visible = truth if void is None else np.where(void, 0, truth)
+        return FrameResult(task.sequence, pair.name, size, tuple(object_boxes(visible)), None)
+    predicted, problem = _prediction(task, pair, size)
+    scores = vos.score_frame(predicted, truth, void)
+    try:
+        check_is_mask(pair.truth, len(scores.truth_ids))
+    except InputError as error:
+        return FrameResult(task.sequence, pair.name, size, (), None, fault_of_truth=str(error))
+    try:
+        if pair.prediction is not None:
+            check_is_mask(pair.prediction, len(scores.predicted_ids))
+    except InputError as error:
+        problem = Problem("unreadable", task.sequence, pair.name, str(error))
+        scores = vos.score_frame(np.zeros_like(truth), truth, void)
+    return FrameResult(task.sequence, pair.name, size, scores.truth_ids, scores, problem)
+
+
+def _truth(task: Task, ids_map: IdsMap) -> tuple[IdsMap, Mask | None]:
+    """Ids and void of a true mask as stored."""
+    if task.white is not None:
+        return (ids_map == task.white).astype(np.uint8), None
+    void = ids_map == VOID
+    has_void = ids_map.dtype == np.uint8 and bool(void.any())  # 16 bits are used where 255 is an object
+    objects = (ids_map > 0).astype(np.uint8) if task.one_object else ids_map
+    return objects, void if has_void else None
+
+
+def _prediction(task: Task, pair: FramePair, size: tuple[int, int]) -> tuple[IdsMap, Problem | None]:
+    """The predicted ids; an empty mask and a problem where there is none of that size."""
+    empty = np.zeros(size, np.uint8)
+    if pair.prediction is None:
+        return empty, Problem("missing", task.sequence, pair.name, "no predicted mask")
+    try:
+        ids_map = read_ids(pair.prediction)
+    except InputError as error:
+        return empty, Problem("unreadable", task.sequence, pair.name, str(error))
+    if ids_map.shape != size:
+        detail = f"is {ids_map.shape[1]}x{ids_map.shape[0]}, the truth {size[1]}x{size[0]}"
+        return empty, Problem("misshapen", task.sequence, pair.name, detail)
+    is_binary = ids_map.max() in WHITE and len(object_boxes(ids_map)) == 1  # 0/255 is object 1
+    return (ids_map > 0).astype(np.uint8) if task.one_object or is_binary else ids_map, None
+
+
+def _check_truth(results: Sequence[FrameResult], where: Path) -> None:
+    faults = [f"{r.sequence}/{r.name}: {r.fault_of_truth}" for r in results if r.fault_of_truth is not None]
+    sizes: dict[str, tuple[int, int]] = {}
+    for result in results:
+        if result.size is not None and sizes.setdefault(result.sequence, result.size) != result.size:
+            first, found = (f"{w}x{h}" for h, w in (sizes[result.sequence], result.size))
+            faults.append(f"{result.sequence}/{result.name}: is {found}, the sequence begins with {first}")
+    if faults:
+        listed = "\n  ".join(faults)
+        raise InputError(
+            f"the ground truth has {len(faults)} faults:\n  {listed}\n ", where=where, fix="mend these files"
+        )
+
+
+def _objects(results: Sequence[FrameResult]) -> Iterator[ObjectScores]:
+    by_sequence: dict[str, list[FrameResult]] = {}
+    for result in results:
+        by_sequence.setdefault(result.sequence, []).append(result)
+    for sequence, frames in by_sequence.items():
+        scored = [(frame.name, frame.scores) for frame in frames if frame.scores is not None]
+        if scored:
+            for object_id in sorted({object_id for frame in frames for object_id in frame.truth_ids}):
+                yield vos.score_object(sequence, object_id, scored)
+
+
+def _unknown_ids(results: Sequence[FrameResult]) -> list[Problem]:
+    known: dict[str, set[int]] = {}
+    found: dict[str, dict[int, int]] = {}
+    for result in results:
+        known.setdefault(result.sequence, set()).update(result.truth_ids)
+        for object_id in result.scores.predicted_ids if result.scores else ():
+            counts = found.setdefault(result.sequence, {})
+            counts[object_id] = counts.get(object_id, 0) + 1
+    return [
+        Problem(
+            "unknown id", sequence, None, f"id {object_id} is predicted in {count} frames, the truth has no such id"
+        )
+        for sequence, counts in found.items()
+        for object_id, count in sorted(counts.items())
+        if object_id not in known[sequence]
+    ]
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:NAMED]) + (f" and {len(listed) - NAMED} more" if len(listed) > NAMED else "")
