@@ -89,6 +89,35 @@ def write_probability(path: Path, probs: npt.NDArray[np.floating]) -> None:
     write_image(path, grey)
 
 
+#: Colours that people with any colour vision tell apart (Okabe and Ito): right, predicted in vain, missed.
+ERROR_COLORS = {"right": (0, 114, 178), "wrong": (230, 159, 0), "missed": (204, 121, 167)}
+
+
+def draw_errors(
+    image: npt.NDArray[np.uint8] | None, truth: npt.NDArray[np.integer], predicted: npt.NDArray[np.integer]
+) -> npt.NDArray[np.uint8]:
+    """Colour where a prediction is right, predicts what is not there (or another object), and misses an object.
+
+    Args:
+        image: (H,W,3) uint8 RGB below the colours, or None for grey.
+        truth: (H,W) object ids.
+        predicted: (H,W) object ids.
+
+    Returns:
+        (H,W,3) uint8 RGB.
+    """
+    drawn = np.full((*truth.shape, 3), 40, np.uint8) if image is None else image // 2
+    areas = {
+        "right": (truth == predicted) & (truth > 0),
+        "wrong": (predicted > 0) & (predicted != truth),
+        "missed": (truth > 0) & (predicted == 0),
+    }
+    for name, area in areas.items():
+        color = np.array(ERROR_COLORS[name], np.float32)
+        drawn[area] = (0.35 * drawn[area] + 0.65 * color).astype(np.uint8) if image is not None else color
+    return drawn
+
+
 def _inner_outline(ids_map: npt.NDArray[np.integer], width: int) -> npt.NDArray[np.bool_]:
     """Mark the object pixels (H,W) within `width` steps of another id; the frame's border is none."""
     outline = np.zeros(ids_map.shape, dtype=np.bool_)
@@ -100,8 +129,17 @@ def _inner_outline(ids_map: npt.NDArray[np.integer], width: int) -> npt.NDArray[
     return outline & (ids_map > 0)
 
 
-def data_uri(image: npt.NDArray[np.uint8]) -> str:
-    """Encode an image (H,W,3) uint8 as a JPEG data URI, for reports in one file."""
+def data_uri(image: npt.NDArray[np.uint8], *, width: int | None = None, quality: int = 85) -> str:
+    """Encode an image (H,W,3) uint8 as a JPEG data URI, for reports in one file.
+
+    Args:
+        image: (H,W,3) uint8 RGB.
+        width: of the picture in pixels at most; None = as it is.
+        quality: of the JPEG.
+    """
+    picture = Image.fromarray(image)
+    if width is not None:
+        picture.thumbnail((width, 4 * width), Image.Resampling.BOX)
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=85)
+    picture.save(buffer, "JPEG", quality=quality)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

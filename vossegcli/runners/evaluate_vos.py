@@ -21,7 +21,6 @@ WHITE = (255, 65535)
 VOID = 255
 FRAMES_A_TASK = 16
 NAMED = 5
-FAULTS = ("missing", "misshapen", "unreadable")
 
 
 @dataclass(frozen=True)
@@ -64,44 +63,67 @@ class FrameResult:
     fault_of_truth: str | None = None
 
 
-def evaluate_vos(
-    predictions: Path,
-    truth: Path,
-    *,
-    protocol: str = "davis",
-    subset: Sequence[str] | None = None,
-    workers: int = 1,
-    on_frames: Callable[[int, int], None] = lambda done, total: None,
-) -> VosScores:
-    """Score predicted masks.
+@dataclass(frozen=True)
+class Plan:
+    """What is to be scored.
+
+    Attributes:
+        truth: folder of the true masks.
+        protocol: see `metrics.vos.LEFT_OUT`.
+        tasks: in the order of sequences and frames.
+        problems: sequences that one side lacks.
+    """
+
+    truth: Path
+    protocol: str
+    tasks: tuple[Task, ...]
+    problems: tuple[Problem, ...]
+
+
+def plan_vos(predictions: Path, truth: Path, *, protocol: str = "davis", subset: Sequence[str] | None = None) -> Plan:
+    """Match predicted masks with true ones.
 
     Args:
         predictions: folder of masks, in any layout that `propagate` reads or writes.
         truth: likewise; frames are matched by name.
         protocol: see `metrics.vos.LEFT_OUT`.
         subset: names of the sequences that count; None = all of the truth.
+
+    Raises:
+        InputError: a folder is not one of masks, nothing matches, or the truth lacks a sequence of the subset.
+    """
+    pairs, problems = pair_sequences(find_mask_sequences(predictions), find_mask_sequences(truth), subset, truth)
+    tasks = [task for name, (ours, theirs) in pairs.items() for task in _tasks(name, ours, theirs, protocol)]
+    return Plan(truth, protocol, tuple(tasks), tuple(problems))
+
+
+def evaluate_vos(
+    plan: Plan, *, workers: int = 1, on_frames: Callable[[int, int], None] = lambda done, total: None
+) -> VosScores:
+    """Score predicted masks.
+
+    Args:
+        plan: from `plan_vos`.
         workers: processes.
         on_frames: told (frames done, frames in all).
 
     Raises:
-        InputError: a folder is not one of masks, nothing matches, or the truth has faults (all are named).
+        InputError: the truth has faults (all are named) or no object.
     """
-    pairs, problems = pair_sequences(find_mask_sequences(predictions), find_mask_sequences(truth), subset, truth)
-    tasks = [task for name, (ours, theirs) in pairs.items() for task in _tasks(name, ours, theirs, protocol)]
+    tasks = plan.tasks
     total = sum(len(task.frames) for task in tasks)
     results: list[FrameResult] = []
     with _mapper(workers, total) as run:
         for part in run(score_task, tasks):
             results += part
             on_frames(len(results), total)
-    _check_truth(results, truth)
+    _check_truth(results, plan.truth)
     objects = list(_objects(results))
     if not objects:
-        raise InputError("holds no object in any frame that counts", where=truth, fix="give masks with objects")
-    problems += [result.problem for result in results if result.problem is not None]
-    problems += _unknown_ids(results)
+        raise InputError("holds no object in any frame that counts", where=plan.truth, fix="give masks with objects")
+    problems = [*plan.problems, *(r.problem for r in results if r.problem is not None), *_unknown_ids(results)]
     scored = sum(result.scores is not None for result in results)
-    return VosScores(protocol, vos.summarise(objects), tuple(objects), tuple(problems), scored)
+    return VosScores(plan.protocol, vos.summarise(objects), tuple(objects), tuple(problems), scored)
 
 
 def pair_sequences(
@@ -175,14 +197,14 @@ def score_task(task: Task) -> list[FrameResult]:
 
 def _score_pair(task: Task, pair: FramePair) -> FrameResult:
     try:
-        truth, void = _truth(task, read_ids(pair.truth))
+        truth, void = read_truth(task, read_ids(pair.truth))
     except InputError as error:
         return FrameResult(task.sequence, pair.name, None, (), None, fault_of_truth=str(error))
     size = (truth.shape[0], truth.shape[1])
     if not pair.scored:
         visible = truth if void is None else np.where(void, 0, truth)
         return FrameResult(task.sequence, pair.name, size, tuple(object_boxes(visible)), None)
-    predicted, problem = _prediction(task, pair, size)
+    predicted, problem = read_prediction(task, pair, size)
     scores = vos.score_frame(predicted, truth, void)
     try:
         check_is_mask(pair.truth, len(scores.truth_ids))
@@ -197,7 +219,7 @@ def _score_pair(task: Task, pair: FramePair) -> FrameResult:
     return FrameResult(task.sequence, pair.name, size, scores.truth_ids, scores, problem)
 
 
-def _truth(task: Task, ids_map: IdsMap) -> tuple[IdsMap, Mask | None]:
+def read_truth(task: Task, ids_map: IdsMap) -> tuple[IdsMap, Mask | None]:
     """Ids and void of a true mask as stored."""
     if task.white is not None:
         return (ids_map == task.white).astype(np.uint8), None
@@ -207,7 +229,7 @@ def _truth(task: Task, ids_map: IdsMap) -> tuple[IdsMap, Mask | None]:
     return objects, void if has_void else None
 
 
-def _prediction(task: Task, pair: FramePair, size: tuple[int, int]) -> tuple[IdsMap, Problem | None]:
+def read_prediction(task: Task, pair: FramePair, size: tuple[int, int]) -> tuple[IdsMap, Problem | None]:
     """The predicted ids; an empty mask and a problem where there is none of that size."""
     empty = np.zeros(size, np.uint8)
     if pair.prediction is None:

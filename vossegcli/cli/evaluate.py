@@ -1,0 +1,200 @@
+"""`vosseg evaluate`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vossegcli.cli.exit_codes import SOME_FAILED
+from vossegcli.cli.tables import show_table
+
+if TYPE_CHECKING:
+    from vossegcli.runners.evaluate import EvaluateOptions
+
+SHOWN_PROBLEMS = 12
+SHOWN_ROWS = 12
+
+app = typer.Typer(no_args_is_help=True, help="Score predictions with the official metrics, and look at them.")
+
+
+class Protocol(StrEnum):
+    """Which frames and objects count."""
+
+    davis = "davis"
+    davis2016 = "davis2016"
+    long_video = "long-video"
+    all_frames = "all-frames"
+
+
+class Iou(StrEnum):
+    """What instances are compared by."""
+
+    segm = "segm"
+    bbox = "bbox"
+    boundary = "boundary"
+
+
+Report = Annotated[
+    Path | None, typer.Option("-o", "--output", help="Folder for report.html, report.json and the tables.")
+]
+Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 = one a core.")]
+Compare = Annotated[Path | None, typer.Option(help="report.json of another evaluation, for the differences.")]
+MaxDets = Annotated[int, typer.Option(help="Most results per image (or video) and class.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON, nothing else, on stdout.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no table.")]
+
+
+@app.command("vos")
+def vos(
+    *,
+    predictions: Annotated[Path, typer.Argument(metavar="PRED", help="Folder of masks, or root of such folders.")],
+    truth: Annotated[Path, typer.Argument(metavar="GT", help="The same of the ground truth.")],
+    protocol: Annotated[
+        Protocol,
+        typer.Option(
+            help="davis: first and last frame left out; davis2016: likewise, all objects as one; "
+            "long-video: the first left out; all-frames."
+        ),
+    ] = Protocol.davis,
+    subset: Annotated[
+        str | None, typer.Option("--set", help="Name of a list in GT's ImageSets, or a file of sequence names.")
+    ] = None,
+    frames: Annotated[
+        Path | None, typer.Option(help="The frames, for the report's pictures [default: GT's JPEGImages].")
+    ] = None,
+    output: Report = None,
+    compare: Compare = None,
+    workers: Workers = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Video object segmentation: J and F, as DAVIS measures them."""
+    from vossegcli.runners.evaluate import EvaluateOptions
+
+    options = EvaluateOptions(
+        "vos", predictions, truth, output, compare, workers, protocol=protocol, subset=subset, frames=frames,
+        command=_command(),
+    )  # fmt: skip
+    _run(options, as_json=as_json, quiet=quiet)
+
+
+@app.command("fewshot")
+def fewshot(
+    *,
+    predictions: Annotated[Path, typer.Argument(metavar="PRED", help="Tree <class>/<image>.png.")],
+    truth: Annotated[Path, typer.Argument(metavar="GT", help="The same of the ground truth.")],
+    ignore_label: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Value of GT that counts for nothing [default: 255, where masks hold other values too]."
+        ),
+    ] = None,
+    output: Report = None,
+    compare: Compare = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Few-shot segmentation: mIoU and FB-IoU, as HSNet measures them."""
+    from vossegcli.runners.evaluate import EvaluateOptions
+
+    options = EvaluateOptions(
+        "fewshot", predictions, truth, output, compare, ignore_label=ignore_label, command=_command()
+    )
+    _run(options, as_json=as_json, quiet=quiet)
+
+
+@app.command("instance")
+def instance(
+    *,
+    results: Annotated[Path, typer.Argument(metavar="RESULTS.json", help="COCO results.")],
+    truth: Annotated[Path, typer.Argument(metavar="GT.json", help="COCO instances file.")],
+    iou: Annotated[Iou, typer.Option(help="Compare masks, boxes or boundaries.")] = Iou.segm,
+    max_dets: MaxDets = 100,
+    output: Report = None,
+    compare: Compare = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Instances in images: AP, as COCO measures it, and boundary AP."""
+    from vossegcli.runners.evaluate import EvaluateOptions
+
+    options = EvaluateOptions(
+        "instance", results, truth, output, compare, iou=iou, max_dets=max_dets, command=_command()
+    )
+    _run(options, as_json=as_json, quiet=quiet)
+
+
+@app.command("track")
+def track(
+    *,
+    results: Annotated[Path, typer.Argument(metavar="RESULTS.json", help="YouTube-VIS results.")],
+    truth: Annotated[Path, typer.Argument(metavar="GT.json", help="YouTube-VIS ground truth.")],
+    max_dets: MaxDets = 100,
+    output: Report = None,
+    compare: Compare = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Instances in videos: AP, as YouTube-VIS measures it."""
+    from vossegcli.runners.evaluate import EvaluateOptions
+
+    options = EvaluateOptions("track", results, truth, output, compare, max_dets=max_dets, command=_command())
+    _run(options, as_json=as_json, quiet=quiet)
+
+
+def _command() -> str:
+    return shlex.join(["vosseg", *sys.argv[1:]])
+
+
+def _run(options: EvaluateOptions, *, as_json: bool, quiet: bool) -> None:
+    from vossegcli.reports.evaluation import count_faults, problem_lines, summary
+    from vossegcli.runners.evaluate import evaluate
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+    bar = Progress(
+        TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console,
+        disable=quiet or not console.is_terminal, transient=True,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task("scoring", total=None)
+        report = evaluate(options, lambda done, total: bar.update(task, completed=done, total=total))
+    for line in problem_lines(report, SHOWN_PROBLEMS):
+        console.print(line, style="yellow", markup=False)
+    if as_json:
+        typer.echo(json.dumps(summary(report)))
+    elif not quiet:
+        _show(report)
+        if options.output is not None:
+            typer.echo(f"report: {options.output / 'report.html'}")
+    raise typer.Exit(SOME_FAILED if count_faults(report) else 0)
+
+
+def _show(report: dict[str, Any]) -> None:
+    numbers = report["numbers"]
+    comparison = report.get("comparison")
+    if comparison is None:
+        show_table(tuple(numbers), [tuple(_text(value) for value in numbers.values())])
+        return
+    rows = [(n, _text(c["this"]), _text(c["other"]), f"{c['delta']:+.3f}") for n, c in comparison["numbers"].items()]
+    show_table(("number", "this", "other", "difference"), rows)
+    changed = [row for row in comparison["rows"] if row["delta"]]
+    typer.echo("")
+    show_table(
+        ("largest changes", "this", "other", "difference"),
+        (
+            (row["name"], _text(row["this"]), _text(row["other"]), f"{row['delta']:+.3f}")
+            for row in sorted(changed, key=lambda row: -abs(row["delta"]))[:SHOWN_ROWS]
+        ),
+    )
+
+
+def _text(value: float) -> str:
+    return "-" if value == -1 else f"{value:.3f}"

@@ -1,0 +1,149 @@
+"""Evaluations as plain data: what `report.json` holds, the official tables, the comparison of two reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from vossegcli.types import AveragePrecision, FewshotScores, Problem, VosScores
+
+Report = dict[str, Any]
+Table = tuple[str, Sequence[str], list[dict[str, Any]]]
+
+VOS_COLUMNS = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
+FAULTS = frozenset({"missing", "misshapen", "unreadable"})
+
+
+def vos_report(scores: VosScores) -> Report:
+    """All numbers of a video object segmentation."""
+    per_object = {
+        f"{o.sequence}_{o.object_id}": {
+            "sequence": o.sequence, "object": o.object_id,
+            "J&F-Mean": 0.5 * (o.j_statistics.mean + o.f_statistics.mean),
+            **{f"J-{name.capitalize()}": value for name, value in asdict(o.j_statistics).items()},
+            **{f"F-{name.capitalize()}": value for name, value in asdict(o.f_statistics).items()},
+            "frames": list(o.frames), "J": list(o.j), "F": list(o.f),
+        }
+        for o in scores.objects
+    }  # fmt: skip
+    facts = {
+        "protocol": scores.protocol,
+        "sequences": len({o.sequence for o in scores.objects}),
+        "objects": len(scores.objects),
+        "frames": scores.frames,
+    }
+    return _report("vos", facts, scores.numbers, scores.problems) | {"per_object": per_object}
+
+
+def fewshot_report(scores: FewshotScores) -> Report:
+    """All numbers of a few-shot segmentation."""
+    details = {name: {"images": scores.images[name], **asdict(areas)} for name, areas in scores.areas.items()}
+    names = [*scores.per_class, "background"]
+    confusion = [[scores.confusion.get((true, found), 0) for found in names] for true in names]
+    return _report(
+        "fewshot", {"classes": len(details), "images": sum(scores.images.values())}, scores.numbers, scores.problems
+    ) | {"per_class": scores.per_class, "areas": details, "confusion": {"classes": names, "pixels": confusion}}
+
+
+def precision_report(task: str, compared: str, found: AveragePrecision) -> Report:
+    """All numbers of a COCO-like evaluation."""
+    facts = {
+        "compared by": compared,
+        "classes": len(found.per_class),
+        "objects": sum(row.count for row in found.per_class),
+    }
+    per_class = {
+        row.name: {
+            "category_id": row.category, "objects": row.count, "AP": row.ap, "AP50": row.ap50, "APs": row.ap_small,
+            "APm": row.ap_medium, "APl": row.ap_large, "AR": row.ar,
+        }
+        for row in found.per_class
+    }  # fmt: skip
+    curves = {"thresholds": found.thresholds, "recalls": found.recalls, "precisions": found.precisions}
+    return _report(task, facts, found.numbers, ()) | {"per_class": per_class, "curves": curves}
+
+
+def _report(task: str, facts: Mapping[str, Any], numbers: Mapping[str, float], problems: Iterable[Problem]) -> Report:
+    listed = [asdict(problem) for problem in problems]
+    return {"task": task, "facts": dict(facts), "numbers": dict(numbers), "problems": listed}
+
+
+def summary(report: Report) -> dict[str, Any]:
+    """What `--json` prints: the official numbers, one level deep, and the numbers of each object or class."""
+    per = {key: report[key] for key in ("per_object", "per_class") if key in report}
+    if "per_object" in per:
+        lists = {"frames", "J", "F"}
+        per["per_object"] = {
+            name: {k: v for k, v in row.items() if k not in lists} for name, row in per["per_object"].items()
+        }
+    extra = {"comparison": report["comparison"]} if "comparison" in report else {}
+    return {**report["numbers"], **per, "problems": report["problems"], **extra}
+
+
+def count_faults(report: Report) -> int:
+    """How many predicted masks are missing, misshapen or unreadable."""
+    return sum(problem["kind"] in FAULTS for problem in report["problems"])
+
+
+def problem_lines(report: Report, most: int) -> Iterator[str]:
+    """The problems, the frames of one kind and sequence together."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for problem in report["problems"]:
+        groups.setdefault((problem["kind"], problem["sequence"]), []).append(problem)
+    for number, ((kind, sequence), group) in enumerate(groups.items()):
+        if number == most:
+            yield f"... and {len(groups) - most} more (all are in the report)"
+            return
+        frames = [problem["frame"] for problem in group if problem["frame"] is not None]
+        if len(frames) > 1:
+            yield f"{kind}: {sequence}: {len(frames)} frames, {frames[0]} to {frames[-1]}: {group[0]['detail']}"
+        else:
+            name = f"{sequence}/{frames[0]}" if frames else sequence
+            yield f"{kind}: {name}: {'; '.join(problem['detail'] for problem in group)}"
+
+
+def tables(report: Report, subset: str) -> Iterator[Table]:
+    """The tables as files: (file name, columns, rows); those of `vos` as the official tools write them.
+
+    Args:
+        report: of an evaluation.
+        subset: name of the list of sequences, part of the official file names.
+    """
+    if report["task"] == "vos":
+        suffix = "" if report["facts"]["protocol"] == "long-video" else f"-{subset}"
+        yield f"global_results{suffix}.csv", VOS_COLUMNS, [_rounded(report["numbers"])]
+        rows = [{"Sequence": name, **_rounded(row)} for name, row in report["per_object"].items()]
+        yield f"per-sequence_results{suffix}.csv", ("Sequence", "J-Mean", "F-Mean"), rows
+        return
+    yield "results.csv", tuple(report["numbers"]), [report["numbers"]]
+    rows = [
+        {"class": name, **(row if isinstance(row, dict) else {"IoU": row})} for name, row in report["per_class"].items()
+    ]
+    yield "per-class_results.csv", tuple(rows[0]), rows
+
+
+def _rounded(row: Mapping[str, Any]) -> dict[str, str]:
+    return {name: f"{row[name]:.3f}" for name in VOS_COLUMNS}
+
+
+def compare(report: Report, other: Report) -> dict[str, Any]:
+    """The differences of two reports of one task, ours minus the other's."""
+    rows = []
+    ours, theirs = _rows(report), _rows(other)
+    for name in {**ours, **theirs}:
+        a, b = ours.get(name), theirs.get(name)
+        rows.append({"name": name, "this": a, "other": b, "delta": None if a is None or b is None else a - b})
+    numbers = {
+        name: {"this": value, "other": other["numbers"][name], "delta": value - other["numbers"][name]}
+        for name, value in report["numbers"].items()
+        if name in other["numbers"]
+    }
+    return {"numbers": numbers, "rows": sorted(rows, key=lambda row: row["delta"] if row["delta"] is not None else 0.0)}
+
+
+def _rows(report: Report) -> dict[str, float]:
+    """The main number of each object or class."""
+    per: Mapping[str, Any] = report.get("per_object") or report.get("per_class") or {}
+    main = {"vos": "J&F-Mean", "instance": "AP", "track": "AP"}.get(report["task"])
+    return {name: row if main is None else row[main] for name, row in per.items()}

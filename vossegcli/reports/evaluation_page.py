@@ -1,0 +1,153 @@
+"""The page of an evaluation: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+CURVE_POINTS = 240
+WIDTH, HEIGHT = 320, 90
+BINS = 20
+
+Report = Mapping[str, Any]
+
+TITLES = {
+    "vos": "Video object segmentation",
+    "fewshot": "Few-shot segmentation",
+    "instance": "Instance segmentation",
+    "track": "Video instance segmentation",
+}
+COLUMNS = {
+    "vos": ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"),
+    "fewshot": ("IoU", "images"),
+    "instance": ("AP", "AP50", "APs", "APm", "APl", "AR", "objects"),
+    "track": ("AP", "AP50", "APs", "APm", "APl", "AR", "objects"),
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a frame.
+
+    Attributes:
+        sequence: name.
+        frame: name.
+        kind: `image`, `truth`, `prediction` or `errors`.
+        uri: data URI.
+        caption: what else to say.
+    """
+
+    sequence: str
+    frame: str
+    kind: str
+    uri: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Curves in one box of 320 x 90 units: class name -> "x,y x,y ..."."""
+
+    name: str
+    group: str
+    lines: Mapping[str, str]
+
+
+def evaluation_page(report: Report, pictures: Sequence[Picture] = (), worst: Sequence[Picture] = ()) -> str:
+    """Render a report.
+
+    Args:
+        report: as in `report.json`.
+        pictures: error maps of frames, shown when a curve is clicked.
+        worst: pictures of the worst frames, those of one frame one after the other.
+
+    Returns:
+        HTML without any reference to other files.
+    """
+    rows = _rows(report)
+    environment = Environment(loader=PackageLoader("vossegcli.reports"), autoescape=True)
+    page: str = environment.get_template("evaluation.html").render(
+        report=report, title=TITLES[report["task"]], columns=COLUMNS[report["task"]], rows=rows,
+        curves=[_score_curves(name, row) for name, row in report.get("per_object", {}).items()],
+        precision=_precision_lines(report), histogram=_histogram(report), confusion=_confusion(report),
+        worst=_by_frame(worst), width=WIDTH, height=HEIGHT, data=_embedded(report, pictures),
+    )  # fmt: skip
+    return page
+
+
+def _rows(report: Report) -> list[dict[str, Any]]:
+    if report["task"] == "vos":
+        return [{"name": name, **row} for name, row in report["per_object"].items()]
+    if report["task"] == "fewshot":
+        areas = report["areas"]
+        return [
+            {"name": name, "IoU": iou, "images": areas[name]["images"]} for name, iou in report["per_class"].items()
+        ]
+    return [{"name": name, **row} for name, row in report["per_class"].items()]
+
+
+def _score_curves(name: str, row: Mapping[str, Any]) -> Lines:
+    return Lines(name, row["sequence"], {letter.lower(): _polyline(row[letter]) for letter in "JF"})
+
+
+def _polyline(values: Sequence[float]) -> str:
+    """Points of a curve over its index, averaged to at most 240 of them; 0 is at the bottom, 1 at the top."""
+    size = max(1, -(-len(values) // CURVE_POINTS))
+    groups = [values[i : i + size] for i in range(0, len(values), size)]
+    means = [sum(group) / len(group) for group in groups]
+    if len(means) == 1:
+        means *= 2
+    step = WIDTH / (len(means) - 1)
+    return " ".join(f"{i * step:.1f},{HEIGHT * (1.0 - value):.1f}" for i, value in enumerate(means))
+
+
+def _precision_lines(report: Report) -> list[tuple[float, str]]:
+    """(IoU threshold, points) of the PR curves: recall to the right, precision upwards."""
+    if "curves" not in report:
+        return []
+    curves = report["curves"]
+    return [(t, _polyline(row)) for t, row in zip(curves["thresholds"], curves["precisions"], strict=True)]
+
+
+def _histogram(report: Report) -> list[tuple[float, float, int]]:
+    """(left edge, height as a share of the highest, count) of J over all objects and frames."""
+    if report["task"] != "vos":
+        return []
+    counts = [0] * BINS
+    for row in report["per_object"].values():
+        for j in row["J"]:
+            counts[min(int(j * BINS), BINS - 1)] += 1
+    highest = max(*counts, 1)
+    return [(i / BINS, count / highest, count) for i, count in enumerate(counts)]
+
+
+def _confusion(report: Report) -> list[tuple[str, list[float]]]:
+    """Rows of the confusion matrix as shares of the row."""
+    if "confusion" not in report:
+        return []
+    matrix = report["confusion"]
+    return [
+        (name, [count / max(sum(row), 1) for count in row])
+        for name, row in zip(matrix["classes"], matrix["pixels"], strict=True)
+    ]
+
+
+def _by_frame(worst: Sequence[Picture]) -> list[tuple[Picture, list[Picture]]]:
+    frames: dict[tuple[str, str], list[Picture]] = {}
+    for picture in worst:
+        frames.setdefault((picture.sequence, picture.frame), []).append(picture)
+    return [(group[0], group) for group in frames.values()]
+
+
+def _embedded(report: Report, pictures: Sequence[Picture]) -> Markup:
+    """The numbers and pictures as JSON that no string can close the script element of."""
+    shown: dict[str, list[dict[str, str]]] = {}
+    for picture in pictures:
+        shown.setdefault(picture.sequence, []).append({"frame": picture.frame, "uri": picture.uri})
+    text = json.dumps({"report": report, "pictures": shown})
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))  # noqa: S704 - escaped

@@ -1,0 +1,143 @@
+"""`vosseg evaluate`: scores, the report of them, and its files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vossegcli import __version__
+from vossegcli.errors import InputError
+from vossegcli.io.atomic import write_text_atomic
+from vossegcli.io.json_files import read_report
+from vossegcli.io.mask_trees import read_names
+from vossegcli.io.tables import write_csv
+from vossegcli.reports import evaluation as reports
+from vossegcli.reports.evaluation import Report
+from vossegcli.reports.evaluation_page import Picture, evaluation_page
+from vossegcli.runners.evaluate_fewshot import evaluate_fewshot
+from vossegcli.runners.evaluate_precision import evaluate_instance, evaluate_track
+from vossegcli.runners.evaluate_vos import Plan, evaluate_vos, plan_vos
+from vossegcli.runners.evaluation_pictures import frame_pictures, worst_frames
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What the command line gives.
+
+    Attributes:
+        task: `vos`, `fewshot`, `instance` or `track`.
+        predictions: folder of masks, or file of results.
+        truth: folder of masks, or annotation file.
+        output: folder for the report, or None.
+        compare: `report.json` of another evaluation, or None.
+        workers: processes; 0 = one a core.
+        protocol: of `vos`.
+        subset: name of a list in the data set's `ImageSets`, or a file of names, or None.
+        frames: the images behind the masks, for the report's pictures, or None.
+        ignore_label: of `fewshot`; None = 255 where that is void.
+        iou: of `instance`.
+        max_dets: of `instance` and `track`.
+        command: the command line, for the record.
+    """
+
+    task: str
+    predictions: Path
+    truth: Path
+    output: Path | None = None
+    compare: Path | None = None
+    workers: int = 0
+    protocol: str = "davis"
+    subset: str | None = None
+    frames: Path | None = None
+    ignore_label: int | None = None
+    iou: str = "segm"
+    max_dets: int = 100
+    command: str = ""
+
+
+def evaluate(options: EvaluateOptions, on_progress: Progress = lambda done, total: None) -> Report:
+    """Score predictions and write the report's files, if a folder for them is given.
+
+    Args:
+        options: what to evaluate.
+        on_progress: told (frames or images done, in all).
+
+    Returns:
+        the report, as in `report.json`.
+
+    Raises:
+        InputError: bad predictions, truth or report to compare with.
+        ConfigError: a setting out of range.
+    """
+    other = read_report(options.compare) if options.compare else None
+    if other is not None and other["task"] != options.task:
+        raise InputError(f"is of the task {other['task']}", where=options.compare, fix=f"give one of {options.task}")
+    plan = None
+    if options.task == "vos":
+        plan = _plan(options)
+        report = reports.vos_report(evaluate_vos(plan, workers=options.workers or _cores(), on_frames=on_progress))
+    elif options.task == "fewshot":
+        scores = evaluate_fewshot(
+            options.predictions, options.truth, ignore_label=options.ignore_label, on_images=on_progress
+        )
+        report = reports.fewshot_report(scores)
+    elif options.task == "instance":
+        found = evaluate_instance(options.predictions, options.truth, iou=options.iou, max_dets=options.max_dets)
+        report = reports.precision_report("instance", options.iou, found)
+    else:
+        found = evaluate_track(options.predictions, options.truth, max_dets=options.max_dets)
+        report = reports.precision_report("track", "masklet", found)
+    report["facts"] = _facts(options) | report["facts"]
+    if other is not None:
+        report["comparison"] = {"with": str(options.compare), **reports.compare(report, other)}
+    if options.output is not None:
+        _write(options, report, plan)
+    return report
+
+
+def _plan(options: EvaluateOptions) -> Plan:
+    subset = None if options.subset is None else _subset(options.subset, options.truth)
+    return plan_vos(options.predictions, options.truth, protocol=options.protocol, subset=subset)
+
+
+def _subset(name: str, truth: Path) -> Sequence[str]:
+    """The sequences of a list: a file, or a name in `ImageSets` of the data set."""
+    candidates = [Path(name), *sorted(truth.glob(f"ImageSets/**/{name}.txt"), reverse=True)]
+    path = next((path for path in candidates if path.is_file()), None)
+    if path is None:
+        raise InputError(f"no list of sequences '{name}'", where=truth, fix="give a text file of names")
+    return read_names(path)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _facts(options: EvaluateOptions) -> dict[str, Any]:
+    return {
+        "vosseg": __version__,
+        "command": options.command,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "predictions": str(options.predictions),
+        "ground truth": str(options.truth),
+    }
+
+
+def _write(options: EvaluateOptions, report: Report, plan: Plan | None) -> None:
+    assert options.output is not None
+    write_text_atomic(options.output / "report.json", json.dumps(report, indent=1))
+    for name, columns, rows in reports.tables(report, Path(options.subset).stem if options.subset else "all"):
+        write_csv(options.output / name, columns, rows)
+    pictures: Sequence[Picture] = ()
+    worst: Sequence[Picture] = ()
+    if plan is not None:
+        pictures = frame_pictures(plan, options.frames)
+        worst = worst_frames(plan, report, options.frames)
+    write_text_atomic(options.output / "report.html", evaluation_page(report, pictures, worst))

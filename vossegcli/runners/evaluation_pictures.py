@@ -1,0 +1,122 @@
+"""Pictures for the report of `vosseg evaluate vos`: error maps of frames, and the frames that went worst."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from vossegcli.errors import InputError
+from vossegcli.io.frames import open_frames
+from vossegcli.io.mask_trees import IdsMap, read_ids
+from vossegcli.io.overlays import data_uri, draw_errors, draw_overlay
+from vossegcli.io.sequences import find_sequences
+from vossegcli.reports.evaluation import Report
+from vossegcli.reports.evaluation_page import Picture
+from vossegcli.runners.evaluate_vos import FramePair, Plan, Task, read_prediction, read_truth
+from vossegcli.types import FrameSequence
+
+MOST_PICTURES = 320
+MOST_BYTES = 5_000_000
+WIDTH, QUALITY = 300, 60
+WORST = 8
+
+Image = np.ndarray
+Pair = tuple[Task, FramePair]
+
+
+def frame_pictures(plan: Plan, frames: Path | None) -> list[Picture]:
+    """Draw the error maps of scored frames, spread evenly over all of them, within 5 MB.
+
+    Args:
+        plan: what was evaluated.
+        frames: the images behind the masks; None = those of the data set, if it has some.
+    """
+    scored = list(_scored(plan))
+    chosen = scored[:: max(1, -(-len(scored) // MOST_PICTURES))]
+    images = _Images(plan, frames)
+    pictures, size = [], 0
+    for task, pair in chosen:
+        truth, predicted = _masks(task, pair)
+        uri = data_uri(draw_errors(images.of(task, pair), truth, predicted), width=WIDTH, quality=QUALITY)
+        size += len(uri)
+        if size > MOST_BYTES:
+            break
+        pictures.append(Picture(task.sequence, pair.name, "errors", uri))
+    return pictures
+
+
+def worst_frames(plan: Plan, report: Report, frames: Path | None) -> list[Picture]:
+    """Draw image, truth, prediction and errors of the frames with the lowest mean J, one a sequence first."""
+    means = _mean_j(report)
+    pairs = {(task.sequence, pair.name): (task, pair) for task, pair in _scored(plan)}
+    ranked = sorted((key for key in means if key in pairs), key=lambda key: means[key])
+    first = {key[0]: key for key in reversed(ranked)}  # the worst of each sequence
+    order = sorted(first.values(), key=lambda key: means[key]) + [key for key in ranked if key not in first.values()]
+    images = _Images(plan, frames)
+    pictures = []
+    for key in order[:WORST]:
+        task, pair = pairs[key]
+        truth, predicted = _masks(task, pair)
+        image = images.of(task, pair)
+        canvas = np.full((*truth.shape, 3), 40, np.uint8) if image is None else image
+        parts = {"truth": draw_overlay(canvas, truth), "prediction": draw_overlay(canvas, predicted)}
+        parts = ({} if image is None else {"image": image}) | parts | {"errors": draw_errors(image, truth, predicted)}
+        caption = f"J {means[key]:.3f}"
+        pictures += [
+            Picture(task.sequence, pair.name, kind, data_uri(part, width=WIDTH, quality=QUALITY), caption)
+            for kind, part in parts.items()
+        ]
+    return pictures
+
+
+def _mean_j(report: Report) -> dict[tuple[str, str], float]:
+    values: dict[tuple[str, str], list[float]] = {}
+    for row in report["per_object"].values():
+        for frame, j in zip(row["frames"], row["J"], strict=True):
+            values.setdefault((row["sequence"], frame), []).append(j)
+    return {key: float(np.mean(js)) for key, js in values.items()}
+
+
+def _scored(plan: Plan) -> Iterator[Pair]:
+    for task in plan.tasks:
+        for pair in task.frames:
+            if pair.scored:
+                yield task, pair
+
+
+def _masks(task: Task, pair: FramePair) -> tuple[IdsMap, IdsMap]:
+    truth, void = read_truth(task, read_ids(pair.truth))
+    predicted, _ = read_prediction(task, pair, (truth.shape[0], truth.shape[1]))
+    if void is None:
+        return truth, predicted
+    return np.where(void, 0, truth), np.where(void, 0, predicted)
+
+
+class _Images:
+    """The images behind masks, where they can be had."""
+
+    def __init__(self, plan: Plan, frames: Path | None) -> None:
+        if frames is None and (plan.truth / "JPEGImages").is_dir():
+            frames = plan.truth
+        found = [] if frames is None else find_sequences(frames)
+        names = list(dict.fromkeys(task.sequence for task in plan.tasks))
+        if len(found) == len(names) == 1:
+            self._sequences: dict[str, FrameSequence] = {names[0]: found[0]}
+        else:
+            self._sequences = {sequence.name: sequence for sequence in found}
+
+    def of(self, task: Task, pair: FramePair) -> Image | None:
+        """The image (H,W,3) of a frame, or None."""
+        sequence = self._sequences.get(task.sequence)
+        if sequence is None:
+            return None
+        try:
+            reader = open_frames(sequence)
+            index = reader.names.index(pair.name)
+            image = next(iter(reader.iterate(index, index + 1))).image
+            with_mask = read_ids(pair.truth).shape
+        except (InputError, ValueError, StopIteration):
+            return None
+        return image if image.shape[:2] == with_mask else None
