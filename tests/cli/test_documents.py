@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Outcome, draw_mask, draw_video, squares
-from vossegcli.io.frames import read_image
+from vossegcli.io.images import read_image
 from vossegcli.io.label_maps import read_label_map
 from vossegcli.io.video import VideoWriter
 

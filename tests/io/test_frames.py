@@ -7,13 +7,9 @@ import pytest
 from PIL import Image
 
 from vossegcli.errors import InputError
-from vossegcli.io.frames import (
-    FolderFrames,
-    natural_key,
-    open_frames,
-    read_image,
-    read_image_size,
-)
+from vossegcli.io.file_names import natural_key
+from vossegcli.io.frames import FolderFrames, open_frames
+from vossegcli.io.images import read_image, read_image_size
 from vossegcli.types import FrameSequence
 
 

@@ -15,7 +15,8 @@ from PIL import Image
 
 from vossegcli.errors import InputError
 from vossegcli.io.atomic import atomic_path
-from vossegcli.io.frames import check_unique_stems, opened_image, size_text
+from vossegcli.io.file_names import check_unique_stems
+from vossegcli.io.images import opened_image, size_text
 from vossegcli.io.palette import PALETTE
 from vossegcli.io.sequences import list_images
 from vossegcli.io.soft_edges import (

@@ -10,8 +10,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from vossegcli.errors import InputError
-from vossegcli.io.frames import EXIF_ORIENTATION, check_unique_stems, natural_key, opened_image
+from vossegcli.io.file_names import check_unique_stems, natural_key
+from vossegcli.io.images import EXIF_ORIENTATION, opened_image
 from vossegcli.io.label_maps import read_label_map
+from vossegcli.io.plain_png import read_plain_png
 from vossegcli.io.sequences import folder_name, list_images
 from vossegcli.io.stored_masks import png_header
 
@@ -71,6 +73,9 @@ def read_ids(path: Path) -> IdsMap:
     Raises:
         InputError: the file cannot be read or is no mask.
     """
+    plain = read_plain_png(path) if path.is_file() else None
+    if plain is not None:
+        return plain
     with opened_image(path) as image:
         if image.format == "PNG" and image.getexif().get(EXIF_ORIENTATION, 1) == 1 and _holds_ids(image, path):
             ids: IdsMap = np.asarray(image)

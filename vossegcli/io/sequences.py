@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vossegcli.errors import InputError
-from vossegcli.io.frames import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
+from vossegcli.io.file_names import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
 from vossegcli.types import FrameSequence
 
 _DAVIS_RESOLUTIONS = ("480p", "Full-Resolution")

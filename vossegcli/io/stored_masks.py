@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from vossegcli.errors import InputError
-from vossegcli.io.frames import opened_image
+from vossegcli.io.images import opened_image
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_GREY, _PNG_GREY_ALPHA = 0, 4

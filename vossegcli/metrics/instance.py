@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 from pycocotools.cocoeval import COCOeval
-from scipy import ndimage
 
 from vossegcli.metrics.average_precision import average_precision, coco_index, quiet
 from vossegcli.types import AveragePrecision
@@ -79,6 +78,8 @@ def boundary_region(mask: npt.NDArray[np.uint8], dilation_ratio: float = DILATIO
         mask: (H,W) of 0 and 1; the image's border counts as outline.
         dilation_ratio: the distance as a share of the diagonal, rounded, at least one pixel.
     """
+    from scipy import ndimage  # a fifth of a second to import, and boundaries alone need it
+
     distance = max(1, round(dilation_ratio * math.hypot(*mask.shape)))
     size = 2 * distance + 1
     inner = ndimage.minimum_filter(mask, size=size, mode="constant", cval=0)
