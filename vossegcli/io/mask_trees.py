@@ -21,6 +21,7 @@ IdsMap = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 MaskSequences = Mapping[str, Mapping[str, Path]]
 
 _ROOTS = ("Annotations/480p", "Annotations/Full-Resolution", "Annotations", "masks")
+_GENERIC = frozenset({"masks", "mask", "annotations"})
 _BYTE = 8
 _MANY_IDS = 16
 
@@ -28,7 +29,7 @@ _MANY_IDS = 16
 def find_mask_sequences(path: Path) -> dict[str, dict[str, Path]]:
     """Find the sequences of masks below a path.
 
-    * A folder that holds images directly is one sequence, named like the folder.
+    * A folder that holds images directly is one sequence, named like the folder, or the one above `masks`.
     * The root of a DAVIS, YouTube-VOS or Long-Video data set gives the folders of its `Annotations`, the output of
       a command those of its `masks`.
     * In any other folder, each subfolder at any depth that holds images is a sequence named by its POSIX path.
@@ -43,15 +44,21 @@ def find_mask_sequences(path: Path) -> dict[str, dict[str, Path]]:
         what = "is not a folder" if path.exists() else "does not exist"
         raise InputError(what, where=path, fix="give a folder of masks")
     if list_images(path):
-        return {folder_name(path): _masks_of(path)}
+        return {_sequence_name(path): _masks_of(path)}
     root = next((path / name for name in _ROOTS if (path / name).is_dir()), path)
     if list_images(root):
-        return {folder_name(path): _masks_of(root)}
+        return {_sequence_name(path): _masks_of(root)}
     folders = {f.relative_to(root).as_posix(): f for f in root.rglob("*") if f.is_dir() and _visible(f, root)}
     found = {name: _masks_of(folders[name]) for name in sorted(folders, key=natural_key) if list_images(folders[name])}
     if not found:
         raise InputError("holds no mask images", where=path, fix="give a folder of masks, or a root of such folders")
     return found
+
+
+def _sequence_name(folder: Path) -> str:
+    name = folder_name(folder)
+    above = folder.resolve().parent.name
+    return above if name.casefold() in _GENERIC and above else name
 
 
 def _visible(folder: Path, root: Path) -> bool:

@@ -15,6 +15,7 @@ from vossegcli.errors import InputError
 from vossegcli.io.atomic import write_text_atomic
 from vossegcli.io.json_files import read_report
 from vossegcli.io.mask_trees import read_names
+from vossegcli.io.run_records import find_run_record
 from vossegcli.io.tables import write_csv
 from vossegcli.reports import evaluation as reports
 from vossegcli.reports.evaluation import Report
@@ -127,6 +128,20 @@ def _facts(options: EvaluateOptions) -> dict[str, Any]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "predictions": str(options.predictions),
         "ground truth": str(options.truth),
+        **_facts_of_run(find_run_record(options.predictions)),
+    }
+
+
+def _facts_of_run(record: dict[str, Any]) -> dict[str, Any]:
+    """What is known of the run that made the predictions."""
+    if "checkpoint" not in record:
+        return {}
+    checkpoint, totals = record["checkpoint"], record.get("totals", {})
+    return {
+        "made by": record.get("command"),
+        "checkpoint": f"{checkpoint['name']} (sha256 {checkpoint['sha256'][:12]})",
+        "device": f"{record.get('device')}, {record.get('precision')}",
+        "frames a second": totals.get("frames_per_second"),
     }
 
 

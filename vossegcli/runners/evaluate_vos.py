@@ -75,7 +75,7 @@ class Plan:
         truth: folder of the true masks.
         protocol: see `metrics.vos.LEFT_OUT`.
         tasks: in the order of sequences and frames.
-        problems: sequences that one side lacks.
+        problems: sequences that the truth lacks.
     """
 
     truth: Path
@@ -136,7 +136,7 @@ def pair_sequences(
     """Match predicted sequences with true ones by name; a single one on both sides matches whatever its name.
 
     Returns:
-        name -> (predicted masks, true masks), and the sequences that one side lacks.
+        name -> (predicted masks, true masks), and the sequences that the truth lacks.
 
     Raises:
         InputError: nothing matches, or the subset names a sequence that the truth lacks.
@@ -155,11 +155,10 @@ def pair_sequences(
             where=where,
             fix="give folders whose sequences have the same names",
         )
-    missing = [Problem("missing", name, None, f"{len(theirs[name])} frames") for name in theirs if name not in ours]
     extra = [Problem("extra", name, None, "not in the truth") for name in ours if name not in theirs]
     if subset is not None:
         extra = []
-    return {name: (dict(ours.get(name, {})), dict(masks)) for name, masks in theirs.items()}, missing + extra
+    return {name: (dict(ours.get(name, {})), dict(masks)) for name, masks in theirs.items()}, extra
 
 
 def _tasks(sequence: str, ours: dict[str, Path], theirs: dict[str, Path], protocol: str) -> Iterator[Task]:

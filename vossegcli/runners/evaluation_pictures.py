@@ -60,8 +60,8 @@ def worst_frames(plan: Plan, report: Report, frames: Path | None) -> list[Pictur
         task, pair = pairs[key]
         truth, predicted = _masks(task, pair)
         image = images.of(task, pair)
-        canvas = np.full((*truth.shape, 3), 40, np.uint8) if image is None else image
-        parts = {"truth": draw_overlay(canvas, truth), "prediction": draw_overlay(canvas, predicted)}
+        canvas, alpha = (np.full((*truth.shape, 3), 40, np.uint8), 0.9) if image is None else (image, 0.5)
+        parts = {"truth": draw_overlay(canvas, truth, alpha), "prediction": draw_overlay(canvas, predicted, alpha)}
         parts = ({} if image is None else {"image": image}) | parts | {"errors": draw_errors(image, truth, predicted)}
         caption = f"J {means[key]:.3f}"
         pictures += [

@@ -1,0 +1,326 @@
+"""`vosseg evaluate`: numbers, files, faults and exit codes of the four tasks."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from tests.conftest import Outcome, draw_mask, draw_video
+from vossegcli.io.label_maps import write_label_map
+
+Vosseg = Callable[..., Outcome]
+FRAMES = 6
+
+
+@pytest.fixture
+def truth(tmp_path: Path) -> Path:
+    """Two sequences of six frames with the objects 1 and 7; in `late`, 9 appears in the fourth."""
+    for sequence in ("early", "late"):
+        for i in range(FRAMES):
+            ids = (1, 7, 9) if sequence == "late" and i >= 3 else (1, 7)
+            draw_mask(tmp_path / "gt" / sequence / f"{i:05d}.png", ids, index=i)
+    return tmp_path / "gt"
+
+
+@pytest.fixture
+def predicted(truth: Path, tmp_path: Path) -> Path:
+    """A copy of the truth, to be spoilt."""
+    for path in truth.rglob("*.png"):
+        copy = tmp_path / "pred" / path.relative_to(truth)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    return tmp_path / "pred"
+
+
+def test_a_perfect_prediction_scores_one(vosseg: Vosseg, truth: Path, predicted: Path) -> None:
+    outcome = vosseg("evaluate", "vos", predicted, truth, "--json")
+    assert outcome.code == 0
+    numbers = outcome.json()
+    assert (numbers["J&F-Mean"], numbers["J-Recall"], numbers["F-Decay"]) == (1.0, 1.0, 0.0)
+    assert list(numbers["per_object"]) == ["early_1", "early_7", "late_1", "late_7", "late_9"]
+    assert numbers["problems"] == []
+
+
+def test_faults_of_the_prediction_are_listed_and_scored(vosseg: Vosseg, truth: Path, predicted: Path) -> None:
+    (predicted / "early" / "00001.png").unlink()
+    (predicted / "early" / "00002.png").write_bytes(b"not a png")
+    draw_mask(predicted / "early" / "00003.png", (1, 7), size=(20, 30))
+    draw_mask(predicted / "early" / "00004.png", (1, 7, 5), index=4)
+    draw_mask(predicted / "other" / "00000.png")
+    outcome = vosseg("evaluate", "vos", predicted, truth, "--json")
+    assert outcome.code == 7, "some masks could not be scored"
+    found = outcome.json()
+    kinds = [(p["kind"], p["sequence"], p["frame"]) for p in found["problems"]]
+    assert ("missing", "early", "00001") in kinds
+    assert ("unreadable", "early", "00002") in kinds
+    assert ("misshapen", "early", "00003") in kinds
+    assert ("extra", "other", None) in kinds
+    assert ("unknown id", "early", None) in kinds
+    assert found["per_object"]["early_1"]["J-Mean"] < 0.26, "three of the four frames count as empty"
+    assert found["per_object"]["late_9"]["J-Mean"] == 1.0
+
+
+def test_unknown_ids_alone_are_a_warning(vosseg: Vosseg, truth: Path, predicted: Path) -> None:
+    ids_map = np.array(Image.open(predicted / "early" / "00002.png"))
+    ids_map[-3:, -3:] = 77
+    write_label_map(predicted / "early" / "00002.png", ids_map)
+    outcome = vosseg("evaluate", "vos", predicted, truth)
+    assert outcome.code == 0
+    assert "id 77 is predicted in 1 frames" in outcome.stderr
+
+
+def test_a_missing_sequence_counts_as_empty(vosseg: Vosseg, truth: Path, predicted: Path) -> None:
+    for path in (predicted / "late").iterdir():
+        path.unlink()
+    outcome = vosseg("evaluate", "vos", predicted, truth, "--json")
+    assert outcome.code == 7
+    assert outcome.json()["per_object"]["late_1"]["J-Mean"] == 0.0
+    assert outcome.json()["per_object"]["late_9"]["J-Mean"] == 0.5, "right where the object is not there yet"
+    assert outcome.stderr == "missing: late: 4 frames, 00001 to 00004: no predicted mask\n"
+
+
+def test_faults_of_the_truth_are_named_together(vosseg: Vosseg, truth: Path, predicted: Path) -> None:
+    (truth / "early" / "00002.png").write_bytes(b"")
+    draw_mask(truth / "late" / "00003.png", size=(20, 30))
+    outcome = vosseg("evaluate", "vos", predicted, truth)
+    assert outcome.code == 3
+    assert "2 faults" in outcome.stderr
+    assert "early/00002" in outcome.stderr
+    assert "late/00003: is 30x20" in outcome.stderr
+
+
+def test_nothing_in_common(vosseg: Vosseg, truth: Path, tmp_path: Path) -> None:
+    draw_mask(tmp_path / "p" / "x" / "0.png")
+    draw_mask(tmp_path / "p" / "y" / "0.png")
+    outcome = vosseg("evaluate", "vos", tmp_path / "p", truth)
+    assert outcome.code == 3
+    assert "none is in both" in outcome.stderr
+
+
+def test_binary_masks_void_and_one_object(vosseg: Vosseg, tmp_path: Path) -> None:
+    """0/255 is object 1; 255 beside other ids is void; davis2016 joins all objects."""
+    for i in range(4):
+        white = np.zeros((30, 40), np.uint8)
+        white[5:20, 5 + i : 25 + i] = 255
+        for folder in ("gt", "void"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        Image.fromarray(white).save(tmp_path / "gt" / f"{i}.png")
+        write_label_map(tmp_path / "pred" / f"{i}.png", (white > 0).astype(np.uint8) * (1 + i % 2))
+        with_void = np.where(white > 0, 3, 0).astype(np.uint8)
+        with_void[20:25] = 255
+        Image.fromarray(with_void).save(tmp_path / "void" / f"{i}.png")
+    binary = vosseg("evaluate", "vos", tmp_path / "pred", tmp_path / "gt", "--json").json()
+    assert list(binary["per_object"]) == ["gt_1"]
+    assert binary["J-Mean"] == 0.5, "in every other frame the prediction calls it 2"
+    joined = vosseg("evaluate", "vos", tmp_path / "pred", tmp_path / "gt", "--protocol", "davis2016", "--json").json()
+    assert joined["J&F-Mean"] == 1.0
+    void = vosseg("evaluate", "vos", tmp_path / "void", tmp_path / "void", "--json").json()
+    assert list(void["per_object"]) == ["void_3"]
+    assert void["J&F-Mean"] == 1.0
+
+
+@pytest.mark.parametrize(("protocol", "frames"), [("davis", 4), ("long-video", 5), ("all-frames", 6), ("davis2016", 4)])
+def test_report_files(vosseg: Vosseg, truth: Path, predicted: Path, tmp_path: Path, protocol: str, frames: int) -> None:
+    outcome = vosseg("evaluate", "vos", predicted, truth, "--protocol", protocol, "-o", tmp_path / "out")
+    assert outcome.code == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert len(report["per_object"]["early_1"]["J"]) == frames
+    suffix = "" if protocol == "long-video" else "-all"
+    with (tmp_path / "out" / f"per-sequence_results{suffix}.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0] == {"Sequence": "early_1", "J-Mean": "1.000", "F-Mean": "1.000"}
+    first = (tmp_path / "out" / f"global_results{suffix}.csv").read_text().splitlines()[0]
+    assert first == "J&F-Mean,J-Mean,J-Recall,J-Decay,F-Mean,F-Recall,F-Decay"
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("data:image/jpeg") >= 8
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_sets_of_sequences(vosseg: Vosseg, truth: Path, predicted: Path) -> None:
+    (truth / "ImageSets" / "2017").mkdir(parents=True)
+    (truth / "ImageSets" / "2017" / "val.txt").write_text("late\n")
+    found = vosseg("evaluate", "vos", predicted, truth, "--set", "val", "--json").json()
+    assert list(found["per_object"]) == ["late_1", "late_7", "late_9"]
+    assert vosseg("evaluate", "vos", predicted, truth, "--set", "test").code == 3
+
+
+def test_two_reports_are_compared(vosseg: Vosseg, truth: Path, predicted: Path, tmp_path: Path) -> None:
+    vosseg("evaluate", "vos", predicted, truth, "-o", tmp_path / "before", "-q")
+    (predicted / "late" / "00002.png").unlink()
+    before = tmp_path / "before" / "report.json"
+    outcome = vosseg("evaluate", "vos", predicted, truth, "--compare", before, "-o", tmp_path / "after")
+    assert "-0.250" in outcome.stdout
+    assert "Compared with" in (tmp_path / "after" / "report.html").read_text()
+    report = json.loads((tmp_path / "after" / "report.json").read_text())
+    assert report["comparison"]["rows"][0] == {"name": "late_1", "this": 0.75, "other": 1.0, "delta": -0.25}
+    (tmp_path / "no.json").write_text("[]")
+    assert vosseg("evaluate", "vos", predicted, truth, "--compare", tmp_path / "no.json").code == 3
+
+
+def test_workers_change_nothing(vosseg: Vosseg, tmp_path: Path) -> None:
+    for i in range(70):
+        draw_mask(tmp_path / "gt" / "s" / f"{i:05d}.png", index=i)
+        draw_mask(tmp_path / "pred" / "s" / f"{i:05d}.png", index=i + 1)
+    one, two = (
+        vosseg("evaluate", "vos", tmp_path / "pred", tmp_path / "gt", "--workers", n, "--json").json() for n in (1, 2)
+    )
+    assert one == two
+    assert 0.1 < one["J-Mean"] < 1.0
+
+
+def test_the_output_of_propagate_goes_straight_in(vosseg: Vosseg, tmp_path: Path) -> None:
+    names = draw_video(tmp_path / "clip" / "frames", 4)
+    for index, name in enumerate(names):
+        draw_mask(tmp_path / "clip" / "masks" / f"{name}.png", index=index)
+    clip, run = tmp_path / "clip", tmp_path / "run"
+    assert vosseg("propagate", clip / "frames", "--mask", clip / "masks" / "00000.png", "-o", run, "-q").code == 0
+    outcome = vosseg(
+        "evaluate", "vos", run, clip / "masks", "--frames", clip / "frames", "-o", tmp_path / "report", "--json"
+    )
+    assert outcome.code == 0, outcome.stderr
+    assert list(outcome.json()["per_object"]) == ["clip_1", "clip_2"]
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["facts"]["checkpoint"].count("tiny") == 1
+    assert 'alt="image of clip' in (tmp_path / "report" / "report.html").read_text()
+
+
+@pytest.fixture
+def fewshot(tmp_path: Path) -> tuple[Path, Path]:
+    """Masks of two classes in the same image, cat on the left and dog on the right; cat is predicted for both."""
+    for name, columns in (("cat", slice(0, 4)), ("dog", slice(6, 10))):
+        mask = np.zeros((10, 10), np.uint8)
+        mask[:5, columns] = 1
+        mask[9] = 255
+        taken = np.zeros((10, 10), np.uint8)
+        taken[:5, columns if name == "dog" else slice(0, 10)] = 1
+        for folder, array in (("gt", mask), ("pred", taken)):
+            (tmp_path / folder / name).mkdir(parents=True)
+            Image.fromarray(array).save(tmp_path / folder / name / "a.png")
+    return tmp_path / "pred", tmp_path / "gt"
+
+
+def test_fewshot_numbers(vosseg: Vosseg, fewshot: tuple[Path, Path], tmp_path: Path) -> None:
+    outcome = vosseg("evaluate", "fewshot", *fewshot, "--json", "-o", tmp_path / "out")
+    assert outcome.code == 0
+    found = outcome.json()
+    assert found["per_class"] == {"cat": 20 / 50, "dog": 1.0}
+    assert found["mIoU"] == pytest.approx(0.7)
+    assert found["FB-IoU"] == pytest.approx(0.5 * (40 / 70 + 110 / 140))
+    confusion = json.loads((tmp_path / "out" / "report.json").read_text())["confusion"]
+    assert confusion["classes"] == ["cat", "dog", "background"]
+    assert confusion["pixels"] == [[20, 0, 0], [20, 20, 0], [10, 0, 110]]
+    kept = vosseg("evaluate", "fewshot", *fewshot, "--ignore-label", 9, "--json").json()
+    assert kept["per_class"]["dog"] == 20 / 30, "255 is the class where it is not void"
+
+
+def test_fewshot_faults(vosseg: Vosseg, fewshot: tuple[Path, Path]) -> None:
+    predicted, truth = fewshot
+    (predicted / "cat" / "a.png").unlink()
+    outcome = vosseg("evaluate", "fewshot", predicted, truth, "--json")
+    assert outcome.code == 7
+    assert outcome.json()["per_class"]["cat"] == 0.0
+    (truth / "dog" / "a.png").write_bytes(b"x")
+    outcome = vosseg("evaluate", "fewshot", predicted, truth)
+    assert outcome.code == 3
+    assert "dog" in outcome.stderr
+
+
+def test_binary_fewshot_masks(vosseg: Vosseg, tmp_path: Path) -> None:
+    """FSS-1000 writes 0/255: there, 255 is the class and not void."""
+    mask = np.zeros((10, 10), np.uint8)
+    mask[:5] = 255
+    for folder in ("gt", "pred"):
+        (tmp_path / folder / "cup").mkdir(parents=True)
+        Image.fromarray(mask).save(tmp_path / folder / "cup" / "a.png")
+    found = vosseg("evaluate", "fewshot", tmp_path / "pred", tmp_path / "gt", "--json").json()
+    assert found["mIoU"] == 1.0
+
+
+def rle(mask: np.ndarray) -> dict[str, Any]:
+    encoded = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": encoded["size"], "counts": encoded["counts"].decode()}
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> tuple[Path, Path]:
+    """One image with a square, found rightly."""
+    mask = np.zeros((20, 30), bool)
+    mask[4:14, 5:15] = True
+    truth = {
+        "images": [{"id": 1, "height": 20, "width": 30}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 2, "segmentation": rle(mask)}],
+        "categories": [{"id": 2, "name": "square"}],
+    }
+    found = [{"image_id": 1, "category_id": 2, "score": 0.9, "segmentation": rle(mask), "bbox": [5, 4, 10, 10]}]
+    (tmp_path / "gt.json").write_text(json.dumps(truth))
+    (tmp_path / "dt.json").write_text(json.dumps(found))
+    return tmp_path / "dt.json", tmp_path / "gt.json"
+
+
+@pytest.mark.parametrize("iou", ["segm", "bbox", "boundary"])
+def test_instance_numbers(vosseg: Vosseg, results: tuple[Path, Path], tmp_path: Path, iou: str) -> None:
+    outcome = vosseg("evaluate", "instance", *results, "--iou", iou, "--max-dets", 300, "--json", "-o", tmp_path / "o")
+    assert outcome.code == 0, outcome.stderr
+    found = outcome.json()
+    assert found["AP"] == pytest.approx(1.0)
+    assert found["AR300"] == 1.0
+    assert found["per_class"]["square"]["objects"] == 1
+    assert "Precision over recall" in (tmp_path / "o" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_id": 5}, "image_id 5"),
+        ({"category_id": 5}, "category_id 5"),
+        ({"score": None}, "score None"),
+        ({"score": float("nan")}, "score nan"),
+        ({"segmentation": {"size": [5, 5], "counts": "0"}}, "mask"),
+        ({"segmentation": None}, "mask"),
+    ],
+)
+def test_bad_results_are_named(
+    vosseg: Vosseg, results: tuple[Path, Path], change: dict[str, Any], message: str
+) -> None:
+    found = json.loads(results[0].read_text())
+    results[0].write_text(json.dumps([found[0], found[0] | change]))
+    outcome = vosseg("evaluate", "instance", *results)
+    assert outcome.code == 3
+    assert "result 1" in outcome.stderr
+    assert message in outcome.stderr
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"images": []}', '{"images": [], "annotations": [{}], "categories": []}'])
+def test_bad_truths_are_named(vosseg: Vosseg, results: tuple[Path, Path], text: str) -> None:
+    results[1].write_text(text)
+    for task in ("instance", "track"):
+        outcome = vosseg("evaluate", task, *results)
+        assert outcome.code == 3
+        assert "gt.json" in outcome.stderr
+
+
+def test_few_dets_are_a_bad_setting(vosseg: Vosseg, results: tuple[Path, Path]) -> None:
+    assert vosseg("evaluate", "instance", *results, "--max-dets", 5).code == 5
+
+
+def test_track_numbers(vosseg: Vosseg, tmp_path: Path) -> None:
+    mask = np.zeros((20, 30), bool)
+    mask[4:14, 5:15] = True
+    truth = {
+        "videos": [{"id": 1, "height": 20, "width": 30, "length": 3}],
+        "annotations": [{"id": 1, "video_id": 1, "category_id": 2, "segmentations": [rle(mask), None, rle(mask)]}],
+        "categories": [{"id": 2, "name": "square"}],
+    }
+    found = [{"video_id": 1, "category_id": 2, "score": 0.5, "segmentations": [rle(mask), None, None]}]
+    (tmp_path / "gt.json").write_text(json.dumps(truth))
+    (tmp_path / "dt.json").write_text(json.dumps(found))
+    outcome = vosseg("evaluate", "track", tmp_path / "dt.json", tmp_path / "gt.json", "--json")
+    assert outcome.code == 0, outcome.stderr
+    assert outcome.json()["AP50"] == pytest.approx(1.0), "IoU is one half"
+    assert outcome.json()["AP75"] == 0.0
