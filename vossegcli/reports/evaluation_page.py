@@ -10,9 +10,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-CURVE_POINTS = 240
 WIDTH, HEIGHT = 320, 90
 BINS = 20
+#: What bounds the size of the page: points of one curve, points of all curves, and scores that a click can show.
+CURVE_POINTS, ALL_CURVE_POINTS, EMBEDDED_SCORES = 240, 100_000, 120_000
 
 Report = Mapping[str, Any]
 
@@ -54,7 +55,6 @@ class Lines:
     """Curves in one box of 320 x 90 units: class name -> "x,y x,y ..."."""
 
     name: str
-    group: str
     lines: Mapping[str, str]
 
 
@@ -69,11 +69,12 @@ def evaluation_page(report: Report, pictures: Sequence[Picture] = (), worst: Seq
     Returns:
         HTML without any reference to other files.
     """
-    rows = _rows(report)
+    rows, objects = _rows(report), report.get("per_object", {})
+    points = min(CURVE_POINTS, max(16, ALL_CURVE_POINTS // max(1, 2 * len(objects))))
     environment = Environment(loader=PackageLoader("vossegcli.reports"), autoescape=True)
     page: str = environment.get_template("evaluation.html").render(
         report=report, title=TITLES[report["task"]], columns=COLUMNS[report["task"]], rows=rows,
-        curves=[_score_curves(name, row) for name, row in report.get("per_object", {}).items()],
+        curves=[_score_curves(name, row, points) for name, row in objects.items()],
         precision=_precision_lines(report), histogram=_histogram(report), confusion=_confusion(report),
         worst=_by_frame(worst), width=WIDTH, height=HEIGHT, data=_embedded(report, pictures),
     )  # fmt: skip
@@ -91,13 +92,13 @@ def _rows(report: Report) -> list[dict[str, Any]]:
     return [{"name": name, **row} for name, row in report["per_class"].items()]
 
 
-def _score_curves(name: str, row: Mapping[str, Any]) -> Lines:
-    return Lines(name, row["sequence"], {letter.lower(): _polyline(row[letter]) for letter in "JF"})
+def _score_curves(name: str, row: Mapping[str, Any], points: int) -> Lines:
+    return Lines(name, {letter.lower(): _polyline(row[letter], points) for letter in "JF"})
 
 
-def _polyline(values: Sequence[float]) -> str:
-    """Points of a curve over its index, averaged to at most 240 of them; 0 is at the bottom, 1 at the top."""
-    size = max(1, -(-len(values) // CURVE_POINTS))
+def _polyline(values: Sequence[float], points: int = CURVE_POINTS) -> str:
+    """Points of a curve over its index, averaged to at most so many; 0 is at the bottom, 1 at the top."""
+    size = max(1, -(-len(values) // points))
     groups = [values[i : i + size] for i in range(0, len(values), size)]
     means = [sum(group) / len(group) for group in groups]
     if len(means) == 1:
@@ -145,9 +146,21 @@ def _by_frame(worst: Sequence[Picture]) -> list[tuple[Picture, list[Picture]]]:
 
 
 def _embedded(report: Report, pictures: Sequence[Picture]) -> Markup:
-    """The numbers and pictures as JSON that no string can close the script element of."""
+    """What the script needs, as JSON that no string can close the script element of."""
     shown: dict[str, list[dict[str, str]]] = {}
     for picture in pictures:
         shown.setdefault(picture.sequence, []).append({"frame": picture.frame, "uri": picture.uri})
-    text = json.dumps({"report": report, "pictures": shown})
+    objects = report.get("per_object", {})
+    scores = 2 * sum(len(row["J"]) for row in objects.values())
+    step = max(1, -(-scores // EMBEDDED_SCORES))  # of a very long video, every n-th frame
+    payload = {
+        "numbers": report["numbers"],
+        "frames": {row["sequence"]: row["frames"][::step] for row in objects.values()},
+        "objects": {
+            name: {"sequence": row["sequence"], **{k: [round(v, 4) for v in row[k][::step]] for k in "JF"}}
+            for name, row in objects.items()
+        },
+        "pictures": shown,
+    }
+    text = json.dumps(payload)
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))  # noqa: S704 - escaped

@@ -18,7 +18,7 @@ from vossegcli.runners.evaluate_vos import FramePair, Plan, Task, read_predictio
 from vossegcli.types import FrameSequence
 
 MOST_PICTURES = 320
-MOST_BYTES = 5_000_000
+MOST_BYTES = 4_000_000
 WIDTH, QUALITY = 300, 60
 WORST = 8
 
@@ -27,7 +27,7 @@ Pair = tuple[Task, FramePair]
 
 
 def frame_pictures(plan: Plan, frames: Path | None) -> list[Picture]:
-    """Draw the error maps of scored frames, spread evenly over all of them, within 5 MB.
+    """Draw the error maps of scored frames, spread evenly over all of them, within 4 MB.
 
     Args:
         plan: what was evaluated.
