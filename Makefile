@@ -17,7 +17,9 @@ demo: $(STAMP)
 	$(BIN)/vosseg propagate examples/bunny/frames --mask examples/bunny/masks/00000.png \
 		--save masks,overlay,video -o runs/demo
 	$(BIN)/python benchmarks/quality.py examples/bunny runs/demo/masks/frames
-	@echo "look at runs/demo/video/frames.mp4 and runs/demo/overlay/frames/"
+	$(BIN)/vosseg evaluate vos runs/demo examples/bunny/masks --frames examples/bunny/frames --protocol long-video \
+		-o runs/demo/report
+	@echo "look at runs/demo/video/frames.mp4, runs/demo/overlay/frames/ and runs/demo/report/report.html"
 
 test: $(STAMP)
 	$(BIN)/pytest
@@ -30,6 +32,7 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/propagate.py
+	$(BIN)/python benchmarks/evaluate.py
 
 clean:
 	rm -rf $(VENV) runs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Callable
@@ -41,15 +42,40 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for sequence in ("bear", "dog"):
         draw_video(tmp_path / "DAVIS" / "JPEGImages" / "480p" / sequence, 2)
         draw_mask(tmp_path / "DAVIS" / "Annotations" / "480p" / sequence / "00000.png")
+        draw_mask(tmp_path / "DAVIS" / "Annotations" / "480p" / sequence / "00001.png", index=1)
+        for index in (0, 1):
+            draw_mask(tmp_path / "runs" / "propagate" / "DAVIS" / "masks" / sequence / f"{index:05d}.png", index=index)
+    for folder in ("pred", "gt", "classes/cat", "classes-gt/cat"):
+        for index, name in enumerate(names):
+            draw_mask(tmp_path / folder / f"{name}.png", index=index)
+    _write_results(tmp_path)
     example = tmp_path / "examples" / "bunny"
     draw_video(example / "frames", 2)
     draw_mask(example / "masks" / "00000.png")
     return tmp_path
 
 
+def _write_results(folder: Path) -> None:
+    """Empty lists of results, and truths with one object each."""
+    rle = {"size": [4, 4], "counts": "04"}
+    for name, owner, owners in (("coco", "image_id", "images"), ("ytvis", "video_id", "videos")):
+        annotation = {"id": 1, owner: 1, "category_id": 1, "segmentation": rle, "segmentations": [rle]}
+        truth = {owners: [{"id": 1, "height": 4, "width": 4}], "annotations": [annotation], "categories": [{"id": 1}]}
+        (folder / f"{name}.json").write_text(json.dumps(truth))
+    for name in ("results", "tracks"):
+        (folder / f"{name}.json").write_text("[]")
+
+
+def run_of_readme(line: str, vosseg: Callable[..., Outcome]) -> Outcome:
+    """Run a command; one that compares with a report gets one first."""
+    if "--compare" in line:
+        vosseg("evaluate", "vos", "pred", "gt", "-o", "report", "-q")
+    return vosseg(*shlex.split(line)[1:])
+
+
 @pytest.mark.parametrize("line", readme_commands())
 def test_readme_commands_run(line: str, workplace: Path, vosseg: Callable[..., Outcome]) -> None:
-    outcome = vosseg(*shlex.split(line)[1:])
+    outcome = run_of_readme(line, vosseg)
     assert outcome.code == 0, outcome.stderr
 
 
