@@ -324,3 +324,19 @@ def test_track_numbers(vosseg: Vosseg, tmp_path: Path) -> None:
     assert outcome.code == 0, outcome.stderr
     assert outcome.json()["AP50"] == pytest.approx(1.0), "IoU is one half"
     assert outcome.json()["AP75"] == 0.0
+
+
+def test_fewshot_workers_change_nothing(vosseg: Vosseg, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for folder in ("gt", "pred"):
+        for name in ("cat", "dog"):
+            (tmp_path / folder / name).mkdir(parents=True)
+            for i in range(101):
+                mask = rng.integers(0, 2, (5, 6), dtype=np.uint8)
+                Image.fromarray(mask).save(tmp_path / folder / name / f"{i}.png")
+    one, two = (
+        vosseg("evaluate", "fewshot", tmp_path / "pred", tmp_path / "gt", "--workers", n, "--json").json()
+        for n in (1, 2)
+    )
+    assert one == two
+    assert 0.2 < one["mIoU"] < 0.5

@@ -45,7 +45,7 @@ class Iou(StrEnum):
 Report = Annotated[
     Path | None, typer.Option("-o", "--output", help="Folder for report.html, report.json and the tables.")
 ]
-Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 = one a core.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 = one a core. pycocotools always works in one.")]
 Compare = Annotated[Path | None, typer.Option(help="report.json of another evaluation, for the differences.")]
 MaxDets = Annotated[int, typer.Option(help="Most results per image (or video) and class.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON, nothing else, on stdout.")]
@@ -99,6 +99,7 @@ def fewshot(
     ] = None,
     output: Report = None,
     compare: Compare = None,
+    workers: Workers = 0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -106,7 +107,7 @@ def fewshot(
     from vossegcli.runners.evaluate import EvaluateOptions
 
     options = EvaluateOptions(
-        "fewshot", predictions, truth, output, compare, ignore_label=ignore_label, command=_command()
+        "fewshot", predictions, truth, output, compare, workers, ignore_label=ignore_label, command=_command()
     )
     _run(options, as_json=as_json, quiet=quiet)
 
@@ -120,6 +121,7 @@ def instance(
     max_dets: MaxDets = 100,
     output: Report = None,
     compare: Compare = None,
+    workers: Workers = 0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -127,7 +129,7 @@ def instance(
     from vossegcli.runners.evaluate import EvaluateOptions
 
     options = EvaluateOptions(
-        "instance", results, truth, output, compare, iou=iou, max_dets=max_dets, command=_command()
+        "instance", results, truth, output, compare, workers, iou=iou, max_dets=max_dets, command=_command()
     )
     _run(options, as_json=as_json, quiet=quiet)
 
@@ -140,13 +142,14 @@ def track(
     max_dets: MaxDets = 100,
     output: Report = None,
     compare: Compare = None,
+    workers: Workers = 0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Instances in videos: AP, as YouTube-VIS measures it."""
     from vossegcli.runners.evaluate import EvaluateOptions
 
-    options = EvaluateOptions("track", results, truth, output, compare, max_dets=max_dets, command=_command())
+    options = EvaluateOptions("track", results, truth, output, compare, workers, max_dets=max_dets, command=_command())
     _run(options, as_json=as_json, quiet=quiet)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from vossegcli.runners.evaluate_fewshot import evaluate_fewshot
 from vossegcli.runners.evaluate_precision import evaluate_instance, evaluate_track
 from vossegcli.runners.evaluate_vos import Plan, evaluate_vos, plan_vos
 from vossegcli.runners.evaluation_pictures import frame_pictures, worst_frames
+from vossegcli.runners.pool import cores
 
 Progress = Callable[[int, int], None]
 
@@ -83,10 +83,14 @@ def evaluate(options: EvaluateOptions, on_progress: Progress = lambda done, tota
     plan = None
     if options.task == "vos":
         plan = _plan(options)
-        report = reports.vos_report(evaluate_vos(plan, workers=options.workers or _cores(), on_frames=on_progress))
+        report = reports.vos_report(evaluate_vos(plan, workers=options.workers or cores(), on_frames=on_progress))
     elif options.task == "fewshot":
         scores = evaluate_fewshot(
-            options.predictions, options.truth, ignore_label=options.ignore_label, on_images=on_progress
+            options.predictions,
+            options.truth,
+            ignore_label=options.ignore_label,
+            workers=options.workers or cores(),
+            on_images=on_progress,
         )
         report = reports.fewshot_report(scores)
     elif options.task == "instance":
@@ -115,10 +119,6 @@ def _subset(name: str, truth: Path) -> Sequence[str]:
     if path is None:
         raise InputError(f"no list of sequences '{name}'", where=truth, fix="give a text file of names")
     return read_names(path)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _facts(options: EvaluateOptions) -> dict[str, Any]:

@@ -13,10 +13,12 @@ from vossegcli.errors import InputError
 from vossegcli.io.mask_trees import IdsMap, MaskSequences, find_mask_sequences, read_ids
 from vossegcli.metrics import fewshot
 from vossegcli.metrics.regions import Mask
+from vossegcli.runners.pool import process_map
 from vossegcli.types import Areas, FewshotScores, Problem
 
 VOID = 255
 BACKGROUND = "background"
+WORTH_PROCESSES = 200  # images; with fewer, processes take longer to start than to work
 Confusion = Counter[tuple[str, str]]
 
 
@@ -28,11 +30,44 @@ class _Truth:
     void: Mask
 
 
+@dataclass(frozen=True)
+class ImageTask:
+    """One image of one class.
+
+    Attributes:
+        name: of the class.
+        image: name.
+        truth: its true mask.
+        prediction: its predicted mask, or None.
+        others: true masks of the same image for other classes.
+        ignore_label: value of the truth that counts for nothing, or None.
+    """
+
+    name: str
+    image: str
+    truth: Path
+    prediction: Path | None
+    others: dict[str, Path]
+    ignore_label: int | None
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What came of an image."""
+
+    name: str
+    areas: Areas
+    confusion: Confusion
+    problem: Problem | None = None
+    fault_of_truth: str | None = None
+
+
 def evaluate_fewshot(
     predictions: Path,
     truth: Path,
     *,
     ignore_label: int | None = None,
+    workers: int = 1,
     on_images: Callable[[int, int], None] = lambda done, total: None,
 ) -> FewshotScores:
     """Score predicted masks of one class each.
@@ -42,6 +77,7 @@ def evaluate_fewshot(
         truth: likewise; matched by class and name.
         ignore_label: value of the truth that counts for nothing. None = 255, unless the truth holds no other value
             beside 0 in any of its masks: then 255 is the class.
+        workers: processes.
         on_images: told (images done, images in all).
 
     Raises:
@@ -56,30 +92,24 @@ def evaluate_fewshot(
         )
     if ignore_label is None:
         ignore_label = _void_of(theirs)
-    problems = [Problem("extra", name, None, "not in the truth") for name in ours if name not in theirs]
-    total = sum(len(images) for images in theirs.values())
+    tasks = [
+        ImageTask(
+            name, image, path, ours.get(name, {}).get(image),
+            {other: theirs[other][image] for other in theirs if other != name and image in theirs[other]}, ignore_label,
+        )
+        for name, images in theirs.items() for image, path in images.items()
+    ]  # fmt: skip
     areas: dict[str, list[Areas]] = {name: [] for name in theirs}
     confusion: Confusion = Counter()
+    problems = [Problem("extra", name, None, "not in the truth") for name in ours if name not in theirs]
     faults: list[str] = []
-    for name, images in theirs.items():
-        for image in images:
-            try:
-                true = _read_truth(theirs[name][image], ignore_label)
-                others = {
-                    other: _read_truth(theirs[other][image], ignore_label).objects
-                    for other in theirs
-                    if other != name and image in theirs[other]
-                }
-            except InputError as error:
-                faults.append(str(error))
-                continue
-            predicted, problem = _read_prediction(ours.get(name, {}).get(image), true.objects.shape, name, image)
-            if problem is not None:
-                problems.append(problem)
-            counts = fewshot.count_areas(predicted, true.objects, true.void)
-            areas[name].append(counts)
-            _add_confusion(confusion, name, counts, predicted & ~true.objects & ~true.void, others)
-            on_images(sum(map(len, areas.values())), total)
+    with process_map(workers if len(tasks) >= WORTH_PROCESSES else 1) as run:
+        for done, result in enumerate(run(score_image, tasks), start=1):
+            areas[result.name].append(result.areas)
+            confusion.update(result.confusion)
+            problems += [] if result.problem is None else [result.problem]
+            faults += [] if result.fault_of_truth is None else [result.fault_of_truth]
+            on_images(done, len(tasks))
     if faults:
         listed = "\n  ".join(faults)
         raise InputError(
@@ -89,6 +119,20 @@ def evaluate_fewshot(
     per_class = {name: fewshot.foreground_iou(counts) for name, counts in summed.items()}
     images_of = {name: len(counts) for name, counts in areas.items()}
     return FewshotScores(fewshot.summarise(summed), per_class, summed, images_of, dict(confusion), tuple(problems))
+
+
+def score_image(task: ImageTask) -> ImageResult:
+    """Read and score one image."""
+    try:
+        true = _read_truth(task.truth, task.ignore_label)
+        others = {other: _read_truth(path, task.ignore_label).objects for other, path in task.others.items()}
+    except InputError as error:
+        return ImageResult(task.name, Areas(0, 0, 0, 0), Counter(), fault_of_truth=str(error))
+    predicted, problem = _read_prediction(task.prediction, true.objects.shape, task.name, task.image)
+    areas = fewshot.count_areas(predicted, true.objects, true.void)
+    confusion: Confusion = Counter()
+    _add_confusion(confusion, task.name, areas, predicted & ~true.objects & ~true.void, others)
+    return ImageResult(task.name, areas, confusion, problem)
 
 
 def _void_of(theirs: MaskSequences) -> int | None:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import multiprocessing
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +12,14 @@ from vossegcli.errors import InputError
 from vossegcli.io.mask_trees import IdsMap, MaskSequences, check_is_mask, find_mask_sequences, read_ids
 from vossegcli.metrics import vos
 from vossegcli.metrics.regions import Mask, object_boxes
+from vossegcli.runners.pool import process_map
 from vossegcli.types import FrameScores, ObjectScores, Problem, VosScores
 
 WHITE = (255, 65535)
 VOID = 255
 FRAMES_A_TASK = 16
+WORTH_PROCESSES = 5  # tasks; with fewer, processes take longer to start than to work
 NAMED = 5
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of <malloc.h>
-KEPT_BYTES = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -117,7 +112,7 @@ def evaluate_vos(
     tasks = plan.tasks
     total = sum(len(task.frames) for task in tasks)
     results: list[FrameResult] = []
-    with _mapper(workers, total) as run:
+    with process_map(workers if len(tasks) >= WORTH_PROCESSES else 1) as run:
         for part in run(score_task, tasks):
             results += part
             on_frames(len(results), total)
@@ -181,28 +176,6 @@ def _white_object(files: Iterable[Path]) -> int | None:
             objects = [value for value in ids.tolist() if value]
             return objects[0] if len(objects) == 1 and objects[0] in WHITE else None
     return None
-
-
-@contextmanager
-def _mapper(workers: int, frames: int) -> Iterator[Callable[..., Iterable[list[FrameResult]]]]:
-    """A `map` over processes, or in this one where that is not worth their start."""
-    if workers < 2 or frames < 4 * FRAMES_A_TASK:
-        _keep_freed_memory()
-        yield map
-        return
-    spawned = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawned, initializer=_keep_freed_memory) as pool:
-        yield pool.map
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep the memory of freed arrays: a third of the time goes into asking for the same pages again."""
-    if sys.platform != "linux":
-        return
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        for option in (M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD):
-            libc.mallopt(option, KEPT_BYTES)
 
 
 def score_task(task: Task) -> list[FrameResult]:
