@@ -217,7 +217,7 @@ class _Observer:
             for clip in range(spec.batch):
                 if not bool(clips.labels[clip, 0].any()):
                     continue
-                predicted, values = _segment(predictor, clips, clip)
+                predicted, values = segment_clip(predictor, clips, clip)
                 ious += values
                 if len(pictures) < REPORT_CLIPS:
                     caption = f"mean J {np.mean(values):.2f}" if values else "no object"
@@ -231,7 +231,7 @@ class _Observer:
         return json.dumps(asdict(self.settings), sort_keys=True)
 
 
-def _segment(predictor: Any, clips: Clips, clip: int) -> tuple[list[Tensor], list[float]]:  # noqa: ANN401
+def segment_clip(predictor: Any, clips: Clips, clip: int) -> tuple[list[Tensor], list[float]]:  # noqa: ANN401
     """Segment one clip from its first masks; return label maps and J of each object and frame."""
     frames, labels = clips.frames[clip], clips.labels[clip]
     predictor.start(frames[0], labels[0])
