@@ -68,7 +68,7 @@ def vos(
         str | None, typer.Option("--set", help="Name of a list in GT's ImageSets, or a file of sequence names.")
     ] = None,
     frames: Annotated[
-        Path | None, typer.Option(help="The frames, for the report's pictures [default: GT's JPEGImages].")
+        Path | None, typer.Option(help="The frames, for the report's pictures (default: GT's JPEGImages).")
     ] = None,
     output: Report = None,
     compare: Compare = None,
@@ -94,7 +94,7 @@ def fewshot(
     ignore_label: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Value of GT that counts for nothing [default: 255, where masks hold other values too]."
+            min=1, help="Value of GT that counts for nothing (default: 255, where masks hold other values too)."
         ),
     ] = None,
     output: Report = None,

@@ -46,11 +46,11 @@ MODEL = "Model"
 
 Output = Annotated[
     Path | None,
-    typer.Option("-o", "--output", help="Output folder [default: runs/COMMAND/INPUT].", rich_help_panel=RUN),
+    typer.Option("-o", "--output", help="Output folder (default: runs/COMMAND/INPUT).", rich_help_panel=RUN),
 ]
 Checkpoint = Annotated[
     str | None,
-    typer.Option(help="Name or file of a checkpoint [default: the command's own].", rich_help_panel=MODEL),
+    typer.Option(help="Name or file of a checkpoint (default: the command's own).", rich_help_panel=MODEL),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=MODEL)]
 PrecisionOption = Annotated[

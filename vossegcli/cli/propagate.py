@@ -36,14 +36,14 @@ def propagate(
     use_masks: Annotated[
         o.MaskUse | None,
         typer.Option(
-            help="Of a folder of masks: the first alone; each object's first; or all, as corrections "
-            "[default: first in DAVIS and Long-Video roots, else new].",
+            help="Of a folder of masks: the first alone; each object's first; or all, as corrections"
+            " (default: first in DAVIS and Long-Video roots, else new).",
             rich_help_panel=MASKS,
         ),
     ] = None,
     direction: Annotated[
         o.Direction | None,
-        typer.Option(help="Way through the video [default: forward; both with --at].", rich_help_panel=MASKS),
+        typer.Option(help="Way through the video (default: forward; both with --at).", rich_help_panel=MASKS),
     ] = None,
     fix_mask: Annotated[
         bool,

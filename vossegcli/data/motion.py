@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CONTROL_POINTS = 5
+SLOWNESS = 1.5  # above 1, slow motion is more common than fast
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Motion:
     elastic: float
 
 
-CAMERA = Motion(translate=0.35, rotate=0.25, log_scale=0.3, shear=0.1, elastic=0.05)
-OBJECT = Motion(translate=0.9, rotate=0.7, log_scale=0.4, shear=0.25, elastic=0.16)
+CAMERA = Motion(translate=0.45, rotate=0.25, log_scale=0.3, shear=0.1, elastic=0.05)
+OBJECT = Motion(translate=1.2, rotate=0.7, log_scale=0.4, shear=0.25, elastic=0.16)
 
 
 def smooth_paths(batch: int, frames: int, channels: int, generator: torch.Generator) -> Tensor:
@@ -65,7 +66,7 @@ def sampling_grids(
         (B,T,H,W,2) texture coordinates (x, y).
     """
     batch, device = centre.shape[0], generator.device
-    amount = torch.rand(batch, 1, 1, generator=generator, device=device) ** 2  # slow motion is the common case
+    amount = torch.rand(batch, 1, 1, generator=generator, device=device) ** SLOWNESS
     path = smooth_paths(batch, frames, 6, generator) * amount  # (B,T,6)
     shift = centre.unsqueeze(1) + motion.translate * path[..., :2]  # (B,T,2)
     angle = motion.rotate * path[..., 2]

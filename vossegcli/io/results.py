@@ -15,20 +15,21 @@ from vossegcli.io.rle import compressed_rle
 
 Json = dict[str, Any]
 BOX_NUMBERS = 4
+MOST_PIXELS = 1 << 31
 
 
 def read_instance_truth(path: Path) -> Json:
-    """Read a COCO instances file: `images`, `annotations` (each with an area and a box) and `categories`.
+    """Read a COCO instances file: `images`, `annotations` (each with an area, a box and compressed RLE), `categories`.
 
     Raises:
         InputError: not such a file, or an annotation lacks what evaluation needs.
     """
     truth = _read_truth(path, "images", "COCO instances")
-    sizes = {image["id"]: image for image in truth["images"]}
+    images = {image["id"]: image for image in truth["images"]}
+    _check_references(truth["annotations"], "image_id", images, truth["categories"], path)
     for annotation in truth["annotations"]:
-        annotation.setdefault("iscrowd", 0)
-        _fill_from_mask(annotation, sizes.get(annotation.get("image_id")), path)
-    _check_references(truth["annotations"], "image_id", sizes, truth["categories"], path)
+        annotation["iscrowd"] = int(bool(annotation.get("iscrowd")))
+        _complete(annotation, images[annotation["image_id"]], path)
     return truth
 
 
@@ -42,9 +43,11 @@ def read_track_truth(path: Path) -> Json:
     videos = {video["id"]: video for video in truth["videos"]}
     _check_references(truth["annotations"], "video_id", videos, truth["categories"], path)
     for annotation in truth["annotations"]:
-        video = videos[annotation["video_id"]]
-        height, width = (int(annotation.get(key, video.get(key, 0))) for key in ("height", "width"))
-        annotation["segmentations"] = _masklet(annotation, height, width, path)
+        annotation["iscrowd"] = int(bool(annotation.get("iscrowd")))
+        annotation["segmentations"] = _masklet(annotation, videos[annotation["video_id"]], path)
+        areas = annotation.get("areas")
+        if not isinstance(areas, list) or not all(area is None or _is_number(area) for area in areas):
+            annotation["areas"] = None  # counted from the masks
     return truth
 
 
@@ -69,45 +72,56 @@ def read_results(path: Path, owner: str, truth: Json, form: str) -> list[Json]:
         if not isinstance(result, dict):
             raise InputError(f"result {number} is not an object", where=path, fix="write one object a result")
         score = result.get("score")
-        if not isinstance(score, int | float) or isinstance(score, bool) or not math.isfinite(score):
+        if not _is_number(score):
             raise InputError(f"result {number} has the score {score!r}", where=path, fix="give each result a number")
     _check_references(results, owner, owners, truth["categories"], path, noun="result")
     for number, result in enumerate(results):
         item = owners[result[owner]]
         if form == "masklet":
-            result["segmentations"] = _masklet(result, int(item["height"]), int(item["width"]), path)
+            result["segmentations"] = _masklet(result, item, path)
         elif form == "bbox":
             _check_box(result, number, path)
         else:
-            result["segmentation"] = _mask(result, number, item, path)
+            result["segmentation"] = _mask(result, f"result {number}", item, path)
+            if "bbox" in result:
+                _check_box(result, number, path)
     return results
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _check_box(result: Json, number: int, path: Path) -> None:
     box = result.get("bbox")
-    if not isinstance(box, list) or len(box) != BOX_NUMBERS or not all(isinstance(v, int | float) for v in box):
+    if not isinstance(box, list) or len(box) != BOX_NUMBERS or not all(map(_is_number, box)):
         raise InputError(f"result {number} has the box {box!r}", where=path, fix="give [x, y, width, height]")
 
 
-def _mask(result: Json, number: int, image: Json, path: Path) -> Json:
-    """The mask of a result, checked against the size of its image."""
-    height, width = int(image.get("height", 0)), int(image.get("width", 0))
+def _mask(item: Json, what: str, image: Json, path: Path) -> Json:
+    """The mask of a result or annotation, checked against the size of its image."""
+    if "segmentation" not in item:
+        raise InputError(f"{what} has no segmentation", where=path, fix="give masks, or evaluate --iou bbox")
     try:
-        rle = compressed_rle(result["segmentation"], height, width)
-        area = coco_mask.area(rle)
-    except (KeyError, TypeError, ValueError) as error:
+        return compressed_rle(item["segmentation"], *_size(image, path))
+    except ValueError as error:
         raise InputError(
-            f"result {number} has no mask that can be read ({error!r})",
+            f"{what} has no mask that can be read: {error}",
             where=path,
-            fix="give a segmentation (RLE or polygon), or evaluate --iou bbox",
+            fix="give RLE or polygons at the size of the image, or evaluate --iou bbox",
         ) from error
-    if [height, width] != rle["size"] or not 0 <= area <= height * width:
+
+
+def _size(image: Json, path: Path) -> tuple[int, int]:
+    """(H, W) of an image or video."""
+    height, width = image.get("height"), image.get("width")
+    if not isinstance(height, int) or not isinstance(width, int) or not 0 < height * width < MOST_PIXELS:
         raise InputError(
-            f"result {number} has a mask of {rle['size'][1]}x{rle['size'][0]}, its image is {width}x{height}",
+            f"image or video {image['id']} has the size {width!r} x {height!r}",
             where=path,
-            fix="write masks at the size of the image",
+            fix="give height and width in the ground truth",
         )
-    return rle
+    return height, width
 
 
 def _read_truth(path: Path, owners: str, kind: str) -> Json:
@@ -138,34 +152,38 @@ def _check_references(
                 )
 
 
-def _fill_from_mask(annotation: Json, image: Json | None, path: Path) -> None:
-    """Add area and box to an annotation that has a mask alone."""
-    if image is None or {"area", "bbox"} <= annotation.keys() or "segmentation" not in annotation:
-        if image is not None and not {"area", "bbox"} <= annotation.keys():
-            raise InputError(
-                f"annotation {annotation['id']} has neither a segmentation nor area and bbox",
-                where=path,
-                fix="give each annotation a segmentation",
-            )
-        return
-    rle = compressed_rle(annotation["segmentation"], int(image["height"]), int(image["width"]))
-    annotation.setdefault("area", float(coco_mask.area(rle)))
-    annotation.setdefault("bbox", coco_mask.toBbox(rle).tolist())
+def _complete(annotation: Json, image: Json, path: Path) -> None:
+    """Give an annotation what it lacks of mask (as RLE), area and box; a box alone makes a mask of a rectangle."""
+    what = f"annotation {annotation['id']}"
+    if annotation.get("segmentation"):
+        annotation["segmentation"] = _mask(annotation, what, image, path)
+    elif isinstance(annotation.get("bbox"), list) and len(annotation["bbox"]) == BOX_NUMBERS:
+        x, y, width, height = annotation["bbox"]
+        corners = [x, y, x, y + height, x + width, y + height, x + width, y]
+        annotation["segmentation"] = _mask({"segmentation": [corners]}, what, image, path)
+    else:
+        raise InputError(f"{what} has neither segmentation nor bbox", where=path, fix="give each annotation a mask")
+    rle = annotation["segmentation"]
+    if not _is_number(annotation.get("area")):
+        annotation["area"] = float(coco_mask.area(rle))
+    box = annotation.get("bbox")
+    if not isinstance(box, list) or len(box) != BOX_NUMBERS or not all(map(_is_number, box)):
+        annotation["bbox"] = coco_mask.toBbox(rle).tolist()
 
 
-def _masklet(annotation: Json, height: int, width: int, path: Path) -> list[Json | None]:
+def _masklet(annotation: Json, video: Json, path: Path) -> list[Json | None]:
     segmentations = annotation.get("segmentations")
     if not isinstance(segmentations, list):
         raise InputError(
-            f"a masklet of video {annotation.get('video_id')} has no list 'segmentations'",
+            f"a masklet of video {video['id']} has no list 'segmentations'",
             where=path,
             fix="give one RLE, polygon or null a frame",
         )
     try:
-        return [compressed_rle(s, height, width) if s else None for s in segmentations]
-    except (KeyError, TypeError, ValueError) as error:
+        return [compressed_rle(s, *_size(video, path)) if s else None for s in segmentations]
+    except ValueError as error:
         raise InputError(
-            f"a segmentation of video {annotation.get('video_id')} is malformed ({error!r})",
+            f"a segmentation of video {video['id']} cannot be read: {error}",
             where=path,
-            fix="give one RLE, polygon or null a frame",
+            fix="give one RLE, polygon or null a frame, at the size of the video",
         ) from error

@@ -1,19 +1,98 @@
-"""Run-length encodings of masks, as COCO stores them."""
+"""Run-length encodings of masks, as COCO stores them, checked: pycocotools hangs or crashes on malformed ones."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from pycocotools import mask as coco_mask
+
+_FIRST, _LAST = 48, 111  # the characters that encode six bits each
+_MORE, _SIGN, _BITS = 0x20, 0x10, 5
+_LONGEST = 13  # characters of a 64-bit number
+_FEWEST_POINTS = 3
 
 
 def compressed_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:  # noqa: ANN401 - COCO allows three forms
-    """Turn polygons, uncompressed RLE or compressed RLE into compressed RLE with a str count."""
+    """Turn polygons, uncompressed RLE or compressed RLE into compressed RLE with a str count.
+
+    Args:
+        segmentation: as in a COCO file.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+
+    Raises:
+        ValueError: it is none of the three, or its runs do not fill an image of that size.
+    """
     if isinstance(segmentation, list):
-        rle = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-    elif isinstance(segmentation["counts"], list):
-        rle = coco_mask.frPyObjects(segmentation, height, width)
-    else:
-        rle = segmentation
-    counts = rle["counts"]
-    return {"size": list(rle["size"]), "counts": counts.decode() if isinstance(counts, bytes) else counts}
+        rle = coco_mask.merge(coco_mask.frPyObjects(_polygons(segmentation), height, width))
+        return {"size": [height, width], "counts": rle["counts"].decode()}
+    if not isinstance(segmentation, dict) or not {"size", "counts"} <= segmentation.keys():
+        raise ValueError("neither polygons nor an RLE with size and counts")
+    size, counts = segmentation["size"], segmentation["counts"]
+    if not isinstance(size, list | tuple) or list(size) != [height, width]:
+        raise ValueError(f"size {size!r} instead of {[height, width]}")
+    if isinstance(counts, bytes):
+        counts = counts.decode("latin-1")
+    if isinstance(counts, list):
+        _check_runs(_integers(counts), height * width)
+        rle = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+        return {"size": [height, width], "counts": rle["counts"].decode()}
+    if not isinstance(counts, str):
+        raise ValueError(f"counts are {type(counts).__name__}")
+    _check_runs(decoded_runs(counts), height * width)
+    return {"size": [height, width], "counts": counts}
+
+
+def decoded_runs(counts: str) -> npt.NDArray[np.int64]:
+    """Decode the lengths of the runs, background first.
+
+    A number is written in groups of five bits, lowest first, each in a character; a bit says whether another follows.
+    From the fourth on, numbers are differences to the last but one.
+
+    Raises:
+        ValueError: a character that is no code, or the last number has no end.
+    """
+    try:
+        codes = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64)
+    except UnicodeEncodeError as error:
+        raise ValueError("counts hold characters that are no code") from error
+    if not codes.size or codes.min() < _FIRST or codes.max() > _LAST:
+        raise ValueError("counts hold characters that are no code")
+    codes -= _FIRST
+    ends = np.flatnonzero((codes & _MORE) == 0)
+    if not ends.size or ends[-1] != codes.size - 1:
+        raise ValueError("counts are cut off")
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    if lengths.max() >= _LONGEST:
+        raise ValueError("counts hold a number beyond any image")
+    place = np.arange(codes.size) - np.repeat(starts, lengths)
+    numbers = np.add.reduceat((codes & (_MORE - 1)) << (_BITS * place), starts)
+    negative = (codes[ends] & _SIGN) > 0
+    numbers[negative] -= np.int64(1) << (_BITS * lengths[negative])
+    numbers[1::2] = np.cumsum(numbers[1::2])
+    numbers[2::2] = np.cumsum(numbers[2::2])
+    return numbers
+
+
+def _check_runs(runs: npt.NDArray[np.int64], pixels: int) -> None:
+    if (runs < 0).any() or (runs > pixels).any() or int(runs.sum()) != pixels:
+        raise ValueError(f"the runs do not fill the {pixels} pixels of the image")
+
+
+def _integers(counts: list[Any]) -> npt.NDArray[np.int64]:
+    if not all(isinstance(count, int) and 0 <= count < 1 << 40 for count in counts):
+        raise ValueError("counts are no list of lengths")
+    return np.array(counts, np.int64)
+
+
+def _polygons(polygons: list[Any]) -> list[list[float]]:
+    for polygon in polygons:
+        numbers = isinstance(polygon, list) and all(isinstance(v, int | float) and np.isfinite(v) for v in polygon)
+        if not numbers or len(polygon) < 2 * _FEWEST_POINTS or len(polygon) % 2:
+            raise ValueError("a polygon is no list of at least three points x, y, x, y ...")
+    if not polygons:
+        raise ValueError("no polygon")
+    return polygons

@@ -120,7 +120,8 @@ def tables(report: Report, subset: str) -> Iterator[Table]:
     rows = [
         {"class": name, **(row if isinstance(row, dict) else {"IoU": row})} for name, row in report["per_class"].items()
     ]
-    yield "per-class_results.csv", tuple(rows[0]), rows
+    if rows:
+        yield "per-class_results.csv", tuple(rows[0]), rows
 
 
 def _rounded(row: Mapping[str, Any]) -> dict[str, str]:
