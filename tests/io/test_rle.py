@@ -35,7 +35,8 @@ def test_polygons() -> None:
         None, 7, "x", [], [[1, 2]], [[1, 2, 3, 4, 5]], [["a"] * 6], [[float("nan")] * 6], {}, {"size": [4, 4]},
         {"size": [4, 5], "counts": "04"}, {"size": "44", "counts": "04"}, {"size": [4, 4], "counts": None},
         {"size": [4, 4], "counts": 4}, {"size": [4, 4], "counts": ""}, {"size": [4, 4], "counts": "8P?oil`J"},
-        {"size": [4, 4], "counts": "0\u00e9"}, {"size": [4, 4], "counts": "P"}, {"size": [4, 4], "counts": "o" * 14 + "0"},
+        {"size": [4, 4], "counts": "0\u00e9"}, {"size": [4, 4], "counts": "P"},
+        {"size": [4, 4], "counts": "o" * 14 + "0"},
         {"size": [4, 4], "counts": [-1, 17]}, {"size": [4, 4], "counts": [3, 3]}, {"size": [4, 4], "counts": [16.0]},
     ],
 )  # fmt: skip
