@@ -51,11 +51,13 @@ class LabelMap:
         ids_map: (H,W) uint8 or uint16, 0 = background, other values = object ids as in the file.
         ids: the object ids present, ascending, without 0.
         note: what was interpreted or repaired while reading (e.g. "0/255 read as object 1"), or None.
+        numbered: whether the file holds no ids but colours or shades, numbered in the order of their values.
     """
 
     ids_map: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
     ids: tuple[int, ...]
     note: str | None = None
+    numbered: bool = False
 
 
 @dataclass(frozen=True)
@@ -265,7 +267,7 @@ class FewshotScores:
         per_class: IoU of each class, in [0, 1].
         areas: counts of each class.
         images: number of images of each class.
-        confusion: (true class, predicted class) -> pixels, with `background`.
+        confusion: (true class, predicted class) -> pixels, with `(background)`.
         problems: of the prediction.
     """
 

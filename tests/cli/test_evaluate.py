@@ -213,7 +213,7 @@ def test_fewshot_numbers(vosseg: Vosseg, fewshot: tuple[Path, Path], tmp_path: P
     assert found["mIoU"] == pytest.approx(0.7)
     assert found["FB-IoU"] == pytest.approx(0.5 * (40 / 70 + 110 / 140))
     confusion = json.loads((tmp_path / "out" / "report.json").read_text())["confusion"]
-    assert confusion["classes"] == ["cat", "dog", "background"]
+    assert confusion["classes"] == ["cat", "dog", "(background)"]
     assert confusion["pixels"] == [[20, 0, 0], [20, 20, 0], [10, 0, 110]]
     kept = vosseg("evaluate", "fewshot", *fewshot, "--ignore-label", 9, "--json").json()
     assert kept["per_class"]["dog"] == 20 / 30, "255 is the class where it is not void"

@@ -8,10 +8,14 @@ from PIL import Image
 
 from vossegcli.errors import InputError
 from vossegcli.io.label_maps import write_label_map
-from vossegcli.io.mask_trees import check_is_mask, find_mask_sequences, read_ids, read_names
+from vossegcli.io.mask_trees import Encoding, check_is_mask, encoding_of, find_mask_sequences, read_mask, read_names
 from vossegcli.io.plain_png import read_plain_png
 
 IDS = np.array([[0, 1, 7], [255, 3, 0]], np.uint8)
+
+
+def read_ids(path: Path) -> np.ndarray:
+    return read_mask(path, Encoding())[0]
 
 
 def put(path: Path) -> None:
@@ -99,9 +103,63 @@ def test_many_ids_ask_for_a_closer_look(tmp_path: Path) -> None:
         check_is_mask(tmp_path / "soft.png", 40)
 
 
+def put_values(folder: Path, *maps: list[list[int]], dtype: type = np.uint8) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, values in enumerate(maps):
+        Image.fromarray(np.array(values, dtype)).save(folder / f"{index}.png")
+    return sorted(folder.iterdir())
+
+
+def test_what_255_means_is_decided_for_the_whole_sequence(tmp_path: Path) -> None:
+    white = put_values(tmp_path / "white", [[0, 0]], [[0, 255]], [[255, 255]])
+    assert encoding_of(white) == Encoding(white=255)
+    ids_map, void = read_mask(white[1], Encoding(white=255))
+    assert (ids_map.tolist(), void) == ([[0, 1]], None)
+    void_first = put_values(tmp_path / "void", [[0, 255]], [[1, 255]])
+    assert encoding_of(void_first) == Encoding()
+    ids_map, void = read_mask(void_first[1], Encoding())
+    assert void is not None
+    assert void.tolist() == [[False, True]]
+    deep = put_values(tmp_path / "deep", [[0, 255]], [[300, 255]], dtype=np.uint16)
+    assert encoding_of(deep) == Encoding(), "in 16 bits, 255 is an id"
+    assert read_mask(deep[0], Encoding())[1] is None
+    assert encoding_of(put_values(tmp_path / "deep white", [[0, 65535]], dtype=np.uint16)) == Encoding(white=65535)
+
+
+def test_smoothed_masks_are_noticed_with_few_levels_too(tmp_path: Path) -> None:
+    mask = Image.fromarray(np.kron(np.eye(9, dtype=np.uint8), np.full((9, 9), 255, np.uint8)))
+    (tmp_path / "s").mkdir()
+    mask.resize((41, 41), Image.Resampling.BILINEAR).save(tmp_path / "s" / "0.png")
+    assert encoding_of([tmp_path / "s" / "0.png"]) == Encoding(inspected=True)
+    with pytest.raises(InputError, match="anti-aliased"):
+        read_mask(tmp_path / "s" / "0.png", Encoding(inspected=True))
+
+
+def test_colours_that_are_no_ids_are_refused(tmp_path: Path) -> None:
+    """Numbered file by file, they would mean other objects where one is missing."""
+    picture = np.zeros((10, 12, 3), np.uint8)
+    picture[:5, :6], picture[6:, :6] = (10, 200, 30), (250, 3, 99)
+    Image.fromarray(picture).save(tmp_path / "two.png")
+    with pytest.raises(InputError, match="no ids"):
+        read_ids(tmp_path / "two.png")
+    picture[6:] = 0
+    Image.fromarray(picture).save(tmp_path / "one.png")
+    assert read_ids(tmp_path / "one.png").max() == 1
+
+
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    put(tmp_path / "real" / "bear" / "0.png")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "val").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "loop").symlink_to(tmp_path / "real")
+    assert list(find_mask_sequences(tmp_path / "root")) == ["val/bear"]
+
+
 def test_lists_of_names(tmp_path: Path) -> None:
     (tmp_path / "val.txt").write_text("bear\ndog\n")
     assert read_names(tmp_path / "val.txt") == ["bear", "dog"]
+    (tmp_path / "2016.txt").write_text("/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png\n" * 2)
+    assert read_names(tmp_path / "2016.txt") == ["bear"]
     (tmp_path / "none.txt").write_text("\n")
     with pytest.raises(InputError, match="lists no sequence"):
         read_names(tmp_path / "none.txt")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,14 @@ from vossegcli.io.soft_edges import (
 from vossegcli.io.stored_masks import StoredMask, read_stored_mask
 from vossegcli.types import LabelMap
 
-Ids = tuple[npt.NDArray[np.uint16], str | None]  # the id of each value (V,), and a note
+
+class _Ids(NamedTuple):
+    """The id of each of V values, what a reader should know about it, and whether the ids were made up."""
+
+    ids: npt.NDArray[np.uint16]
+    note: str | None
+    numbered: bool = False
+
 
 MAX_OBJECTS = 254
 VOID = 255
@@ -79,15 +86,15 @@ def read_label_map(
     elif mask.values.shape[1] == 1 and report.soft.any():
         notes.append(_thin_note(mask, report.soft))
     _check_object_count(path, mask)
-    ids, note = _ids_of_values(stored, mask, are_levels=stored.kind == "grey" and (stored.lossy or report.anti_aliased))
-    notes.append(note)
-    ids_map = ids[mask.codes]
+    given = _ids_of_values(stored, mask, are_levels=stored.kind == "grey" and (stored.lossy or report.anti_aliased))
+    notes.append(given.note)
+    ids_map = given.ids[mask.codes]
     if size is not None and ids_map.shape != size:
         if not fix:
             raise _size_error(path, ids_map.shape, size)
         notes.append(f"resized from {size_text(ids_map.shape)} to {size_text(size)}")
         ids_map = _resized_by_nearest(ids_map, size)
-    return _label_map(path, ids_map, notes, allow_empty=allow_empty)
+    return _label_map(path, ids_map, notes, numbered=given.numbered, allow_empty=allow_empty)
 
 
 def write_label_map(path: Path, ids_map: npt.NDArray[np.integer]) -> None:
@@ -138,7 +145,7 @@ def read_mask_folder(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in files}
 
 
-def _ids_of_values(stored: StoredMask, mask: IndexedMask, *, are_levels: bool) -> Ids:
+def _ids_of_values(stored: StoredMask, mask: IndexedMask, *, are_levels: bool) -> _Ids:
     """Give the id of each of the V values, and what a reader should know about it.
 
     Args:
@@ -154,37 +161,37 @@ def _ids_of_values(stored: StoredMask, mask: IndexedMask, *, are_levels: bool) -
     objects = levels[levels > 0].tolist()
     for white in {stored.white, VOID} - {1}:
         if objects == [white]:
-            return np.minimum(ids, 1).astype(np.uint16), f"0/{white} read as object 1"
+            return _Ids(np.minimum(ids, 1).astype(np.uint16), f"0/{white} read as object 1")
     if are_levels and (stored.lossy or stored.white in objects):
         ids[levels > 0] = np.arange(1, len(objects) + 1)
-        return ids, "grey levels read as objects: " + _mapping(objects)
+        return _Ids(ids, "grey levels read as objects: " + _mapping(objects), numbered=True)
     if objects and objects[-1] == VOID:
         ids[-1] = 0
-        return ids, "255 read as void, that is background"
-    return ids, None
+        return _Ids(ids, "255 read as void, that is background")
+    return _Ids(ids, None)
 
 
-def _ids_of_colors(colors: npt.NDArray[np.int64]) -> Ids:
+def _ids_of_colors(colors: npt.NDArray[np.int64]) -> _Ids:
     """Give the id of each of V colours (V,3) in ascending order; black is 0."""
     is_object = colors.any(axis=1)
     named = {tuple(color): row for row, color in enumerate(PALETTE.tolist()) if row}
     found = [named.get(tuple(color)) for color in colors[is_object].tolist()]
     ids = np.zeros(len(colors), dtype=np.uint16)
     if not found:
-        return ids, None
+        return _Ids(ids, None)
     if None not in found:
         ids[is_object] = [row for row in found if row is not None]
         if len(found) > 1 and VOID in found:
             ids[ids == VOID] = 0
-            return ids, "colours read as ids of the DAVIS palette, 255 as void, that is background"
-        return ids, "colours read as ids of the DAVIS palette"
+            return _Ids(ids, "colours read as ids of the DAVIS palette, 255 as void, that is background")
+        return _Ids(ids, "colours read as ids of the DAVIS palette")
     grey = (colors == colors[:, :1]).all()
     if grey and colors.max() <= _DIM_GREY:
         ids[:] = colors[:, 0]
-        return ids, "grey levels of an RGB image read as ids"
+        return _Ids(ids, "grey levels of an RGB image read as ids")
     ids[is_object] = np.arange(1, len(found) + 1)
     objects = [tuple(color) for color in colors[is_object].tolist()]
-    return ids, "colours read as objects: " + _mapping(objects)
+    return _Ids(ids, "colours read as objects: " + _mapping(objects), numbered=True)
 
 
 def _mapping(objects: Sequence[object]) -> str:
@@ -192,7 +199,9 @@ def _mapping(objects: Sequence[object]) -> str:
     return ", ".join(shown) + (", ..." if len(objects) > _NOTED_COLORS else "")
 
 
-def _label_map(path: Path, ids_map: npt.NDArray[np.uint16], notes: list[str | None], *, allow_empty: bool) -> LabelMap:
+def _label_map(
+    path: Path, ids_map: npt.NDArray[np.uint16], notes: list[str | None], *, numbered: bool, allow_empty: bool
+) -> LabelMap:
     ids = tuple(int(value) for value in np.flatnonzero(np.bincount(ids_map.ravel())) if value)
     if not ids and not allow_empty:
         raise InputError(
@@ -202,7 +211,7 @@ def _label_map(path: Path, ids_map: npt.NDArray[np.uint16], notes: list[str | No
         )
     narrow = ids_map if ids and ids[-1] > 255 else ids_map.astype(np.uint8)
     note = "; ".join(text for text in notes if text is not None)
-    return LabelMap(narrow, ids, note or None)
+    return LabelMap(narrow, ids, note or None, numbered)
 
 
 def _check_object_count(path: Path, mask: IndexedMask) -> None:

@@ -52,13 +52,15 @@ def object_boxes(ids_map: IdsMap) -> dict[int, Box]:
     is_object = values > 0
     values, rows, lefts = values[is_object], starts[is_object] // width, starts[is_object] % width
     rights = lefts + (ends - starts)[is_object]
-    boxes = {}
-    for value in np.unique(values).tolist():
-        runs = values == value
-        boxes[value] = Box(
-            int(rows[runs][0]), int(rows[runs][-1]) + 1, int(lefts[runs].min()), int(rights[runs].max())
-        )  # fmt: skip
-    return boxes
+    if not values.size:
+        return {}
+    order = np.argsort(values, kind="stable")  # the runs of one id together, still from top to bottom
+    values, rows, lefts, rights = values[order], rows[order], lefts[order], rights[order]
+    first = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
+    last = np.append(first[1:], values.size) - 1
+    columns = np.minimum.reduceat(lefts, first), np.maximum.reduceat(rights, first)
+    corners = zip(rows[first].tolist(), (rows[last] + 1).tolist(), *(c.tolist() for c in columns), strict=True)
+    return {value: Box(*corner) for value, corner in zip(values[first].tolist(), corners, strict=True)}
 
 
 def jaccard(a: Mask, b: Mask) -> float:

@@ -39,7 +39,7 @@ def vos_report(scores: VosScores) -> Report:
 def fewshot_report(scores: FewshotScores) -> Report:
     """All numbers of a few-shot segmentation."""
     details = {name: {"images": scores.images[name], **asdict(areas)} for name, areas in scores.areas.items()}
-    names = [*scores.per_class, "background"]
+    names = [*scores.per_class, "(background)"]
     confusion = [[scores.confusion.get((true, found), 0) for found in names] for true in names]
     return _report(
         "fewshot", {"classes": len(details), "images": sum(scores.images.values())}, scores.numbers, scores.problems

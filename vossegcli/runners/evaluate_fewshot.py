@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from vossegcli.errors import InputError
-from vossegcli.io.mask_trees import IdsMap, MaskSequences, find_mask_sequences, read_ids
+from vossegcli.io.mask_trees import Encoding, Mask, encoding_of, find_mask_sequences, read_mask
 from vossegcli.metrics import fewshot
-from vossegcli.metrics.regions import Mask
+from vossegcli.runners.evaluate_vos import faults_of_truth
 from vossegcli.runners.pool import process_map
 from vossegcli.types import Areas, FewshotScores, Problem
 
-VOID = 255
-BACKGROUND = "background"
+BACKGROUND = "(background)"
 WORTH_PROCESSES = 200  # images; with fewer, processes take longer to start than to work
 Confusion = Counter[tuple[str, str]]
 
@@ -40,7 +39,9 @@ class ImageTask:
         truth: its true mask.
         prediction: its predicted mask, or None.
         others: true masks of the same image for other classes.
-        ignore_label: value of the truth that counts for nothing, or None.
+        encodings: what the values of the true masks of each class mean.
+        predicted: what those of the class's predicted masks mean.
+        ignore_label: value of the truth that counts for nothing; None = 255 where that is void.
     """
 
     name: str
@@ -48,6 +49,8 @@ class ImageTask:
     truth: Path
     prediction: Path | None
     others: dict[str, Path]
+    encodings: dict[str, Encoding]
+    predicted: Encoding
     ignore_label: int | None
 
 
@@ -75,8 +78,8 @@ def evaluate_fewshot(
     Args:
         predictions: tree `<class>/<image>.png`; every value above 0 is the class.
         truth: likewise; matched by class and name.
-        ignore_label: value of the truth that counts for nothing. None = 255, unless the truth holds no other value
-            beside 0 in any of its masks: then 255 is the class.
+        ignore_label: value of the truth that counts for nothing. None = 255, but in classes whose masks hold no
+            other value beside 0: there 255 is the class.
         workers: processes.
         on_images: told (images done, images in all).
 
@@ -90,12 +93,13 @@ def evaluate_fewshot(
             where=truth,
             fix="name the folders of both trees after the classes",
         )
-    if ignore_label is None:
-        ignore_label = _void_of(theirs)
+    encodings = {name: encoding_of(images.values()) for name, images in theirs.items()}
+    predicted = {name: encoding_of(ours.get(name, {}).values()) for name in theirs}
     tasks = [
         ImageTask(
             name, image, path, ours.get(name, {}).get(image),
-            {other: theirs[other][image] for other in theirs if other != name and image in theirs[other]}, ignore_label,
+            {other: theirs[other][image] for other in theirs if other != name and image in theirs[other]},
+            encodings, predicted[name], ignore_label,
         )
         for name, images in theirs.items() for image, path in images.items()
     ]  # fmt: skip
@@ -111,10 +115,7 @@ def evaluate_fewshot(
             faults += [] if result.fault_of_truth is None else [result.fault_of_truth]
             on_images(done, len(tasks))
     if faults:
-        listed = "\n  ".join(faults)
-        raise InputError(
-            f"the ground truth has {len(faults)} faults:\n  {listed}\n ", where=truth, fix="mend these files"
-        )
+        raise faults_of_truth(list(dict.fromkeys(faults)), truth)
     summed = {name: fewshot.add_areas(counts) for name, counts in areas.items()}
     per_class = {name: fewshot.foreground_iou(counts) for name, counts in summed.items()}
     images_of = {name: len(counts) for name, counts in areas.items()}
@@ -124,50 +125,43 @@ def evaluate_fewshot(
 def score_image(task: ImageTask) -> ImageResult:
     """Read and score one image."""
     try:
-        true = _read_truth(task.truth, task.ignore_label)
-        others = {other: _read_truth(path, task.ignore_label).objects for other, path in task.others.items()}
+        true = _read_truth(task.truth, task.encodings[task.name], task.ignore_label)
+        others = {
+            other: _read_truth(path, task.encodings[other], task.ignore_label).objects
+            for other, path in task.others.items()
+        }
     except InputError as error:
         return ImageResult(task.name, Areas(0, 0, 0, 0), Counter(), fault_of_truth=str(error))
-    predicted, problem = _read_prediction(task.prediction, true.objects.shape, task.name, task.image)
+    predicted, problem = _read_prediction(task, true.objects.shape)
     areas = fewshot.count_areas(predicted, true.objects, true.void)
     confusion: Confusion = Counter()
     _add_confusion(confusion, task.name, areas, predicted & ~true.objects & ~true.void, others)
     return ImageResult(task.name, areas, confusion, problem)
 
 
-def _void_of(theirs: MaskSequences) -> int | None:
-    """255, but None where masks are binary images of 0 and 255."""
-    values: set[int] = set()
-    for images in theirs.values():
-        for path in images.values():
-            try:
-                values |= set(np.unique(read_ids(path)).tolist())
-            except InputError:
-                continue  # named when its turn comes
-            if values - {0, VOID}:
-                return VOID
-    return None
+def _read_truth(path: Path, encoding: Encoding, ignore_label: int | None) -> _Truth:
+    if ignore_label is None:
+        ids_map, void = read_mask(path, encoding)
+    else:
+        ids_map, _ = read_mask(path, Encoding(inspected=encoding.inspected))
+        void = ids_map == ignore_label
+    nothing = np.zeros(ids_map.shape, np.bool_) if void is None else void
+    return _Truth((ids_map > 0) & ~nothing, nothing)
 
 
-def _read_truth(path: Path, ignore_label: int | None) -> _Truth:
-    ids_map: IdsMap = read_ids(path)
-    void: Mask = ids_map == ignore_label if ignore_label is not None else np.zeros(ids_map.shape, np.bool_)
-    return _Truth((ids_map > 0) & ~void, void)
-
-
-def _read_prediction(path: Path | None, shape: tuple[int, ...], name: str, image: str) -> tuple[Mask, Problem | None]:
+def _read_prediction(task: ImageTask, shape: tuple[int, ...]) -> tuple[Mask, Problem | None]:
     """The predicted pixels; none of them and a problem where there is no mask of that size."""
     empty = np.zeros(shape, np.bool_)
-    if path is None:
-        return empty, Problem("missing", name, image, "no predicted mask")
+    if task.prediction is None:
+        return empty, Problem("missing", task.name, task.image, "no predicted mask")
     try:
-        predicted: Mask = read_ids(path) > 0
+        ids_map, _ = read_mask(task.prediction, task.predicted)
     except InputError as error:
-        return empty, Problem("unreadable", name, image, str(error))
-    if predicted.shape != shape:
-        detail = f"is {predicted.shape[1]}x{predicted.shape[0]}, the truth {shape[1]}x{shape[0]}"
-        return empty, Problem("misshapen", name, image, detail)
-    return predicted, None
+        return empty, Problem("unreadable", task.name, task.image, error.what)
+    if ids_map.shape != shape:
+        detail = f"is {ids_map.shape[1]}x{ids_map.shape[0]}, the truth {shape[1]}x{shape[0]}"
+        return empty, Problem("misshapen", task.name, task.image, detail)
+    return ids_map > 0, None
 
 
 def _add_confusion(confusion: Confusion, name: str, counts: Areas, wrong: Mask, others: dict[str, Mask]) -> None:

@@ -9,17 +9,25 @@ from pathlib import Path
 import numpy as np
 
 from vossegcli.errors import InputError
-from vossegcli.io.mask_trees import IdsMap, MaskSequences, check_is_mask, find_mask_sequences, read_ids
+from vossegcli.io.mask_trees import (
+    Encoding,
+    IdsMap,
+    Mask,
+    MaskSequences,
+    check_is_mask,
+    encoding_of,
+    find_mask_sequences,
+    read_mask,
+)
 from vossegcli.metrics import vos
-from vossegcli.metrics.regions import Mask, object_boxes
+from vossegcli.metrics.regions import object_boxes
 from vossegcli.runners.pool import process_map
 from vossegcli.types import FrameScores, ObjectScores, Problem, VosScores
 
-WHITE = (255, 65535)
-VOID = 255
 FRAMES_A_TASK = 16
 WORTH_PROCESSES = 5  # tasks; with fewer, processes take longer to start than to work
 NAMED = 5
+LISTED_FAULTS = 40
 
 
 @dataclass(frozen=True)
@@ -38,13 +46,15 @@ class Task:
 
     Attributes:
         sequence: its name.
-        white: the value of the truth that stands for object 1 where there are no other ids, or None.
+        truth: what the values of the true masks mean.
+        prediction: what those of the predicted masks mean.
         one_object: whether all objects count as one.
         frames: in order.
     """
 
     sequence: str
-    white: int | None
+    truth: Encoding
+    prediction: Encoding
     one_object: bool
     frames: tuple[FramePair, ...]
 
@@ -93,6 +103,7 @@ def plan_vos(predictions: Path, truth: Path, *, protocol: str = "davis", subset:
     """
     pairs, problems = pair_sequences(find_mask_sequences(predictions), find_mask_sequences(truth), subset, truth)
     tasks = [task for name, (ours, theirs) in pairs.items() for task in _tasks(name, ours, theirs, protocol)]
+    problems += [p for name, (ours, theirs) in pairs.items() for p in _unmatched(name, ours, theirs, protocol)]
     return Plan(truth, protocol, tuple(tasks), tuple(problems))
 
 
@@ -160,22 +171,20 @@ def _tasks(sequence: str, ours: dict[str, Path], theirs: dict[str, Path], protoc
     names = list(theirs)
     scored = set(vos.scored_frames(len(names), protocol))
     frames = [FramePair(name, theirs[name], ours.get(name), i in scored) for i, name in enumerate(names)]
-    white = _white_object(theirs.values())
+    truth, prediction = encoding_of(theirs.values()), encoding_of(ours.values())
     for start in range(0, len(frames), FRAMES_A_TASK):
-        yield Task(sequence, white, protocol == "davis2016", tuple(frames[start : start + FRAMES_A_TASK]))
+        yield Task(sequence, truth, prediction, protocol == "davis2016", tuple(frames[start : start + FRAMES_A_TASK]))
 
 
-def _white_object(files: Iterable[Path]) -> int | None:
-    """The value for white, where a sequence begins with a binary mask: 0/255 is object 1, and 255 is not void."""
-    for file in files:
-        try:
-            ids = np.unique(read_ids(file))
-        except InputError:
-            continue  # reported when its turn comes
-        if ids.any():
-            objects = [value for value in ids.tolist() if value]
-            return objects[0] if len(objects) == 1 and objects[0] in WHITE else None
-    return None
+def _unmatched(sequence: str, ours: dict[str, Path], theirs: dict[str, Path], protocol: str) -> Iterator[Problem]:
+    """What does not match in a sequence as a whole."""
+    if not vos.scored_frames(len(theirs), protocol):
+        yield Problem("not scored", sequence, None, f"{len(theirs)} frames with ground truth leave none to score")
+    surplus = [name for name in ours if name not in theirs]
+    if surplus and ours:
+        yield Problem(
+            "extra", sequence, None, f"{len(surplus)} predicted frames have no ground truth: {_some(surplus)}"
+        )
 
 
 def score_task(task: Task) -> list[FrameResult]:
@@ -185,52 +194,43 @@ def score_task(task: Task) -> list[FrameResult]:
 
 def _score_pair(task: Task, pair: FramePair) -> FrameResult:
     try:
-        truth, void = read_truth(task, read_ids(pair.truth))
+        truth, void = read_truth(task, pair)
+        boxes = object_boxes(truth if void is None else np.where(void, 0, truth))
+        check_is_mask(pair.truth, len(boxes))
     except InputError as error:
-        return FrameResult(task.sequence, pair.name, None, (), None, fault_of_truth=str(error))
+        return FrameResult(task.sequence, pair.name, None, (), None, fault_of_truth=error.what)
     size = (truth.shape[0], truth.shape[1])
     if not pair.scored:
-        visible = truth if void is None else np.where(void, 0, truth)
-        return FrameResult(task.sequence, pair.name, size, tuple(object_boxes(visible)), None)
+        return FrameResult(task.sequence, pair.name, size, tuple(boxes), None)
     predicted, problem = read_prediction(task, pair, size)
     scores = vos.score_frame(predicted, truth, void)
-    try:
-        check_is_mask(pair.truth, len(scores.truth_ids))
-    except InputError as error:
-        return FrameResult(task.sequence, pair.name, size, (), None, fault_of_truth=str(error))
-    try:
-        if pair.prediction is not None:
-            check_is_mask(pair.prediction, len(scores.predicted_ids))
-    except InputError as error:
-        problem = Problem("unreadable", task.sequence, pair.name, str(error))
-        scores = vos.score_frame(np.zeros_like(truth), truth, void)
     return FrameResult(task.sequence, pair.name, size, scores.truth_ids, scores, problem)
 
 
-def read_truth(task: Task, ids_map: IdsMap) -> tuple[IdsMap, Mask | None]:
-    """Ids and void of a true mask as stored."""
-    if task.white is not None:
-        return (ids_map == task.white).astype(np.uint8), None
-    void = ids_map == VOID
-    has_void = ids_map.dtype == np.uint8 and bool(void.any())  # 16 bits are used where 255 is an object
-    objects = (ids_map > 0).astype(np.uint8) if task.one_object else ids_map
-    return objects, void if has_void else None
+def read_truth(task: Task, pair: FramePair) -> tuple[IdsMap, Mask | None]:
+    """Ids and void pixels (H,W) of the true mask.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    ids_map, void = read_mask(pair.truth, task.truth)
+    return (ids_map > 0).astype(np.uint8) if task.one_object else ids_map, void
 
 
 def read_prediction(task: Task, pair: FramePair, size: tuple[int, int]) -> tuple[IdsMap, Problem | None]:
-    """The predicted ids; an empty mask and a problem where there is none of that size."""
+    """The predicted ids (H,W); an empty mask and a problem where there is none of that size."""
     empty = np.zeros(size, np.uint8)
     if pair.prediction is None:
         return empty, Problem("missing", task.sequence, pair.name, "no predicted mask")
     try:
-        ids_map = read_ids(pair.prediction)
+        ids_map, _ = read_mask(pair.prediction, task.prediction)
+        check_is_mask(pair.prediction, len(object_boxes(ids_map)))
     except InputError as error:
-        return empty, Problem("unreadable", task.sequence, pair.name, str(error))
+        return empty, Problem("unreadable", task.sequence, pair.name, error.what)
     if ids_map.shape != size:
         detail = f"is {ids_map.shape[1]}x{ids_map.shape[0]}, the truth {size[1]}x{size[0]}"
         return empty, Problem("misshapen", task.sequence, pair.name, detail)
-    is_binary = ids_map.max() in WHITE and len(object_boxes(ids_map)) == 1  # 0/255 is object 1
-    return (ids_map > 0).astype(np.uint8) if task.one_object or is_binary else ids_map, None
+    return (ids_map > 0).astype(np.uint8) if task.one_object else ids_map, None
 
 
 def _check_truth(results: Sequence[FrameResult], where: Path) -> None:
@@ -241,10 +241,14 @@ def _check_truth(results: Sequence[FrameResult], where: Path) -> None:
             first, found = (f"{w}x{h}" for h, w in (sizes[result.sequence], result.size))
             faults.append(f"{result.sequence}/{result.name}: is {found}, the sequence begins with {first}")
     if faults:
-        listed = "\n  ".join(faults)
-        raise InputError(
-            f"the ground truth has {len(faults)} faults:\n  {listed}\n ", where=where, fix="mend these files"
-        )
+        raise faults_of_truth(faults, where)
+
+
+def faults_of_truth(faults: Sequence[str], where: Path) -> InputError:
+    """One error that names everything that is wrong with the ground truth."""
+    more = [f"... and {len(faults) - LISTED_FAULTS} more"] if len(faults) > LISTED_FAULTS else []
+    listed = "\n  ".join([*faults[:LISTED_FAULTS], *more])
+    return InputError(f"{len(faults)} faults in the ground truth:\n  {listed}", where=where, fix="mend these files")
 
 
 def _objects(results: Sequence[FrameResult]) -> Iterator[ObjectScores]:

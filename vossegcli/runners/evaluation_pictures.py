@@ -9,7 +9,7 @@ import numpy as np
 
 from vossegcli.errors import InputError
 from vossegcli.io.frames import open_frames
-from vossegcli.io.mask_trees import IdsMap, read_ids
+from vossegcli.io.mask_trees import IdsMap
 from vossegcli.io.overlays import data_uri, draw_errors, draw_overlay
 from vossegcli.io.sequences import find_sequences
 from vossegcli.reports.evaluation import Report
@@ -39,7 +39,7 @@ def frame_pictures(plan: Plan, frames: Path | None) -> list[Picture]:
     pictures, size = [], 0
     for task, pair in chosen:
         truth, predicted = _masks(task, pair)
-        uri = data_uri(draw_errors(images.of(task, pair), truth, predicted), width=WIDTH, quality=QUALITY)
+        uri = data_uri(draw_errors(images.of(task, pair, truth.shape), truth, predicted), width=WIDTH, quality=QUALITY)
         size += len(uri)
         if size > MOST_BYTES:
             break
@@ -59,7 +59,7 @@ def worst_frames(plan: Plan, report: Report, frames: Path | None) -> list[Pictur
     for key in order[:WORST]:
         task, pair = pairs[key]
         truth, predicted = _masks(task, pair)
-        image = images.of(task, pair)
+        image = images.of(task, pair, truth.shape)
         canvas, alpha = (np.full((*truth.shape, 3), 40, np.uint8), 0.9) if image is None else (image, 0.5)
         parts = {"truth": draw_overlay(canvas, truth, alpha), "prediction": draw_overlay(canvas, predicted, alpha)}
         parts = ({} if image is None else {"image": image}) | parts | {"errors": draw_errors(image, truth, predicted)}
@@ -87,7 +87,7 @@ def _scored(plan: Plan) -> Iterator[Pair]:
 
 
 def _masks(task: Task, pair: FramePair) -> tuple[IdsMap, IdsMap]:
-    truth, void = read_truth(task, read_ids(pair.truth))
+    truth, void = read_truth(task, pair)
     predicted, _ = read_prediction(task, pair, (truth.shape[0], truth.shape[1]))
     if void is None:
         return truth, predicted
@@ -107,8 +107,8 @@ class _Images:
         else:
             self._sequences = {sequence.name: sequence for sequence in found}
 
-    def of(self, task: Task, pair: FramePair) -> Image | None:
-        """The image (H,W,3) of a frame, or None."""
+    def of(self, task: Task, pair: FramePair, size: tuple[int, ...]) -> Image | None:
+        """The image (H,W,3) of a frame, or None where there is none of that size."""
         sequence = self._sequences.get(task.sequence)
         if sequence is None:
             return None
@@ -116,7 +116,6 @@ class _Images:
             reader = open_frames(sequence)
             index = reader.names.index(pair.name)
             image = next(iter(reader.iterate(index, index + 1))).image
-            with_mask = read_ids(pair.truth).shape
         except (InputError, ValueError, StopIteration):
             return None
-        return image if image.shape[:2] == with_mask else None
+        return image if image.shape[:2] == size else None
