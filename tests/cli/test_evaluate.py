@@ -163,6 +163,68 @@ def test_two_reports_are_compared(vosseg: Vosseg, truth: Path, predicted: Path, 
     assert vosseg("evaluate", "vos", predicted, truth, "--compare", tmp_path / "no.json").code == 3
 
 
+def test_ids_of_16_bits(vosseg: Vosseg, tmp_path: Path) -> None:
+    """There, 255 is an object like any other, also in a frame that shows nothing else."""
+    for i, values in enumerate(([0, 255], [255, 300], [0, 255], [300, 300])):
+        (tmp_path / "m").mkdir(exist_ok=True)
+        Image.fromarray(np.tile(np.array(values, np.uint16), (20, 20))).save(tmp_path / "m" / f"{i}.png")
+    found = vosseg("evaluate", "vos", tmp_path / "m", tmp_path / "m", "--protocol", "all-frames", "--json").json()
+    assert (found["J&F-Mean"], list(found["per_object"])) == (1.0, ["m_255", "m_300"])
+
+
+def test_smoothed_predictions_are_unreadable(vosseg: Vosseg, truth: Path, predicted: Path) -> None:
+    for path in (predicted / "early").iterdir():
+        white = Image.fromarray(np.where(np.array(Image.open(path)) == 1, 255, 0).astype(np.uint8))
+        white.resize((40, 30), Image.Resampling.BILINEAR).resize(white.size, Image.Resampling.BILINEAR).save(path)
+    outcome = vosseg("evaluate", "vos", predicted, truth, "--json")
+    assert outcome.code == 7
+    problems = [p for p in outcome.json()["problems"] if p["kind"] == "unreadable"]
+    assert len(problems) == 4
+    assert "anti-aliased" in problems[0]["detail"]
+
+
+def test_frames_are_checked_before_the_work(vosseg: Vosseg, truth: Path, predicted: Path, tmp_path: Path) -> None:
+    draw_video(tmp_path / "frames" / "elsewhere", 2)
+    outcome = vosseg("evaluate", "vos", predicted, truth, "--frames", tmp_path / "frames", "-o", tmp_path / "out")
+    assert outcome.code == 3
+    assert "none of which is evaluated" in outcome.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_of_the_data_set_are_optional(vosseg: Vosseg, truth: Path, predicted: Path, tmp_path: Path) -> None:
+    (truth / "JPEGImages").mkdir()
+    (truth / "Annotations").mkdir()
+    for sequence in ("early", "late"):
+        (truth / sequence).rename(truth / "Annotations" / sequence)
+    assert vosseg("evaluate", "vos", predicted, truth, "-o", tmp_path / "out").code == 0
+
+
+@pytest.mark.parametrize("record", ["[", "[1]", '{"checkpoint": "model.pth"}', '{"checkpoint": {}, "totals": 3}'])
+def test_run_records_of_others_do_no_harm(
+    vosseg: Vosseg, truth: Path, predicted: Path, tmp_path: Path, record: str
+) -> None:
+    (tmp_path / "run.json").write_text(record)
+    assert vosseg("evaluate", "vos", predicted, truth, "-q").code == 0
+
+
+def test_lists_are_those_of_the_protocol(vosseg: Vosseg, truth: Path, predicted: Path) -> None:
+    for year, names in (("2016", "early"), ("2017", "early late")):
+        (truth / "ImageSets" / year).mkdir(parents=True)
+        (truth / "ImageSets" / year / "val.txt").write_text("\n".join(names.split()))
+    for protocol, count in (("davis2016", 1), ("davis", 5)):
+        found = vosseg("evaluate", "vos", predicted, truth, "--set", "val", "--protocol", protocol, "--json").json()
+        assert len(found["per_object"]) == count
+
+
+def test_what_does_not_match_is_said(vosseg: Vosseg, truth: Path, predicted: Path) -> None:
+    draw_mask(predicted / "early" / "00099.png")
+    for path in list((truth / "late").iterdir())[1:]:
+        path.unlink()
+    outcome = vosseg("evaluate", "vos", predicted, truth)
+    assert "1 predicted frames have no ground truth: 00099" in outcome.stderr
+    assert "not scored: late: 1 frames" in outcome.stderr
+
+
 def test_workers_change_nothing(vosseg: Vosseg, tmp_path: Path) -> None:
     for i in range(70):
         draw_mask(tmp_path / "gt" / "s" / f"{i:05d}.png", index=i)
@@ -303,6 +365,71 @@ def test_bad_truths_are_named(vosseg: Vosseg, results: tuple[Path, Path], text: 
         outcome = vosseg("evaluate", task, *results)
         assert outcome.code == 3
         assert "gt.json" in outcome.stderr
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_boxes_count_where_all_results_have_one(vosseg: Vosseg, results: tuple[Path, Path], which: int) -> None:
+    """pycocotools asks every result for a box if the first has one."""
+    found = json.loads(results[0].read_text())[0]
+    pair = [dict(found), dict(found) | {"score": 0.3}]
+    del pair[which]["bbox"]
+    results[0].write_text(json.dumps(pair))
+    for iou in ("segm", "bbox", "boundary"):
+        outcome = vosseg("evaluate", "instance", *results, "--iou", iou, "--json")
+        assert outcome.code == 0, outcome.stderr
+        assert outcome.json()["AP50"] == pytest.approx(1.0)
+
+
+def test_annotation_ids_do_not_matter(vosseg: Vosseg, results: tuple[Path, Path]) -> None:
+    """pycocotools takes the id 0 for "no match", and annotations of one id for one."""
+    truth = json.loads(results[1].read_text())
+    far = np.zeros((20, 30), bool)
+    far[15:19, 20:28] = True
+    truth["annotations"][0]["id"] = 0
+    truth["annotations"].append(truth["annotations"][0] | {"segmentation": rle(far)})
+    results[1].write_text(json.dumps(truth))
+    found = json.loads(results[0].read_text())
+    results[0].write_text(json.dumps([*found, found[0] | {"segmentation": rle(far)}]))
+    assert vosseg("evaluate", "instance", *results, "--json").json()["AP"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"category_id": "2"}, {"category_id": [2]}, {"image_id": {}}, {"score": 10**400}, {"caption": "a square"},
+        {"segmentation": [[0, 0, 1e12, 0, 1e12, 1e12]]}, {"bbox": [None, 1, 2, 3]},
+    ],
+)  # fmt: skip
+def test_odd_results_are_no_bugs(vosseg: Vosseg, results: tuple[Path, Path], change: dict[str, Any]) -> None:
+    found = json.loads(results[0].read_text())
+    results[0].write_text(json.dumps([found[0] | change]))
+    outcome = vosseg("evaluate", "instance", *results)
+    assert outcome.code == (0 if "caption" in change else 3), outcome.stderr
+
+
+@pytest.mark.parametrize(
+    "change", [{"id": "x"}, {"id": []}, {"bbox": [None, 1, 2, 3]}, {"iscrowd": None}, {"area": "big"}]
+)
+def test_odd_annotations_are_mended(vosseg: Vosseg, results: tuple[Path, Path], change: dict[str, Any]) -> None:
+    truth = json.loads(results[1].read_text())
+    truth["annotations"][0] |= change
+    results[1].write_text(json.dumps(truth))
+    outcome = vosseg("evaluate", "instance", *results, "--json")
+    assert outcome.code == 0, outcome.stderr
+    assert outcome.json()["AP"] == pytest.approx(1.0)
+
+
+def test_undefined_numbers_have_no_difference(vosseg: Vosseg, results: tuple[Path, Path], tmp_path: Path) -> None:
+    truth = json.loads(results[1].read_text())
+    truth["categories"].append({"id": 3, "name": "square"})
+    results[1].write_text(json.dumps(truth))
+    vosseg("evaluate", "instance", *results, "-o", tmp_path / "a", "-q")
+    outcome = vosseg("evaluate", "instance", *results, "--iou", "bbox", "--compare", tmp_path / "a" / "report.json")
+    assert outcome.code == 0, outcome.stderr
+    assert "compared by: bbox, there segm" in outcome.stderr
+    rows = json.loads((tmp_path / "a" / "report.json").read_text())["per_class"]
+    assert set(rows) == {"square (2)", "square (3)"}
+    assert "-2.000" not in outcome.stdout
 
 
 def test_few_dets_are_a_bad_setting(vosseg: Vosseg, results: tuple[Path, Path]) -> None:

@@ -181,23 +181,28 @@ def _run(options: EvaluateOptions, *, as_json: bool, quiet: bool) -> None:
 
 
 def _show(report: dict[str, Any]) -> None:
+    from vossegcli.reports.evaluation import is_defined
+
     numbers = report["numbers"]
     comparison = report.get("comparison")
     if comparison is None:
-        show_table(tuple(numbers), [tuple(_text(value) for value in numbers.values())])
+        row = tuple(_text(value) if is_defined(report, value) else "-" for value in numbers.values())
+        show_table(tuple(numbers), [row])
         return
-    rows = [(n, _text(c["this"]), _text(c["other"]), f"{c['delta']:+.3f}") for n, c in comparison["numbers"].items()]
-    show_table(("number", "this", "other", "difference"), rows)
-    changed = [row for row in comparison["rows"] if row["delta"]]
-    typer.echo("")
-    show_table(
-        ("largest changes", "this", "other", "difference"),
-        (
-            (row["name"], _text(row["this"]), _text(row["other"]), f"{row['delta']:+.3f}")
-            for row in sorted(changed, key=lambda row: -abs(row["delta"]))[:SHOWN_ROWS]
-        ),
-    )
+    for line in comparison["differ"]:
+        typer.echo(f"not the same: {line}", err=True)
+    show_table(("number", "this", "other", "difference"), (_change(n, c) for n, c in comparison["numbers"].items()))
+    changed = sorted((row for row in comparison["rows"] if row["delta"]), key=lambda row: -abs(row["delta"]))
+    if changed:
+        typer.echo("")
+        rows = (_change(row["name"], row) for row in changed[:SHOWN_ROWS])
+        show_table(("largest changes", "this", "other", "difference"), rows)
 
 
-def _text(value: float) -> str:
-    return "-" if value == -1 else f"{value:.3f}"
+def _change(name: str, change: dict[str, Any]) -> tuple[str, ...]:
+    delta = "-" if change["delta"] is None else f"{change['delta']:+.3f}"
+    return name, _text(change["this"]), _text(change["other"]), delta
+
+
+def _text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

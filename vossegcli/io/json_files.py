@@ -30,6 +30,7 @@ def read_report(path: Path) -> dict[str, Any]:
         InputError: it is none.
     """
     report = read_json(path)
-    if not isinstance(report, dict) or "numbers" not in report or "task" not in report:
+    numbers = report.get("numbers") if isinstance(report, dict) else None
+    if not isinstance(numbers, dict) or not all(isinstance(value, int | float) for value in numbers.values()):
         raise InputError("is not the report.json of an evaluation", where=path, fix="give the one that -o wrote")
-    return report
+    return {"task": None, "facts": {}, **report}

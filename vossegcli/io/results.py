@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from pycocotools import mask as coco_mask
 
@@ -16,10 +16,15 @@ from vossegcli.io.rle import compressed_rle
 Json = dict[str, Any]
 BOX_NUMBERS = 4
 MOST_PIXELS = 1 << 31
+LARGEST = 1e12
 
 
-def read_instance_truth(path: Path) -> Json:
+def read_instance_truth(path: Path, form: str) -> Json:
     """Read a COCO instances file: `images`, `annotations` (each with an area, a box and compressed RLE), `categories`.
+
+    Args:
+        path: json file.
+        form: what results are compared by: `segm` or `boundary` (each annotation needs a mask), or `bbox`.
 
     Raises:
         InputError: not such a file, or an annotation lacks what evaluation needs.
@@ -29,8 +34,8 @@ def read_instance_truth(path: Path) -> Json:
     _check_references(truth["annotations"], "image_id", images, truth["categories"], path)
     for annotation in truth["annotations"]:
         annotation["iscrowd"] = int(bool(annotation.get("iscrowd")))
-        _complete(annotation, images[annotation["image_id"]], path)
-    return truth
+        _complete(annotation, images[annotation["image_id"]], path, form)
+    return _renumbered(truth)
 
 
 def read_track_truth(path: Path) -> Json:
@@ -49,6 +54,12 @@ def read_track_truth(path: Path) -> Json:
         if not isinstance(areas, list) or not all(area is None or _is_number(area) for area in areas):
             annotation["areas"] = None  # counted from the masks
     return truth
+
+
+def _renumbered(truth: Json) -> Json:
+    """Number the annotations 1, 2, ...: pycocotools takes the id 0 for "no match", and one id twice for one object."""
+    numbered = [{**annotation, "id": number} for number, annotation in enumerate(truth["annotations"], start=1)]
+    return {**truth, "annotations": numbered}
 
 
 def read_results(path: Path, owner: str, truth: Json, form: str) -> list[Json]:
@@ -73,29 +84,53 @@ def read_results(path: Path, owner: str, truth: Json, form: str) -> list[Json]:
             raise InputError(f"result {number} is not an object", where=path, fix="write one object a result")
         score = result.get("score")
         if not _is_number(score):
-            raise InputError(f"result {number} has the score {score!r}", where=path, fix="give each result a number")
+            raise InputError(
+                f"result {number} has the score {score!r:.40}", where=path, fix="give each result a number"
+            )
     _check_references(results, owner, owners, truth["categories"], path, noun="result")
     for number, result in enumerate(results):
         item = owners[result[owner]]
         if form == "masklet":
             result["segmentations"] = _masklet(result, item, path)
-        elif form == "bbox":
+        elif form == "bbox" and "segmentation" not in result:
             _check_box(result, number, path)
         else:
             result["segmentation"] = _mask(result, f"result {number}", item, path)
-            if "bbox" in result:
+            if result.get("bbox"):
                 _check_box(result, number, path)
-    return results
+    return _with_one_kind_of_area(results, form)
+
+
+def _with_one_kind_of_area(results: list[Json], form: str) -> list[Json]:
+    """Keep the fields that count, and boxes only where all results have one.
+
+    pycocotools takes areas from the boxes if the first result has one, and then asks for a box of every result.
+    """
+    kept = ("image_id", "video_id", "category_id", "score", "segmentation", "segmentations")
+    has_boxes = all(result.get("bbox") for result in results)
+    chosen = [{name: result[name] for name in kept if name in result} for result in results]
+    for result, source in zip(chosen, results, strict=True):
+        if has_boxes:
+            result["bbox"] = source["bbox"]
+        elif form == "bbox":
+            result["bbox"] = source.get("bbox") or coco_mask.toBbox(result["segmentation"]).tolist()
+    return chosen
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) < LARGEST and math.isfinite(value)
+
+
+def _is_box(value: object) -> TypeGuard[list[float]]:
+    return isinstance(value, list) and len(value) == BOX_NUMBERS and all(map(_is_number, value))
 
 
 def _check_box(result: Json, number: int, path: Path) -> None:
     box = result.get("bbox")
-    if not isinstance(box, list) or len(box) != BOX_NUMBERS or not all(map(_is_number, box)):
-        raise InputError(f"result {number} has the box {box!r}", where=path, fix="give [x, y, width, height]")
+    if not _is_box(box):
+        raise InputError(f"result {number} has the box {box!r:.80}", where=path, fix="give [x, y, width, height]")
 
 
 def _mask(item: Json, what: str, image: Json, path: Path) -> Json:
@@ -130,7 +165,8 @@ def _read_truth(path: Path, owners: str, kind: str) -> Json:
         if not isinstance(truth, dict) or not isinstance(truth.get(name), list):
             raise InputError(f"has no list '{name}'", where=path, fix=f"give a {kind} file")
         for item in truth[name]:
-            if not isinstance(item, dict) or "id" not in item:
+            allowed = int if name == "categories" else int | str
+            if not isinstance(item, dict) or (name != "annotations" and not isinstance(item.get("id"), allowed)):
                 raise InputError(f"an entry of '{name}' has no id", where=path, fix=f"give a {kind} file")
     return dict(truth)
 
@@ -144,30 +180,27 @@ def _check_references(
         for field, listed in ((owner, owners.keys()), ("category_id", known)):
             if field not in item:
                 raise InputError(f"{noun} {number} has no {field}", where=path, fix=f"give each {noun} a {field}")
-            if item[field] not in listed:
+            if not isinstance(item[field], int | str) or item[field] not in listed:
                 raise InputError(
-                    f"{noun} {number} has the {field} {item[field]!r}, which the ground truth does not list",
+                    f"{noun} {number} has the {field} {item[field]!r:.40}, which the ground truth does not list",
                     where=path,
                     fix="check that both files are of one data set",
                 )
 
 
-def _complete(annotation: Json, image: Json, path: Path) -> None:
-    """Give an annotation what it lacks of mask (as RLE), area and box; a box alone makes a mask of a rectangle."""
-    what = f"annotation {annotation['id']}"
-    if annotation.get("segmentation"):
-        annotation["segmentation"] = _mask(annotation, what, image, path)
-    elif isinstance(annotation.get("bbox"), list) and len(annotation["bbox"]) == BOX_NUMBERS:
-        x, y, width, height = annotation["bbox"]
-        corners = [x, y, x, y + height, x + width, y + height, x + width, y]
-        annotation["segmentation"] = _mask({"segmentation": [corners]}, what, image, path)
-    else:
-        raise InputError(f"{what} has neither segmentation nor bbox", where=path, fix="give each annotation a mask")
-    rle = annotation["segmentation"]
+def _complete(annotation: Json, image: Json, path: Path, form: str) -> None:
+    """Give an annotation what it lacks of RLE, area and box."""
+    what = f"annotation {annotation.get('id')}"
+    box = annotation.get("bbox")
+    if form == "bbox" and _is_box(box):
+        annotation["segmentation"] = {"size": [0, 0], "counts": b""}  # never looked at
+        if not _is_number(annotation.get("area")):
+            annotation["area"] = float(box[2] * box[3])
+        return
+    annotation["segmentation"] = rle = _mask(annotation, what, image, path)
     if not _is_number(annotation.get("area")):
         annotation["area"] = float(coco_mask.area(rle))
-    box = annotation.get("bbox")
-    if not isinstance(box, list) or len(box) != BOX_NUMBERS or not all(map(_is_number, box)):
+    if not _is_box(box):
         annotation["bbox"] = coco_mask.toBbox(rle).tolist()
 
 

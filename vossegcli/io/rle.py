@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def compressed_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]
         ValueError: it is none of the three, or its runs do not fill an image of that size.
     """
     if isinstance(segmentation, list):
-        rle = coco_mask.merge(coco_mask.frPyObjects(_polygons(segmentation), height, width))
+        rle = coco_mask.merge(coco_mask.frPyObjects(_polygons(segmentation, height, width), height, width))
         return {"size": [height, width], "counts": rle["counts"].decode()}
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= segmentation.keys():
         raise ValueError("neither polygons nor an RLE with size and counts")
@@ -88,11 +89,14 @@ def _integers(counts: list[Any]) -> npt.NDArray[np.int64]:
     return np.array(counts, np.int64)
 
 
-def _polygons(polygons: list[Any]) -> list[list[float]]:
+def _polygons(polygons: list[Any], height: int, width: int) -> list[list[float]]:
+    far = 2 * max(height, width)  # beyond the image by more than it is large: pycocotools would walk all the way
     for polygon in polygons:
-        numbers = isinstance(polygon, list) and all(isinstance(v, int | float) and np.isfinite(v) for v in polygon)
+        numbers = isinstance(polygon, list) and all(isinstance(v, int | float) and math.isfinite(v) for v in polygon)
         if not numbers or len(polygon) < 2 * _FEWEST_POINTS or len(polygon) % 2:
             raise ValueError("a polygon is no list of at least three points x, y, x, y ...")
+        if any(abs(v) > far for v in polygon):
+            raise ValueError("a polygon reaches far beyond the image")
     if not polygons:
         raise ValueError("no polygon")
     return polygons

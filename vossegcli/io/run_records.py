@@ -38,13 +38,13 @@ def sequence_files(sequence: FrameSequence) -> tuple[Path, ...]:
 
 
 def find_run_record(path: Path) -> dict[str, Any]:
-    """Read the `run.json` of the run that wrote a folder, which lies in it or above; {} where there is none."""
+    """Read the `run.json` of the run that wrote a folder, which lies in it or above; {} where there is none of ours."""
     for folder in (path, *path.absolute().parents[:3]):
         try:
             record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        if isinstance(record, dict):
+        if isinstance(record, dict) and isinstance(record.get("checkpoint"), dict):
             return record
     return {}
 

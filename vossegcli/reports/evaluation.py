@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -53,8 +54,9 @@ def precision_report(task: str, compared: str, found: AveragePrecision) -> Repor
         "classes": len(found.per_class),
         "objects": sum(row.count for row in found.per_class),
     }
+    repeated = {name for name, count in Counter(row.name for row in found.per_class).items() if count > 1}
     per_class = {
-        row.name: {
+        f"{row.name} ({row.category})" if row.name in repeated else row.name: {
             "category_id": row.category, "objects": row.count, "AP": row.ap, "AP50": row.ap50, "APs": row.ap_small,
             "APm": row.ap_medium, "APl": row.ap_large, "AR": row.ar,
         }
@@ -93,7 +95,7 @@ def problem_lines(report: Report, most: int) -> Iterator[str]:
         groups.setdefault((problem["kind"], problem["sequence"]), []).append(problem)
     for number, ((kind, sequence), group) in enumerate(groups.items()):
         if number == most:
-            yield f"... and {len(groups) - most} more (all are in the report)"
+            yield f"... and {len(groups) - most} more (--json and -o list them all)"
             return
         frames = [problem["frame"] for problem in group if problem["frame"] is not None]
         if len(frames) > 1:
@@ -128,23 +130,44 @@ def _rounded(row: Mapping[str, Any]) -> dict[str, str]:
     return {name: f"{row[name]:.3f}" for name in VOS_COLUMNS}
 
 
+def is_defined(report: Report, value: float) -> bool:
+    """Whether a number is one: COCO's evaluations write -1 where there is no ground truth."""
+    return value != -1 or report["task"] not in {"instance", "track"}
+
+
 def compare(report: Report, other: Report) -> dict[str, Any]:
-    """The differences of two reports of one task, ours minus the other's."""
+    """The differences of two reports of one task, ours minus the other's, and what else differs between the two."""
     rows = []
     ours, theirs = _rows(report), _rows(other)
     for name in {**ours, **theirs}:
-        a, b = ours.get(name), theirs.get(name)
-        rows.append({"name": name, "this": a, "other": b, "delta": None if a is None or b is None else a - b})
+        rows.append({"name": name, **_change(ours.get(name), theirs.get(name))})
     numbers = {
-        name: {"this": value, "other": other["numbers"][name], "delta": value - other["numbers"][name]}
+        name: _change(_defined(report, value), _defined(other, other["numbers"].get(name)))
         for name, value in report["numbers"].items()
-        if name in other["numbers"]
     }
-    return {"numbers": numbers, "rows": sorted(rows, key=lambda row: row["delta"] if row["delta"] is not None else 0.0)}
+    differ = [
+        f"{fact}: {report['facts'][fact]}, there {other['facts'].get(fact)}"
+        for fact in ("protocol", "compared by", "ground truth")
+        if fact in report["facts"] and other["facts"].get(fact) != report["facts"][fact]
+    ]
+    ordered = sorted(rows, key=lambda row: row["delta"] if row["delta"] is not None else 0.0)
+    return {"numbers": numbers, "rows": ordered, "differ": differ}
 
 
-def _rows(report: Report) -> dict[str, float]:
+def _change(ours: float | None, theirs: float | None) -> dict[str, float | None]:
+    return {"this": ours, "other": theirs, "delta": None if ours is None or theirs is None else ours - theirs}
+
+
+def _defined(report: Report, value: Any) -> float | None:  # noqa: ANN401 - of a file
+    return float(value) if isinstance(value, int | float) and is_defined(report, value) else None
+
+
+def _rows(report: Report) -> dict[str, float | None]:
     """The main number of each object or class."""
-    per: Mapping[str, Any] = report.get("per_object") or report.get("per_class") or {}
+    per: Any = report.get("per_object") or report.get("per_class") or {}
     main = {"vos": "J&F-Mean", "instance": "AP", "track": "AP"}.get(report["task"])
-    return {name: row if main is None else row[main] for name, row in per.items()}
+    rows = per.items() if isinstance(per, dict) else ()
+    return {
+        name: _defined(report, row if main is None else row.get(main) if isinstance(row, dict) else None)
+        for name, row in rows
+    }

@@ -10,12 +10,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
+from vossegcli.reports.evaluation import Report, is_defined
+
 WIDTH, HEIGHT = 320, 90
 BINS = 20
 #: What bounds the size of the page: points of one curve, points of all curves, and scores that a click can show.
 CURVE_POINTS, ALL_CURVE_POINTS, EMBEDDED_SCORES = 240, 100_000, 120_000
 
-Report = Mapping[str, Any]
 
 TITLES = {
     "vos": "Video object segmentation",
@@ -73,7 +74,7 @@ def evaluation_page(report: Report, pictures: Sequence[Picture] = (), worst: Seq
     points = min(CURVE_POINTS, max(16, ALL_CURVE_POINTS // max(1, 2 * len(objects))))
     environment = Environment(loader=PackageLoader("vossegcli.reports"), autoescape=True)
     page: str = environment.get_template("evaluation.html").render(
-        report=report, title=TITLES[report["task"]], columns=COLUMNS[report["task"]], rows=rows,
+        report=report, defined=is_defined, title=TITLES[report["task"]], columns=COLUMNS[report["task"]], rows=rows,
         curves=[_score_curves(name, row, points) for name, row in objects.items()],
         precision=_precision_lines(report), histogram=_histogram(report), confusion=_confusion(report),
         worst=_by_frame(worst), width=WIDTH, height=HEIGHT, data=_embedded(report, pictures),

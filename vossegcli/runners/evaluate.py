@@ -22,7 +22,7 @@ from vossegcli.reports.evaluation_page import Picture, evaluation_page
 from vossegcli.runners.evaluate_fewshot import evaluate_fewshot
 from vossegcli.runners.evaluate_precision import evaluate_instance, evaluate_track
 from vossegcli.runners.evaluate_vos import Plan, evaluate_vos, plan_vos
-from vossegcli.runners.evaluation_pictures import frame_pictures, worst_frames
+from vossegcli.runners.evaluation_pictures import FrameImages, find_images, frame_pictures, worst_frames
 from vossegcli.runners.pool import cores
 
 Progress = Callable[[int, int], None]
@@ -80,9 +80,10 @@ def evaluate(options: EvaluateOptions, on_progress: Progress = lambda done, tota
     other = read_report(options.compare) if options.compare else None
     if other is not None and other["task"] != options.task:
         raise InputError(f"is of the task {other['task']}", where=options.compare, fix=f"give one of {options.task}")
-    plan = None
+    plan = images = None
     if options.task == "vos":
         plan = _plan(options)
+        images = find_images(plan, options.frames)
         report = reports.vos_report(evaluate_vos(plan, workers=options.workers or cores(), on_frames=on_progress))
     elif options.task == "fewshot":
         scores = evaluate_fewshot(
@@ -103,22 +104,29 @@ def evaluate(options: EvaluateOptions, on_progress: Progress = lambda done, tota
     if other is not None:
         report["comparison"] = {"with": str(options.compare), **reports.compare(report, other)}
     if options.output is not None:
-        _write(options, report, plan)
+        _write(options, report, plan, images)
     return report
 
 
 def _plan(options: EvaluateOptions) -> Plan:
-    subset = None if options.subset is None else _subset(options.subset, options.truth)
+    path = _list_file(options)
+    subset = None if path is None else read_names(path)
     return plan_vos(options.predictions, options.truth, protocol=options.protocol, subset=subset)
 
 
-def _subset(name: str, truth: Path) -> Sequence[str]:
-    """The sequences of a list: a file, or a name in `ImageSets` of the data set."""
-    candidates = [Path(name), *sorted(truth.glob(f"ImageSets/**/{name}.txt"), reverse=True)]
-    path = next((path for path in candidates if path.is_file()), None)
+def _list_file(options: EvaluateOptions) -> Path | None:
+    """The list of sequences: a file, or a name in `ImageSets` of the data set (of 2016 for that year's protocol)."""
+    if options.subset is None:
+        return None
+    year = "2016" if options.protocol == "davis2016" else "2017"
+    lists = (path for path in (options.truth / "ImageSets").rglob("*.txt") if path.stem == options.subset)
+    found = sorted(lists, key=lambda path: (year not in path.parts, path))
+    path = next((path for path in (Path(options.subset), *found) if path.is_file()), None)
     if path is None:
-        raise InputError(f"no list of sequences '{name}'", where=truth, fix="give a text file of names")
-    return read_names(path)
+        raise InputError(
+            f"no list of sequences '{options.subset}'", where=options.truth, fix="give a text file of names"
+        )
+    return path
 
 
 def _facts(options: EvaluateOptions) -> dict[str, Any]:
@@ -128,31 +136,32 @@ def _facts(options: EvaluateOptions) -> dict[str, Any]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "predictions": str(options.predictions),
         "ground truth": str(options.truth),
+        **({"list": str(_list_file(options))} if options.subset else {}),
         **_facts_of_run(find_run_record(options.predictions)),
     }
 
 
 def _facts_of_run(record: dict[str, Any]) -> dict[str, Any]:
     """What is known of the run that made the predictions."""
-    if "checkpoint" not in record:
+    if not record:
         return {}
-    checkpoint, totals = record["checkpoint"], record.get("totals", {})
+    checkpoint, totals = record["checkpoint"], record.get("totals")
     return {
         "made by": record.get("command"),
-        "checkpoint": f"{checkpoint['name']} (sha256 {checkpoint['sha256'][:12]})",
+        "checkpoint": f"{checkpoint.get('name')} (sha256 {str(checkpoint.get('sha256'))[:12]})",
         "device": f"{record.get('device')}, {record.get('precision')}",
-        "frames a second": totals.get("frames_per_second"),
+        "frames a second": totals.get("frames_per_second") if isinstance(totals, dict) else None,
     }
 
 
-def _write(options: EvaluateOptions, report: Report, plan: Plan | None) -> None:
+def _write(options: EvaluateOptions, report: Report, plan: Plan | None, images: FrameImages | None) -> None:
     assert options.output is not None
     write_text_atomic(options.output / "report.json", json.dumps(report, indent=1))
     for name, columns, rows in reports.tables(report, Path(options.subset).stem if options.subset else "all"):
         write_csv(options.output / name, columns, rows)
     pictures: Sequence[Picture] = ()
     worst: Sequence[Picture] = ()
-    if plan is not None:
-        pictures = frame_pictures(plan, options.frames)
-        worst = worst_frames(plan, report, options.frames)
-    write_text_atomic(options.output / "report.html", evaluation_page(report, pictures, worst))
+    if plan is not None and images is not None:
+        pictures, worst = frame_pictures(plan, images), worst_frames(plan, report, images)
+    page = evaluation_page(report, pictures, worst)  # names of files may hold bytes that are not UTF-8
+    write_text_atomic(options.output / "report.html", page.encode("utf-8", "replace").decode())

@@ -27,7 +27,7 @@ def evaluate_instance(results: Path, truth: Path, *, iou: str = "segm", max_dets
         ConfigError: `max_dets` is too small.
     """
     _check_max_dets(max_dets)
-    dataset = read_instance_truth(truth)
+    dataset = read_instance_truth(truth, iou)
     return instance_precision(dataset, read_results(results, "image_id", dataset, iou), iou, max_dets=max_dets)
 
 

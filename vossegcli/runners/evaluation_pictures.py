@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,35 +26,26 @@ Image = np.ndarray
 Pair = tuple[Task, FramePair]
 
 
-def frame_pictures(plan: Plan, frames: Path | None) -> list[Picture]:
-    """Draw the error maps of scored frames, spread evenly over all of them, within 4 MB.
-
-    Args:
-        plan: what was evaluated.
-        frames: the images behind the masks; None = those of the data set, if it has some.
-    """
+def frame_pictures(plan: Plan, images: FrameImages) -> list[Picture]:
+    """Draw the error maps of scored frames, spread evenly over all of them, within 4 MB."""
     scored = list(_scored(plan))
-    chosen = scored[:: max(1, -(-len(scored) // MOST_PICTURES))]
-    images = _Images(plan, frames)
-    pictures, size = [], 0
-    for task, pair in chosen:
+    pictures = []
+    for task, pair in scored[:: max(1, -(-len(scored) // MOST_PICTURES))]:
         truth, predicted = _masks(task, pair)
         uri = data_uri(draw_errors(images.of(task, pair, truth.shape), truth, predicted), width=WIDTH, quality=QUALITY)
-        size += len(uri)
-        if size > MOST_BYTES:
-            break
         pictures.append(Picture(task.sequence, pair.name, "errors", uri))
+    while sum(len(picture.uri) for picture in pictures) > MOST_BYTES:
+        pictures = pictures[::2]
     return pictures
 
 
-def worst_frames(plan: Plan, report: Report, frames: Path | None) -> list[Picture]:
+def worst_frames(plan: Plan, report: Report, images: FrameImages) -> list[Picture]:
     """Draw image, truth, prediction and errors of the frames with the lowest mean J, one a sequence first."""
     means = _mean_j(report)
     pairs = {(task.sequence, pair.name): (task, pair) for task, pair in _scored(plan)}
     ranked = sorted((key for key in means if key in pairs), key=lambda key: means[key])
     first = {key[0]: key for key in reversed(ranked)}  # the worst of each sequence
     order = sorted(first.values(), key=lambda key: means[key]) + [key for key in ranked if key not in first.values()]
-    images = _Images(plan, frames)
     pictures = []
     for key in order[:WORST]:
         task, pair = pairs[key]
@@ -94,18 +85,15 @@ def _masks(task: Task, pair: FramePair) -> tuple[IdsMap, IdsMap]:
     return np.where(void, 0, truth), np.where(void, 0, predicted)
 
 
-class _Images:
-    """The images behind masks, where they can be had."""
+class FrameImages:
+    """The images behind masks, where they can be had.
 
-    def __init__(self, plan: Plan, frames: Path | None) -> None:
-        if frames is None and (plan.truth / "JPEGImages").is_dir():
-            frames = plan.truth
-        found = [] if frames is None else find_sequences(frames)
-        names = list(dict.fromkeys(task.sequence for task in plan.tasks))
-        if len(found) == len(names) == 1:
-            self._sequences: dict[str, FrameSequence] = {names[0]: found[0]}
-        else:
-            self._sequences = {sequence.name: sequence for sequence in found}
+    Args:
+        sequences: of images, by the name of the evaluated sequence.
+    """
+
+    def __init__(self, sequences: Mapping[str, FrameSequence]) -> None:
+        self._sequences = sequences
 
     def of(self, task: Task, pair: FramePair, size: tuple[int, ...]) -> Image | None:
         """The image (H,W,3) of a frame, or None where there is none of that size."""
@@ -119,3 +107,32 @@ class _Images:
         except (InputError, ValueError, StopIteration):
             return None
         return image if image.shape[:2] == size else None
+
+
+def find_images(plan: Plan, frames: Path | None) -> FrameImages:
+    """Find the images behind the masks.
+
+    Args:
+        plan: what is evaluated.
+        frames: in any layout that `propagate` reads; None = those of the data set, if it has some.
+
+    Raises:
+        InputError: `frames` holds no frames, or none of the sequences.
+    """
+    names = set(dict.fromkeys(task.sequence for task in plan.tasks))
+    if frames is None:
+        try:
+            found = find_sequences(plan.truth) if (plan.truth / "JPEGImages").is_dir() else []
+        except InputError:
+            found = []
+    else:
+        found = find_sequences(frames)
+        if not (len(found) == len(names) == 1 or names & {sequence.name for sequence in found}):
+            raise InputError(
+                f"holds the frames of {', '.join(s.name for s in found[:5])}, none of which is evaluated",
+                where=frames,
+                fix="give the folder whose sequences are named like those of the ground truth",
+            )
+    if len(found) == len(names) == 1:
+        return FrameImages({names.pop(): found[0]})
+    return FrameImages({sequence.name: sequence for sequence in found})
