@@ -88,9 +88,16 @@ def test_the_command_line_imports_runners_inside_commands_only() -> None:
             assert not [n.module for n in top if n.module and n.module.startswith("vossegcli.runners")], path
 
 
-def test_importing_the_command_line_loads_nothing_heavy() -> None:
-    heavy = "{'torch', 'numpy', 'scipy', 'PIL', 'av'}"
-    code = f"import sys, vossegcli.cli.app; print(sorted({heavy} & set(sys.modules)))"
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("vossegcli.cli.app", {"torch", "numpy", "scipy", "PIL", "av"}),
+        ("vossegcli.runners.evaluate", {"torch"}),
+        ("vossegcli.runners.evaluate_vos", {"torch", "scipy", "av", "pycocotools"}),
+    ],
+)
+def test_importing_loads_nothing_heavy_that_is_not_needed(module: str, heavy: set[str]) -> None:
+    code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

@@ -34,3 +34,15 @@ def read_report(path: Path) -> dict[str, Any]:
     if not isinstance(numbers, dict) or not all(isinstance(value, int | float) for value in numbers.values()):
         raise InputError("is not the report.json of an evaluation", where=path, fix="give the one that -o wrote")
     return {"task": None, "facts": {}, **report}
+
+
+def find_run_record(path: Path) -> dict[str, Any]:
+    """Read the `run.json` of the run that wrote a folder, which lies in it or above; {} where there is none of ours."""
+    for folder in (path, *path.absolute().parents[:3]):
+        try:
+            record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(record, dict) and isinstance(record.get("checkpoint"), dict):
+            return record
+    return {}

@@ -37,18 +37,6 @@ def sequence_files(sequence: FrameSequence) -> tuple[Path, ...]:
     return sequence.frames if sequence.video is None else (sequence.video,)
 
 
-def find_run_record(path: Path) -> dict[str, Any]:
-    """Read the `run.json` of the run that wrote a folder, which lies in it or above; {} where there is none of ours."""
-    for folder in (path, *path.absolute().parents[:3]):
-        try:
-            record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(record, dict) and isinstance(record.get("checkpoint"), dict):
-            return record
-    return {}
-
-
 class ItemState:
     """The private files of one item below `OUTPUT/.vosseg`: marker, snapshot and rows.
 

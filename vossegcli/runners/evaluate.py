@@ -12,9 +12,8 @@ from typing import Any
 from vossegcli import __version__
 from vossegcli.errors import InputError
 from vossegcli.io.atomic import write_text_atomic
-from vossegcli.io.json_files import read_report
+from vossegcli.io.json_files import find_run_record, read_report
 from vossegcli.io.mask_trees import read_names
-from vossegcli.io.run_records import find_run_record
 from vossegcli.io.tables import write_csv
 from vossegcli.reports import evaluation as reports
 from vossegcli.reports.evaluation import Report
