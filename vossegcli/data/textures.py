@@ -72,12 +72,12 @@ class TextureSource:
         """Draw a random crop of an image and up to `objects` of the masks that lie in it."""
         weights = self.object_weights if objects else self.weights
         record = self.images[rng.choice(len(self.images), p=weights)]
-        image = _cached_image(record.path)
+        image = cached_image(record.path)
         box = _random_crop(rng, record.height, record.width)
         flip = bool(rng.random() < 0.5)
-        picture = _resize(image, box, self.size, flip=flip)
+        picture = resize_crop(image, box, self.size, flip=flip)
         chosen = rng.permutation(len(record.segmentations))[: 3 * objects]
-        masks = [_resize_mask(_decode(record, int(i)), box, self.size, flip=flip) for i in chosen]
+        masks = [resize_mask(_decode(record, int(i)), box, self.size, flip=flip) for i in chosen]
         if objects and rng.random() < 0.3:  # a region of the picture itself, where no annotation is asked for
             masks = [_region(rng, picture), *masks]
         kept = [m for m in masks if MIN_OBJECT_PIXELS <= m.sum() <= 0.6 * m.size][:objects]
@@ -92,8 +92,8 @@ class TextureSource:
         mask = _decode(record, int(rng.integers(len(record.segmentations))))
         box = _box_around(rng, mask)
         flip = bool(rng.random() < 0.5)
-        small = _resize_mask(mask, box, self.size, flip=flip)
-        return Cutout(_resize(_cached_image(record.path), box, self.size, flip=flip), small)
+        small = resize_mask(mask, box, self.size, flip=flip)
+        return Cutout(resize_crop(cached_image(record.path), box, self.size, flip=flip), small)
 
 
 def pseudo_cutout(rng: np.random.Generator, picture: UInt8) -> Cutout:
@@ -103,7 +103,8 @@ def pseudo_cutout(rng: np.random.Generator, picture: UInt8) -> Cutout:
 
 
 @lru_cache(maxsize=CACHED_IMAGES)
-def _cached_image(path: Path) -> UInt8:
+def cached_image(path: Path) -> UInt8:
+    """Read an image (H,W,3) and keep it for the next time; not to be changed."""
     return read_image(path)
 
 
@@ -134,7 +135,7 @@ def _box_around(rng: np.random.Generator, mask: UInt8) -> Box:
     return centre_x - half, centre_y - half, centre_x + half, centre_y + half
 
 
-def _resize(image: UInt8, box: Box, size: int, *, flip: bool) -> UInt8:
+def resize_crop(image: UInt8, box: Box, size: int, *, flip: bool) -> UInt8:
     """Cut a box (it may reach over the border, where the border repeats) and resize to (S,S,3)."""
     padded, inner = _pad_to_box(image, box, "edge")
     resized = Image.fromarray(padded).resize((size, size), Image.Resampling.BILINEAR, box=inner)
@@ -142,8 +143,8 @@ def _resize(image: UInt8, box: Box, size: int, *, flip: bool) -> UInt8:
     return np.ascontiguousarray(array[:, ::-1]) if flip else array
 
 
-def _resize_mask(mask: UInt8, box: Box, size: int, *, flip: bool) -> UInt8:
-    """As `_resize` for a mask of 0/1: zeros beyond the border, threshold at one half."""
+def resize_mask(mask: UInt8, box: Box, size: int, *, flip: bool) -> UInt8:
+    """As `resize_crop` for a mask of 0/1: zeros beyond the border, threshold at one half."""
     padded, inner = _pad_to_box(mask * np.uint8(255), box, "constant")
     resized = Image.fromarray(padded).resize((size, size), Image.Resampling.BILINEAR, box=inner)
     array = (np.asarray(resized) > 127).astype(np.uint8)

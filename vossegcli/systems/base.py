@@ -5,7 +5,7 @@ Shape letters: B clips, T frames, K objects (background not counted), H W pixels
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -47,6 +47,33 @@ class VideoPredictor(Protocol):
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Continue from `state()`."""
+
+
+class ClassSegmentation(NamedTuple):
+    """One image with the classes that were found in it, at its native size; L classes in the order they were fitted.
+
+    Attributes:
+        label_map: (H,W) int32, 0 = background, l = the l-th class.
+        probs: (L,H,W) float32 probability of each class.
+        confidence: (L,) float32 in [0, 1]: how sure it is that the class is in the image.
+    """
+
+    label_map: Tensor
+    probs: Tensor
+    confidence: Tensor
+
+
+class FewshotPredictor(Protocol):
+    """Segments classes that a few annotated images show; images are (3,H,W) float RGB in [0, 1]."""
+
+    def fit(self, images: Sequence[Tensor], masks: Sequence[Tensor]) -> float:
+        """Learn one more class from images and masks (H,W); return the IoU of its own supports."""
+
+    def predict(self, image: Tensor) -> ClassSegmentation:
+        """Segment all fitted classes in an image."""
+
+    def clear(self) -> None:
+        """Forget all classes."""
 
 
 class CellPlaces(Protocol):

@@ -1,0 +1,117 @@
+"""The FWB predictor: what it needs of supports, what it gives, and that weighting and boosting do what they are for."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from vossegcli.errors import InputError
+from vossegcli.systems.fwb.config import RESNET101, VGG16, FWBConfig
+from vossegcli.systems.fwb.model import FWB
+from vossegcli.systems.fwb.predict import FWBPredictor
+
+TINY = FWBConfig("compact", stem=8, planes=(8, 8, 16, 16), depths=(1, 1, 1, 1), head_channels=16)
+
+
+@pytest.fixture(scope="module")
+def network() -> FWB:
+    torch.manual_seed(0)
+    return FWB(TINY).eval()
+
+
+def picture(height: int, width: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """A red square on green noise, and its mask."""
+    generator = torch.Generator().manual_seed(seed)
+    image = 0.3 * torch.rand(3, height, width, generator=generator)
+    image[1] += 0.5
+    mask = torch.zeros(height, width, dtype=torch.int64)
+    mask[height // 4 : height // 2, width // 4 : width // 2] = 3
+    image[:, mask > 0] = torch.tensor([0.9, 0.1, 0.1]).unsqueeze(1)
+    return image, mask
+
+
+@pytest.mark.parametrize("config", [VGG16, RESNET101, TINY], ids=lambda c: c.backbone)
+def test_backbones_have_stride_8(config: FWBConfig) -> None:
+    network = FWB(config).eval()
+    with torch.inference_mode():
+        assert network.encode(torch.rand(1, 3, 64, 96)).shape == (1, network.channels, 8, 12)
+
+
+def test_the_head_is_one_convolution_over_features_and_map(network: FWB) -> None:
+    """Computed in two shares, so that the features' one is there for all experts."""
+    features, maps = torch.randn(2, network.channels, 5, 6), torch.randn(2, 3, 5, 6)
+    found = network.head(network.head_base(features), maps)
+    for n in range(3):
+        joined = torch.cat([features, maps[:, n : n + 1]], dim=1)
+        wanted = network.classify(torch.relu(network.join(joined)))
+        assert torch.allclose(found[:, n], wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(40, 56), (33, 71), (130, 90)])
+def test_results_have_the_size_of_the_query(network: FWB, size: tuple[int, int]) -> None:
+    predictor = FWBPredictor(network)
+    for seed in (0, 1):
+        image, mask = picture(48, 64, seed)
+        iou = predictor.fit([image], [mask])
+        assert 0.0 <= iou <= 1.0
+    found = predictor.predict(torch.rand(3, *size))
+    assert found.label_map.shape == size
+    assert found.probs.shape == (2, *size)
+    assert found.confidence.shape == (2,)
+    assert 0.0 <= float(found.probs.min()) <= float(found.probs.max()) <= 1.0
+
+
+def test_supports_may_differ_in_size(network: FWB) -> None:
+    images, masks = zip(picture(48, 64), picture(80, 30), strict=True)
+    predictor = FWBPredictor(network)
+    predictor.fit(images, masks)
+    predictor.predict(images[0])
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "message"),
+    [
+        ([], [], "0 support images"),
+        ([torch.rand(3, 8, 8)], [], "1 support images and 0 masks"),
+        ([torch.rand(3, 8, 8)], [torch.zeros(8, 8)], "support 1 is empty"),
+        ([torch.rand(3, 8, 8)], [torch.ones(8, 8)], "support 1 is full"),
+        ([torch.rand(3, 8, 8)], [torch.ones(4, 8)], r"support 1 is \(4, 8\)"),
+    ],
+)
+def test_bad_supports_are_named(network: FWB, images: list[Tensor], masks: list[Tensor], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        FWBPredictor(network).fit(images, masks)
+
+
+def test_the_same_supports_give_the_same_masks(network: FWB) -> None:
+    image, mask = picture(48, 64)
+    found = []
+    for _ in range(2):
+        predictor = FWBPredictor(network)
+        predictor.fit([image], [mask])
+        found.append(predictor.predict(image).probs)
+    assert torch.equal(*found)
+
+
+def test_training_on_one_pair_makes_the_class_found() -> None:
+    """The head learns to read the map; weighting and boosting then find the class in another picture."""
+    torch.manual_seed(0)
+    network = FWB(TINY).train()
+    optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
+    pairs = [picture(64, 64, seed) for seed in range(4)]
+    images, masks = torch.stack([p[0] for p in pairs]), torch.stack([(p[1] > 0).float() for p in pairs])
+    cells = torch.nn.functional.avg_pool2d(masks[:, None], 8)[:, 0]
+    for _ in range(60):
+        features = network.encode(images)
+        logits = network(features[:1], cells[:1], features[1:])
+        loss = torch.nn.functional.cross_entropy(logits, (cells[1:] > 0.5).long())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    predictor = FWBPredictor(network, short_side=None)
+    assert predictor.fit([pairs[0][0]], [pairs[0][1]]) > 0.3
+    query, truth = picture(64, 64, 9)
+    found = predictor.predict(query)
+    overlap = ((found.label_map == 1) & (truth > 0)).sum() / ((found.label_map == 1) | (truth > 0)).sum()
+    assert overlap > 0.3
+    nothing = predictor.predict(torch.full((3, 64, 64), 0.5))
+    assert nothing.confidence[0] < found.confidence[0]

@@ -1,0 +1,74 @@
+"""Configuration of FWB: what fixes the shapes of the weights, and the defaults of boosting."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from vossegcli.errors import ConfigError
+
+Backbone = Literal["vgg16", "resnet101", "compact"]
+
+
+@dataclass(frozen=True)
+class FWBConfig:
+    """Shapes of the network; the defaults are the published ones with ResNet-101.
+
+    Attributes:
+        backbone: `vgg16` and `resnet101` as published, dilated to stride 8; `compact` = a small ResNet of basic blocks.
+        stem: channels of the first convolution (compact).
+        planes: widths of the four stages (compact).
+        depths: blocks of the four stages (compact).
+        head_channels: width of the head.
+        steps: steps of boosting, which is also the number of experts.
+        rate: learning rate of boosting.
+    """
+
+    backbone: Backbone = "resnet101"
+    stem: int = 64
+    planes: tuple[int, int, int, int] = (64, 128, 256, 512)
+    depths: tuple[int, int, int, int] = (3, 4, 23, 3)
+    head_channels: int = 128
+    steps: int = 10
+    rate: float = 1e-2
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ConfigError: a value is out of range.
+        """
+        if self.backbone not in get_args(Backbone):
+            raise ConfigError(f"unknown backbone '{self.backbone}'", fix=f"use one of {', '.join(get_args(Backbone))}")
+        if self.steps < 1:
+            raise ConfigError(f"steps of boosting are {self.steps}", fix="give 1 or more")
+        if self.rate <= 0.0:
+            raise ConfigError(f"rate of boosting is {self.rate}", fix="give a number above 0")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for a checkpoint's header."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> FWBConfig:
+        """Rebuild a config from `to_dict`'s values (lists stand for tuples after JSON).
+
+        Raises:
+            ConfigError: a field is unknown, missing or out of range.
+        """
+        try:
+            fields: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+            }
+            return cls(**fields)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"not an FWB configuration ({error})") from error
+
+
+VGG16 = FWBConfig("vgg16")
+RESNET101 = FWBConfig("resnet101")
+
+#: Small enough for a CPU and to ship inside the package; widths are our own choice.
+COMPACT = FWBConfig("compact", stem=32, planes=(48, 96, 160, 256), depths=(2, 2, 2, 2))
+
+CONFIGS = {"vgg16": VGG16, "resnet101": RESNET101, "compact": COMPACT}

@@ -1,0 +1,65 @@
+"""Feature weighting: which features tell the class from its surroundings (paper sec. 3.3).
+
+Shape letters: K supports, N prototypes, B queries, C channels, h w cells. Masks are soft, in [0, 1], at the features'
+size.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+EPSILON = 1e-6
+
+
+def class_average(features: Tensor, masks: Tensor) -> Tensor:
+    """Mean feature of each support's masked cells, `f_s = 1/|m| sum_i F_i m_i` (paper eq. 1).
+
+    Args:
+        features: (K,C,h,w).
+        masks: (K,h,w).
+
+    Returns:
+        (K,C); zeros where a mask is empty.
+    """
+    total = torch.einsum("kchw,khw->kc", features, masks)
+    return total / masks.sum(dim=(1, 2)).clamp_min(EPSILON).unsqueeze(1)
+
+
+def class_difference(features: Tensor, masks: Tensor) -> Tensor:
+    """How much higher each feature is on the class than around it, summed over the supports (paper eq. 4).
+
+    `phi = sum_i F_i [m_i / |m| - (1 - m_i) / (wh - |m|)]`.
+
+    Args:
+        features: (K,C,h,w).
+        masks: (K,h,w).
+
+    Returns:
+        (C,).
+    """
+    return (class_average(features, masks) - class_average(features, 1.0 - masks)).sum(dim=0)
+
+
+def relevance(difference: Tensor) -> Tensor:
+    """The unit vector r that maximises `phi . r`, which is phi's own direction (paper eq. 5-6)."""
+    return F.normalize(difference, dim=-1, eps=EPSILON)
+
+
+def similarity_maps(prototypes: Tensor, weights: Tensor, features: Tensor) -> Tensor:
+    """Cosine of weighted prototypes and weighted features, `cos(f * r, F_i * r)` (paper eq. 3 and 7).
+
+    All prototypes are compared in one matrix product.
+
+    Args:
+        prototypes: (N,C).
+        weights: (C,) relevance; ones for the plain cosine.
+        features: (B,C,h,w).
+
+    Returns:
+        (B,N,h,w) in [-1, 1].
+    """
+    ours = F.normalize(prototypes * weights, dim=1, eps=EPSILON)
+    theirs = F.normalize(features * weights.view(1, -1, 1, 1), dim=1, eps=EPSILON)
+    return torch.einsum("nc,bchw->bnhw", ours, theirs)

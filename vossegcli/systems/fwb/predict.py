@@ -1,0 +1,201 @@
+"""The FWB predictor: fitted to a few annotated images of each class, it segments those classes in others.
+
+Shape letters: L classes, K supports, N experts, C channels, H W pixels, h w cells.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vossegcli.errors import InputError
+from vossegcli.ops.padding import centred_padding, pad, unpad
+from vossegcli.ops.resize import resize_smooth, working_size
+from vossegcli.systems.base import ClassSegmentation
+from vossegcli.systems.fwb.boosting import Experts, boost, join_experts, mean_iou
+from vossegcli.systems.fwb.feature_weighting import class_average, class_difference, relevance, similarity_maps
+from vossegcli.systems.fwb.losses import mask_cross_entropy
+from vossegcli.systems.fwb.model import FWB, STRIDE, masks_at_cells
+
+SUPPORT_SIDE = 512
+CLASS = 0.5
+TINY = 1e-6
+
+
+@dataclass(frozen=True)
+class _Class:
+    """What is known of a class.
+
+    Attributes:
+        experts: class features (N,C) and their trust (N,).
+        weights: (C,) relevance of the features.
+        support_iou: how well the experts find the supports' own masks.
+        separation: how much more similar to the class its cells in the supports are than their surroundings.
+    """
+
+    experts: Experts
+    weights: Tensor
+    support_iou: float
+    separation: float
+
+
+class FWBPredictor:
+    """Segments classes from their supports (see `systems.base.FewshotPredictor`).
+
+    Args:
+        model: the network; copied for inference, not changed.
+        precision: type of the backbone; similarities, head and boosting stay float32.
+        short_side: queries with a larger short side are worked on at this size; None = native.
+        boosting: fit experts to the supports; without, the mean class feature is the only expert.
+        weighting: weigh the features by their relevance; without, the cosine is plain.
+    """
+
+    def __init__(
+        self,
+        model: FWB,
+        *,
+        precision: torch.dtype = torch.float32,
+        short_side: int | None = SUPPORT_SIDE,
+        boosting: bool = True,
+        weighting: bool = True,
+    ) -> None:
+        self.model = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
+        self.device = next(self.model.parameters()).device
+        self.precision = precision
+        self.short_side = short_side
+        self.boosting = boosting
+        self.weighting = weighting
+        self._classes: list[_Class] = []
+
+    def clear(self) -> None:
+        """Forget all classes."""
+        self._classes = []
+
+    @torch.no_grad()
+    def fit(self, images: Sequence[Tensor], masks: Sequence[Tensor]) -> float:
+        """Learn one more class from its supports.
+
+        Args:
+            images: K images (3,H,W) float RGB in [0, 1], of any sizes.
+            masks: K masks (H,W), above 0 = the class.
+
+        Returns:
+            mean IoU of the supports' own masks with what the experts make of them, in [0, 1].
+
+        Raises:
+            InputError: no support, a mask of another size than its image, or one that is empty or full.
+        """
+        if not images or len(images) != len(masks):
+            raise InputError(f"{len(images)} support images and {len(masks)} masks", fix="give a mask with each image")
+        for number, (image, mask) in enumerate(zip(images, masks, strict=True), start=1):
+            _check_support(number, image, mask)
+        side = _support_size(images)
+        squares = torch.cat([resize_smooth(image.to(self.device).unsqueeze(0), side) for image in images])
+        soft = [F.interpolate((m.to(self.device) > 0).float()[None, None], size=side, mode="area")[0] for m in masks]
+        truth = torch.cat(soft) > CLASS  # (K,H,W)
+        features = self._encode(squares)
+        cells = masks_at_cells(torch.cat(soft), (features.shape[2], features.shape[3]))
+        initial = class_average(features, cells).mean(dim=0)
+        weights = relevance(class_difference(features, cells)) if self.weighting else torch.ones_like(initial)
+        base = self.model.head_base(features)
+
+        def segment(prototype: Tensor) -> Tensor:
+            maps = similarity_maps(prototype.unsqueeze(0), weights, features)
+            return _enlarged(self.model.head(base, maps)[:, 0], side)
+
+        def loss(logits: Tensor) -> Tensor:
+            return len(images) * mask_cross_entropy(logits, truth.long())
+
+        config = self.model.config
+        steps = config.steps if self.boosting else 1
+        experts = boost(initial, segment, loss, truth, steps=steps, rate=config.rate)
+        maps = similarity_maps(experts.features, weights, features)  # (K,N,h,w)
+        joined = join_experts(_probabilities(self.model.head(base, maps), side), experts.weights)
+        found = float(mean_iou(joined > CLASS, truth))
+        self._classes.append(_Class(experts, weights, found, _separation(maps.mean(dim=1), cells)))
+        return found
+
+    @torch.no_grad()
+    def predict(self, image: Tensor) -> ClassSegmentation:
+        """Segment the fitted classes in an image (3,H,W), float RGB in [0, 1].
+
+        Each pixel goes to the likeliest class where that is likelier than background.
+        """
+        if not self._classes:
+            raise RuntimeError("call fit() first")
+        height, width = int(image.shape[1]), int(image.shape[2])
+        size = working_size((height, width), self.short_side)
+        padding = centred_padding(*size, STRIDE)
+        small = pad(resize_smooth(image.to(self.device).unsqueeze(0), size), padding)
+        features = self._encode(small)
+        base = self.model.head_base(features)
+        padded = (int(small.shape[2]), int(small.shape[3]))
+        probs, confidence = [], []
+        for known in self._classes:
+            maps = similarity_maps(known.experts.features, known.weights, features)  # (1,N,h,w)
+            joined = join_experts(_probabilities(self.model.head(base, maps), padded), known.experts.weights)
+            probs.append(resize_smooth(unpad(joined.unsqueeze(1), padding), (height, width))[0, 0])
+            cells = masks_at_cells(joined, (features.shape[2], features.shape[3]))
+            confidence.append(_confidence(known, maps.mean(dim=1), cells))
+        stacked = torch.stack(probs).clamp(0.0, 1.0)  # (L,H,W)
+        best = stacked.max(dim=0)
+        label_map = torch.where(best.values > CLASS, best.indices + 1, 0).to(torch.int32)
+        return ClassSegmentation(label_map, stacked, torch.stack(confidence))
+
+    def _encode(self, images: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            return self.model.encode(images)
+
+
+def _support_size(images: Sequence[Tensor]) -> tuple[int, int]:
+    """The one square size for all supports: the longest side among them, at most 512, a multiple of the stride."""
+    longest = min(SUPPORT_SIDE, max(max(image.shape[-2:]) for image in images))
+    side = -(-longest // STRIDE) * STRIDE
+    return side, side
+
+
+def _check_support(number: int, image: Tensor, mask: Tensor) -> None:
+    if mask.shape != image.shape[-2:]:
+        raise InputError(
+            f"the mask of support {number} is {tuple(mask.shape)}, its image {tuple(image.shape[-2:])}",
+            fix="give a mask of the image's size",
+        )
+    share = float((mask > 0).float().mean())
+    if share in (0.0, 1.0):
+        what = "empty" if share == 0.0 else "full: it has no background"
+        raise InputError(f"the mask of support {number} is {what}", fix="mark the class, and only the class")
+
+
+def _enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Logits (B,2,h,w) at the size of the image."""
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+
+
+def _probabilities(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """From logits (B,N,2,h,w) to probabilities of the class (B,N,H,W)."""
+    odds = logits[:, :, 1] - logits[:, :, 0]
+    return _enlarged(odds, size).sigmoid()
+
+
+def _separation(maps: Tensor, masks: Tensor) -> float:
+    """Mean similarity inside masks minus outside, (B,h,w) each."""
+    inside = (maps * masks).sum() / masks.sum().clamp_min(TINY)
+    outside = (maps * (1.0 - masks)).sum() / (1.0 - masks).sum().clamp_min(TINY)
+    return float(inside - outside)
+
+
+def _confidence(known: _Class, maps: Tensor, masks: Tensor) -> Tensor:
+    """How sure it is that the class is there, in [0, 1].
+
+    The IoU that the experts reach on the supports, times how well the query's cells are told apart, compared with the
+    supports' own. Nothing found gives 0.
+    """
+    if float(masks.max()) <= CLASS:
+        return maps.new_zeros(())
+    apart = _separation(maps, (masks > CLASS).float()) / max(known.separation, TINY)
+    return maps.new_tensor(known.support_iou * min(max(apart, 0.0), 1.0))
