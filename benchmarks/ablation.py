@@ -25,10 +25,11 @@ from vossegcli.io.images import read_image
 from vossegcli.io.label_maps import read_label_map, read_mask_folder
 from vossegcli.metrics.regions import region_similarity
 from vossegcli.runners.devices import resolve_precision
-from vossegcli.runners.train import VALIDATION_STEP, read_images, segment_clip
+from vossegcli.runners.train import read_images
+from vossegcli.runners.training_samples import VALIDATION_STEP, segment_clip
 from vossegcli.systems.afb_urr import SYSTEM
 from vossegcli.systems.afb_urr.config import COMPACT, AFBURRConfig
-from vossegcli.training.loop import Trainer
+from vossegcli.training.loop import Trainer, set_training_mode
 from vossegcli.training.settings import Stage, TrainingSettings
 
 BUNNY = Path(__file__).parents[1] / "examples" / "bunny"
@@ -76,7 +77,7 @@ def train(variant: Variant, images: list, arguments: argparse.Namespace) -> nn.M
     precision = resolve_precision("auto", DEVICE)
     for clips in stream.stream(first, first + settings.total_steps, lambda _: spec):
         stage, _ = settings.locate(trainer.step)
-        SYSTEM.prepare_stage(trainer.model, freeze_norm=False)
+        set_training_mode(trainer.model, freeze_norm=False)
         trainer.train_step(SYSTEM.objectives[stage.objective], clips, precision)
     return trainer.average
 

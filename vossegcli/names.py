@@ -3,8 +3,10 @@
 from typing import Final
 
 AFB_URR: Final = "afb-urr"
+FWB: Final = "fwb"
 
 #: System name -> what it does, for help texts that must not import torch.
 SYSTEM_SUMMARIES: Final[dict[str, str]] = {
     AFB_URR: "one annotated frame, the whole video segmented (AFB-URR, NeurIPS 2020)",
+    FWB: "a few annotated images, the same classes in others (FWB, ICCV 2019)",
 }

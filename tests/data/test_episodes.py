@@ -34,7 +34,7 @@ def test_masks_mark_the_class(images: list[AnnotatedImage]) -> None:
 
 def test_a_step_always_draws_the_same(images: list[AnnotatedImage]) -> None:
     stream = EpisodeStream(classes_of(images), 7, torch.device("cpu"))
-    third = list(stream.stream(1, 4, SPEC))[1]
+    third = list(stream.stream(1, 4, lambda _: SPEC))[1]
     again = EpisodeStream(classes_of(images), 7, torch.device("cpu")).batch(2, SPEC)
     assert torch.equal(third.query_images, again.query_images)
     assert not torch.equal(third.query_images, stream.batch(3, SPEC).query_images)

@@ -11,6 +11,7 @@ from torch import Tensor
 from vossegcli.data.synthetic import Clips, Places
 from vossegcli.errors import InputError
 from vossegcli.systems.base import System, VideoPredictor
+from vossegcli.training.loop import set_training_mode
 
 
 def square_clip(frames: int, size: tuple[int, int], ids: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -129,7 +130,7 @@ class VideoSystemContract:
 
     def test_gradients_reach_every_weight(self) -> None:
         network = self.network()
-        self.system.prepare_stage(network, freeze_norm=True)
+        set_training_mode(network, freeze_norm=True)
         terms = self.system.objectives["segmentation"](network, self.clips())
         terms["loss"].backward()
         assert not [name for name, p in network.named_parameters() if p.grad is None]
@@ -137,7 +138,7 @@ class VideoSystemContract:
 
     def test_overfits_one_tiny_batch(self) -> None:
         network = self.network()
-        self.system.prepare_stage(network, freeze_norm=False)
+        set_training_mode(network, freeze_norm=False)
         clips = self.clips()
         optimiser = torch.optim.Adam(network.parameters(), 3e-3)
         ious = []

@@ -78,7 +78,7 @@ def batches(start: int, stop: int) -> list[torch.Tensor]:
 def train(subject: Trainer, observer: Silent, start: int) -> None:
     run_training(
         subject, {"square": square}, batches(start, 20), observer,
-        precision=torch.float32, prepare=lambda model, stage: None,
+        precision=torch.float32,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ host. Shape letters: B episodes, K supports, S side of an image.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,12 +46,14 @@ class Episodes:
         support_masks: (B,K,S,S) float32 of 0 and 1.
         query_images: (B,3,S,S).
         query_masks: (B,S,S) int64 of 0 and 1.
+        classes: (B,) int64, which class each episode is of.
     """
 
     support_images: Tensor
     support_masks: Tensor
     query_images: Tensor
     query_masks: Tensor
+    classes: Tensor
 
 
 def classes_of(images: Sequence[AnnotatedImage]) -> dict[ClassKey, list[AnnotatedImage]]:
@@ -101,26 +103,33 @@ class EpisodeStream:
         """Draw the batch of one step."""
         rng = np.random.default_rng((self.seed, step))
         drawn = [self._episode(rng, spec) for _ in range(spec.batch)]
-        images, masks = (np.stack(part) for part in zip(*drawn, strict=True))  # (B,K+1,S,S,3), (B,K+1,S,S)
+        images, masks, keys = (np.stack(part) for part in zip(*drawn, strict=True))  # (B,K+1,S,S,3), (B,K+1,S,S), (B,)
         pictures = torch.from_numpy(images).to(self.device).permute(0, 1, 4, 2, 3).float() / 255.0
         labels = torch.from_numpy(masks).to(self.device)
-        return Episodes(pictures[:, 1:], labels[:, 1:].float(), pictures[:, 0], labels[:, 0].long())
+        return Episodes(
+            pictures[:, 1:],
+            labels[:, 1:].float(),
+            pictures[:, 0],
+            labels[:, 0].long(),
+            torch.from_numpy(keys).to(self.device),
+        )
 
-    def stream(self, start: int, stop: int, spec: EpisodeSpec) -> Iterator[Episodes]:
+    def stream(self, start: int, stop: int, spec_of: Callable[[int], EpisodeSpec]) -> Iterator[Episodes]:
         """Yield the batches of the steps from `start` to `stop` - 1, drawn ahead in a thread."""
-        yield from read_ahead((self.batch(step, spec) for step in range(start, stop)), QUEUE_LENGTH)
+        yield from read_ahead((self.batch(step, spec_of(step)) for step in range(start, stop)), QUEUE_LENGTH)
 
     def _episode(
         self, rng: np.random.Generator, spec: EpisodeSpec
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        key = self.keys[rng.choice(len(self.keys), p=self.weights)]
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], int]:
+        number = int(rng.choice(len(self.keys), p=self.weights))
+        key = self.keys[number]
         shown = self.classes[key]
         order = rng.permutation(len(shown))
         query = shown[order[0]]
         others = [shown[i] for i in order[1:] if shown[i].source != query.source] or [shown[i] for i in order[1:]]
         chosen = [query, *(others[k % len(others)] for k in range(spec.shots))]
         samples = [_sample(rng, image, key[1], spec.size) for image in chosen]
-        return np.stack([image for image, _ in samples]), np.stack([mask for _, mask in samples])
+        return np.stack([image for image, _ in samples]), np.stack([mask for _, mask in samples]), number
 
 
 def _sample(

@@ -10,11 +10,15 @@ from vossegcli.systems import SYSTEMS
 from vossegcli.systems.base import System
 
 
-def system_of(checkpoint: Checkpoint) -> System:
+def system_of(checkpoint: Checkpoint, task: str | None = None) -> System:
     """Look up the system that a checkpoint is for.
 
+    Args:
+        checkpoint: as read.
+        task: what it must be able to do; None = anything.
+
     Raises:
-        CheckpointError: this version lacks it.
+        CheckpointError: this version lacks it, or it is for another task.
     """
     name = checkpoint.header.system
     if name not in SYSTEMS:
@@ -23,6 +27,12 @@ def system_of(checkpoint: Checkpoint) -> System:
             f"is for the system '{name}', which this version lacks",
             where=checkpoint.path,
             fix=f"it has {known}",
+        )
+    if task not in (None, SYSTEMS[name].task):
+        raise CheckpointError(
+            f"is for the system '{name}', which works for `{SYSTEMS[name].task}`",
+            where=checkpoint.path,
+            fix=f"give a checkpoint of a system for `{task}`",
         )
     return SYSTEMS[name]
 

@@ -139,13 +139,14 @@ def _outputs(job: SequenceJob, *, images: bool, video: bool) -> Iterator[Path]:
 def _predictor(
     options: PropagateOptions, checkpoint: Checkpoint, device: torch.device, precision: torch.dtype
 ) -> VideoPredictor:
-    system = system_of(checkpoint)
+    system = system_of(checkpoint, task="propagate")
     with _memory_errors(checkpoint.name):
         network = build_network(checkpoint, system).to(device)
-        return system.predictor(
+        predictor: VideoPredictor = system.predictor(
             network, precision=precision, short_side=options.short_side, budget=options.budget,
             update_rate=options.update_rate, merge_threshold=options.merge_threshold,
         )  # fmt: skip
+        return predictor
 
 
 def _facts(

@@ -1,4 +1,4 @@
-"""`vosseg train`: annotated images to synthetic clips to a checkpoint, with a log, a report and resume."""
+"""`vosseg train`: annotated images to samples to a checkpoint, with a log, a report and resume."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from vossegcli.data.clips import ClipSpec, ClipStream, split_by_source
-from vossegcli.data.synthetic import Clips
 from vossegcli.errors import CheckpointError, ConfigError
 from vossegcli.io.annotations import read_coco_instances
 from vossegcli.io.atomic import write_text_atomic
@@ -27,21 +24,23 @@ from vossegcli.io.checkpoints import (
     write_tensors,
 )
 from vossegcli.io.configs import read_toml
-from vossegcli.io.overlays import data_uri, draw_overlay
 from vossegcli.io.pretrained import read_imagenet
 from vossegcli.io.run_records import append_jsonl, read_jsonl
 from vossegcli.reports.training import training_report
 from vossegcli.runners.devices import resolve_device, resolve_precision
 from vossegcli.runners.loading import load_weights
+from vossegcli.runners.training_samples import TrainingClips, TrainingEpisodes, TrainingSamples
 from vossegcli.systems import get_system
 from vossegcli.systems.base import System
 from vossegcli.training.loop import Trainer, run_training
 from vossegcli.training.settings import Stage, TrainingSettings
 from vossegcli.types import AnnotatedImage
 
-VALIDATION_STEP = 1 << 30  # far from every training step, so that validation clips are never trained on
-VALIDATION_BATCHES = 6
-REPORT_CLIPS = 6
+#: Task of a system -> what it is trained on.
+SAMPLES: Mapping[str, type[TrainingClips] | type[TrainingEpisodes]] = {
+    "propagate": TrainingClips,
+    "fewshot": TrainingEpisodes,
+}
 
 
 @dataclass(frozen=True)
@@ -90,9 +89,7 @@ def train(options: TrainOptions, on_progress: Callable[[int, int, Mapping[str, f
             raise ConfigError(f"unknown objective '{stage.objective}'", where=options.config, fix=f"use one of {known}")
     device = resolve_device(options.device)
     precision = resolve_precision(options.precision, device)
-    training, validation = split_by_source(read_images(options.data), settings.holdout)
-    if not any(image.segmentations for image in training):
-        raise ConfigError("no training images with objects", fix="give COCO instances files with --data")
+    samples = SAMPLES[system.task](read_images(options.data), settings, device)
     config = system.configs[settings.config]
     torch.manual_seed(settings.seed)
     model = system.build(config).to(device).to(memory_format=torch.channels_last)
@@ -101,17 +98,12 @@ def train(options: TrainOptions, on_progress: Callable[[int, int, Mapping[str, f
     elif options.init != "none":
         load_weights(model, read_checkpoint(options.init), system.name)
     trainer = Trainer(model, settings)
-    observer = _Observer(options, settings, system, config, validation, on_progress, len(training))
+    observer = _Observer(options, settings, system, config, samples, on_progress)
     if options.resume:
         observer.resume(trainer)
     elif (options.output / "state.safetensors").exists():
         raise ConfigError("holds a training run", where=options.output, fix="add --resume or give another folder")
-    stream = ClipStream(training, settings.pseudo_objects, settings.seed, device)
-    batches = stream.stream(trainer.step, settings.total_steps, lambda step: _spec(settings, step))
-    run_training(
-        trainer, system.objectives, batches, observer, precision=precision,
-        prepare=lambda network, stage: system.prepare_stage(network, freeze_norm=stage.freeze_norm),
-    )  # fmt: skip
+    run_training(trainer, system.objectives, samples.batches(trainer.step), observer, precision=precision)
     return observer.finish(trainer, precision)
 
 
@@ -123,11 +115,6 @@ def read_images(paths: Sequence[Path]) -> list[AnnotatedImage]:
     return [image for file in files for image in read_coco_instances(file)]
 
 
-def _spec(settings: TrainingSettings, step: int) -> ClipSpec:
-    stage, _ = settings.locate(step)
-    return ClipSpec(stage.batch, stage.size, stage.frames, stage.objects)
-
-
 class _Observer:
     """Writes the log, the state, the checkpoint and the report."""
 
@@ -137,17 +124,15 @@ class _Observer:
         settings: TrainingSettings,
         system: System,
         config: Any,  # noqa: ANN401 - the system's own record
-        validation: Sequence[AnnotatedImage],
+        samples: TrainingSamples,
         on_progress: Callable[[int, int, Mapping[str, float]], None],
-        images: int,
     ) -> None:
         self.options = options
         self.settings = settings
         self.system = system
         self.config = config
-        self.validation = validation
+        self.samples = samples
         self.on_progress = on_progress
-        self.images = images
         self.rows: list[dict[str, Any]] = []
         self.began = time.time()
         options.output.mkdir(parents=True, exist_ok=True)
@@ -181,7 +166,8 @@ class _Observer:
 
     def finish(self, trainer: Trainer, precision: torch.dtype) -> dict[str, Any]:
         """Validate, write the final checkpoint and the report."""
-        values, pictures = self._validate(trainer, precision) if self.validation else ({}, [])
+        predictor = self.system.predictor(trainer.average, precision=precision)
+        values, pictures = self.samples.validate(predictor)
         facts = self._write_checkpoint(trainer, trainer.step, values)
         html = training_report({**facts, "minutes": round((time.time() - self.began) / 60, 1)}, self.rows, pictures)
         write_text_atomic(self.options.output / "report.html", html)
@@ -190,7 +176,7 @@ class _Observer:
     def _write_checkpoint(self, trainer: Trainer, step: int, values: Mapping[str, float]) -> dict[str, Any]:
         facts = {
             "data": [p.name if p.suffix else f"{p.parent.name}/{p.name}" for p in self.options.data],
-            "images": self.images,
+            **self.samples.facts,
             "steps": step,
             "seed": self.settings.seed,
             "date": datetime.now(tz=UTC).date().isoformat(),
@@ -202,61 +188,8 @@ class _Observer:
         write_checkpoint(self.options.output / "model.safetensors", weights, header)
         return facts
 
-    @torch.inference_mode()
-    def _validate(self, trainer: Trainer, precision: torch.dtype) -> tuple[dict[str, float], list[tuple[str, str]]]:
-        """Measure J on held-out synthetic clips, segmented as in use, and draw some of them."""
-        stage = self.settings.stages[-1]
-        device = next(trainer.average.parameters()).device
-        stream = ClipStream(self.validation, self.settings.pseudo_objects, self.settings.seed, device)
-        spec = ClipSpec(stage.batch, stage.size, max(stage.frames, 6), stage.objects)
-        ious: list[float] = []
-        pictures: list[tuple[str, str]] = []
-        predictor = self.system.predictor(trainer.average, precision=precision)
-        for index in range(VALIDATION_BATCHES):
-            clips = stream.batch(VALIDATION_STEP + index, spec)
-            for clip in range(spec.batch):
-                if not bool(clips.labels[clip, 0].any()):
-                    continue
-                predicted, values = segment_clip(predictor, clips, clip)
-                ious += values
-                if len(pictures) < REPORT_CLIPS:
-                    caption = f"mean J {np.mean(values):.2f}" if values else "no object"
-                    pictures.append((caption, data_uri(_picture(clips, clip, predicted))))
-        return {
-            "validation_J": round(float(np.mean(ious)), 4),
-            "validation_clips_J_count": len(ious),
-        }, pictures
-
     def _fingerprint(self) -> str:
         return json.dumps(asdict(self.settings), sort_keys=True)
-
-
-def segment_clip(predictor: Any, clips: Clips, clip: int) -> tuple[list[Tensor], list[float]]:  # noqa: ANN401
-    """Segment one clip from its first masks; return label maps and J of each object and frame."""
-    frames, labels = clips.frames[clip], clips.labels[clip]
-    predictor.start(frames[0], labels[0])
-    predicted, values = [labels[0]], []
-    for t in range(1, frames.shape[0]):
-        label_map = predictor.step(frames[t]).label_map
-        predicted.append(label_map)
-        for object_id in predictor.ids:
-            a, b = label_map == object_id, labels[t] == object_id
-            union = int((a | b).sum())
-            if union:
-                values.append(int((a & b).sum()) / union)
-    return predicted, values
-
-
-def _picture(clips: Clips, clip: int, predicted: Sequence[Tensor]) -> np.ndarray:
-    """Frames of a clip side by side, true masks above and predicted masks below: (2S,T*S,3) uint8."""
-    images = (clips.frames[clip].permute(0, 2, 3, 1) * 255).byte().cpu().numpy()
-    rows = [clips.labels[clip].unbind(), predicted]
-    return np.concatenate([
-        np.concatenate([
-            draw_overlay(i, m.cpu().numpy().astype(np.uint8)) for i, m in zip(images, row, strict=True)
-        ], axis=1)
-        for row in rows
-    ])  # fmt: skip
 
 
 def _half(value: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
@@ -108,30 +108,53 @@ class ClipBatch(Protocol):
     def classes(self) -> int: ...  # noqa: D102
 
 
+class EpisodeBatch(Protocol):
+    """Few-shot episodes.
+
+    Attributes:
+        support_images: (B,K,3,H,W) float32 RGB in [0, 1].
+        support_masks: (B,K,H,W) float32 of 0 and 1.
+        query_images: (B,3,H,W).
+        query_masks: (B,H,W) int64 of 0, 1 and 255 = void.
+        classes: (B,) int64, the class of each episode.
+    """
+
+    @property
+    def support_images(self) -> Tensor: ...  # noqa: D102
+    @property
+    def support_masks(self) -> Tensor: ...  # noqa: D102
+    @property
+    def query_images(self) -> Tensor: ...  # noqa: D102
+    @property
+    def query_masks(self) -> Tensor: ...  # noqa: D102
+    @property
+    def classes(self) -> Tensor: ...  # noqa: D102
+
+
 @dataclass(frozen=True)
 class System:
     """One row of the table of systems.
 
     Attributes:
         name: as typed by users.
+        task: the command that it works for; says what its predictor is and what it is trained on.
         configs: named configurations.
         parse_config: from a checkpoint header's values.
         build: a network with fresh weights.
-        predictor: a video predictor around a network in eval mode; keywords override the config's defaults.
+        predictor: what the task asks for around a network in eval mode; keywords override the config's defaults.
         convert: published weights (names and tensors) to ours and the dropped keys with reasons.
         imagenet_backbone: torchvision backbone that a configuration can start from; raises where there is none.
         load_imagenet: puts that backbone's weights into a network, in place.
-        objectives: training objectives by name.
-        prepare_stage: puts the network in training mode, with batch norms frozen or not.
+        objectives: training objectives by name; what they take depends on the task.
     """
 
     name: str
+    task: Literal["propagate", "fewshot"]
     configs: Mapping[str, Any]
     parse_config: Callable[[dict[str, Any]], Any]
     build: Callable[[Any], nn.Module]
-    predictor: Callable[..., VideoPredictor]
+    predictor: Callable[..., Any]
     convert: Callable[[Mapping[str, object]], tuple[dict[str, Tensor], dict[str, str]]]
     imagenet_backbone: Callable[[Any], str]
     load_imagenet: Callable[[Any, Mapping[str, Tensor]], None]
-    objectives: Mapping[str, Callable[[Any, ClipBatch], dict[str, Tensor]]]
-    prepare_stage: Callable[..., None]
+    objectives: Mapping[str, Callable[[Any, Any], dict[str, Tensor]]]

@@ -107,7 +107,6 @@ def run_training(
     observer: Observer,
     *,
     precision: torch.dtype,
-    prepare: Callable[[nn.Module, Stage], None],
 ) -> None:
     """Train to the end of the last stage, from wherever the trainer stands.
 
@@ -117,12 +116,11 @@ def run_training(
         batches: one a step, beginning with the trainer's current step.
         observer: told of every step and asked to save the state now and then.
         precision: autocast type; float32 switches autocast off.
-        prepare: puts the model in the right mode for a stage (called at each step).
     """
     settings = trainer.settings
     for batch in batches:
         stage, _ = settings.locate(trainer.step)
-        prepare(trainer.model, stage)
+        set_training_mode(trainer.model, freeze_norm=stage.freeze_norm)
         begin = time.perf_counter()
         values = trainer.train_step(objectives[stage.objective], batch, precision)
         observer.on_step(trainer.step, stage, {**values, "seconds": time.perf_counter() - begin})
@@ -131,6 +129,15 @@ def run_training(
             observer.on_state(trainer.step, trainer)
         if finished:
             return
+
+
+def set_training_mode(model: nn.Module, *, freeze_norm: bool) -> None:
+    """Put a network in training mode; frozen batch norms keep their statistics and still train scale and shift."""
+    model.train()
+    if freeze_norm:
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
 
 
 def learning_rate(stage: Stage, inner_step: int) -> float:

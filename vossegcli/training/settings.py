@@ -18,8 +18,9 @@ class Stage:
         steps: optimiser steps.
         batch: clips a step.
         size: side of the square clips in pixels, a multiple of 16.
-        frames: frames a clip.
-        objects: most objects a clip; each step draws 1 to that many.
+        frames: frames a clip (video).
+        objects: most objects a clip; each step draws 1 to that many (video).
+        shots: supports an episode (few-shot).
         learning_rate: peak, after `warmup` steps; then a cosine down to a hundredth.
         warmup: steps of linear increase.
         weight_decay: AdamW's.
@@ -31,8 +32,9 @@ class Stage:
     steps: int
     batch: int
     size: int
-    frames: int
+    frames: int = 3
     objects: int = 2
+    shots: int = 1
     learning_rate: float = 5e-4
     warmup: int = 50
     weight_decay: float = 0.02
@@ -44,7 +46,7 @@ class Stage:
         Raises:
             ConfigError: a value is out of range.
         """
-        for field in ("steps", "batch", "size", "objects", "warmup"):
+        for field in ("steps", "batch", "size", "objects", "shots", "warmup"):
             if getattr(self, field) < 1:
                 raise ConfigError(f"stage '{self.name}': {field} is {getattr(self, field)}", fix="give 1 or more")
         if self.frames < 2:
@@ -61,11 +63,11 @@ class TrainingSettings:
         config: name of the system's configuration to train.
         stages: in order.
         seed: of weights, samples and their order.
-        pseudo_objects: share of cut-outs that are unsupervised regions.
+        pseudo_objects: share of cut-outs that are unsupervised regions (video).
         ema: decay of the moving average of the weights, which is what gets saved.
         clip_norm: largest norm of the gradient.
         checkpoint_every: steps between saved states.
-        holdout: share of the image sources that are kept for validation.
+        holdout: share of the image sources (video) or classes (few-shot) that are kept for validation.
     """
 
     config: str

@@ -14,13 +14,13 @@ from vossegcli.systems.afb_urr.predict import AFBURRPredictor
 from vossegcli.systems.afb_urr.train import (
     LossWeights,
     correspondence_objective,
-    prepare_stage,
     segmentation_objective,
 )
 from vossegcli.systems.base import System
 
 SYSTEM = System(
     name="afb-urr",
+    task="propagate",
     configs=CONFIGS,
     parse_config=AFBURRConfig.from_dict,
     build=AFBURR,
@@ -32,5 +32,4 @@ SYSTEM = System(
         "correspondence": correspondence_objective,
         "segmentation": partial(segmentation_objective, weights=LossWeights()),
     },
-    prepare_stage=prepare_stage,
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from vossegcli.ops.masks import log_odds
 from vossegcli.systems.afb_urr import losses
@@ -82,15 +82,6 @@ def segmentation_objective(model: AFBURR, batch: ClipBatch, weights: LossWeights
         (getattr(weights, name) * value for name, value in means.items() if name != "j"), torch.zeros(())
     )
     return means
-
-
-def prepare_stage(model: nn.Module, *, freeze_norm: bool) -> None:
-    """Put the network in training mode; frozen batch norms keep their statistics and still train scale and shift."""
-    model.train()
-    if freeze_norm:
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
 
 
 def _read(keys: Tensor, values: Tensor, query: Tensor) -> Tensor:

@@ -2,3 +2,27 @@
 
 Nguyen, Todorovic. ICCV 2019.
 """
+
+from __future__ import annotations
+
+from functools import partial
+
+from vossegcli.systems.base import System
+from vossegcli.systems.fwb.config import CONFIGS, FWBConfig
+from vossegcli.systems.fwb.convert import convert_published, imagenet_backbone, load_imagenet
+from vossegcli.systems.fwb.model import FWB
+from vossegcli.systems.fwb.predict import FWBPredictor
+from vossegcli.systems.fwb.train import LossWeights, episode_objective
+
+SYSTEM = System(
+    name="fwb",
+    task="fewshot",
+    configs=CONFIGS,
+    parse_config=FWBConfig.from_dict,
+    build=FWB,
+    predictor=FWBPredictor,
+    convert=convert_published,
+    imagenet_backbone=imagenet_backbone,
+    load_imagenet=load_imagenet,
+    objectives={"episodes": partial(episode_objective, weights=LossWeights())},
+)
