@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.conftest import VOSSEG, Clip, Outcome, draw_mask, draw_video, files_below, finish, start
-from vossegcli.cli.exit_codes import BUG, CODES, code_of, code_of_batch
+from vossegcli.cli.exit_codes import BUG, CODES, code_of, code_of_record
 from vossegcli.errors import VossegError
 from vossegcli.runners import propagate as runner
 
@@ -132,10 +132,15 @@ def test_130_interrupted(checkpoint: Path, tmp_path: Path, number: signal.Signal
 
 def test_codes_of_a_batch() -> None:
     failed = [{"name": "a", "error": "DeviceError", "reason": ""}]
-    assert code_of_batch([], 3) == 0
-    assert code_of_batch(failed, 1) == 6
-    assert code_of_batch(failed, 2) == 7
-    assert code_of_batch([{"name": "a", "error": "ZeroDivisionError", "reason": ""}], 1) == BUG
+
+    def record(failures: list[dict[str, str]], done: int) -> dict[str, object]:
+        return {"failed": failures, "totals": {"done": done, "skipped": 0, "failed": len(failures)}}
+
+    assert code_of_record(record([], 3)) == 0
+    assert code_of_record(record(failed, 0)) == 6
+    assert code_of_record(record(failed, 1)) == 7
+    assert code_of_record({"failed": failed, "plan": failed}) == 6
+    assert code_of_record(record([{"name": "a", "error": "ZeroDivisionError", "reason": ""}], 0)) == BUG
 
 
 def test_every_error_type_has_a_code() -> None:

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any, Final
 
@@ -32,10 +32,13 @@ def code_of(error: errors.VossegError) -> int:
     return next((code for kind, code in CODES.items() if isinstance(error, kind)), BUG)
 
 
-def code_of_batch(failed: Sequence[Mapping[str, Any]], items: int) -> int:
+def code_of_record(record: Mapping[str, Any]) -> int:
     """The exit code of a batch: 0, the only item's own code, or 7 when some of several items failed."""
+    failed = record["failed"]
     if not failed:
         return 0
+    totals = record.get("totals")
+    items = len(record["plan"]) if totals is None else sum(totals[status] for status in ("done", "skipped", "failed"))
     if items > 1:
         return SOME_FAILED
     by_name = {kind.__name__: code for kind, code in CODES.items()}

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from vossegcli.cli import options as o
-from vossegcli.cli.exit_codes import code_of_batch
+from vossegcli.cli.exit_codes import code_of_record
 from vossegcli.cli.progress import BatchProgress
-from vossegcli.cli.tables import show_table
+from vossegcli.cli.tables import show_plan, show_totals
 
 MASKS = "Masks"
 BANK = "Feature bank"
@@ -96,30 +96,14 @@ def propagate(
     if as_json:
         typer.echo(json.dumps(record, default=str))
     elif dry_run:
-        _show_plan(record)
+        show_plan(record)
     elif not quiet:
         _show_summary(record)
-    raise typer.Exit(code_of_batch(record["failed"], len(record["plan"]) if dry_run else _items(record["totals"])))
-
-
-def _items(totals: dict[str, Any]) -> int:
-    return int(totals["done"] + totals["skipped"] + totals["failed"])
-
-
-def _show_plan(record: dict[str, Any]) -> None:
-    rows = ((row["name"], str(row["frames"]), row["action"], row["reason"] or "") for row in record["plan"])
-    show_table(("sequence", "frames", "action", "why"), rows)
-    typer.echo(f"output: {record['output']}")
+    raise typer.Exit(code_of_record(record))
 
 
 def _show_summary(record: dict[str, Any]) -> None:
-    totals = record["totals"]
-    parts = [f"{totals[status]} {status}" for status in ("done", "skipped", "failed") if totals[status]]
-    if totals["frames_per_second"]:
-        parts.append(f"{totals['frames']} frames at {totals['frames_per_second']:.1f} frames/s")
-    typer.echo(" · ".join(parts))
-    if totals["done"] + totals["skipped"]:
-        typer.echo(f"masks: {record['output']}/masks")
+    show_totals(record)
     if record["review_first"]:
         listed = ", ".join(f"{r['sequence']} frame {r['frame']} object {r['object']}" for r in record["review_first"])
         typer.echo(f"look at these first: {listed} (all in {record['output']}/confidence.csv)")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -20,3 +22,21 @@ def show_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     console.print(table)
+
+
+def show_plan(record: Mapping[str, Any]) -> None:
+    """Print what a batch would do."""
+    rows = ((row["name"], str(row["frames"]), row["action"], row["reason"] or "") for row in record["plan"])
+    show_table(("item", "frames", "action", "why"), rows)
+    typer.echo(f"output: {record['output']}")
+
+
+def show_totals(record: Mapping[str, Any]) -> None:
+    """Print what a batch has done, and where its masks are."""
+    totals = record["totals"]
+    parts = [f"{totals[status]} {status}" for status in ("done", "skipped", "failed") if totals[status]]
+    if totals["frames_per_second"]:
+        parts.append(f"{totals['frames']} frames at {totals['frames_per_second']:.1f} frames/s")
+    typer.echo(" · ".join(parts))
+    if totals["done"] + totals["skipped"]:
+        typer.echo(f"masks: {record['output']}/masks")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from vossegcli.errors import ConfigError, DeviceError
@@ -60,3 +63,20 @@ def has_native_bf16(device: torch.device) -> bool:
 def _cpu_has_bf16_instructions() -> bool:
     # Private in torch, but the only question that separates bf16 instructions from emulation on AVX-512.
     return bool(torch.cpu._is_avx512_bf16_supported()) or bool(torch.cpu._is_amx_tile_supported())
+
+
+@contextmanager
+def memory_errors(where: str) -> Iterator[None]:
+    """Turn running out of memory, on the device or not, into a typed error.
+
+    Raises:
+        DeviceError: out of memory.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error)
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in text:
+            raise
+        reason = f" ({text.splitlines()[0]})" if text else ""
+        raise DeviceError(f"out of memory{reason}", where=where, fix="use a smaller --size or --budget") from error

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from vossegcli import __version__
-from vossegcli.errors import DeviceError, VossegError
+from vossegcli.errors import VossegError
 from vossegcli.io.atomic import clean_temporaries
 from vossegcli.io.checkpoints import Checkpoint, default_checkpoint, read_checkpoint
 from vossegcli.io.frames import open_frames
@@ -18,7 +17,7 @@ from vossegcli.io.run_records import fingerprint, read_jsonl, sequence_files
 from vossegcli.io.sequences import find_sequences
 from vossegcli.runners.batch import Progress, WorkItem, plan_batch, run_batch
 from vossegcli.runners.confidence import write_confidence
-from vossegcli.runners.devices import resolve_device, resolve_precision
+from vossegcli.runners.devices import memory_errors, resolve_device, resolve_precision
 from vossegcli.runners.given_masks import find_given_masks, plan_passes
 from vossegcli.runners.loading import build_network, system_of
 from vossegcli.runners.propagate_options import PropagateOptions, check_mask, check_output
@@ -114,7 +113,7 @@ def _run_sequence(job: SequenceJob, save: Sequence[str], predictor: VideoPredict
             clean_temporaries(folder)
     for folder in (video_path(job.output, job.name).parent, job.state.marker.parent, job.output):
         clean_temporaries(folder)
-    with _memory_errors(job.name):
+    with memory_errors(job.name):
         frames = segment_sequence(job, predictor, progress)
     if images or video:
         progress.item(f"drawing {job.name}")
@@ -140,7 +139,7 @@ def _predictor(
     options: PropagateOptions, checkpoint: Checkpoint, device: torch.device, precision: torch.dtype
 ) -> VideoPredictor:
     system = system_of(checkpoint, task="propagate")
-    with _memory_errors(checkpoint.name):
+    with memory_errors(checkpoint.name):
         network = build_network(checkpoint, system).to(device)
         predictor: VideoPredictor = system.predictor(
             network, precision=precision, short_side=options.short_side, budget=options.budget,
@@ -164,16 +163,3 @@ def _facts(
         "seed": options.seed,
         "direction": options.way,
     }
-
-
-@contextmanager
-def _memory_errors(where: str) -> Iterator[None]:
-    """Turn running out of memory, on the device or not, into a typed error."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        text = str(error)
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in text:
-            raise
-        reason = f" ({text.splitlines()[0]})" if text else ""
-        raise DeviceError(f"out of memory{reason}", where=where, fix="use --size 480 or a smaller --budget") from error

@@ -1,0 +1,143 @@
+"""`vosseg fewshot` with a tiny random network: what goes in, what comes out, resume, errors."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.conftest import Outcome, draw_mask, draw_video, read_ids, squares, write_frame
+from vossegcli.io.checkpoints import CheckpointHeader, write_checkpoint
+from vossegcli.io.video import VideoWriter
+from vossegcli.systems.fwb.config import FWBConfig
+from vossegcli.systems.fwb.model import FWB
+
+TINY = FWBConfig("compact", stem=8, planes=(8, 8, 16, 16), depths=(1, 1, 1, 1), head_channels=16, steps=3)
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random network whose head follows the similarity map: what is like the support is the class."""
+    torch.manual_seed(0)
+    network = FWB(TINY)
+    with torch.no_grad():
+        network.join.weight.zero_()
+        network.join.weight[0, -1, 1, 1] = 1.0
+        network.classify.weight.zero_()
+        network.classify.weight[1, 0] = 20.0
+        network.classify.bias.copy_(torch.tensor([0.0, -14.0]))
+    path = tmp_path_factory.mktemp("fwb") / "tiny.safetensors"
+    write_checkpoint(path, dict(network.state_dict()), CheckpointHeader("fwb", TINY.to_dict(), (), {"steps": 0}))
+    return path
+
+
+@pytest.fixture
+def support(tmp_path: Path) -> Path:
+    """Two classes as folders of pairs."""
+    for name, ids in (("cat", (1,)), ("dog", (2,))):
+        for i in range(2):
+            write_frame(tmp_path / "support" / name / f"{i}.jpg", squares(i, ids))
+            draw_mask(tmp_path / "support" / name / f"{i}.png", ids, index=i)
+    return tmp_path / "support"
+
+
+@pytest.fixture
+def run(weights: Path, support: Path, tmp_path: Path, vosseg: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    def command(queries: object, *more: object) -> Outcome:
+        return vosseg(
+            "fewshot", queries, "--support", support, "--checkpoint", weights, "--device", "cpu", "--precision",
+            "fp32", "-o", tmp_path / "out", *more,
+        )  # fmt: skip
+
+    return command
+
+
+def test_a_tree_of_images(run: Callable[..., Outcome], tmp_path: Path) -> None:
+    draw_video(tmp_path / "q" / "a b", 2)
+    draw_video(tmp_path / "q", 1, size=(33, 50))
+    outcome = run(tmp_path / "q", "--save", "masks,overlay,probabilities,cutouts", "--json")
+    assert outcome.code == 0, outcome.stderr
+    record = outcome.json()
+    assert record["classes"] == {"1": "cat", "2": "dog"}
+    assert record["shots"] == {"cat": 2, "dog": 2}
+    assert set(record["support_iou"]) == {"cat", "dog"}
+    out = tmp_path / "out"
+    assert read_ids(out / "masks" / "00000.png").shape == (33, 50)
+    assert set(np.unique(read_ids(out / "masks" / "a b" / "00001.png"))) <= {0, 1, 2}
+    assert (out / "overlay" / "a b" / "00000.jpg").is_file()
+    assert read_ids(out / "probabilities" / "dog" / "a b" / "00000.png").dtype == np.uint8
+    assert json.loads((out / "classes.json").read_text()) == {"1": "cat", "2": "dog"}
+    with (out / "confidence.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6
+    assert {row["class"] for row in rows} == {"cat", "dog"}
+    for row in rows:
+        assert 0.0 <= float(row["confidence"]) <= 1.0
+
+
+def test_what_is_not_sure_to_be_there_is_left_out(run: Callable[..., Outcome], tmp_path: Path) -> None:
+    draw_video(tmp_path / "q", 1)
+    assert run(tmp_path / "q", "--min-confidence", 1.0).code == 0
+    assert not read_ids(tmp_path / "out" / "masks" / "00000.png").any()
+
+
+def test_finished_images_are_skipped(run: Callable[..., Outcome], tmp_path: Path) -> None:
+    draw_video(tmp_path / "q", 2)
+    assert run(tmp_path / "q", "--json").json()["totals"]["done"] == 2
+    write_frame(tmp_path / "q" / "00002.jpg", squares(2, (1,)))
+    totals = run(tmp_path / "q", "--json").json()["totals"]
+    assert (totals["done"], totals["skipped"]) == (1, 2)
+    assert run(tmp_path / "q", "--no-boost", "--json").json()["totals"]["done"] == 3
+    plan = run(tmp_path / "q", "--no-boost", "--dry-run", "--json").json()["plan"]
+    assert {row["action"] for row in plan} == {"skip"}
+
+
+def test_a_bad_image_does_not_stop_the_others(run: Callable[..., Outcome], tmp_path: Path) -> None:
+    draw_video(tmp_path / "q", 2)
+    (tmp_path / "q" / "broken.jpg").write_bytes(b"no picture")
+    outcome = run(tmp_path / "q")
+    assert outcome.code == 7
+    assert "broken.jpg" in outcome.stderr
+    assert (tmp_path / "out" / "masks" / "00001.png").is_file()
+
+
+def test_files_patterns_and_videos(run: Callable[..., Outcome], tmp_path: Path) -> None:
+    draw_video(tmp_path / "q", 3)
+    with VideoWriter(tmp_path / "film.mp4", 10.0, (48, 64)) as video:
+        for i in range(2):
+            video.write(np.array(Image.open(tmp_path / "q" / f"{i:05d}.jpg")))
+    assert run(tmp_path / "q" / "00001.jpg", "--json").json()["totals"]["frames"] == 1
+    assert run(f"{tmp_path}/q/0000[02].jpg", "--json").json()["totals"]["frames"] == 2
+    assert run(tmp_path / "film.mp4", "--json").json()["totals"]["frames"] == 2
+    assert (tmp_path / "out" / "masks" / "film" / "00001.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("nothing",), 3, "nothing: does not exist"),
+        (("q/*.tif",), 3, "holds no images"),
+        (("q", "--save", "film"), 5, "cannot save 'film'"),
+        (("q", "--size", "big"), 2, "neither a number"),
+    ],
+)
+def test_bad_input(
+    run: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...], code: int, message: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    draw_video(tmp_path / "q", 1)
+    outcome = run(*arguments)
+    assert outcome.code == code
+    assert message in outcome.stderr
+
+
+def test_a_checkpoint_of_another_task(run: Callable[..., Outcome], checkpoint: Path, tmp_path: Path) -> None:
+    draw_video(tmp_path / "q", 1)
+    outcome = run(tmp_path / "q", "--checkpoint", checkpoint)
+    assert outcome.code == 4
+    assert "works for `propagate`" in outcome.stderr

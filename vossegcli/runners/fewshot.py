@@ -1,0 +1,271 @@
+"""`vosseg fewshot`: a few annotated images of some classes to masks of those classes in many images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vossegcli import __version__
+from vossegcli.errors import ConfigError, VossegError
+from vossegcli.io.atomic import clean_temporaries, write_text_atomic
+from vossegcli.io.checkpoints import default_checkpoint, read_checkpoint
+from vossegcli.io.images import read_image
+from vossegcli.io.label_maps import write_label_map
+from vossegcli.io.overlays import draw_overlay, write_image, write_probability
+from vossegcli.io.queries import Query, find_queries
+from vossegcli.io.run_records import ItemState, append_jsonl, fingerprint, read_jsonl
+from vossegcli.io.supports import Support, find_supports, read_support
+from vossegcli.io.tables import write_csv
+from vossegcli.io.video import VideoFrames
+from vossegcli.runners.batch import Progress, WorkItem, plan_batch, run_batch
+from vossegcli.runners.devices import memory_errors, resolve_device, resolve_precision
+from vossegcli.runners.loading import build_network, system_of
+from vossegcli.systems.base import ClassSegmentation, FewshotPredictor
+
+SAVES = ("masks", "overlay", "probabilities", "cutouts")
+FIELDS = ("query", "class", "id", "area", "confidence", "review")
+REVIEW_BELOW = 0.3
+NAMED = 5
+
+Classes = dict[int, str]
+
+
+@dataclass(frozen=True)
+class FewshotOptions:
+    """What the command line gives; see `vosseg fewshot --help`.
+
+    Attributes:
+        queries: file, folder or glob.
+        support: folder of annotated images.
+        shots: supports of each class at most; None = all.
+        boost: fit experts to the supports.
+        min_confidence: classes that are less sure to be in an image are left out of its mask.
+        short_side: work at this short side at most; None = native.
+        checkpoint: name or file, or None for the default.
+        output: folder, or None for `runs/fewshot/<name>`.
+        save: any of `SAVES`; masks are always written.
+        overwrite: do finished images again.
+        device: as typed.
+        precision: as typed.
+        seed: of torch's generator.
+        command: the command line, for the record.
+    """
+
+    queries: str
+    support: Path
+    shots: int | None = None
+    boost: bool = True
+    min_confidence: float = 0.0
+    short_side: int | None = 512
+    checkpoint: str | None = None
+    output: Path | None = None
+    save: tuple[str, ...] = ("masks",)
+    overwrite: bool = False
+    device: str = "auto"
+    precision: str = "auto"
+    seed: int = 0
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without opening a file.
+
+        Raises:
+            ConfigError: an unknown kind of output, or a number out of range.
+        """
+        for name in self.save:
+            if name not in SAVES:
+                raise ConfigError(f"cannot save '{name}'", where="--save", fix=f"use {', '.join(SAVES)}")
+        if not 0.0 <= self.min_confidence <= 1.0:
+            raise ConfigError(f"min-confidence is {self.min_confidence}", fix="give a number from 0 to 1")
+        if self.shots is not None and self.shots < 1:
+            raise ConfigError(f"shots is {self.shots}", fix="give 1 or more")
+
+    @property
+    def folder(self) -> Path:
+        """The output folder that is meant."""
+        if self.output is not None:
+            return self.output
+        path = Path(self.queries)
+        name = (path.resolve().name if path.is_dir() else path.stem).strip("*?[]")
+        return Path("runs") / "fewshot" / (name or "queries")
+
+
+def fewshot(options: FewshotOptions, progress: Progress, *, dry_run: bool = False) -> dict[str, Any]:
+    """Segment every query and return the run's record.
+
+    The supports are read and the classes fitted once, before the first query.
+
+    Args:
+        options: what to do.
+        progress: told how it goes.
+        dry_run: only say what would be done; nothing is written.
+
+    Raises:
+        InputError: queries or supports cannot be used, or the output folder not written.
+        CheckpointError: the checkpoint cannot be used.
+        ConfigError: a setting cannot be used.
+        DeviceError: the device is absent or out of memory.
+    """
+    device = resolve_device(options.device)
+    precision = resolve_precision(options.precision, device)
+    queries = find_queries(options.queries)
+    supports = {name: found[: options.shots] for name, found in find_supports(options.support).items()}
+    ids = class_ids(supports)
+    checkpoint = read_checkpoint(options.checkpoint or default_checkpoint("fewshot"))
+    system = system_of(checkpoint, task="fewshot")
+    settings = {
+        "version": __version__, "checkpoint": checkpoint.sha256, "device": device.type, "precision": str(precision),
+        "size": options.short_side, "boost": options.boost, "min_confidence": options.min_confidence,
+        "classes": ids, "save": sorted({"masks", *options.save}),
+        "supports": fingerprint([file for found in supports.values() for s in found for file in (s.image, s.mask)], {}),
+    }  # fmt: skip
+    by_name = {query.name: query for query in queries}
+    items = [_item(query, settings) for query in queries]
+    facts = {
+        "version": __version__, "command": options.command, "input": options.queries, "output": str(options.folder),
+        "support": str(options.support), "classes": {str(i): name for i, name in ids.items()},
+        "shots": {name: len(found) for name, found in supports.items()},
+        "checkpoint": {"name": checkpoint.name, "sha256": checkpoint.sha256},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "precision": str(precision).removeprefix("torch."), "seed": options.seed,
+    }  # fmt: skip
+    if dry_run:
+        return plan_batch(items, options.folder, facts, overwrite=options.overwrite)
+    torch.manual_seed(options.seed)
+    with memory_errors(checkpoint.name):
+        network = build_network(checkpoint, system).to(device)
+        predictor: FewshotPredictor = system.predictor(
+            network, precision=precision, short_side=options.short_side, boosting=options.boost
+        )
+        facts["support_iou"] = fit_classes(predictor, supports)
+    write_text_atomic(options.folder / "classes.json", json.dumps(facts["classes"], indent=1) + "\n")
+    job = _Job(options, predictor, ids)
+
+    def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
+        with memory_errors(item.name):
+            return _segment_query(job, by_name[item.name], item.key, progress), ()
+
+    def conclude() -> dict[str, Any]:
+        return {"review_first": write_confidence(options.folder, [item.name for item in items])}
+
+    return run_batch(items, work, options.folder, facts, progress, overwrite=options.overwrite, conclude=conclude)
+
+
+def class_ids(supports: Iterable[str]) -> Classes:
+    """The id of each class in the label maps: its own where all are named by ids, else 1, 2, ... in their order."""
+    names = list(supports)
+    if all(name.isdecimal() and 0 < int(name) <= np.iinfo(np.uint16).max for name in names):
+        return {int(name): name for name in names}
+    return dict(enumerate(names, start=1))
+
+
+def fit_classes(predictor: FewshotPredictor, supports: dict[str, tuple[Support, ...]]) -> dict[str, float]:
+    """Fit every class to its supports; return the IoU that each reaches on its own.
+
+    Raises:
+        InputError: a support cannot be used; it is named.
+    """
+    found = {}
+    for name, listed in supports.items():
+        images, masks = zip(*(read_support(support) for support in listed), strict=True)
+        tensors = [torch.from_numpy(image).permute(2, 0, 1).float() / 255.0 for image in images]
+        found[name] = round(predictor.fit(tensors, [torch.from_numpy(mask) for mask in masks]), 4)
+    return found
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What all queries share."""
+
+    options: FewshotOptions
+    predictor: FewshotPredictor
+    ids: Classes
+
+
+def _item(query: Query, settings: dict[str, Any]) -> WorkItem:
+    try:
+        frames = len(VideoFrames(query.path)) if query.is_video else 1
+        return WorkItem(query.name, frames, fingerprint([query.path], settings))
+    except VossegError as error:
+        return WorkItem(query.name, 0, "", error)
+
+
+def _images(query: Query) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
+    """Name and image of each picture of a query."""
+    if query.is_video:
+        for frame in VideoFrames(query.path).iterate():
+            yield f"{query.name}/{frame.name}", frame.image
+    else:
+        yield query.name, read_image(query.path)
+
+
+def _segment_query(job: _Job, query: Query, key: str, progress: Progress) -> int:
+    state = ItemState(job.options.folder, query.name)
+    outputs: list[Path] = []
+    done = 0
+    for name, image in _images(query):
+        found = job.predictor.predict(torch.from_numpy(image).permute(2, 0, 1).float() / 255.0)
+        outputs += _write(job, state, name, image, found)
+        done += 1
+        progress.frame()
+    state.mark_done(key, outputs, {"frames": done})
+    return done
+
+
+def _write(
+    job: _Job, state: ItemState, name: str, image: npt.NDArray[np.uint8], found: ClassSegmentation
+) -> Iterator[Path]:
+    """Write what was asked for of one image; yields the files."""
+    folder, save = job.options.folder, job.options.save
+    probs = found.probs.cpu().numpy()
+    sure = found.confidence.cpu().numpy() >= job.options.min_confidence
+    label_map = _label_map(probs, sure, list(job.ids))
+    path = folder / "masks" / f"{name}.png"
+    clean_temporaries(path.parent)
+    write_label_map(path, label_map)
+    yield path
+    if "overlay" in save:
+        path = folder / "overlay" / f"{name}.jpg"
+        write_image(path, draw_overlay(image, label_map))
+        yield path
+    for number, (class_id, class_name) in enumerate(job.ids.items()):
+        if "probabilities" in save:
+            path = folder / "probabilities" / class_name / f"{name}.png"
+            write_probability(path, probs[number])
+            yield path
+        if "cutouts" in save and (label_map == class_id).any():
+            path = folder / "cutouts" / class_name / f"{name}.png"
+            write_image(path, np.dstack([image, (label_map == class_id) * np.uint8(255)]))
+            yield path
+        area, confidence = int((label_map == class_id).sum()), float(found.confidence[number])
+        row = {"query": name, "class": class_name, "id": class_id, "area": area, "confidence": round(confidence, 4)}
+        append_jsonl(state.rows, row)
+
+
+def _label_map(
+    probs: npt.NDArray[np.float32], sure: npt.NDArray[np.bool_], ids: Sequence[int]
+) -> npt.NDArray[np.integer]:
+    """Each pixel's likeliest class among those that are sure to be there, if it is likelier than background."""
+    likely = np.where(sure[:, None, None], probs, 0.0)
+    best = likely.argmax(axis=0)
+    kind = np.uint8 if max(ids) <= np.iinfo(np.uint8).max else np.uint16
+    return np.where(likely.max(axis=0) > 0.5, np.array(ids, kind)[best], 0).astype(kind)
+
+
+def write_confidence(output: Path, names: Iterable[str]) -> list[dict[str, Any]]:
+    """Write `confidence.csv` and return the few images to look at first: a class that is painted but doubtful."""
+    rows = []
+    for name in names:
+        for row in read_jsonl(ItemState(output, name).rows):
+            doubtful = row["area"] > 0 and row["confidence"] < REVIEW_BELOW
+            rows.append({**row, "review": "yes" if doubtful else "no"})
+    write_csv(output / "confidence.csv", FIELDS, rows)
+    worst = sorted((row for row in rows if row["review"] == "yes"), key=lambda row: row["confidence"])
+    return [{field: row[field] for field in ("query", "class", "confidence")} for row in worst[:NAMED]]
