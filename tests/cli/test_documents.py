@@ -57,7 +57,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _write_results(folder: Path) -> None:
     """Empty lists of results, and truths with one object each."""
-    rle = {"size": [4, 4], "counts": "04"}
+    rle = {"size": [4, 4], "counts": "0`0"}
     for name, owner, owners in (("coco", "image_id", "images"), ("ytvis", "video_id", "videos")):
         annotation = {"id": 1, owner: 1, "category_id": 1, "segmentation": rle, "segmentations": [rle]}
         truth = {owners: [{"id": 1, "height": 4, "width": 4}], "annotations": [annotation], "categories": [{"id": 1}]}
