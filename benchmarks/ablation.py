@@ -53,11 +53,6 @@ VARIANTS = (
     Variant("without unsupervised objects", pseudo_objects=0.0),
     Variant("without the local read of the newest frame", config=replace(COMPACT, locality=None)),
     Variant("without masks in the memory either", config=replace(COMPACT, locality=None, mask_cells=0)),
-    Variant(
-        "keys of frame and mask, as published",
-        config=replace(COMPACT, locality=None, mask_cells=0, key_source="memory", unit_keys=False),
-        matching=False,
-    ),
 )
 
 

@@ -117,6 +117,8 @@ class AFBURRConfig:
         """
         if self.mask_cells not in (0, 4):
             raise ConfigError(f"mask_cells is {self.mask_cells}", fix="give 0 (none) or 4 (stride 4)")
+        if self.key_source == "memory" and _width(self.query_trunk) != _width(self.memory_trunk):
+            raise ConfigError("keys from the memory need trunks of one width", fix='set key_source = "frame"')
         if self.locality and not (self.mask_cells and self.key_source == "frame"):
             raise ConfigError(
                 "locality needs masks in the memory and keys of frames",
@@ -149,6 +151,11 @@ class AFBURRConfig:
             return cls(**fields)
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"not an AFB-URR configuration ({error})") from error
+
+
+def _width(trunk: TrunkConfig) -> tuple[BlockName, int]:
+    """What the channels of the last stage follow from."""
+    return trunk.block, trunk.planes[-1]
 
 
 def _trunk(values: dict[str, Any]) -> TrunkConfig:
