@@ -36,13 +36,19 @@ def read_report(path: Path) -> dict[str, Any]:
     return {"task": None, "facts": {}, **report}
 
 
+def read_run(output: Path) -> dict[str, Any]:
+    """Read `run.json`, or nothing where there is none that can be read."""
+    try:
+        record = json.loads((output / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
 def find_run_record(path: Path) -> dict[str, Any]:
     """Read the `run.json` of the run that wrote a folder, which lies in it or above; {} where there is none of ours."""
     for folder in (path, *path.absolute().parents[:3]):
-        try:
-            record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(record, dict) and isinstance(record.get("checkpoint"), dict):
+        record = read_run(folder)
+        if isinstance(record.get("checkpoint"), dict):
             return record
     return {}

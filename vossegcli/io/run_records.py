@@ -92,15 +92,6 @@ class ItemState:
         return dict(marker) if inside else None
 
 
-def read_run(output: Path) -> dict[str, Any]:
-    """Read `run.json`, or nothing where there is none that can be read."""
-    try:
-        record = json.loads((output / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
 def write_run(output: Path, record: Mapping[str, Any]) -> None:
     """Write `run.json`."""
     write_text_atomic(output / "run.json", json.dumps(record, indent=2, default=str) + "\n")

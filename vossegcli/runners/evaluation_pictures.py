@@ -44,8 +44,8 @@ def worst_frames(plan: Plan, report: Report, images: FrameImages) -> list[Pictur
     means = _mean_j(report)
     pairs = {(task.sequence, pair.name): (task, pair) for task, pair in _scored(plan)}
     ranked = sorted((key for key in means if key in pairs), key=lambda key: means[key])
-    first = {key[0]: key for key in reversed(ranked)}  # the worst of each sequence
-    order = sorted(first.values(), key=lambda key: means[key]) + [key for key in ranked if key not in first.values()]
+    worst = set({key[0]: key for key in reversed(ranked)}.values())  # of each sequence
+    order = sorted(ranked, key=lambda key: key not in worst)
     pictures = []
     for key in order[:WORST]:
         task, pair = pairs[key]
@@ -119,7 +119,7 @@ def find_images(plan: Plan, frames: Path | None) -> FrameImages:
     Raises:
         InputError: `frames` holds no frames, or none of the sequences.
     """
-    names = set(dict.fromkeys(task.sequence for task in plan.tasks))
+    names = {task.sequence for task in plan.tasks}
     if frames is None:
         try:
             found = find_sequences(plan.truth) if (plan.truth / "JPEGImages").is_dir() else []

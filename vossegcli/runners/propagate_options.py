@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vossegcli.errors import ConfigError, InputError
-from vossegcli.io.run_records import read_run
+from vossegcli.io.json_files import read_run
 from vossegcli.io.sequences import folder_name
 from vossegcli.runners.given_masks import MaskChoice
 from vossegcli.types import FrameSequence

@@ -12,12 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from vossegcli.layers.blocks import conv3x3, upsample2
+from vossegcli.layers.blocks import IMAGENET_MEAN, IMAGENET_STD, conv3x3, upsample2
 from vossegcli.layers.resnet import fold_stage, initialise_residual, make_stage, stage_channels
 from vossegcli.systems.afb_urr.config import TrunkConfig
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Pyramid(NamedTuple):

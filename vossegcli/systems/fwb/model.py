@@ -10,14 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import resnet101, vgg16
 
-from vossegcli.layers.blocks import conv3x3, share_of_conv
+from vossegcli.layers.blocks import IMAGENET_MEAN, IMAGENET_STD, conv3x3, share_of_conv
 from vossegcli.layers.resnet import dilate_stage, initialise_residual, make_stage
 from vossegcli.systems.fwb.config import FWBConfig
 from vossegcli.systems.fwb.feature_weighting import class_average, class_difference, relevance, similarity_maps
 
 STRIDE = 8
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 _VGG_POOL4, _VGG_POOL5 = 23, 30  # indices in torchvision's `features`
 
 
