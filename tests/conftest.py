@@ -21,6 +21,8 @@ from vossegcli.io.checkpoints import CheckpointHeader, write_checkpoint
 from vossegcli.io.label_maps import write_label_map
 from vossegcli.systems.afb_urr.config import AFBURRConfig, BankConfig, LocalityConfig, TrunkConfig
 from vossegcli.systems.afb_urr.model import AFBURR
+from vossegcli.systems.fwb.config import FWBConfig
+from vossegcli.systems.fwb.model import FWB
 from vossegcli.types import ItemResult
 
 torch.set_num_threads(1)
@@ -69,6 +71,23 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint with random weights, small enough to segment a frame in milliseconds."""
     path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
     write_checkpoint(path, tiny_weights(), tiny_header())
+    return path
+
+
+@pytest.fixture(scope="session")
+def few_shot_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random FWB network whose head follows the similarity map: what is like the support is the class."""
+    config = FWBConfig("compact", stem=8, planes=(8, 8, 16, 16), depths=(1, 1, 1, 1), head_channels=16, steps=3)
+    torch.manual_seed(0)
+    network = FWB(config)
+    with torch.no_grad():
+        network.join.weight.zero_()
+        network.join.weight[0, -1, 1, 1] = 1.0
+        network.classify.weight.zero_()
+        network.classify.weight[1, 0] = 20.0
+        network.classify.bias.copy_(torch.tensor([0.0, -14.0]))
+    path = tmp_path_factory.mktemp("fwb") / "tiny.safetensors"
+    write_checkpoint(path, dict(network.state_dict()), CheckpointHeader("fwb", config.to_dict(), (), {"steps": 0}))
     return path
 
 

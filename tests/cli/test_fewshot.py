@@ -7,32 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from tests.conftest import Outcome, draw_mask, draw_video, read_ids, squares, write_frame
-from vossegcli.io.checkpoints import CheckpointHeader, write_checkpoint
 from vossegcli.io.video import VideoWriter
-from vossegcli.systems.fwb.config import FWBConfig
-from vossegcli.systems.fwb.model import FWB
-
-TINY = FWBConfig("compact", stem=8, planes=(8, 8, 16, 16), depths=(1, 1, 1, 1), head_channels=16, steps=3)
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random network whose head follows the similarity map: what is like the support is the class."""
-    torch.manual_seed(0)
-    network = FWB(TINY)
-    with torch.no_grad():
-        network.join.weight.zero_()
-        network.join.weight[0, -1, 1, 1] = 1.0
-        network.classify.weight.zero_()
-        network.classify.weight[1, 0] = 20.0
-        network.classify.bias.copy_(torch.tensor([0.0, -14.0]))
-    path = tmp_path_factory.mktemp("fwb") / "tiny.safetensors"
-    write_checkpoint(path, dict(network.state_dict()), CheckpointHeader("fwb", TINY.to_dict(), (), {"steps": 0}))
-    return path
 
 
 @pytest.fixture
@@ -46,11 +24,13 @@ def support(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(weights: Path, support: Path, tmp_path: Path, vosseg: Callable[..., Outcome]) -> Callable[..., Outcome]:
+def run(
+    few_shot_checkpoint: Path, support: Path, tmp_path: Path, vosseg: Callable[..., Outcome]
+) -> Callable[..., Outcome]:
     def command(queries: object, *more: object) -> Outcome:
         return vosseg(
-            "fewshot", queries, "--support", support, "--checkpoint", weights, "--device", "cpu", "--precision",
-            "fp32", "-o", tmp_path / "out", *more,
+            "fewshot", queries, "--support", support, "--checkpoint", few_shot_checkpoint, "--device", "cpu",
+            "--precision", "fp32", "-o", tmp_path / "out", *more,
         )  # fmt: skip
 
     return command

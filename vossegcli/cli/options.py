@@ -41,6 +41,13 @@ class Precision(StrEnum):
     fp16 = "fp16"
 
 
+class CocoSplit(StrEnum):
+    """Ways of splitting COCO's classes into folds."""
+
+    interleaved = "interleaved"
+    contiguous = "contiguous"
+
+
 RUN = "Run"
 MODEL = "Model"
 

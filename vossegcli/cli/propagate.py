@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from vossegcli.cli import options as o
-from vossegcli.cli.exit_codes import code_of_record
 from vossegcli.cli.progress import BatchProgress
-from vossegcli.cli.tables import show_plan, show_totals
+from vossegcli.cli.tables import show_and_exit, show_totals
 
 MASKS = "Masks"
 BANK = "Feature bank"
@@ -93,13 +91,7 @@ def propagate(
     )  # fmt: skip
     with BatchProgress(quiet=quiet or dry_run, verbose=verbose) as progress:
         record = runner.propagate(settings, progress, dry_run=dry_run)
-    if as_json:
-        typer.echo(json.dumps(record, default=str))
-    elif dry_run:
-        show_plan(record)
-    elif not quiet:
-        _show_summary(record)
-    raise typer.Exit(code_of_record(record))
+    show_and_exit(record, _show_summary, as_json=as_json, dry_run=dry_run, quiet=quiet)
 
 
 def _show_summary(record: dict[str, Any]) -> None:

@@ -12,21 +12,40 @@ from vossegcli.io.rle import compressed_rle
 from vossegcli.types import AnnotatedImage
 
 
-def read_coco_instances(path: Path) -> list[AnnotatedImage]:
-    """Read images and objects of a COCO instances file; image paths are relative to the file's folder.
+def read_coco_categories(path: Path) -> dict[int, str]:
+    """Read the names of the categories by id.
+
+    Raises:
+        InputError: not a COCO instances file, or two categories have one name.
+    """
+    listed = _field(_payload(path), "categories", path)
+    try:
+        found = {int(category["id"]): str(category["name"]) for category in listed}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError("a category is malformed", where=path, fix="give each category id and name") from error
+    if len(set(found.values())) < len(listed):
+        raise InputError("two categories have one name or one id", where=path, fix="rename one of the two")
+    return found
+
+
+def read_coco_instances(path: Path, images: Path | None = None) -> list[AnnotatedImage]:
+    """Read images and objects of a COCO instances file.
 
     Polygons and uncompressed RLE become compressed RLE; crowds are left out.
+
+    Args:
+        path: the file.
+        images: the folder that image paths are relative to; None = the file's.
 
     Raises:
         InputError: not a COCO instances file, an image without a size, or an object of an unknown image.
     """
-    payload = read_json(path)
-    if not isinstance(payload, dict):
-        raise InputError("is not a JSON object", where=path, fix="give a COCO instances file")
+    payload = _payload(path)
+    folder = path.parent if images is None else images
     objects = defaultdict(list)
-    images = {image["id"]: image for image in _field(payload, "images", path)}
+    listed = {image["id"]: image for image in _field(payload, "images", path)}
     for annotation in _field(payload, "annotations", path):
-        if annotation.get("image_id") not in images:
+        if annotation.get("image_id") not in listed:
             raise InputError(
                 f"annotation {annotation.get('id')} names image {annotation.get('image_id')}, which is not listed",
                 where=path,
@@ -34,15 +53,15 @@ def read_coco_instances(path: Path) -> list[AnnotatedImage]:
             )
         if not annotation.get("iscrowd"):
             objects[annotation["image_id"]].append(annotation)
-    return [_annotated_image(image, objects[image_id], path) for image_id, image in images.items()]
+    return [_annotated_image(image, objects[image_id], path, folder) for image_id, image in listed.items()]
 
 
-def _annotated_image(image: dict[str, Any], objects: list[dict[str, Any]], path: Path) -> AnnotatedImage:
+def _annotated_image(image: dict[str, Any], objects: list[dict[str, Any]], path: Path, folder: Path) -> AnnotatedImage:
     try:
         height, width = int(image["height"]), int(image["width"])
         segmentations = tuple(compressed_rle(o["segmentation"], height, width) for o in objects)
         return AnnotatedImage(
-            path=path.parent / image["file_name"],
+            path=folder / image["file_name"],
             height=height,
             width=width,
             segmentations=segmentations,
@@ -56,6 +75,13 @@ def _annotated_image(image: dict[str, Any], objects: list[dict[str, Any]], path:
             where=path,
             fix="give each image file_name, height and width and each object segmentation and category_id",
         ) from error
+
+
+def _payload(path: Path) -> dict[str, Any]:
+    payload = read_json(path)
+    if not isinstance(payload, dict):
+        raise InputError("is not a JSON object", where=path, fix="give a COCO instances file")
+    return payload
 
 
 def _field(payload: dict[str, Any], name: str, path: Path) -> list[dict[str, Any]]:

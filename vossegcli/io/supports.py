@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from vossegcli.errors import InputError
 from vossegcli.io.file_names import check_unique_stems, natural_key
-from vossegcli.io.images import read_image
+from vossegcli.io.images import read_image, size_text
 from vossegcli.io.label_maps import read_label_map
 from vossegcli.io.sequences import list_images
 
@@ -70,11 +70,27 @@ def read_support(support: Support) -> tuple[npt.NDArray[np.uint8], npt.NDArray[n
         InputError: a file cannot be read, the mask has another size, or the class is nowhere or everywhere in it.
     """
     image = read_image(support.image)
-    ids_map = read_label_map(support.mask, size=(image.shape[0], image.shape[1])).ids_map
-    mask: npt.NDArray[np.bool_] = ids_map > 0 if support.object_id is None else ids_map == support.object_id
+    binary = support.object_id is None  # which object does not matter then, so soft edges do no harm
+    ids_map = read_label_map(support.mask, fix=binary).ids_map
+    check_same_size(support.mask, ids_map, image)
+    mask: npt.NDArray[np.bool_] = ids_map > 0 if binary else ids_map == support.object_id
     if mask.all():
         raise InputError("is full: it has no background", where=support.mask, fix="mark the class, and only the class")
     return image, mask
+
+
+def check_same_size(path: Path, mask: npt.NDArray[np.generic], image: npt.NDArray[np.uint8]) -> None:
+    """Refuse a mask (H,W) of another size than its image (H,W,3).
+
+    Raises:
+        InputError: it is.
+    """
+    if mask.shape != image.shape[:2]:
+        raise InputError(
+            f"is {size_text(mask.shape)}, but its image is {size_text(image.shape)}",
+            where=path,
+            fix="give a mask of the image's size",
+        )
 
 
 def _pairs(folder: Path) -> list[tuple[Path, Path]]:

@@ -15,7 +15,6 @@ import torch
 from vossegcli import __version__
 from vossegcli.errors import ConfigError, VossegError
 from vossegcli.io.atomic import clean_temporaries, write_text_atomic
-from vossegcli.io.checkpoints import default_checkpoint, read_checkpoint
 from vossegcli.io.images import read_image
 from vossegcli.io.label_maps import write_label_map
 from vossegcli.io.overlays import draw_overlay, write_image, write_probability
@@ -25,8 +24,8 @@ from vossegcli.io.supports import Support, find_supports, read_support
 from vossegcli.io.tables import write_csv
 from vossegcli.io.video import VideoFrames
 from vossegcli.runners.batch import Progress, WorkItem, plan_batch, run_batch
-from vossegcli.runners.devices import memory_errors, resolve_device, resolve_precision
-from vossegcli.runners.loading import build_network, system_of
+from vossegcli.runners.devices import memory_errors
+from vossegcli.runners.loading import choose_model
 from vossegcli.systems.base import ClassSegmentation, FewshotPredictor
 
 SAVES = ("masks", "overlay", "probabilities", "cutouts")
@@ -113,15 +112,12 @@ def fewshot(options: FewshotOptions, progress: Progress, *, dry_run: bool = Fals
         ConfigError: a setting cannot be used.
         DeviceError: the device is absent or out of memory.
     """
-    device = resolve_device(options.device)
-    precision = resolve_precision(options.precision, device)
     queries = find_queries(options.queries)
     supports = {name: found[: options.shots] for name, found in find_supports(options.support).items()}
     ids = class_ids(supports)
-    checkpoint = read_checkpoint(options.checkpoint or default_checkpoint("fewshot"))
-    system = system_of(checkpoint, task="fewshot")
+    model = choose_model("fewshot", options.checkpoint, options.device, options.precision)
     settings = {
-        "version": __version__, "checkpoint": checkpoint.sha256, "device": device.type, "precision": str(precision),
+        "version": __version__, **model.settings,
         "size": options.short_side, "boost": options.boost, "min_confidence": options.min_confidence,
         "classes": ids, "save": sorted({"masks", *options.save}),
         "supports": fingerprint([file for found in supports.values() for s in found for file in (s.image, s.mask)], {}),
@@ -132,18 +128,13 @@ def fewshot(options: FewshotOptions, progress: Progress, *, dry_run: bool = Fals
         "version": __version__, "command": options.command, "input": options.queries, "output": str(options.folder),
         "support": str(options.support), "classes": {str(i): name for i, name in ids.items()},
         "shots": {name: len(found) for name, found in supports.items()},
-        "checkpoint": {"name": checkpoint.name, "sha256": checkpoint.sha256},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "precision": str(precision).removeprefix("torch."), "seed": options.seed,
+        **model.facts, "seed": options.seed,
     }  # fmt: skip
     if dry_run:
         return plan_batch(items, options.folder, facts, overwrite=options.overwrite)
     torch.manual_seed(options.seed)
-    with memory_errors(checkpoint.name):
-        network = build_network(checkpoint, system).to(device)
-        predictor: FewshotPredictor = system.predictor(
-            network, precision=precision, short_side=options.short_side, boosting=options.boost
-        )
+    predictor: FewshotPredictor = model.predictor(short_side=options.short_side, boosting=options.boost)
+    with memory_errors("the supports"):
         facts["support_iou"] = fit_classes(predictor, supports)
     write_text_atomic(options.folder / "classes.json", json.dumps(facts["classes"], indent=1) + "\n")
     job = _Job(options, predictor, ids)

@@ -2,12 +2,81 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
 from torch import nn
 
 from vossegcli.errors import CheckpointError, ConfigError
-from vossegcli.io.checkpoints import Checkpoint
+from vossegcli.io.checkpoints import Checkpoint, default_checkpoint, read_checkpoint
+from vossegcli.runners.devices import memory_errors, resolve_device, resolve_precision
 from vossegcli.systems import SYSTEMS
 from vossegcli.systems.base import System
+
+
+@dataclass(frozen=True)
+class ChosenModel:
+    """What a command works with, read but not yet built.
+
+    Attributes:
+        checkpoint: weights and configuration.
+        system: that they are for.
+        device: to work on.
+        precision: of the network.
+    """
+
+    checkpoint: Checkpoint
+    system: System
+    device: torch.device
+    precision: torch.dtype
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the run's record says of it."""
+        return {
+            "checkpoint": {"name": self.checkpoint.name, "sha256": self.checkpoint.sha256},
+            "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type,
+            "precision": str(self.precision).removeprefix("torch."),
+        }
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What of it changes results; part of the fingerprint of every item."""
+        return {
+            "checkpoint": self.checkpoint.sha256, "device": self.device.type, "precision": str(self.precision),
+        }  # fmt: skip
+
+    def predictor(self, **settings: Any) -> Any:  # noqa: ANN401 - of the task
+        """Build the network and the system's predictor around it.
+
+        Raises:
+            CheckpointError: the weights do not fit.
+            DeviceError: the device is out of memory.
+        """
+        with memory_errors(self.checkpoint.name):
+            network = build_network(self.checkpoint, self.system).to(self.device)
+            return self.system.predictor(network, precision=self.precision, **settings)
+
+
+def choose_model(
+    task: Literal["propagate", "fewshot"], checkpoint: str | None, device: str, precision: str
+) -> ChosenModel:
+    """Read what the user asks for.
+
+    Args:
+        task: what the checkpoint must be for.
+        checkpoint: name or file, or None for the task's default.
+        device: as typed.
+        precision: as typed.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read or is for another task.
+        DeviceError: the device is absent.
+    """
+    found = resolve_device(device)
+    read = read_checkpoint(checkpoint or default_checkpoint(task))
+    return ChosenModel(read, system_of(read, task), found, resolve_precision(precision, found))
 
 
 def system_of(checkpoint: Checkpoint, task: str | None = None) -> System:
@@ -79,6 +148,21 @@ def load_weights(network: nn.Module, checkpoint: Checkpoint, system: str) -> Non
         if name not in checkpoint.tensors:
             raise CheckpointError(f"missing key '{name}'", where=checkpoint.path, fix="give a complete checkpoint")
     network.load_state_dict(checkpoint.tensors)
+
+
+def start_from(network: nn.Module, checkpoint: Checkpoint, system: System) -> None:
+    """Give a network the weights that its training starts from, in place.
+
+    That is a whole checkpoint of the same system, or the backbone of one of another system that fits.
+
+    Raises:
+        CheckpointError: the checkpoint does not fit.
+    """
+    name = checkpoint.header.system
+    if name != system.name and name in system.starts:
+        system.starts[name](network, checkpoint.tensors)
+    else:
+        load_weights(network, checkpoint, system.name)
 
 
 def _check_system(checkpoint: Checkpoint, system: str) -> None:

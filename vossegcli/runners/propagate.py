@@ -11,15 +11,14 @@ import torch
 from vossegcli import __version__
 from vossegcli.errors import VossegError
 from vossegcli.io.atomic import clean_temporaries
-from vossegcli.io.checkpoints import Checkpoint, default_checkpoint, read_checkpoint
 from vossegcli.io.frames import open_frames
 from vossegcli.io.run_records import fingerprint, read_jsonl, sequence_files
 from vossegcli.io.sequences import find_sequences
 from vossegcli.runners.batch import Progress, WorkItem, plan_batch, run_batch
 from vossegcli.runners.confidence import write_confidence
-from vossegcli.runners.devices import memory_errors, resolve_device, resolve_precision
+from vossegcli.runners.devices import memory_errors
 from vossegcli.runners.given_masks import find_given_masks, plan_passes
-from vossegcli.runners.loading import build_network, system_of
+from vossegcli.runners.loading import choose_model
 from vossegcli.runners.propagate_options import PropagateOptions, check_mask, check_output
 from vossegcli.runners.rendering import overlay_path, render_sequence, video_path
 from vossegcli.runners.sequence import SequenceJob, segment_sequence
@@ -41,21 +40,23 @@ def propagate(options: PropagateOptions, progress: Progress, *, dry_run: bool = 
         ConfigError: a setting cannot be used.
         DeviceError: the device is absent or out of memory.
     """
-    device = resolve_device(options.device)
-    precision = resolve_precision(options.precision, device)
     sequences = find_sequences(options.frames)
     check_mask(options, sequences)
     check_output(options)
-    checkpoint = read_checkpoint(options.checkpoint or default_checkpoint("propagate"))
-    settings = {"checkpoint": checkpoint.sha256, "device": device.type, "precision": str(precision)}
-    jobs, items = _plan(options, sequences, settings)
-    facts = _facts(options, checkpoint, device, precision) | {
-        "use_masks": {name: job.given.use for name, job in jobs.items()}
-    }
+    model = choose_model("propagate", options.checkpoint, options.device, options.precision)
+    jobs, items = _plan(options, sequences, model.settings)
+    facts = {
+        "version": __version__, "command": options.command, "input": str(options.frames.resolve()),
+        "output": str(options.folder), **model.facts, "seed": options.seed, "direction": options.way,
+        "use_masks": {name: job.given.use for name, job in jobs.items()},
+    }  # fmt: skip
     if dry_run:
         return plan_batch(items, options.folder, facts, overwrite=options.overwrite)
     torch.manual_seed(options.seed)
-    predictor = _predictor(options, checkpoint, device, precision)
+    predictor: VideoPredictor = model.predictor(
+        short_side=options.short_side, budget=options.budget, update_rate=options.update_rate,
+        merge_threshold=options.merge_threshold,
+    )  # fmt: skip
 
     def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
         return _run_sequence(jobs[item.name], options.save, predictor, progress), jobs[item.name].given.notes
@@ -133,33 +134,3 @@ def _outputs(job: SequenceJob, *, images: bool, video: bool) -> Iterator[Path]:
     if job.probabilities:
         for row in read_jsonl(job.state.rows):
             yield job.probability_path(row["frame"], row["object"])
-
-
-def _predictor(
-    options: PropagateOptions, checkpoint: Checkpoint, device: torch.device, precision: torch.dtype
-) -> VideoPredictor:
-    system = system_of(checkpoint, task="propagate")
-    with memory_errors(checkpoint.name):
-        network = build_network(checkpoint, system).to(device)
-        predictor: VideoPredictor = system.predictor(
-            network, precision=precision, short_side=options.short_side, budget=options.budget,
-            update_rate=options.update_rate, merge_threshold=options.merge_threshold,
-        )  # fmt: skip
-        return predictor
-
-
-def _facts(
-    options: PropagateOptions, checkpoint: Checkpoint, device: torch.device, precision: torch.dtype
-) -> dict[str, Any]:
-    """What the record says of the run as a whole."""
-    return {
-        "version": __version__,
-        "command": options.command,
-        "input": str(options.frames.resolve()),
-        "output": str(options.folder),
-        "checkpoint": {"name": checkpoint.name, "sha256": checkpoint.sha256},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "precision": str(precision).removeprefix("torch."),
-        "seed": options.seed,
-        "direction": options.way,
-    }

@@ -28,7 +28,7 @@ from vossegcli.io.pretrained import read_imagenet
 from vossegcli.io.run_records import append_jsonl, read_jsonl
 from vossegcli.reports.training import training_report
 from vossegcli.runners.devices import resolve_device, resolve_precision
-from vossegcli.runners.loading import load_weights
+from vossegcli.runners.loading import start_from
 from vossegcli.runners.training_samples import TrainingClips, TrainingEpisodes, TrainingSamples
 from vossegcli.systems import get_system
 from vossegcli.systems.base import System
@@ -94,9 +94,9 @@ def train(options: TrainOptions, on_progress: Callable[[int, int, Mapping[str, f
     torch.manual_seed(settings.seed)
     model = system.build(config).to(device).to(memory_format=torch.channels_last)
     if options.init == "imagenet":
-        system.load_imagenet(model, read_imagenet(system.imagenet_backbone(config)))
+        system.starts["imagenet"](model, read_imagenet(system.imagenet_backbone(config)))
     elif options.init != "none":
-        load_weights(model, read_checkpoint(options.init), system.name)
+        start_from(model, read_checkpoint(options.init), system)
     trainer = Trainer(model, settings)
     observer = _Observer(options, settings, system, config, samples, on_progress)
     if options.resume:

@@ -139,7 +139,7 @@ class TrainingEpisodes:
         by_class: dict[int, list[float]] = {}
         pictures: Pictures = []
         for index in range(VALIDATION_EPISODES):
-            episode = stream.batch(VALIDATION_STEP + index, EpisodeSpec(1, stage.shots, stage.size))
+            episode = stream.batch(VALIDATION_STEP + index, EpisodeSpec(1, stage.shots, stage.size, jitter=False))
             predicted, iou = segment_episode(predictor, episode)
             by_class.setdefault(int(episode.classes[0]), []).append(iou)
             if len(pictures) < REPORT_PICTURES:
@@ -176,21 +176,20 @@ def _picture_of_clip(clips: Clips, clip: int, predicted: Sequence[Tensor]) -> np
 
 
 def segment_episode(predictor: FewshotPredictor, episode: Episodes) -> tuple[Tensor, float]:
-    """Segment the query of a batch of one episode; return its mask (H,W) and the IoU with the truth."""
+    """Segment the first image of a batch of one group from the others; return its mask (H,W) and IoU."""
     predictor.clear()
-    predictor.fit(list(episode.support_images[0]), list(episode.support_masks[0]))
-    predicted = predictor.predict(episode.query_images[0]).label_map > 0
-    truth = episode.query_masks[0] == 1
+    predictor.fit(list(episode.images[0, 1:]), list(episode.masks[0, 1:]))
+    predicted = predictor.predict(episode.images[0, 0]).label_map > 0
+    truth = episode.masks[0, 0] == 1
     union = int((predicted | truth).sum())
     return predicted, int((predicted & truth).sum()) / union if union else 1.0
 
 
 def _picture_of_episode(episode: Episodes, predicted: Tensor) -> np.ndarray:
-    """Supports, the query's true mask above and the predicted one below: (2S,(K+1)*S,3) uint8."""
-    images = torch.cat([episode.support_images[0], episode.query_images])
-    pictures = (images.permute(0, 2, 3, 1) * 255).byte().cpu().numpy()
-    true = [*episode.support_masks[0].unbind(), episode.query_masks[0]]
-    rows = [true, [*true[:-1], predicted]]
+    """The query and its supports, with true masks above and the predicted one below: (2S,M*S,3) uint8."""
+    pictures = (episode.images[0].permute(0, 2, 3, 1) * 255).byte().cpu().numpy()
+    true = list(episode.masks[0].unbind())
+    rows = [true, [predicted, *true[1:]]]
     return np.concatenate([
         np.concatenate([
             draw_overlay(i, m.cpu().numpy().astype(np.uint8)) for i, m in zip(pictures, row, strict=True)

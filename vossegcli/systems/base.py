@@ -109,26 +109,23 @@ class ClipBatch(Protocol):
 
 
 class EpisodeBatch(Protocol):
-    """Few-shot episodes.
+    """Few-shot episodes: B groups of M images that show one class; each image is segmented from some of the others.
 
     Attributes:
-        support_images: (B,K,3,H,W) float32 RGB in [0, 1].
-        support_masks: (B,K,H,W) float32 of 0 and 1.
-        query_images: (B,3,H,W).
-        query_masks: (B,H,W) int64 of 0, 1 and 255 = void.
-        classes: (B,) int64, the class of each episode.
+        images: (B,M,3,H,W) float32 RGB in [0, 1].
+        masks: (B,M,H,W) float32 of 0 and 1, the group's class.
+        supports: (B,M,M) bool: from which images (last axis) each image is segmented; never from itself.
+        labels: (B,M,H,W) int64, what every pixel is: a class, or the background of a data set.
     """
 
     @property
-    def support_images(self) -> Tensor: ...  # noqa: D102
+    def images(self) -> Tensor: ...  # noqa: D102
     @property
-    def support_masks(self) -> Tensor: ...  # noqa: D102
+    def masks(self) -> Tensor: ...  # noqa: D102
     @property
-    def query_images(self) -> Tensor: ...  # noqa: D102
+    def supports(self) -> Tensor: ...  # noqa: D102
     @property
-    def query_masks(self) -> Tensor: ...  # noqa: D102
-    @property
-    def classes(self) -> Tensor: ...  # noqa: D102
+    def labels(self) -> Tensor: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -144,7 +141,8 @@ class System:
         predictor: what the task asks for around a network in eval mode; keywords override the config's defaults.
         convert: published weights (names and tensors) to ours and the dropped keys with reasons.
         imagenet_backbone: torchvision backbone that a configuration can start from; raises where there is none.
-        load_imagenet: puts that backbone's weights into a network, in place.
+        starts: what a network's backbone can start from, by name: `imagenet`, or another system whose checkpoints hold
+            a backbone that fits; each takes the network and weights and works in place.
         objectives: training objectives by name; what they take depends on the task.
     """
 
@@ -156,5 +154,5 @@ class System:
     predictor: Callable[..., Any]
     convert: Callable[[Mapping[str, object]], tuple[dict[str, Tensor], dict[str, str]]]
     imagenet_backbone: Callable[[Any], str]
-    load_imagenet: Callable[[Any, Mapping[str, Tensor]], None]
+    starts: Mapping[str, Callable[[Any, Mapping[str, Tensor]], None]]
     objectives: Mapping[str, Callable[[Any, Any], dict[str, Tensor]]]

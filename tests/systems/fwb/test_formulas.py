@@ -34,8 +34,8 @@ def test_relevance_is_the_best_unit_vector() -> None:
 
 
 def test_similarity_by_hand() -> None:
-    weights = torch.tensor([2.0, 1.0])
-    maps = similarity_maps(torch.tensor([[3.0, 1.0], [0.0, 1.0]]), weights, FEATURES)
+    weights = torch.tensor([[2.0, 1.0]])
+    maps = similarity_maps(torch.tensor([[[3.0, 1.0], [0.0, 1.0]]]), weights, FEATURES)
     assert maps.shape == (1, 2, 1, 4)
     # f * r = (6, 1), F_0 * r = (8, 1): 49 / (sqrt(37) sqrt(65)).
     assert maps[0, 0, 0, 0].item() == pytest.approx(49 / (37**0.5 * 65**0.5))
@@ -44,8 +44,19 @@ def test_similarity_by_hand() -> None:
 
 
 def test_the_sign_of_the_weights_does_not_matter() -> None:
-    plain = similarity_maps(torch.tensor([[3.0, 1.0]]), torch.tensor([1.0, -1.0]), FEATURES)
-    assert torch.allclose(plain, similarity_maps(torch.tensor([[3.0, 1.0]]), torch.ones(2), FEATURES))
+    prototype = torch.tensor([[[3.0, 1.0]]])
+    plain = similarity_maps(prototype, torch.tensor([[1.0, -1.0]]), FEATURES)
+    assert torch.allclose(plain, similarity_maps(prototype, torch.ones(1, 2), FEATURES))
+
+
+def test_each_image_may_have_its_own_prototypes() -> None:
+    """As in training: what one image is compared with does not reach into another."""
+    generator = torch.Generator().manual_seed(0)
+    prototypes, weights = torch.randn(2, 3, 2, generator=generator), torch.randn(2, 2, generator=generator)
+    features = torch.randn(2, 2, 3, 4, generator=generator)
+    together = similarity_maps(prototypes, weights, features)
+    apart = [similarity_maps(prototypes[b : b + 1], weights[b : b + 1], features[b : b + 1]) for b in range(2)]
+    assert torch.allclose(together, torch.cat(apart), atol=1e-6)
 
 
 def test_iou_by_hand() -> None:

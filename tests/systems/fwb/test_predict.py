@@ -6,6 +6,7 @@ from torch import Tensor
 
 from vossegcli.errors import InputError
 from vossegcli.systems.fwb.config import RESNET101, VGG16, FWBConfig
+from vossegcli.systems.fwb.feature_weighting import class_average, class_difference, relevance
 from vossegcli.systems.fwb.model import FWB
 from vossegcli.systems.fwb.predict import FWBPredictor
 
@@ -102,7 +103,9 @@ def test_training_on_one_pair_makes_the_class_found() -> None:
     cells = torch.nn.functional.avg_pool2d(masks[:, None], 8)[:, 0]
     for _ in range(60):
         features = network.encode(images)
-        logits = network(features[:1], cells[:1], features[1:])
+        prototype = class_average(features[:1], cells[:1]).unsqueeze(0)
+        weights = relevance(class_difference(features[:1], cells[:1])).unsqueeze(0)
+        logits = network(features[1:], prototype, weights)[:, 0]
         loss = torch.nn.functional.cross_entropy(logits, (cells[1:] > 0.5).long())
         optimiser.zero_grad()
         loss.backward()

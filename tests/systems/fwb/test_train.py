@@ -1,5 +1,7 @@
 """FWB's objective, its ImageNet start, and a whole small training run."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,13 @@ from vossegcli.io.annotations import read_coco_instances
 from vossegcli.io.checkpoints import read_checkpoint
 from vossegcli.runners.loading import build_network, system_of
 from vossegcli.runners.train import TrainOptions, train
+from vossegcli.systems.afb_urr.config import COMPACT as AFB_URR
+from vossegcli.systems.afb_urr.model import AFBURR
 from vossegcli.systems.fwb import SYSTEM
-from vossegcli.systems.fwb.config import RESNET101, VGG16, FWBConfig
-from vossegcli.systems.fwb.convert import convert_published, imagenet_backbone, load_imagenet
+from vossegcli.systems.fwb.config import COMPACT, RESNET101, VGG16, FWBConfig
+from vossegcli.systems.fwb.convert import convert_published, imagenet_backbone, load_afb_urr, load_imagenet
 from vossegcli.systems.fwb.model import FWB
-from vossegcli.systems.fwb.train import class_contrast
+from vossegcli.systems.fwb.train import label_contrast, labels_at_cells
 
 TINY = FWBConfig("compact", stem=8, planes=(8, 8, 16, 16), depths=(1, 1, 1, 1), head_channels=16)
 
@@ -39,17 +43,42 @@ def test_every_parameter_learns_and_the_loss_falls(discs: Path) -> None:
 
 
 def test_contrast_by_hand() -> None:
-    """Cells that are their own class's prototype and nothing like the other's or the ground's cost almost nothing."""
-    supports = torch.zeros(2, 1, 4, 1, 2)
-    queries = torch.zeros(2, 4, 1, 2)
-    for b in range(2):
-        supports[b, 0, b, 0, 0] = queries[b, b, 0, 0] = 1.0  # the class
-        supports[b, 0, 2 + b, 0, 1] = queries[b, 2 + b, 0, 1] = 1.0  # its surroundings
-    cells = torch.tensor([[[1.0, 0.0]], [[1.0, 0.0]]])
-    good = class_contrast(supports, cells.unsqueeze(1), queries, cells, torch.tensor([5, 9]))
-    bad = class_contrast(supports, cells.unsqueeze(1), queries, 1.0 - cells, torch.tensor([5, 9]))
-    assert float(good) < 1e-3
-    assert float(bad) == pytest.approx(10.0, abs=0.1), "one over the temperature"
+    """Cells that are like their own label in the other image, and like nothing else, cost almost nothing."""
+    features = torch.eye(3).view(1, 3, 1, 3).repeat(2, 1, 1, 1)  # three cells, each with a channel of its own
+    labels = torch.tensor([[[-1, 4, 7]], [[-1, 4, 7]]])
+    assert float(label_contrast(features, labels)) == pytest.approx(2 * math.exp(-10), rel=1e-2)
+    turned = torch.tensor([[[-1, 4, 7]], [[4, 7, -1]]])
+    assert float(label_contrast(features, turned)) == pytest.approx(10.0, abs=0.01), "one over the temperature"
+
+
+def test_labels_that_only_one_image_has_are_left_out() -> None:
+    features = torch.eye(3).view(1, 3, 1, 3).repeat(2, 1, 1, 1)
+    labels = torch.tensor([[[-1, 4, 7]], [[-1, 4, 9]]])
+    assert float(label_contrast(features, labels)) == pytest.approx(2 * math.exp(-10), rel=1e-2), (
+        "the other image's label is a wrong answer, but asks for none"
+    )
+    assert float(label_contrast(features[:1], labels[:1])) == 0.0
+
+
+def test_labels_are_taken_from_the_middle_of_the_cells() -> None:
+    labels = torch.zeros(1, 16, 24, dtype=torch.int64)
+    labels[0, 4, 12] = 1 << 20
+    assert labels_at_cells(labels, torch.Size((2, 3)))[0].tolist() == [[0, 1 << 20, 0], [0, 0, 0]]
+
+
+def test_the_backbone_starts_from_afb_urr() -> None:
+    donor = AFBURR(AFB_URR).state_dict()
+    model = FWB(replace(COMPACT, head_channels=8))
+    before = model.state_dict()["backbone.stages.3.0.conv1.weight"].clone()
+    load_afb_urr(model, donor)
+    after = model.backbone.state_dict()
+    assert torch.equal(after["stem.0.weight"], donor["encoder_q.conv1.weight"])
+    assert torch.equal(after["stages.2.1.conv2.weight"], donor["encoder_q.res4.1.conv2.weight"])
+    assert torch.equal(after["stages.3.0.conv1.weight"], before)
+    with pytest.raises(CheckpointError, match="missing key 'stem.0.weight'"):
+        load_afb_urr(model, {})
+    with pytest.raises(CheckpointError, match="has shape"):
+        load_afb_urr(FWB(TINY), donor)
 
 
 @pytest.mark.parametrize(("config", "network"), [(VGG16, vgg16), (RESNET101, resnet101)], ids=["vgg16", "resnet101"])

@@ -27,7 +27,7 @@ SYSTEM = System(
     predictor=AFBURRPredictor,
     convert=convert_published,
     imagenet_backbone=imagenet_backbone,
-    load_imagenet=load_imagenet,
+    starts={"imagenet": load_imagenet},
     objectives={
         "correspondence": correspondence_objective,
         "segmentation": partial(segmentation_objective, weights=LossWeights()),

@@ -15,7 +15,8 @@ class FWBConfig:
     """Shapes of the network; the defaults are the published ones with ResNet-101.
 
     Attributes:
-        backbone: `vgg16` and `resnet101` as published, dilated to stride 8; `compact` = a small ResNet of basic blocks.
+        backbone: `vgg16` and `resnet101` as published, dilated to stride 8; `compact` = a small ResNet of basic blocks
+            with a pyramid.
         stem: channels of the first convolution (compact).
         planes: widths of the four stages (compact).
         depths: blocks of the four stages (compact).
@@ -69,6 +70,6 @@ VGG16 = FWBConfig("vgg16")
 RESNET101 = FWBConfig("resnet101")
 
 #: Small enough for a CPU and to ship inside the package; widths are our own choice.
-COMPACT = FWBConfig("compact", stem=32, planes=(48, 96, 160, 256), depths=(2, 2, 2, 2))
+COMPACT = FWBConfig("compact", stem=32, planes=(64, 128, 256, 256), depths=(2, 2, 2, 2))
 
 CONFIGS = {"vgg16": VGG16, "resnet101": RESNET101, "compact": COMPACT}

@@ -53,13 +53,15 @@ def similarity_maps(prototypes: Tensor, weights: Tensor, features: Tensor) -> Te
     All prototypes are compared in one matrix product.
 
     Args:
-        prototypes: (N,C).
-        weights: (C,) relevance; ones for the plain cosine.
+        prototypes: (B,N,C), or (1,N,C): the same for all images.
+        weights: (B,C) or (1,C) relevance; ones for the plain cosine.
         features: (B,C,h,w).
 
     Returns:
         (B,N,h,w) in [-1, 1].
     """
-    ours = F.normalize(prototypes * weights, dim=1, eps=EPSILON)
-    theirs = F.normalize(features * weights.view(1, -1, 1, 1), dim=1, eps=EPSILON)
-    return torch.einsum("nc,bchw->bnhw", ours, theirs)
+    ours = F.normalize(prototypes * weights.unsqueeze(1), dim=2, eps=EPSILON)
+    theirs = F.normalize(features * weights[:, :, None, None], dim=1, eps=EPSILON)
+    product = ours.expand(features.shape[0], -1, -1) @ theirs.flatten(2)
+    maps: Tensor = product.unflatten(2, features.shape[2:])
+    return maps

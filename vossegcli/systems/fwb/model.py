@@ -8,15 +8,13 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import resnet101, vgg16
 
 from vossegcli.layers.blocks import IMAGENET_MEAN, IMAGENET_STD, conv3x3, share_of_conv
-from vossegcli.layers.resnet import dilate_stage, initialise_residual, make_stage
+from vossegcli.systems.fwb.backbones import build_backbone
 from vossegcli.systems.fwb.config import FWBConfig
-from vossegcli.systems.fwb.feature_weighting import class_average, class_difference, relevance, similarity_maps
+from vossegcli.systems.fwb.feature_weighting import similarity_maps
 
 STRIDE = 8
-_VGG_POOL4, _VGG_POOL5 = 23, 30  # indices in torchvision's `features`
 
 
 class FWB(nn.Module):
@@ -32,6 +30,8 @@ class FWB(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
         self.backbone, self.channels = build_backbone(config)
         self.join = conv3x3(self.channels + 1, config.head_channels)
+        with torch.no_grad():  # the map starts with as much say as all the features together
+            self.join.weight[:, self.channels :] *= self.channels**0.5
         self.classify = nn.Conv2d(config.head_channels, 2, 1)
 
     def encode(self, images: Tensor) -> Tensor:
@@ -61,52 +61,20 @@ class FWB(nn.Module):
         per_prototype: Tensor = logits.unflatten(0, (batch, count))
         return per_prototype.float()
 
-    def forward(self, support_features: Tensor, support_masks: Tensor, query_features: Tensor) -> Tensor:
-        """Segment queries with the mean class feature of their supports (training, and use without boosting).
+    def forward(self, features: Tensor, prototypes: Tensor, weights: Tensor) -> Tensor:
+        """Segment images with class features.
 
         Args:
-            support_features: (K,C,h,w).
-            support_masks: (K,h,w) soft, at the features' size.
-            query_features: (B,C,h,w).
+            features: (B,C,h,w) from `encode`.
+            prototypes: (B,N,C) class features of each image, or (1,N,C) for all.
+            weights: (B,C) or (1,C), relevance.
 
         Returns:
-            logits (B,2,h,w).
+            logits (B,N,2,h,w): background and class.
         """
-        prototype = class_average(support_features, support_masks).mean(dim=0, keepdim=True)
-        weights = relevance(class_difference(support_features, support_masks))
-        maps = similarity_maps(prototype, weights, query_features)
-        return self.head(self.head_base(query_features), maps)[:, 0]
+        return self.head(self.head_base(features), similarity_maps(prototypes, weights, features))
 
 
 def masks_at_cells(masks: Tensor, size: tuple[int, int]) -> Tensor:
     """Average masks (K,H,W) over the cells of features of size (h, w): (K,h,w) float32, so that no object vanishes."""
     return F.interpolate(masks.float().unsqueeze(1), size=size, mode="area")[:, 0]
-
-
-def build_backbone(config: FWBConfig) -> tuple[nn.Module, int]:
-    """Build a backbone whose output has stride 8 (paper: the last two stages keep it and are dilated by 2 and 4).
-
-    Returns:
-        the network from normalised images (B,3,H,W) to features (B,C,H/8,W/8), and C.
-    """
-    if config.backbone == "resnet101":
-        network = resnet101(weights=None, replace_stride_with_dilation=[False, True, True])
-        stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
-        return nn.Sequential(stem, network.layer1, network.layer2, network.layer3, network.layer4), 2048
-    if config.backbone == "vgg16":
-        layers = list(vgg16(weights=None).features)[:_VGG_POOL5]
-        for index in range(_VGG_POOL4 + 1, _VGG_POOL5):  # the last stage sees twice as far instead of pooling
-            if isinstance(layers[index], nn.Conv2d):
-                layers[index].dilation, layers[index].padding = (2, 2), (2, 2)
-        layers[_VGG_POOL4] = nn.Identity()
-        return nn.Sequential(*layers), 512
-    stem = nn.Sequential(
-        nn.Conv2d(3, config.stem, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(config.stem),
-        nn.ReLU(inplace=True), nn.MaxPool2d(3, stride=2, padding=1),
-    )  # fmt: skip
-    widths = (config.stem, *config.planes)
-    stages = [make_stage("basic", widths[i], widths[i + 1], config.depths[i], 2 if i == 1 else 1) for i in range(4)]
-    initialise_residual([stem, *stages])
-    dilate_stage(stages[2], 2)
-    dilate_stage(stages[3], 4)
-    return nn.Sequential(stem, *stages), config.planes[-1]

@@ -33,7 +33,7 @@ class _Class:
 
     Attributes:
         experts: class features (N,C) and their trust (N,).
-        weights: (C,) relevance of the features.
+        weights: (1,C) relevance of the features.
         support_iou: how well the experts find the supports' own masks.
         separation: how much more similar to the class its cells in the supports are than their surroundings.
     """
@@ -102,10 +102,11 @@ class FWBPredictor:
         cells = masks_at_cells(torch.cat(soft), (features.shape[2], features.shape[3]))
         initial = class_average(features, cells).mean(dim=0)
         weights = relevance(class_difference(features, cells)) if self.weighting else torch.ones_like(initial)
+        weights = weights.unsqueeze(0)
         base = self.model.head_base(features)
 
         def segment(prototype: Tensor) -> Tensor:
-            maps = similarity_maps(prototype.unsqueeze(0), weights, features)
+            maps = similarity_maps(prototype.view(1, 1, -1), weights, features)
             return _enlarged(self.model.head(base, maps)[:, 0], side)
 
         def loss(logits: Tensor) -> Tensor:
@@ -114,7 +115,7 @@ class FWBPredictor:
         config = self.model.config
         steps = config.steps if self.boosting else 1
         experts = boost(initial, segment, loss, truth, steps=steps, rate=config.rate)
-        maps = similarity_maps(experts.features, weights, features)  # (K,N,h,w)
+        maps = similarity_maps(experts.features.unsqueeze(0), weights, features)  # (K,N,h,w)
         joined = join_experts(_probabilities(self.model.head(base, maps), side), experts.weights)
         found = float(mean_iou(joined > CLASS, truth))
         self._classes.append(_Class(experts, weights, found, _separation(maps.mean(dim=1), cells)))
@@ -137,7 +138,7 @@ class FWBPredictor:
         padded = (int(small.shape[2]), int(small.shape[3]))
         probs, confidence = [], []
         for known in self._classes:
-            maps = similarity_maps(known.experts.features, known.weights, features)  # (1,N,h,w)
+            maps = similarity_maps(known.experts.features.unsqueeze(0), known.weights, features)  # (1,N,h,w)
             joined = join_experts(_probabilities(self.model.head(base, maps), padded), known.experts.weights)
             probs.append(resize_smooth(unpad(joined.unsqueeze(1), padding), (height, width))[0, 0])
             cells = masks_at_cells(joined, (features.shape[2], features.shape[3]))

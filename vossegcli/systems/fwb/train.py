@@ -1,6 +1,6 @@
 """Training objective of FWB on episodes: the paper's cross entropy, and contrast between the classes of a batch.
 
-Shape letters: B episodes, K supports, C channels, H W pixels, h w cells.
+Shape letters: B groups, M images a group, C channels, L labels, H W pixels, h w cells.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vossegcli.systems.base import EpisodeBatch
-from vossegcli.systems.fwb.feature_weighting import class_average
+from vossegcli.systems.fwb.feature_weighting import class_average, relevance
 from vossegcli.systems.fwb.losses import mask_cross_entropy
 from vossegcli.systems.fwb.model import FWB, masks_at_cells
 
 TEMPERATURE = 0.1
-MOSTLY = 0.75  # share of a cell from which on it counts as the class
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the terms; `contrast` is an addition for backbones that begin without knowledge."""
+    """Weights of the terms; `dice` and `contrast` are additions, the latter for backbones without pre-training."""
 
     cross_entropy: float = 1.0
     dice: float = 0.5
@@ -30,30 +29,28 @@ class LossWeights:
 
 
 def episode_objective(model: FWB, batch: EpisodeBatch, weights: LossWeights) -> dict[str, Tensor]:
-    """Segment each query from its supports.
+    """Segment each image from others of its group.
 
     The gradient flows through supports and queries alike (the authors' code stops it in the supports).
 
     Returns:
-        The terms and their weighted sum under `loss`; and `iou`, the mean IoU of the queries' classes.
+        The terms and their weighted sum under `loss`; and `iou`, the mean IoU of the classes.
     """
-    episodes, shots = batch.support_masks.shape[:2]
-    images = torch.cat([batch.support_images.flatten(0, 1), batch.query_images])
-    features = model.encode(images)
-    cells = masks_at_cells(
-        torch.cat([batch.support_masks.flatten(0, 1), batch.query_masks.float()]),
-        (features.shape[2], features.shape[3]),
-    )
-    supports, queries = features[: episodes * shots].unflatten(0, (episodes, shots)), features[episodes * shots :]
-    support_cells = cells[: episodes * shots].unflatten(0, (episodes, shots))
-    logits = torch.cat([model(supports[b], support_cells[b], queries[b : b + 1]) for b in range(episodes)])
-    logits = F.interpolate(logits, size=batch.query_masks.shape[-2:], mode="bilinear", align_corners=False)
+    groups = batch.masks.shape[:2]
+    features = model.encode(batch.images.flatten(0, 1))  # (B*M,C,h,w)
+    cells = masks_at_cells(batch.masks.flatten(0, 1), (features.shape[2], features.shape[3]))
+    inside = class_average(features, cells).unflatten(0, groups)  # (B,M,C)
+    outside = class_average(features, 1.0 - cells).unflatten(0, groups)
+    share = batch.supports / batch.supports.sum(dim=2, keepdim=True)  # (B,M,M): each support's part in the mean
+    prototypes = (share @ inside).flatten(0, 1).unsqueeze(1)  # (B*M,1,C)
+    logits = model(features, prototypes, relevance((share @ (inside - outside)).flatten(0, 1)))[:, 0]
+    truth = batch.masks.flatten(0, 1) == 1
+    logits = F.interpolate(logits, size=truth.shape[-2:], mode="bilinear", align_corners=False)
     probs = logits.softmax(dim=1)[:, 1]
-    truth = batch.query_masks == 1
     terms = {
-        "cross_entropy": mask_cross_entropy(logits, batch.query_masks),
+        "cross_entropy": mask_cross_entropy(logits, truth.long()),
         "dice": _dice(probs, truth.float()),
-        "contrast": class_contrast(supports, support_cells, queries, cells[episodes * shots :], batch.classes),
+        "contrast": label_contrast(features, labels_at_cells(batch.labels.flatten(0, 1), cells.shape[1:])),
     }
     loss = sum((getattr(weights, name) * value for name, value in terms.items()), torch.zeros(()))
     found = probs > 0.5
@@ -61,40 +58,38 @@ def episode_objective(model: FWB, batch: EpisodeBatch, weights: LossWeights) -> 
     return {**terms, "loss": loss, "iou": iou.mean()}
 
 
-def class_contrast(
-    supports: Tensor, support_cells: Tensor, queries: Tensor, query_cells: Tensor, classes: Tensor
-) -> Tensor:
-    """Cross entropy of each query cell between the classes of the batch and its own supports' surroundings.
+def labels_at_cells(labels: Tensor, size: torch.Size) -> Tensor:
+    """The labels (B,H,W) in the middle of each of the (h, w) cells."""
+    return F.interpolate(labels.float().unsqueeze(1), size=size, mode="nearest-exact")[:, 0].long()
+
+
+def label_contrast(features: Tensor, labels: Tensor) -> Tensor:
+    """Cross entropy of telling each cell's label by the cosine with the mean features of all labels in other images.
+
+    Every region of an image counts alike, whatever its size; cells whose label no other image has are left out.
 
     Args:
-        supports: (B,K,C,h,w) features.
-        support_cells: (B,K,h,w) masks.
-        queries: (B,C,h,w) features.
-        query_cells: (B,h,w) masks; cells that are partly the class are left out.
-        classes: (B,) int64; episodes of one class share an answer.
+        features: (B,C,h,w).
+        labels: (B,h,w) int64.
     """
-    episodes = queries.shape[0]
-    averages = [class_average(supports[b], support_cells[b]).mean(dim=0) for b in range(episodes)]
-    around = [class_average(supports[b], 1.0 - support_cells[b]).mean(dim=0) for b in range(episodes)]
-    prototypes, grounds = (F.normalize(torch.stack(part), dim=1) for part in (averages, around))  # (B,C)
-    cells = F.normalize(queries, dim=1)
-    to_classes = torch.einsum("bchw,nc->bhwn", cells, prototypes)
-    to_ground = torch.einsum("bchw,bc->bhw", cells, grounds)
-    logits = torch.cat([to_classes, to_ground.unsqueeze(3)], dim=3) / TEMPERATURE  # (B,h,w,B+1)
-    same = classes.unsqueeze(1) == classes.unsqueeze(0)  # (B,B): other episodes of the class are no wrong answer
-    wrong_twin = same & ~torch.eye(episodes, dtype=torch.bool, device=classes.device)
-    logits = logits.masked_fill(F.pad(wrong_twin, (0, 1))[:, None, None], -1e4)
-    own = torch.arange(episodes, device=classes.device).view(-1, 1, 1)
-    target = torch.where(query_cells > MOSTLY, own, episodes)
-    clear = (query_cells > MOSTLY) | (query_cells < 1.0 - MOSTLY)
-    losses = F.cross_entropy(logits.flatten(0, 2), target.flatten(), reduction="none").view_as(query_cells)
-    shares = [
-        (losses * part).sum() / part.sum().clamp_min(1) for part in (clear & (target == own), clear & (target != own))
-    ]
-    return 0.5 * (shares[0] + shares[1])
+    images = features.shape[0]
+    found, indices = labels.flatten(1).unique(return_inverse=True)  # (B,h*w)
+    regions = F.one_hot(indices, found.numel()).to(features.dtype)  # (B,h*w,L)
+    cells = F.normalize(features.flatten(2), dim=1)  # (B,C,h*w)
+    areas = regions.sum(dim=1)  # (B,L)
+    means = (cells @ regions).transpose(1, 2) / areas.clamp_min(1.0).unsqueeze(2)  # (B,L,C)
+    present = (areas > 0).to(features.dtype)
+    others = present.sum(dim=0) - present  # (B,L): how many other images show the label
+    prototypes = F.normalize(means.sum(dim=0) - means, dim=2)
+    similarity = (prototypes @ cells).transpose(1, 2) / TEMPERATURE  # (B,h*w,L)
+    similarity = similarity.masked_fill((others == 0).unsqueeze(1), -1e4)
+    losses = F.cross_entropy(similarity.flatten(0, 1), indices.flatten(), reduction="none").view(images, -1)
+    per_region = (losses.unsqueeze(1) @ regions).squeeze(1) / areas.clamp_min(1.0)  # (B,L)
+    counted = present * (others > 0)
+    return (per_region * counted).sum() / counted.sum().clamp_min(1.0)
 
 
 def _dice(probs: Tensor, masks: Tensor) -> Tensor:
-    """1 - Dice of the class, averaged over the queries (B,H,W)."""
+    """1 - Dice of the class, averaged over the images (B,H,W)."""
     overlap = (probs * masks).sum(dim=(1, 2))
     return (1.0 - (2.0 * overlap + 1.0) / (probs.sum(dim=(1, 2)) + masks.sum(dim=(1, 2)) + 1.0)).mean()

@@ -1,0 +1,228 @@
+"""`vosseg fewshot --episodes`: a data set to episodes to predicted and true masks, which evaluation reads."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vossegcli import __version__
+from vossegcli.data.episode_protocol import DrawnEpisode, draw_episodes
+from vossegcli.errors import ConfigError, InputError
+from vossegcli.io.atomic import clean_temporaries, write_text_atomic
+from vossegcli.io.episode_sets import ClassImage, CocoSplit, EpisodeSet, MaskRuns, find_episode_set, read_class_image
+from vossegcli.io.json_files import read_json
+from vossegcli.io.label_maps import VOID, write_label_map
+from vossegcli.io.overlays import draw_overlay, write_image
+from vossegcli.io.run_records import ItemState, fingerprint
+from vossegcli.runners.batch import Progress, WorkItem, plan_batch, run_batch
+from vossegcli.runners.devices import memory_errors
+from vossegcli.runners.loading import choose_model
+from vossegcli.systems.base import FewshotPredictor
+
+SAVES = ("masks", "overlay")
+RECORD = "episodes.json"
+
+
+@dataclass(frozen=True)
+class EpisodeOptions:
+    """What the command line gives; see `vosseg fewshot --help`.
+
+    Attributes:
+        dataset: class folders, PASCAL VOC, COCO or an instances file.
+        episodes: how many to draw, or the `episodes.json` of a run to repeat.
+        shots: supports an episode.
+        fold: 0..3, or None for all classes.
+        split: of COCO into folds.
+        listing: file that lists the images of a fold or the classes.
+        boost: fit experts to the supports.
+        short_side: work at this short side at most; None = native.
+        checkpoint: name or file, or None for the default.
+        output: folder, or None for `runs/fewshot/<name>-episodes`.
+        save: any of `SAVES`; masks and truths are always written.
+        overwrite: do finished episodes again.
+        device: as typed.
+        precision: as typed.
+        seed: of the draw.
+        command: the command line, for the record.
+    """
+
+    dataset: Path
+    episodes: int | Path
+    shots: int = 1
+    fold: int | None = None
+    split: CocoSplit = "interleaved"
+    listing: Path | None = None
+    boost: bool = True
+    short_side: int | None = 512
+    checkpoint: str | None = None
+    output: Path | None = None
+    save: tuple[str, ...] = ("masks",)
+    overwrite: bool = False
+    device: str = "auto"
+    precision: str = "auto"
+    seed: int = 0
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without opening a file.
+
+        Raises:
+            ConfigError: an unknown kind of output, or a number out of range.
+        """
+        for name in self.save:
+            if name not in SAVES:
+                raise ConfigError(f"cannot save '{name}' of episodes", where="--save", fix=f"use {', '.join(SAVES)}")
+        if isinstance(self.episodes, int) and self.episodes < 1:
+            raise ConfigError(f"episodes is {self.episodes}", fix="give 1 or more, or the episodes.json of a run")
+        if self.shots < 1:
+            raise ConfigError(f"shots is {self.shots}", fix="give 1 or more")
+        if not 0 <= self.seed < 1 << 32:
+            raise ConfigError(f"seed is {self.seed}", fix="give a number from 0 to 4294967295")
+
+    @property
+    def folder(self) -> Path:
+        """The output folder that is meant."""
+        return self.output or Path("runs") / "fewshot" / f"{self.dataset.resolve().stem}-episodes"
+
+
+@dataclass(frozen=True)
+class _Episode:
+    """A drawn episode with its images; the name is the path of its masks in both trees."""
+
+    name: str
+    label: str
+    query: ClassImage
+    supports: tuple[ClassImage, ...]
+
+
+def fewshot_episodes(options: EpisodeOptions, progress: Progress, *, dry_run: bool = False) -> dict[str, Any]:
+    """Segment the query of every episode from its supports and return the run's record.
+
+    Writes `masks/<class>/<episode>_<query>.png`, the true masks likewise below `truth/`, and `episodes.json`.
+
+    Args:
+        options: what to do.
+        progress: told how it goes.
+        dry_run: only say what would be done; nothing is written.
+
+    Raises:
+        InputError: the data set or the record to repeat cannot be used, or the output folder not written.
+        CheckpointError: the checkpoint cannot be used.
+        ConfigError: a setting cannot be used.
+        DeviceError: the device is absent or out of memory.
+    """
+    model = choose_model("fewshot", options.checkpoint, options.device, options.precision)
+    found = find_episode_set(options.dataset, fold=options.fold, split=options.split, listing=options.listing)
+    if isinstance(options.episodes, Path):
+        episodes, draw = _read_record(options.episodes, found)
+    else:
+        sizes = {name: len(images) for name, images in found.classes.items()}
+        drawn = draw_episodes(sizes, found.queries, count=options.episodes, shots=options.shots, seed=options.seed)
+        episodes = [_episode(found, number, episode) for number, episode in enumerate(drawn)]
+        draw = {"layout": found.layout, "shots": options.shots, "seed": options.seed}
+    settings = {
+        "version": __version__, **model.settings, "size": options.short_side, "boost": options.boost,
+        "save": sorted({"masks", *options.save}),
+    }  # fmt: skip
+    by_name = {episode.name: episode for episode in episodes}
+    items = [_item(episode, settings) for episode in episodes]
+    facts = {
+        "version": __version__, "command": options.command, "input": str(options.dataset),
+        "output": str(options.folder), **draw, "classes": len({episode.label for episode in episodes}), **model.facts,
+    }  # fmt: skip
+    if dry_run:
+        return plan_batch(items, options.folder, facts, overwrite=options.overwrite)
+    predictor: FewshotPredictor = model.predictor(short_side=options.short_side, boosting=options.boost)
+    rows = [
+        {"name": e.name, "class": e.label, "query": e.query.name, "supports": [s.name for s in e.supports]}
+        for e in episodes
+    ]
+    write_text_atomic(options.folder / RECORD, json.dumps({**draw, "episodes": rows}, indent=1) + "\n")
+
+    def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
+        with memory_errors(item.name):
+            _segment_episode(options, predictor, by_name[item.name], item.key)
+        progress.frame()
+        return 1, ()
+
+    return run_batch(
+        items, work, options.folder, facts, progress, overwrite=options.overwrite, conclude=lambda: {}
+    )  # fmt: skip
+
+
+def _episode(found: EpisodeSet, number: int, drawn: DrawnEpisode) -> _Episode:
+    images = found.classes[drawn.name]
+    query = images[drawn.query]
+    name = _item_name(drawn.name, number, query)
+    return _Episode(name, drawn.name, query, tuple(images[support] for support in drawn.supports))
+
+
+def _item_name(label: str, number: int, query: ClassImage) -> str:
+    """Path of an episode's masks below their tree; a class's name may hold anything, the folder's may not."""
+    folder = re.sub(r"[/\\\0]", "_", label).lstrip(".") or "_"
+    return f"{folder}/{number:05d}_{Path(query.name).name}"
+
+
+def _read_record(path: Path, found: EpisodeSet) -> tuple[list[_Episode], dict[str, Any]]:
+    """The episodes of an earlier run, and how they were drawn.
+
+    Raises:
+        InputError: not such a record, or the data set lacks one of its images.
+    """
+    record = read_json(path)
+    try:
+        by_name = {label: {shown.name: shown for shown in images} for label, images in found.classes.items()}
+        episodes = [
+            _Episode(
+                _item_name(row["class"], number, by_name[row["class"]][row["query"]]),
+                row["class"], by_name[row["class"]][row["query"]],
+                tuple(by_name[row["class"]][name] for name in row["supports"]),
+            )
+            for number, row in enumerate(record["episodes"])
+        ]  # fmt: skip
+        return episodes, {name: record[name] for name in ("layout", "shots", "seed")}
+    except KeyError as error:
+        raise InputError(
+            f"names {error}, which the data set lacks or the file should hold",
+            where=path,
+            fix="give the episodes.json of a run on the same data set, fold and list",
+        ) from error
+    except TypeError as error:
+        raise InputError("is no record of episodes", where=path, fix="give the episodes.json of a run") from error
+
+
+def _item(episode: _Episode, settings: Mapping[str, Any]) -> WorkItem:
+    used = (episode.query, *episode.supports)
+    files = [file for shown in used for file in shown.files]
+    runs = [shown.mask for shown in used if isinstance(shown.mask, MaskRuns)]
+    try:
+        return WorkItem(episode.name, 1, fingerprint(files, {**settings, "masks": runs}))
+    except InputError as error:
+        return WorkItem(episode.name, 0, "", error)
+
+
+def _segment_episode(options: EpisodeOptions, predictor: FewshotPredictor, episode: _Episode, key: str) -> None:
+    supports = [read_class_image(support) for support in episode.supports]
+    query, truth, void = read_class_image(episode.query)
+    predictor.clear()
+    predictor.fit([_tensor(image) for image, _, _ in supports], [torch.from_numpy(mask) for _, mask, _ in supports])
+    label_map = predictor.predict(_tensor(query)).label_map.cpu().numpy().astype(np.uint8)
+    outputs = [options.folder / kind / f"{episode.name}.png" for kind in ("masks", "truth")]
+    for path, ids_map in zip(outputs, (label_map, np.where(void, VOID, truth).astype(np.uint8)), strict=True):
+        clean_temporaries(path.parent)
+        write_label_map(path, ids_map)
+    if "overlay" in options.save:
+        outputs.append(options.folder / "overlay" / f"{episode.name}.jpg")
+        write_image(outputs[-1], draw_overlay(query, label_map))
+    ItemState(options.folder, episode.name).mark_done(key, outputs, {"frames": 1})
+
+
+def _tensor(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(image).permute(2, 0, 1).float() / 255.0
