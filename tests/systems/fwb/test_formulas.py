@@ -23,6 +23,8 @@ def test_class_difference_by_hand() -> None:
     assert class_difference(FEATURES, MASK).tolist() == [2.0, -3.0]
     twice = class_difference(FEATURES.repeat(2, 1, 1, 1), MASK.repeat(2, 1, 1))
     assert twice.tolist() == [4.0, -6.0], "the supports add up"
+    near = torch.tensor([[[0.0, 0.0, 1.0, 0.0]]])
+    assert class_difference(FEATURES, MASK, near).tolist() == [2.0, -2.0], "the last cell is no surroundings"
 
 
 def test_relevance_is_the_best_unit_vector() -> None:
@@ -82,6 +84,9 @@ def test_boosting_follows_the_gradient_and_remembers_the_way() -> None:
     def loss(logits: Tensor) -> Tensor:
         return torch.nn.functional.cross_entropy(logits, masks.long())
 
-    experts = boost(torch.tensor([-0.015]), segment, loss, masks, steps=4, rate=0.01)
+    def quality(odds: Tensor) -> Tensor:
+        return mean_iou(odds > 0, masks)
+
+    experts = boost(torch.tensor([-0.015]), segment, loss, quality, steps=4, rate=0.01)
     assert experts.features.flatten().tolist() == pytest.approx([-0.015, -0.005, 0.005, 0.015], abs=1e-4)
     assert experts.weights.tolist() == [0.0, 0.0, 1.0, 1.0]

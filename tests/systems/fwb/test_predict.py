@@ -9,6 +9,7 @@ from vossegcli.systems.fwb.config import RESNET101, VGG16, FWBConfig
 from vossegcli.systems.fwb.feature_weighting import class_average, class_difference, relevance
 from vossegcli.systems.fwb.model import FWB
 from vossegcli.systems.fwb.predict import FWBPredictor
+from vossegcli.systems.fwb.supports import stack_supports
 
 TINY = FWBConfig("compact", stem=8, planes=(8, 8, 16, 16), depths=(1, 1, 1, 1), head_channels=16)
 
@@ -66,6 +67,24 @@ def test_supports_may_differ_in_size(network: FWB) -> None:
     predictor = FWBPredictor(network)
     predictor.fit(images, masks)
     predictor.predict(images[0])
+
+
+def test_what_lies_beyond_a_smaller_support_counts_for_nothing(network: FWB) -> None:
+    def encode(images: Tensor) -> Tensor:
+        with torch.no_grad():
+            return network.encode(images)
+
+    images, masks = zip(picture(48, 64), picture(83, 30), strict=True)
+    both = stack_supports(images, masks, encode, None, torch.device("cpu"))
+    assert both.features.shape == (2, network.channels, 11, 8)
+    assert both.truth.shape == (2, 88, 64)
+    for k in range(2):
+        alone = stack_supports(images[k : k + 1], masks[k : k + 1], encode, None, torch.device("cpu"))
+        for part in ("inside", "outside"):
+            average = class_average(both.features, getattr(both, part))[k]
+            assert torch.allclose(average, class_average(alone.features, getattr(alone, part))[0], atol=1e-5), part
+        assert int((both.truth[k] == 1).sum()) == int((masks[k] > 0).sum())
+        assert int((both.truth[k] != 255).sum()) == masks[k].numel()
 
 
 @pytest.mark.parametrize(

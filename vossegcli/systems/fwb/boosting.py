@@ -17,7 +17,6 @@ from torch import Tensor
 
 STEPS = 10
 LEARNING_RATE = 1e-2
-THRESHOLD = 0.5
 
 
 class Experts(NamedTuple):
@@ -36,7 +35,7 @@ def boost(
     initial: Tensor,
     segment: Callable[[Tensor], Tensor],
     loss: Callable[[Tensor], Tensor],
-    masks: Tensor,
+    quality: Callable[[Tensor], Tensor],
     *,
     steps: int = STEPS,
     rate: float = LEARNING_RATE,
@@ -49,7 +48,7 @@ def boost(
         initial: (C,) mean class feature of the supports.
         segment: from a class feature (C,) to the supports' logits (K,2,H,W).
         loss: from those logits to a scalar, summed over the supports.
-        masks: (K,H,W) bool, the supports' masks.
+        quality: from the log-odds (K,H,W) of the class to the supports' IoU.
         steps: N.
         rate: nu.
     """
@@ -60,7 +59,7 @@ def boost(
         with torch.enable_grad():
             logits = segment(feature)
             features.append(feature.detach().clone())
-            weights.append(mean_iou(logits.detach().softmax(dim=1)[:, 1] > THRESHOLD, masks))
+            weights.append(quality((logits[:, 1] - logits[:, 0]).detach()))
             if step + 1 < steps:
                 optimiser.zero_grad()
                 loss(logits).backward()

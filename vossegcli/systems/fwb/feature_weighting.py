@@ -27,7 +27,7 @@ def class_average(features: Tensor, masks: Tensor) -> Tensor:
     return total / masks.sum(dim=(1, 2)).clamp_min(EPSILON).unsqueeze(1)
 
 
-def class_difference(features: Tensor, masks: Tensor) -> Tensor:
+def class_difference(features: Tensor, masks: Tensor, outside: Tensor | None = None) -> Tensor:
     """How much higher each feature is on the class than around it, summed over the supports (paper eq. 4).
 
     `phi = sum_i F_i [m_i / |m| - (1 - m_i) / (wh - |m|)]`.
@@ -35,11 +35,13 @@ def class_difference(features: Tensor, masks: Tensor) -> Tensor:
     Args:
         features: (K,C,h,w).
         masks: (K,h,w).
+        outside: (K,h,w) the surroundings; None = all that the masks are not.
 
     Returns:
         (C,).
     """
-    return (class_average(features, masks) - class_average(features, 1.0 - masks)).sum(dim=0)
+    around = 1.0 - masks if outside is None else outside
+    return (class_average(features, masks) - class_average(features, around)).sum(dim=0)
 
 
 def relevance(difference: Tensor) -> Tensor:

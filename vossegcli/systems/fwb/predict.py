@@ -13,17 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vossegcli.errors import InputError
 from vossegcli.ops.padding import centred_padding, pad, unpad
 from vossegcli.ops.resize import resize_smooth, working_size
 from vossegcli.systems.base import ClassSegmentation
 from vossegcli.systems.fwb.boosting import Experts, boost, join_experts, mean_iou
 from vossegcli.systems.fwb.feature_weighting import class_average, class_difference, relevance, similarity_maps
-from vossegcli.systems.fwb.losses import mask_cross_entropy
+from vossegcli.systems.fwb.losses import VOID, mask_cross_entropy
 from vossegcli.systems.fwb.model import FWB, STRIDE, masks_at_cells
+from vossegcli.systems.fwb.supports import CLASS, stack_supports
 
-SUPPORT_SIDE = 512
-CLASS = 0.5
+SHORT_SIDE = 512
 TINY = 1e-6
 
 
@@ -50,7 +49,7 @@ class FWBPredictor:
     Args:
         model: the network; copied for inference, not changed.
         precision: type of the backbone; similarities, head and boosting stay float32.
-        short_side: queries with a larger short side are worked on at this size; None = native.
+        short_side: images with a larger short side are worked on at this size; None = native.
         boosting: fit experts to the supports; without, the mean class feature is the only expert.
         weighting: weigh the features by their relevance; without, the cosine is plain.
     """
@@ -60,7 +59,7 @@ class FWBPredictor:
         model: FWB,
         *,
         precision: torch.dtype = torch.float32,
-        short_side: int | None = SUPPORT_SIDE,
+        short_side: int | None = SHORT_SIDE,
         boosting: bool = True,
         weighting: bool = True,
     ) -> None:
@@ -90,35 +89,34 @@ class FWBPredictor:
         Raises:
             InputError: no support, a mask of another size than its image, or one that is empty or full.
         """
-        if not images or len(images) != len(masks):
-            raise InputError(f"{len(images)} support images and {len(masks)} masks", fix="give a mask with each image")
-        for number, (image, mask) in enumerate(zip(images, masks, strict=True), start=1):
-            _check_support(number, image, mask)
-        side = _support_size(images)
-        squares = torch.cat([resize_smooth(image.to(self.device).unsqueeze(0), side) for image in images])
-        soft = [F.interpolate((m.to(self.device) > 0).float()[None, None], size=side, mode="area")[0] for m in masks]
-        truth = torch.cat(soft) > CLASS  # (K,H,W)
-        features = self._encode(squares)
-        cells = masks_at_cells(torch.cat(soft), (features.shape[2], features.shape[3]))
-        initial = class_average(features, cells).mean(dim=0)
-        weights = relevance(class_difference(features, cells)) if self.weighting else torch.ones_like(initial)
+        supports = stack_supports(images, masks, self._encode, self.short_side, self.device)
+        features, size = supports.features, (int(supports.truth.shape[1]), int(supports.truth.shape[2]))
+        initial = class_average(features, supports.inside).mean(dim=0)
+        weights = torch.ones_like(initial)
+        if self.weighting:
+            weights = relevance(class_difference(features, supports.inside, supports.outside))
         weights = weights.unsqueeze(0)
         base = self.model.head_base(features)
+        truth, beyond = supports.truth == 1, supports.truth == VOID
 
         def segment(prototype: Tensor) -> Tensor:
             maps = similarity_maps(prototype.view(1, 1, -1), weights, features)
-            return _enlarged(self.model.head(base, maps)[:, 0], side)
+            return _enlarged(self.model.head(base, maps)[:, 0], size)
 
         def loss(logits: Tensor) -> Tensor:
-            return len(images) * mask_cross_entropy(logits, truth.long())
+            return len(images) * mask_cross_entropy(logits, supports.truth)
+
+        def quality(odds: Tensor) -> Tensor:
+            return mean_iou((odds > 0) & ~beyond, truth)
 
         config = self.model.config
         steps = config.steps if self.boosting else 1
-        experts = boost(initial, segment, loss, truth, steps=steps, rate=config.rate)
+        experts = boost(initial, segment, loss, quality, steps=steps, rate=config.rate)
         maps = similarity_maps(experts.features.unsqueeze(0), weights, features)  # (K,N,h,w)
-        joined = join_experts(_probabilities(self.model.head(base, maps), side), experts.weights)
-        found = float(mean_iou(joined > CLASS, truth))
-        self._classes.append(_Class(experts, weights, found, _separation(maps.mean(dim=1), cells)))
+        joined = join_experts(_probabilities(self.model.head(base, maps), size), experts.weights)
+        found = float(mean_iou((joined > CLASS) & ~beyond, truth))
+        separation = _separation(maps.mean(dim=1), supports.inside, supports.outside)
+        self._classes.append(_Class(experts, weights, found, separation))
         return found
 
     @torch.no_grad()
@@ -153,25 +151,6 @@ class FWBPredictor:
             return self.model.encode(images)
 
 
-def _support_size(images: Sequence[Tensor]) -> tuple[int, int]:
-    """The one square size for all supports: the longest side among them, at most 512, a multiple of the stride."""
-    longest = min(SUPPORT_SIDE, max(max(image.shape[-2:]) for image in images))
-    side = -(-longest // STRIDE) * STRIDE
-    return side, side
-
-
-def _check_support(number: int, image: Tensor, mask: Tensor) -> None:
-    if mask.shape != image.shape[-2:]:
-        raise InputError(
-            f"the mask of support {number} is {tuple(mask.shape)}, its image {tuple(image.shape[-2:])}",
-            fix="give a mask of the image's size",
-        )
-    share = float((mask > 0).float().mean())
-    if share in (0.0, 1.0):
-        what = "empty" if share == 0.0 else "full: it has no background"
-        raise InputError(f"the mask of support {number} is {what}", fix="mark the class, and only the class")
-
-
 def _enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Logits (B,2,h,w) at the size of the image."""
     return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
@@ -183,11 +162,11 @@ def _probabilities(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return _enlarged(odds, size).sigmoid()
 
 
-def _separation(maps: Tensor, masks: Tensor) -> float:
-    """Mean similarity inside masks minus outside, (B,h,w) each."""
-    inside = (maps * masks).sum() / masks.sum().clamp_min(TINY)
-    outside = (maps * (1.0 - masks)).sum() / (1.0 - masks).sum().clamp_min(TINY)
-    return float(inside - outside)
+def _separation(maps: Tensor, inside: Tensor, outside: Tensor) -> float:
+    """Mean similarity inside a class minus outside, (B,h,w) each."""
+    within = (maps * inside).sum() / inside.sum().clamp_min(TINY)
+    around = (maps * outside).sum() / outside.sum().clamp_min(TINY)
+    return float(within - around)
 
 
 def _confidence(known: _Class, maps: Tensor, masks: Tensor) -> Tensor:
@@ -198,5 +177,6 @@ def _confidence(known: _Class, maps: Tensor, masks: Tensor) -> Tensor:
     """
     if float(masks.max()) <= CLASS:
         return maps.new_zeros(())
-    apart = _separation(maps, (masks > CLASS).float()) / max(known.separation, TINY)
+    found = (masks > CLASS).float()
+    apart = _separation(maps, found, 1.0 - found) / max(known.separation, TINY)
     return maps.new_tensor(known.support_iou * min(max(apart, 0.0), 1.0))

@@ -1,0 +1,95 @@
+"""The annotated images of one class as the predictor needs them: encoded one by one, stacked in one size.
+
+Shape letters: K supports, C channels, H W pixels, h w cells at stride 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vossegcli.errors import InputError
+from vossegcli.ops.padding import centred_padding, pad
+from vossegcli.ops.resize import resize_smooth, working_size
+from vossegcli.systems.fwb.losses import VOID
+from vossegcli.systems.fwb.model import STRIDE, masks_at_cells
+
+CLASS = 0.5  # share of a pixel, or its probability, from which on it belongs to the class
+
+
+class Supports(NamedTuple):
+    """Supports of any sizes in one; what lies beyond a smaller image is neither class nor surroundings.
+
+    Attributes:
+        features: (K,C,h,w).
+        inside: (K,h,w) share of each cell that is the class.
+        outside: (K,h,w) share that is not.
+        truth: (K,H,W) int64 of 0, 1 and 255 beyond the image.
+    """
+
+    features: Tensor
+    inside: Tensor
+    outside: Tensor
+    truth: Tensor
+
+
+def stack_supports(
+    images: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    encode: Callable[[Tensor], Tensor],
+    short_side: int | None,
+    device: torch.device,
+) -> Supports:
+    """Bring supports to the working size, encode each alone, and stack them.
+
+    Args:
+        images: K images (3,H,W) of any sizes.
+        masks: K masks (H,W), above 0 = the class.
+        encode: from images (1,3,H,W) to features.
+        short_side: images with a larger one are made smaller; None = native.
+        device: of the result.
+
+    Raises:
+        InputError: no support, a mask of another size than its image, or one that is empty or full.
+    """
+    if not images or len(images) != len(masks):
+        raise InputError(f"{len(images)} support images and {len(masks)} masks", fix="give a mask with each image")
+    parts = []
+    for number, (image, mask) in enumerate(zip(images, masks, strict=True), start=1):
+        _check_support(number, image, mask)
+        size = working_size((int(image.shape[1]), int(image.shape[2])), short_side)
+        padding = centred_padding(*size, STRIDE)
+        features = encode(pad(resize_smooth(image.to(device).unsqueeze(0), size), padding))
+        soft = F.interpolate((mask.to(device) > 0).float()[None, None], size=size, mode="area")[0]  # (1,H,W)
+        inside, outside = pad(soft, padding), pad(1.0 - soft, padding)
+        truth = torch.where(inside + outside > 0, (inside > CLASS).long(), VOID)
+        cells = (int(features.shape[2]), int(features.shape[3]))
+        parts.append(Supports(features, masks_at_cells(inside, cells), masks_at_cells(outside, cells), truth))
+    return Supports(
+        _stacked([part.features for part in parts], 0.0),
+        _stacked([part.inside for part in parts], 0.0),
+        _stacked([part.outside for part in parts], 0.0),
+        _stacked([part.truth for part in parts], VOID),
+    )
+
+
+def _stacked(tensors: Sequence[Tensor], beyond: float) -> Tensor:
+    """Tensors (1,...,h,w) of different sizes as one (K,...,h,w) of the largest, filled up to the right and below."""
+    height, width = (max(int(tensor.shape[axis]) for tensor in tensors) for axis in (-2, -1))
+    return torch.cat([F.pad(t, (0, width - t.shape[-1], 0, height - t.shape[-2]), value=beyond) for t in tensors])
+
+
+def _check_support(number: int, image: Tensor, mask: Tensor) -> None:
+    if mask.shape != image.shape[-2:]:
+        raise InputError(
+            f"the mask of support {number} is {tuple(mask.shape)}, its image {tuple(image.shape[-2:])}",
+            fix="give a mask of the image's size",
+        )
+    share = float((mask > 0).float().mean())
+    if share in (0.0, 1.0):
+        what = "empty" if share == 0.0 else "full: it has no background"
+        raise InputError(f"the mask of support {number} is {what}", fix="mark the class, and only the class")
