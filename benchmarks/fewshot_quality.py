@@ -3,10 +3,13 @@
     python benchmarks/fewshot_quality.py fwb-compact DATA [DATA ...] [--queries 12] [--shots 1,5] [--seed 0]
 
 DATA are the COCO instances files (or folders of them) that the checkpoint was trained on: its header names the classes
-that it has not seen. The classes take turns, and so do the images of a class, as queries, 12 a class; supports are
-drawn by HSNet's protocol. Images in which a class covers less than 1 % or more than 85 % are left out. Masks are compared at the images' own size, IoU accumulated a class. Baselines in the same run: all is
-the class; and the plain prototype, which needs no training but the backbone's (a cell is the class if its cosine to
-the mean of the supports' masks is higher than to the mean of their surroundings), also with an untrained backbone.
+that it has not seen. They take turns, and so do the images of a class as queries, 12 a class; supports are drawn by
+HSNet's protocol. Images in which a class covers less than 1 % or more than 85 % are left out. Masks are compared at the
+images' own size, IoU accumulated a class.
+
+Baselines in the same run: all is the class; and the plain prototype, which needs no training but the backbone's (a cell
+is the class if its cosine to the mean of the supports' masks is higher than to the mean of their surroundings), also
+with an untrained backbone.
 """
 
 from __future__ import annotations
@@ -72,7 +75,7 @@ def plain_prototype(network: FWB, precision: torch.dtype) -> Method:
         size = working_size((query.shape[1], query.shape[2]), SHORT_SIDE)
         padding = centred_padding(*size, STRIDE)
         small = pad(resize_smooth(query.unsqueeze(0), size), padding)
-        maps = similarity_maps(torch.stack(means).unsqueeze(0), torch.ones(1, network.channels), encode(small))
+        maps = similarity_maps(torch.stack(means).unsqueeze(0), torch.ones(1, 1, network.channels), encode(small))
         large = unpad(resize_smooth(maps, (small.shape[2], small.shape[3])), padding)
         nearer: Tensor = resize_smooth(large, (query.shape[1], query.shape[2]))[0].argmax(dim=0) == 1
         return nearer

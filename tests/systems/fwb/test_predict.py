@@ -6,7 +6,14 @@ from torch import Tensor
 
 from vossegcli.errors import InputError
 from vossegcli.systems.fwb.config import RESNET101, VGG16, FWBConfig
-from vossegcli.systems.fwb.feature_weighting import class_average, class_difference, relevance
+from vossegcli.systems.fwb.feature_weighting import (
+    Levels,
+    class_average,
+    class_difference,
+    relevance,
+    similarity_maps,
+    support_levels,
+)
 from vossegcli.systems.fwb.model import FWB
 from vossegcli.systems.fwb.predict import FWBPredictor
 from vossegcli.systems.fwb.supports import stack_supports
@@ -41,7 +48,7 @@ def test_backbones_have_stride_8(config: FWBConfig) -> None:
 def test_the_head_is_one_convolution_over_features_and_map(network: FWB) -> None:
     """Computed in two shares, so that the features' one is there for all experts."""
     features, maps = torch.randn(2, network.channels, 5, 6), torch.randn(2, 3, 5, 6)
-    found = network.head(network.head_base(features), maps)
+    found = network.head(network.head_base(features), maps, Levels(torch.zeros(1, 3), torch.ones(1, 3)))
     for n in range(3):
         joined = torch.cat([features, maps[:, n : n + 1]], dim=1)
         wanted = network.classify(torch.relu(network.join(joined)))
@@ -123,8 +130,10 @@ def test_training_on_one_pair_makes_the_class_found() -> None:
     for _ in range(60):
         features = network.encode(images)
         prototype = class_average(features[:1], cells[:1]).unsqueeze(0)
-        weights = relevance(class_difference(features[:1], cells[:1])).unsqueeze(0)
-        logits = network(features[1:], prototype, weights)[:, 0]
+        weights = relevance(class_difference(features[:1], cells[:1])).view(1, 1, -1)
+        maps = similarity_maps(prototype, weights, features)
+        levels = support_levels(maps[:1], cells[:1], 1.0 - cells[:1])
+        logits = network.head(network.head_base(features), maps, levels)[1:, 0]
         loss = torch.nn.functional.cross_entropy(logits, (cells[1:] > 0.5).long())
         optimiser.zero_grad()
         loss.backward()

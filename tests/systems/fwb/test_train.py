@@ -19,8 +19,15 @@ from vossegcli.systems.afb_urr.model import AFBURR
 from vossegcli.systems.fwb import SYSTEM
 from vossegcli.systems.fwb.config import COMPACT, RESNET101, VGG16, FWBConfig
 from vossegcli.systems.fwb.convert import convert_published, imagenet_backbone, load_afb_urr, load_imagenet
+from vossegcli.systems.fwb.feature_weighting import (
+    class_average,
+    class_difference,
+    relevance,
+    similarity_maps,
+    support_levels,
+)
 from vossegcli.systems.fwb.model import FWB
-from vossegcli.systems.fwb.train import label_contrast, labels_at_cells
+from vossegcli.systems.fwb.train import group_similarities, label_contrast, labels_at_cells
 
 TINY = FWBConfig("compact", stem=8, planes=(8, 8, 16, 16), depths=(1, 1, 1, 1), head_channels=16)
 
@@ -40,6 +47,25 @@ def test_every_parameter_learns_and_the_loss_falls(discs: Path) -> None:
         losses.append(float(terms["loss"].detach()))
     assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_a_group_is_compared_as_its_episodes_would_be_one_by_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(6, 5, 3, 4, generator=generator)  # two groups of three images
+    cells = torch.rand(6, 3, 4, generator=generator)
+    supports = torch.tensor([[[0, 1, 1], [1, 0, 0], [0, 1, 0]], [[0, 1, 0], [1, 0, 1], [1, 1, 0]]], dtype=torch.bool)
+    maps, levels = group_similarities(features, cells, supports)
+    for image in range(6):
+        group = image // 3
+        chosen = [3 * group + k for k in range(3) if supports[group, image % 3, k]]
+        prototype = class_average(features[chosen], cells[chosen]).mean(dim=0).view(1, 1, -1)
+        weights = relevance(class_difference(features[chosen], cells[chosen])).view(1, 1, -1)
+        own = similarity_maps(prototype, weights, features[image : image + 1])
+        assert torch.allclose(maps[image : image + 1], own, atol=1e-5)
+        on_supports = similarity_maps(prototype, weights, features[chosen])
+        wanted = support_levels(on_supports, cells[chosen], 1.0 - cells[chosen])
+        assert float(levels.low[image]) == pytest.approx(float(wanted.low), abs=1e-5)
+        assert float(levels.high[image]) == pytest.approx(float(wanted.high), abs=1e-5)
 
 
 def test_contrast_by_hand() -> None:

@@ -21,6 +21,7 @@ class FWBConfig:
         planes: widths of the four stages (compact).
         depths: blocks of the four stages (compact).
         head_channels: width of the head.
+        calibrated: whether the head sees similarities on the scale of the supports' own (`calibrate`; an addition).
         steps: steps of boosting, which is also the number of experts.
         rate: learning rate of boosting.
     """
@@ -30,6 +31,7 @@ class FWBConfig:
     planes: tuple[int, int, int, int] = (64, 128, 256, 512)
     depths: tuple[int, int, int, int] = (3, 4, 23, 3)
     head_channels: int = 128
+    calibrated: bool = False
     steps: int = 10
     rate: float = 1e-2
 
@@ -70,6 +72,6 @@ VGG16 = FWBConfig("vgg16")
 RESNET101 = FWBConfig("resnet101")
 
 #: Small enough for a CPU and to ship inside the package; widths are our own choice.
-COMPACT = FWBConfig("compact", stem=32, planes=(64, 128, 256, 256), depths=(2, 2, 2, 2))
+COMPACT = FWBConfig("compact", stem=32, planes=(64, 128, 256, 256), depths=(2, 2, 2, 2), calibrated=True)
 
 CONFIGS = {"vgg16": VGG16, "resnet101": RESNET101, "compact": COMPACT}

@@ -6,11 +6,15 @@ size.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 EPSILON = 1e-6
+SMALLEST_SPAN = 0.05  # of the levels, below which noise would be blown up
+LARGEST_LEVEL = 3.0
 
 
 def class_average(features: Tensor, masks: Tensor) -> Tensor:
@@ -52,18 +56,56 @@ def relevance(difference: Tensor) -> Tensor:
 def similarity_maps(prototypes: Tensor, weights: Tensor, features: Tensor) -> Tensor:
     """Cosine of weighted prototypes and weighted features, `cos(f * r, F_i * r)` (paper eq. 3 and 7).
 
-    All prototypes are compared in one matrix product.
+    All prototypes are compared in one matrix product, and the weighted features are never written out: with
+    `r^2 . F_i^2` for their length, the weights go to the prototypes' side.
 
     Args:
         prototypes: (B,N,C), or (1,N,C): the same for all images.
-        weights: (B,C) or (1,C) relevance; ones for the plain cosine.
+        weights: (B,N,C) relevance, where B and N may be 1; ones for the plain cosine.
         features: (B,C,h,w).
 
     Returns:
         (B,N,h,w) in [-1, 1].
     """
-    ours = F.normalize(prototypes * weights.unsqueeze(1), dim=2, eps=EPSILON)
-    theirs = F.normalize(features * weights[:, :, None, None], dim=1, eps=EPSILON)
-    product = ours.expand(features.shape[0], -1, -1) @ theirs.flatten(2)
-    maps: Tensor = product.unflatten(2, features.shape[2:])
+    cells = features.flatten(2)  # (B,C,h*w)
+    squared = weights.square()
+    product = (prototypes * squared).expand(cells.shape[0], -1, -1) @ cells
+    lengths = (squared.expand(cells.shape[0], -1, -1) @ cells.square()).clamp_min(EPSILON**2).sqrt()
+    norms = (prototypes * weights).norm(dim=2, keepdim=True).clamp_min(EPSILON)
+    maps: Tensor = (product / (norms * lengths)).unflatten(2, features.shape[2:])
     return maps
+
+
+class Levels(NamedTuple):
+    """Mean similarity that prototypes reach on their supports' surroundings and on the class; (B,N) each."""
+
+    low: Tensor
+    high: Tensor
+
+
+def support_levels(maps: Tensor, inside: Tensor, outside: Tensor) -> Levels:
+    """The levels of N prototypes, averaged over their supports.
+
+    Args:
+        maps: (K,N,h,w) similarities.
+        inside: (K,h,w) share of each cell that is the class.
+        outside: (K,h,w) share that is not.
+
+    Returns:
+        (1,N) each.
+    """
+    low, high = (
+        (maps * part.unsqueeze(1)).sum(dim=(2, 3)) / part.sum(dim=(1, 2)).clamp_min(EPSILON).unsqueeze(1)
+        for part in (outside, inside)
+    )
+    return Levels(low.mean(dim=0, keepdim=True), high.mean(dim=0, keepdim=True))
+
+
+def calibrate(maps: Tensor, levels: Levels) -> Tensor:
+    """Similarities (B,N,h,w) on a scale where the supports' surroundings are 0 and the class is 1; our addition.
+
+    How alike class and surroundings are differs from class to class; a head that sees the bare cosine cannot know.
+    """
+    span = (levels.high - levels.low).clamp_min(SMALLEST_SPAN)
+    scaled = (maps - levels.low[:, :, None, None]) / span[:, :, None, None]
+    return scaled.clamp(-LARGEST_LEVEL, LARGEST_LEVEL)

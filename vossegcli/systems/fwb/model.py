@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vossegcli.layers.blocks import IMAGENET_MEAN, IMAGENET_STD, conv3x3, share_of_conv
 from vossegcli.systems.fwb.backbones import build_backbone
 from vossegcli.systems.fwb.config import FWBConfig
-from vossegcli.systems.fwb.feature_weighting import similarity_maps
+from vossegcli.systems.fwb.feature_weighting import Levels, calibrate
 
 STRIDE = 8
 
@@ -44,35 +44,25 @@ class FWB(nn.Module):
         assert self.join.bias is not None
         return share_of_conv(self.join, features, 0) + self.join.bias.view(1, -1, 1, 1)
 
-    def head(self, base: Tensor, maps: Tensor) -> Tensor:
+    def head(self, base: Tensor, maps: Tensor, levels: Levels) -> Tensor:
         """Classify every cell for every prototype (paper sec. 3.3: the map joins the features).
 
         Args:
             base: (B,D,h,w) from `head_base`.
             maps: (B,N,h,w) similarities.
+            levels: what they are on the supports, (B,N) or (1,N) each.
 
         Returns:
             logits (B,N,2,h,w): background and class.
         """
         batch, count = maps.shape[:2]
+        if self.config.calibrated:
+            maps = calibrate(maps, levels)
         of_maps = share_of_conv(self.join, maps.flatten(0, 1).unsqueeze(1), self.channels)  # (B*N,D,h,w)
         hidden = F.relu(of_maps.unflatten(0, (batch, count)) + base.unsqueeze(1))
         logits: Tensor = self.classify(hidden.flatten(0, 1))
         per_prototype: Tensor = logits.unflatten(0, (batch, count))
         return per_prototype.float()
-
-    def forward(self, features: Tensor, prototypes: Tensor, weights: Tensor) -> Tensor:
-        """Segment images with class features.
-
-        Args:
-            features: (B,C,h,w) from `encode`.
-            prototypes: (B,N,C) class features of each image, or (1,N,C) for all.
-            weights: (B,C) or (1,C), relevance.
-
-        Returns:
-            logits (B,N,2,h,w): background and class.
-        """
-        return self.head(self.head_base(features), similarity_maps(prototypes, weights, features))
 
 
 def masks_at_cells(masks: Tensor, size: tuple[int, int]) -> Tensor:

@@ -17,13 +17,20 @@ from vossegcli.ops.padding import centred_padding, pad, unpad
 from vossegcli.ops.resize import resize_smooth, working_size
 from vossegcli.systems.base import ClassSegmentation
 from vossegcli.systems.fwb.boosting import Experts, boost, join_experts, mean_iou
-from vossegcli.systems.fwb.feature_weighting import class_average, class_difference, relevance, similarity_maps
+from vossegcli.systems.fwb.feature_weighting import (
+    EPSILON,
+    Levels,
+    class_average,
+    class_difference,
+    relevance,
+    similarity_maps,
+    support_levels,
+)
 from vossegcli.systems.fwb.losses import VOID, mask_cross_entropy
 from vossegcli.systems.fwb.model import FWB, STRIDE, masks_at_cells
 from vossegcli.systems.fwb.supports import CLASS, stack_supports
 
 SHORT_SIDE = 512
-TINY = 1e-6
 
 
 @dataclass(frozen=True)
@@ -32,15 +39,15 @@ class _Class:
 
     Attributes:
         experts: class features (N,C) and their trust (N,).
-        weights: (1,C) relevance of the features.
+        weights: (1,1,C) relevance of the features.
+        levels: (1,N) each, how similar to each expert the supports' surroundings and the class are.
         support_iou: how well the experts find the supports' own masks.
-        separation: how much more similar to the class its cells in the supports are than their surroundings.
     """
 
     experts: Experts
     weights: Tensor
+    levels: Levels
     support_iou: float
-    separation: float
 
 
 class FWBPredictor:
@@ -95,13 +102,14 @@ class FWBPredictor:
         weights = torch.ones_like(initial)
         if self.weighting:
             weights = relevance(class_difference(features, supports.inside, supports.outside))
-        weights = weights.unsqueeze(0)
+        weights = weights.view(1, 1, -1)
         base = self.model.head_base(features)
         truth, beyond = supports.truth == 1, supports.truth == VOID
 
         def segment(prototype: Tensor) -> Tensor:
             maps = similarity_maps(prototype.view(1, 1, -1), weights, features)
-            return _enlarged(self.model.head(base, maps)[:, 0], size)
+            levels = support_levels(maps, supports.inside, supports.outside)
+            return _enlarged(self.model.head(base, maps, levels)[:, 0], size)
 
         def loss(logits: Tensor) -> Tensor:
             return len(images) * mask_cross_entropy(logits, supports.truth)
@@ -113,10 +121,10 @@ class FWBPredictor:
         steps = config.steps if self.boosting else 1
         experts = boost(initial, segment, loss, quality, steps=steps, rate=config.rate)
         maps = similarity_maps(experts.features.unsqueeze(0), weights, features)  # (K,N,h,w)
-        joined = join_experts(_probabilities(self.model.head(base, maps), size), experts.weights)
+        levels = support_levels(maps, supports.inside, supports.outside)
+        joined = join_experts(_probabilities(self.model.head(base, maps, levels), size), experts.weights)
         found = float(mean_iou((joined > CLASS) & ~beyond, truth))
-        separation = _separation(maps.mean(dim=1), supports.inside, supports.outside)
-        self._classes.append(_Class(experts, weights, found, separation))
+        self._classes.append(_Class(experts, weights, levels, found))
         return found
 
     @torch.no_grad()
@@ -137,10 +145,12 @@ class FWBPredictor:
         probs, confidence = [], []
         for known in self._classes:
             maps = similarity_maps(known.experts.features.unsqueeze(0), known.weights, features)  # (1,N,h,w)
-            joined = join_experts(_probabilities(self.model.head(base, maps), padded), known.experts.weights)
+            joined = join_experts(
+                _probabilities(self.model.head(base, maps, known.levels), padded), known.experts.weights
+            )
             probs.append(resize_smooth(unpad(joined.unsqueeze(1), padding), (height, width))[0, 0])
             cells = masks_at_cells(joined, (features.shape[2], features.shape[3]))
-            confidence.append(_confidence(known, maps.mean(dim=1), cells))
+            confidence.append(_confidence(known, maps.mean(dim=1, keepdim=True), cells))
         stacked = torch.stack(probs).clamp(0.0, 1.0)  # (L,H,W)
         best = stacked.max(dim=0)
         label_map = torch.where(best.values > CLASS, best.indices + 1, 0).to(torch.int32)
@@ -162,13 +172,6 @@ def _probabilities(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return _enlarged(odds, size).sigmoid()
 
 
-def _separation(maps: Tensor, inside: Tensor, outside: Tensor) -> float:
-    """Mean similarity inside a class minus outside, (B,h,w) each."""
-    within = (maps * inside).sum() / inside.sum().clamp_min(TINY)
-    around = (maps * outside).sum() / outside.sum().clamp_min(TINY)
-    return float(within - around)
-
-
 def _confidence(known: _Class, maps: Tensor, masks: Tensor) -> Tensor:
     """How sure it is that the class is there, in [0, 1].
 
@@ -178,5 +181,6 @@ def _confidence(known: _Class, maps: Tensor, masks: Tensor) -> Tensor:
     if float(masks.max()) <= CLASS:
         return maps.new_zeros(())
     found = (masks > CLASS).float()
-    apart = _separation(maps, found, 1.0 - found) / max(known.separation, TINY)
-    return maps.new_tensor(known.support_iou * min(max(apart, 0.0), 1.0))
+    reached = support_levels(maps, found, 1.0 - found)
+    apart = (reached.high - reached.low) / (known.levels.high - known.levels.low).mean().clamp_min(EPSILON)
+    return known.support_iou * apart[0, 0].clamp(0.0, 1.0)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vossegcli.systems.base import EpisodeBatch
-from vossegcli.systems.fwb.feature_weighting import class_average, relevance
+from vossegcli.systems.fwb.feature_weighting import EPSILON, Levels, class_average, relevance, similarity_maps
 from vossegcli.systems.fwb.losses import mask_cross_entropy
 from vossegcli.systems.fwb.model import FWB, masks_at_cells
 
@@ -36,14 +36,10 @@ def episode_objective(model: FWB, batch: EpisodeBatch, weights: LossWeights) -> 
     Returns:
         The terms and their weighted sum under `loss`; and `iou`, the mean IoU of the classes.
     """
-    groups = batch.masks.shape[:2]
     features = model.encode(batch.images.flatten(0, 1))  # (B*M,C,h,w)
     cells = masks_at_cells(batch.masks.flatten(0, 1), (features.shape[2], features.shape[3]))
-    inside = class_average(features, cells).unflatten(0, groups)  # (B,M,C)
-    outside = class_average(features, 1.0 - cells).unflatten(0, groups)
-    share = batch.supports / batch.supports.sum(dim=2, keepdim=True)  # (B,M,M): each support's part in the mean
-    prototypes = (share @ inside).flatten(0, 1).unsqueeze(1)  # (B*M,1,C)
-    logits = model(features, prototypes, relevance((share @ (inside - outside)).flatten(0, 1)))[:, 0]
+    maps, levels = group_similarities(features, cells, batch.supports)
+    logits = model.head(model.head_base(features), maps, levels)[:, 0]
     truth = batch.masks.flatten(0, 1) == 1
     logits = F.interpolate(logits, size=truth.shape[-2:], mode="bilinear", align_corners=False)
     probs = logits.softmax(dim=1)[:, 1]
@@ -56,6 +52,35 @@ def episode_objective(model: FWB, batch: EpisodeBatch, weights: LossWeights) -> 
     found = probs > 0.5
     iou = (found & truth).sum(dim=(1, 2)) / (found | truth).sum(dim=(1, 2)).clamp_min(1)
     return {**terms, "loss": loss, "iou": iou.mean()}
+
+
+def group_similarities(features: Tensor, cells: Tensor, supports: Tensor) -> tuple[Tensor, Levels]:
+    """The similarity of each image to the mean class feature of its supports, and the levels on them.
+
+    Every image is compared with the class features of its whole group: its own map is what the head sees, those of
+    its supports give the levels.
+
+    Args:
+        features: (B*M,C,h,w).
+        cells: (B*M,h,w) share of each cell that is the class.
+        supports: (B,M,M) bool.
+
+    Returns:
+        maps (B*M,1,h,w), levels (B*M,1) each.
+    """
+    groups, images = supports.shape[:2]
+    inside = class_average(features, cells).unflatten(0, (groups, images))  # (B,M,C)
+    outside = class_average(features, 1.0 - cells).unflatten(0, (groups, images))
+    share = supports / supports.sum(dim=2, keepdim=True)  # (B,M,M): each support's part in the mean
+    beside = features.unflatten(0, (groups, images)).transpose(1, 2).flatten(2, 3)  # (B,C,M*h,w)
+    maps = similarity_maps(share @ inside, relevance(share @ (inside - outside)), beside)
+    maps = maps.unflatten(2, (images, -1))  # (B,M,M,h,w): image by its prototype, image compared
+    low, high = (
+        (share * (maps * part).sum(dim=(3, 4)) / part.sum(dim=(3, 4)).clamp_min(EPSILON)).sum(dim=2).view(-1, 1)
+        for part in ((1.0 - cells).view_as(maps[:, :1]), cells.view_as(maps[:, :1]))
+    )
+    own = maps.diagonal(dim1=1, dim2=2).permute(0, 3, 1, 2)  # (B,M,h,w)
+    return own.flatten(0, 1).unsqueeze(1), Levels(low, high)
 
 
 def labels_at_cells(labels: Tensor, size: torch.Size) -> Tensor:
