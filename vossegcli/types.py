@@ -62,16 +62,16 @@ class LabelMap:
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """One image of a COCO instances file.
+    """One image of a COCO instances file or of a folder of classes.
 
     Attributes:
         path: the image file.
         height: H in pixels.
         width: W in pixels.
         segmentations: one compressed RLE (`{"size": [H, W], "counts": str}`) an object, crowds left out.
-        categories: category id of each object.
+        categories: category id of each object, or the number of its class folder.
         source: images that share it come from one photo or slide; splits keep them together.
-        dataset: name of the annotation file, for balanced sampling.
+        dataset: name of the annotation file or folder, for balanced sampling.
     """
 
     path: Path

@@ -22,7 +22,10 @@ def train(
     system: Annotated[str, typer.Argument(help=f"System to train: {', '.join(SYSTEM_SUMMARIES)}.")],
     data: Annotated[
         list[Path],
-        typer.Option(help="COCO instances file, or a folder of them (val.json is left out); repeatable."),
+        typer.Option(
+            help="COCO instances file, folder of them (val.json is left out), or folder of <class>/<n>.jpg beside"
+            " <class>/<n>.png; repeatable."
+        ),
     ],
     config: Annotated[Path, typer.Option(help="TOML file with the stages; see examples/training.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for checkpoint, log and report.")],

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vossegcli.errors import CheckpointError, ConfigError
-from vossegcli.io.annotations import read_coco_instances
+from vossegcli.io.annotations import read_class_folders, read_coco_instances
 from vossegcli.io.atomic import write_text_atomic
 from vossegcli.io.checkpoints import (
     CheckpointHeader,
@@ -49,7 +49,7 @@ class TrainOptions:
 
     Attributes:
         system: name of the system.
-        data: COCO instances files, or folders that are searched for them.
+        data: COCO instances files, folders of them, or folders of classes.
         config: TOML settings.
         output: folder for checkpoint, state, log and report.
         init: checkpoint name or file to start from, `imagenet` or `none`.
@@ -108,11 +108,16 @@ def train(options: TrainOptions, on_progress: Callable[[int, int, Mapping[str, f
 
 
 def read_images(paths: Sequence[Path]) -> list[AnnotatedImage]:
-    """Read COCO instances files; a folder stands for its `*.json`, except `val.json`."""
-    files: list[Path] = []
+    """Read COCO instances files; a folder stands for its `*.json`, except `val.json`, or holds folders of classes."""
+    images: list[AnnotatedImage] = []
     for path in paths:
-        files += sorted(p for p in path.glob("*.json") if p.name != "val.json") if path.is_dir() else [path]
-    return [image for file in files for image in read_coco_instances(file)]
+        files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        if files:
+            for file in files:
+                images += [] if path.is_dir() and file.name == "val.json" else read_coco_instances(file)
+        else:
+            images += read_class_folders(path)
+    return images
 
 
 class _Observer:
