@@ -46,7 +46,7 @@ def main() -> None:
     shape = (3, arguments.size, arguments.size)
     images = [torch.rand(shape, generator=generator) for _ in range(arguments.shots)]
     masks = [torch.rand(shape[1:], generator=generator) > 0.5 for _ in range(arguments.shots)]
-    query = torch.rand(shape, generator=generator)
+    query = torch.rand((1, *shape), generator=generator)
     torch.manual_seed(0)
     network = FWB(CONFIGS[arguments.config]).to(device)
     ways = {name: FWBPredictor(network, precision=precision, boosting=name == "with") for name in ("without", "with")}

@@ -89,7 +89,7 @@ def whole(predictor: FWBPredictor) -> Method:
     def segment(supports: Sequence[Sample], query: Tensor) -> Tensor:
         predictor.clear()
         predictor.fit(*zip(*supports, strict=True))
-        return predictor.predict(query).label_map > 0
+        return predictor.predict(query.unsqueeze(0))[0].label_map > 0
 
     return segment
 

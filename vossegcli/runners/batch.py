@@ -78,6 +78,11 @@ def _plan_row(item: WorkItem, output: Path, *, overwrite: bool) -> dict[str, Any
     return {"name": item.name, "frames": item.frames, "action": action, "reason": reason}
 
 
+def pending_items(items: Sequence[WorkItem], output: Path, *, overwrite: bool) -> list[WorkItem]:
+    """The items that `run_batch` would work on, in its order."""
+    return [i for i in items if _plan_row(i, output, overwrite=overwrite)["action"] in {"run", "resume"}]
+
+
 def run_batch(
     items: Sequence[WorkItem],
     work: Work,

@@ -15,7 +15,6 @@ import torch
 from vossegcli import __version__
 from vossegcli.errors import ConfigError, VossegError
 from vossegcli.io.atomic import clean_temporaries, write_text_atomic
-from vossegcli.io.images import read_image
 from vossegcli.io.label_maps import write_label_map
 from vossegcli.io.overlays import draw_overlay, write_image, write_probability
 from vossegcli.io.queries import Query, find_queries
@@ -23,9 +22,10 @@ from vossegcli.io.run_records import ItemState, append_jsonl, fingerprint, read_
 from vossegcli.io.supports import Support, find_supports, read_support
 from vossegcli.io.tables import write_csv
 from vossegcli.io.video import VideoFrames
-from vossegcli.runners.batch import Progress, WorkItem, plan_batch, run_batch
+from vossegcli.runners.batch import Progress, WorkItem, pending_items, plan_batch, run_batch
 from vossegcli.runners.devices import memory_errors
 from vossegcli.runners.loading import choose_model
+from vossegcli.runners.query_batches import QueryBatches
 from vossegcli.systems.base import ClassSegmentation, FewshotPredictor
 
 SAVES = ("masks", "overlay", "probabilities", "cutouts")
@@ -137,11 +137,11 @@ def fewshot(options: FewshotOptions, progress: Progress, *, dry_run: bool = Fals
     with memory_errors("the supports"):
         facts["support_iou"] = fit_classes(predictor, supports)
     write_text_atomic(options.folder / "classes.json", json.dumps(facts["classes"], indent=1) + "\n")
-    job = _Job(options, predictor, ids)
+    todo = [by_name[item.name] for item in pending_items(items, options.folder, overwrite=options.overwrite)]
+    job = _Job(options, QueryBatches(predictor, todo, model.device.type), ids)
 
     def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
-        with memory_errors(item.name):
-            return _segment_query(job, by_name[item.name], item.key, progress), ()
+        return _segment_query(job, by_name[item.name], item.key, progress), ()
 
     def conclude() -> dict[str, Any]:
         return {"review_first": write_confidence(options.folder, [item.name for item in items])}
@@ -176,7 +176,7 @@ class _Job:
     """What all queries share."""
 
     options: FewshotOptions
-    predictor: FewshotPredictor
+    batches: QueryBatches
     ids: Classes
 
 
@@ -188,24 +188,18 @@ def _item(query: Query, settings: dict[str, Any]) -> WorkItem:
         return WorkItem(query.name, 0, "", error)
 
 
-def _images(query: Query) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
-    """Name and image of each picture of a query."""
-    if query.is_video:
-        for frame in VideoFrames(query.path).iterate():
-            yield f"{query.name}/{frame.name}", frame.image
-    else:
-        yield query.name, read_image(query.path)
-
-
 def _segment_query(job: _Job, query: Query, key: str, progress: Progress) -> int:
     state = ItemState(job.options.folder, query.name)
     outputs: list[Path] = []
     done = 0
-    for name, image in _images(query):
-        found = job.predictor.predict(torch.from_numpy(image).permute(2, 0, 1).float() / 255.0)
-        outputs += _write(job, state, name, image, found)
-        done += 1
-        progress.frame()
+    try:
+        for name, image, found in job.batches.of(query):
+            outputs += _write(job, state, name, image, found)
+            done += 1
+            progress.frame()
+    except VossegError:
+        job.batches.skip(query)
+        raise
     state.mark_done(key, outputs, {"frames": done})
     return done
 

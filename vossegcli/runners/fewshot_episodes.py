@@ -213,7 +213,7 @@ def _segment_episode(options: EpisodeOptions, predictor: FewshotPredictor, episo
     query, truth, void = read_class_image(episode.query)
     predictor.clear()
     predictor.fit([_tensor(image) for image, _, _ in supports], [torch.from_numpy(mask) for _, mask, _ in supports])
-    label_map = predictor.predict(_tensor(query)).label_map.cpu().numpy().astype(np.uint8)
+    label_map = predictor.predict(_tensor(query).unsqueeze(0))[0].label_map.cpu().numpy().astype(np.uint8)
     outputs = [options.folder / kind / f"{episode.name}.png" for kind in ("masks", "truth")]
     for path, ids_map in zip(outputs, (label_map, np.where(void, VOID, truth).astype(np.uint8)), strict=True):
         clean_temporaries(path.parent)

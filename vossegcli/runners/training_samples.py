@@ -179,7 +179,7 @@ def segment_episode(predictor: FewshotPredictor, episode: Episodes) -> tuple[Ten
     """Segment the first image of a batch of one group from the others; return its mask (H,W) and IoU."""
     predictor.clear()
     predictor.fit(list(episode.images[0, 1:]), list(episode.masks[0, 1:]))
-    predicted = predictor.predict(episode.images[0, 0]).label_map > 0
+    predicted = predictor.predict(episode.images[0, :1])[0].label_map > 0
     truth = episode.masks[0, 0] == 1
     union = int((predicted | truth).sum())
     return predicted, int((predicted & truth).sum()) / union if union else 1.0

@@ -64,13 +64,13 @@ class ClassSegmentation(NamedTuple):
 
 
 class FewshotPredictor(Protocol):
-    """Segments classes that a few annotated images show; images are (3,H,W) float RGB in [0, 1]."""
+    """Segments classes that a few annotated images show; images are float RGB in [0, 1]."""
 
     def fit(self, images: Sequence[Tensor], masks: Sequence[Tensor]) -> float:
-        """Learn one more class from images and masks (H,W); return the IoU of its own supports."""
+        """Learn one more class from images (3,H,W) and masks (H,W); return the IoU of its own supports."""
 
-    def predict(self, image: Tensor) -> ClassSegmentation:
-        """Segment all fitted classes in an image."""
+    def predict(self, images: Tensor) -> list[ClassSegmentation]:
+        """Segment all fitted classes in images (B,3,H,W)."""
 
     def clear(self) -> None:
         """Forget all classes."""

@@ -62,7 +62,7 @@ def test_results_have_the_size_of_the_query(network: FWB, size: tuple[int, int])
         image, mask = picture(48, 64, seed)
         iou = predictor.fit([image], [mask])
         assert 0.0 <= iou <= 1.0
-    found = predictor.predict(torch.rand(3, *size))
+    (found,) = predictor.predict(torch.rand(1, 3, *size))
     assert found.label_map.shape == size
     assert found.probs.shape == (2, *size)
     assert found.confidence.shape == (2,)
@@ -73,7 +73,7 @@ def test_supports_may_differ_in_size(network: FWB) -> None:
     images, masks = zip(picture(48, 64), picture(80, 30), strict=True)
     predictor = FWBPredictor(network)
     predictor.fit(images, masks)
-    predictor.predict(images[0])
+    predictor.predict(images[0].unsqueeze(0))
 
 
 def test_what_lies_beyond_a_smaller_support_counts_for_nothing(network: FWB) -> None:
@@ -109,13 +109,25 @@ def test_bad_supports_are_named(network: FWB, images: list[Tensor], masks: list[
         FWBPredictor(network).fit(images, masks)
 
 
+def test_a_batch_gives_what_its_images_give_alone(network: FWB) -> None:
+    predictor = FWBPredictor(network)
+    for seed in (0, 1):
+        image, mask = picture(48, 64, seed)
+        predictor.fit([image], [mask])
+    images = torch.stack([picture(50, 71, seed)[0] for seed in range(3)])
+    for together, image in zip(predictor.predict(images), images, strict=True):
+        (alone,) = predictor.predict(image.unsqueeze(0))
+        assert torch.allclose(together.probs, alone.probs, atol=1e-5)
+        assert torch.allclose(together.confidence, alone.confidence, atol=1e-4)
+
+
 def test_the_same_supports_give_the_same_masks(network: FWB) -> None:
     image, mask = picture(48, 64)
     found = []
     for _ in range(2):
         predictor = FWBPredictor(network)
         predictor.fit([image], [mask])
-        found.append(predictor.predict(image).probs)
+        found.append(predictor.predict(image.unsqueeze(0))[0].probs)
     assert torch.equal(*found)
 
 
@@ -141,8 +153,8 @@ def test_training_on_one_pair_makes_the_class_found() -> None:
     predictor = FWBPredictor(network, short_side=None)
     assert predictor.fit([pairs[0][0]], [pairs[0][1]]) > 0.3
     query, truth = picture(64, 64, 9)
-    found = predictor.predict(query)
+    (found,) = predictor.predict(query.unsqueeze(0))
     overlap = ((found.label_map == 1) & (truth > 0)).sum() / ((found.label_map == 1) | (truth > 0)).sum()
     assert overlap > 0.3
-    nothing = predictor.predict(torch.full((3, 64, 64), 0.5))
+    (nothing,) = predictor.predict(torch.full((1, 3, 64, 64), 0.5))
     assert nothing.confidence[0] < found.confidence[0]

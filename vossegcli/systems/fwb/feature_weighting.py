@@ -77,27 +77,29 @@ def similarity_maps(prototypes: Tensor, weights: Tensor, features: Tensor) -> Te
 
 
 class Levels(NamedTuple):
-    """Mean similarity that prototypes reach on their supports' surroundings and on the class; (B,N) each."""
+    """Mean similarity that prototypes reach on the surroundings of a class and on the class; (B,N) each."""
 
     low: Tensor
     high: Tensor
 
 
-def support_levels(maps: Tensor, inside: Tensor, outside: Tensor) -> Levels:
-    """The levels of N prototypes, averaged over their supports.
+def region_levels(maps: Tensor, inside: Tensor, outside: Tensor) -> Levels:
+    """The levels of N prototypes in each image.
 
     Args:
-        maps: (K,N,h,w) similarities.
-        inside: (K,h,w) share of each cell that is the class.
-        outside: (K,h,w) share that is not.
-
-    Returns:
-        (1,N) each.
+        maps: (B,N,h,w) similarities.
+        inside: (B,h,w) share of each cell that is the class.
+        outside: (B,h,w) share that is not.
     """
-    low, high = (
+    return Levels(*(
         (maps * part.unsqueeze(1)).sum(dim=(2, 3)) / part.sum(dim=(1, 2)).clamp_min(EPSILON).unsqueeze(1)
         for part in (outside, inside)
-    )
+    ))  # fmt: skip
+
+
+def support_levels(maps: Tensor, inside: Tensor, outside: Tensor) -> Levels:
+    """The levels averaged over the supports, as `region_levels`; (1,N) each."""
+    low, high = region_levels(maps, inside, outside)
     return Levels(low.mean(dim=0, keepdim=True), high.mean(dim=0, keepdim=True))
 
 

@@ -22,6 +22,7 @@ from vossegcli.systems.fwb.feature_weighting import (
     Levels,
     class_average,
     class_difference,
+    region_levels,
     relevance,
     similarity_maps,
     support_levels,
@@ -128,33 +129,33 @@ class FWBPredictor:
         return found
 
     @torch.no_grad()
-    def predict(self, image: Tensor) -> ClassSegmentation:
-        """Segment the fitted classes in an image (3,H,W), float RGB in [0, 1].
+    def predict(self, images: Tensor) -> list[ClassSegmentation]:
+        """Segment the fitted classes in images (B,3,H,W), float RGB in [0, 1].
 
         Each pixel goes to the likeliest class where that is likelier than background.
         """
         if not self._classes:
             raise RuntimeError("call fit() first")
-        height, width = int(image.shape[1]), int(image.shape[2])
-        size = working_size((height, width), self.short_side)
+        native = (int(images.shape[2]), int(images.shape[3]))
+        size = working_size(native, self.short_side)
         padding = centred_padding(*size, STRIDE)
-        small = pad(resize_smooth(image.to(self.device).unsqueeze(0), size), padding)
+        small = pad(resize_smooth(images.to(self.device), size), padding)
         features = self._encode(small)
         base = self.model.head_base(features)
         padded = (int(small.shape[2]), int(small.shape[3]))
         probs, confidence = [], []
         for known in self._classes:
-            maps = similarity_maps(known.experts.features.unsqueeze(0), known.weights, features)  # (1,N,h,w)
-            joined = join_experts(
-                _probabilities(self.model.head(base, maps, known.levels), padded), known.experts.weights
-            )
-            probs.append(resize_smooth(unpad(joined.unsqueeze(1), padding), (height, width))[0, 0])
+            maps = similarity_maps(known.experts.features.unsqueeze(0), known.weights, features)  # (B,N,h,w)
+            of_experts = _probabilities(self.model.head(base, maps, known.levels), padded)
+            joined = join_experts(of_experts, known.experts.weights)  # (B,H,W)
+            probs.append(resize_smooth(unpad(joined.unsqueeze(1), padding), native)[:, 0])
             cells = masks_at_cells(joined, (features.shape[2], features.shape[3]))
             confidence.append(_confidence(known, maps.mean(dim=1, keepdim=True), cells))
-        stacked = torch.stack(probs).clamp(0.0, 1.0)  # (L,H,W)
-        best = stacked.max(dim=0)
-        label_map = torch.where(best.values > CLASS, best.indices + 1, 0).to(torch.int32)
-        return ClassSegmentation(label_map, stacked, torch.stack(confidence))
+        stacked = torch.stack(probs, dim=1).clamp(0.0, 1.0)  # (B,L,H,W)
+        best = stacked.max(dim=1)
+        label_maps = torch.where(best.values > CLASS, best.indices + 1, 0).to(torch.int32)
+        sure = torch.stack(confidence, dim=1)  # (B,L)
+        return [ClassSegmentation(*parts) for parts in zip(label_maps, stacked, sure, strict=True)]
 
     def _encode(self, images: Tensor) -> Tensor:
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
@@ -173,14 +174,17 @@ def _probabilities(logits: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _confidence(known: _Class, maps: Tensor, masks: Tensor) -> Tensor:
-    """How sure it is that the class is there, in [0, 1].
+    """How sure it is that the class is in each image, in [0, 1]: (B,).
 
     The IoU that the experts reach on the supports, times how well the query's cells are told apart, compared with the
     supports' own. Nothing found gives 0.
+
+    Args:
+        known: the class.
+        maps: (B,1,h,w) similarities, averaged over the experts.
+        masks: (B,h,w) probabilities.
     """
-    if float(masks.max()) <= CLASS:
-        return maps.new_zeros(())
     found = (masks > CLASS).float()
-    reached = support_levels(maps, found, 1.0 - found)
-    apart = (reached.high - reached.low) / (known.levels.high - known.levels.low).mean().clamp_min(EPSILON)
-    return known.support_iou * apart[0, 0].clamp(0.0, 1.0)
+    reached = region_levels(maps, found, 1.0 - found)
+    apart = (reached.high - reached.low)[:, 0] / (known.levels.high - known.levels.low).mean().clamp_min(EPSILON)
+    return torch.where(found.any(dim=2).any(dim=1), known.support_iou * apart.clamp(0.0, 1.0), 0.0)
