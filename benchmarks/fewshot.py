@@ -49,7 +49,10 @@ def main() -> None:
     query = torch.rand((1, *shape), generator=generator)
     torch.manual_seed(0)
     network = FWB(CONFIGS[arguments.config]).to(device)
-    ways = {name: FWBPredictor(network, precision=precision, boosting=name == "with") for name in ("without", "with")}
+    ways = {
+        name: FWBPredictor(network, precision=precision, boosting=name == "with", short_side=0)
+        for name in ("without", "with")
+    }
     for predictor in ways.values():  # warm up
         predictor.fit(images[:1], masks[:1])
         predictor.predict(query)

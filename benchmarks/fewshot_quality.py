@@ -34,7 +34,7 @@ from vossegcli.runners.loading import build_network, system_of
 from vossegcli.runners.train import read_images
 from vossegcli.systems.fwb.feature_weighting import class_average, similarity_maps
 from vossegcli.systems.fwb.model import FWB, STRIDE
-from vossegcli.systems.fwb.predict import SHORT_SIDE, FWBPredictor
+from vossegcli.systems.fwb.predict import FWBPredictor
 from vossegcli.systems.fwb.supports import stack_supports
 from vossegcli.types import AnnotatedImage, Areas
 
@@ -70,9 +70,9 @@ def plain_prototype(network: FWB, precision: torch.dtype) -> Method:
     @torch.inference_mode()
     def segment(supports: Sequence[Sample], query: Tensor) -> Tensor:
         images, masks = zip(*supports, strict=True)
-        stacked = stack_supports(images, masks, encode, SHORT_SIDE, CPU)
+        stacked = stack_supports(images, masks, encode, network.config.short_side, CPU)
         means = [class_average(stacked.features, part).mean(dim=0) for part in (stacked.outside, stacked.inside)]
-        size = working_size((query.shape[1], query.shape[2]), SHORT_SIDE)
+        size = working_size((query.shape[1], query.shape[2]), network.config.short_side)
         padding = centred_padding(*size, STRIDE)
         small = pad(resize_smooth(query.unsqueeze(0), size), padding)
         maps = similarity_maps(torch.stack(means).unsqueeze(0), torch.ones(1, 1, network.channels), encode(small))

@@ -67,3 +67,5 @@ def import_checkpoint(
     typer.echo(f"imported {facts['tensors']} tensors to {output}, sha256 {facts['sha256']}")
     for entry, reason in facts["dropped"].items():
         typer.echo(f"left behind: {entry} ({reason})")
+    for entry, reason in facts["fresh"].items():
+        typer.echo(f"starts fresh: {entry} ({reason})")

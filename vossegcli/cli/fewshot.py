@@ -13,7 +13,6 @@ from vossegcli.cli import options as o
 from vossegcli.cli.progress import BatchProgress
 from vossegcli.cli.tables import show_and_exit, show_totals
 
-LARGEST_SIDE = 1 << 14
 EPISODES = "Episodes"
 
 
@@ -68,10 +67,7 @@ def fewshot(
         str,
         typer.Option(help="Comma list of masks (always), overlay, probabilities, cutouts.", rich_help_panel=o.RUN),
     ] = "masks",
-    size: Annotated[
-        str,
-        typer.Option(help="Short side at which the network works at most, or native.", rich_help_panel=o.MODEL),
-    ] = "512",
+    size: o.ShortSide = None,
     checkpoint: o.Checkpoint = None,
     device: o.Device = "auto",
     precision: o.PrecisionOption = o.Precision.auto,
@@ -84,7 +80,7 @@ def fewshot(
 ) -> None:
     """Segment the classes of a few annotated images in other images (FWB)."""
     common: dict[str, Any] = {
-        "boost": boost, "short_side": _short_side(size), "checkpoint": checkpoint, "output": output,
+        "boost": boost, "short_side": o.short_side(size), "checkpoint": checkpoint, "output": output,
         "save": tuple(part.strip() for part in save.split(",") if part.strip()), "overwrite": overwrite,
         "device": device, "precision": precision, "seed": seed, "command": shlex.join(["vosseg", *sys.argv[1:]]),
     }  # fmt: skip
@@ -112,14 +108,6 @@ def fewshot(
             record = runner.fewshot(settings, progress, dry_run=dry_run)
         show = _show_summary
     show_and_exit(record, show, as_json=as_json, dry_run=dry_run, quiet=quiet)
-
-
-def _short_side(size: str) -> int | None:
-    if size == "native":
-        return None
-    if size.isdecimal() and 0 < int(size) <= LARGEST_SIDE:
-        return int(size)
-    raise typer.BadParameter(f"'{size}' is neither a number of pixels nor native", param_hint="--size")
 
 
 def _show_summary(record: dict[str, Any]) -> None:

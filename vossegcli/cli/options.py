@@ -51,6 +51,15 @@ class CocoSplit(StrEnum):
 RUN = "Run"
 MODEL = "Model"
 
+LARGEST_SIDE = 1 << 14
+
+ShortSide = Annotated[
+    str | None,
+    typer.Option(
+        "--size", help="Short side at which the network works, or native (default: the checkpoint's).",
+        rich_help_panel=MODEL,
+    ),
+]  # fmt: skip
 Output = Annotated[
     Path | None,
     typer.Option("-o", "--output", help="Output folder (default: runs/COMMAND/INPUT).", rich_help_panel=RUN),
@@ -78,3 +87,16 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, errors 
 Verbose = Annotated[
     bool, typer.Option("-v", "--verbose", help="A line an item also beside the bar.", rich_help_panel=RUN)
 ]
+
+
+def short_side(size: str | None) -> int | None:
+    """Pixels of a `ShortSide`: 0 = native, None = the checkpoint's.
+
+    Raises:
+        typer.BadParameter: it is neither a number nor `native`.
+    """
+    if size is None or size == "native":
+        return None if size is None else 0
+    if size.isdecimal() and 0 < int(size) <= LARGEST_SIDE:
+        return int(size)
+    raise typer.BadParameter(f"'{size}' is neither a number of pixels nor native", param_hint="--size")

@@ -22,6 +22,11 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
     return key, name
 
 
+def folder_of_label(label: str) -> str:
+    """A folder's name for a class; the class's own may hold anything, the folder's may not."""
+    return re.sub(r"[/\\\0]", "_", label).lstrip(".") or "_"
+
+
 def check_unique_stems(files: tuple[Path, ...]) -> None:
     """Refuse two files that would share a name in the output.
 

@@ -73,12 +73,13 @@ def import_checkpoint(file: Path, system_name: str, output: Path, *, half: bool)
     """
     system = get_system(system_name)
     try:
-        tensors, dropped = system.convert(read_published(file))
+        imported = system.convert(read_published(file))
     except CheckpointError as error:
         raise CheckpointError(error.what, where=error.where or file, fix=error.fix) from error
+    tensors = imported.tensors
     if half:
         tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
     facts = {"imported_from": file.name, "date": datetime.now(tz=UTC).date().isoformat()}
-    header = CheckpointHeader(system.name, system.configs["published"].to_dict(), (), facts)
+    header = CheckpointHeader(system.name, imported.config.to_dict(), imported.labels, facts)
     digest = write_checkpoint(output, tensors, header)
-    return {"tensors": len(tensors), "dropped": dropped, "sha256": digest}
+    return {"tensors": len(tensors), "dropped": imported.dropped, "fresh": imported.fresh, "sha256": digest}

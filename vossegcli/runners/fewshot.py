@@ -46,7 +46,7 @@ class FewshotOptions:
         shots: supports of each class at most; None = all.
         boost: fit experts to the supports.
         min_confidence: classes that are less sure to be in an image are left out of its mask.
-        short_side: work at this short side at most; None = native.
+        short_side: work at this short side at most; 0 = native, None = the checkpoint's.
         checkpoint: name or file, or None for the default.
         output: folder, or None for `runs/fewshot/<name>`.
         save: any of `SAVES`; masks are always written.
@@ -62,7 +62,7 @@ class FewshotOptions:
     shots: int | None = None
     boost: bool = True
     min_confidence: float = 0.0
-    short_side: int | None = 512
+    short_side: int | None = None
     checkpoint: str | None = None
     output: Path | None = None
     save: tuple[str, ...] = ("masks",)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from vossegcli.data.episode_protocol import DrawnEpisode, draw_episodes
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.atomic import clean_temporaries, write_text_atomic
 from vossegcli.io.episode_sets import ClassImage, CocoSplit, EpisodeSet, MaskRuns, find_episode_set, read_class_image
+from vossegcli.io.file_names import folder_of_label
 from vossegcli.io.json_files import read_json
 from vossegcli.io.label_maps import VOID, write_label_map
 from vossegcli.io.overlays import draw_overlay, write_image
@@ -42,7 +42,7 @@ class EpisodeOptions:
         split: of COCO into folds.
         listing: file that lists the images of a fold or the classes.
         boost: fit experts to the supports.
-        short_side: work at this short side at most; None = native.
+        short_side: work at this short side at most; 0 = native, None = the checkpoint's.
         checkpoint: name or file, or None for the default.
         output: folder, or None for `runs/fewshot/<name>-episodes`.
         save: any of `SAVES`; masks and truths are always written.
@@ -60,7 +60,7 @@ class EpisodeOptions:
     split: CocoSplit = "interleaved"
     listing: Path | None = None
     boost: bool = True
-    short_side: int | None = 512
+    short_side: int | None = None
     checkpoint: str | None = None
     output: Path | None = None
     save: tuple[str, ...] = ("masks",)
@@ -165,9 +165,8 @@ def _episode(found: EpisodeSet, number: int, drawn: DrawnEpisode) -> _Episode:
 
 
 def _item_name(label: str, number: int, query: ClassImage) -> str:
-    """Path of an episode's masks below their tree; a class's name may hold anything, the folder's may not."""
-    folder = re.sub(r"[/\\\0]", "_", label).lstrip(".") or "_"
-    return f"{folder}/{number:05d}_{Path(query.name).name}"
+    """Path of an episode's masks below their tree."""
+    return f"{folder_of_label(label)}/{number:05d}_{Path(query.name).name}"
 
 
 def _read_record(path: Path, found: EpisodeSet) -> tuple[list[_Episode], dict[str, Any]]:

@@ -76,6 +76,47 @@ class FewshotPredictor(Protocol):
         """Forget all classes."""
 
 
+class Instances(NamedTuple):
+    """The instances of one image, best first; R is the side of a mask inside its box.
+
+    Attributes:
+        boxes: (N,4) float32 (x1, y1, x2, y2) in pixels of the image.
+        scores: (N,) float32 in [0, 1].
+        labels: (N,) int64 number of the class, from 0.
+        masks: (N,R,R) float32 probabilities inside the boxes; `ops.masks.paste_mask` brings them into the image.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    masks: Tensor
+
+
+class InstancePredictor(Protocol):
+    """Finds instances in images; images are float RGB in [0, 1]."""
+
+    def predict(self, images: Tensor) -> list[Instances]:
+        """Find the instances of images (B,3,H,W)."""
+
+
+class Imported(NamedTuple):
+    """What became of published weights.
+
+    Attributes:
+        config: of the network that they are for.
+        labels: names of its classes, if it knows any.
+        tensors: all weights under our names.
+        dropped: entries that were left behind, with reasons.
+        fresh: weights that the publication lacks and that were drawn anew, with reasons.
+    """
+
+    config: Any
+    labels: tuple[str, ...]
+    tensors: dict[str, Tensor]
+    dropped: dict[str, str]
+    fresh: dict[str, str]
+
+
 class CellPlaces(Protocol):
     """What cells show: (B,T,h,w,2) place on a texture in cells, and (B,T,h,w) int64 which texture it is."""
 
@@ -128,6 +169,32 @@ class EpisodeBatch(Protocol):
     def labels(self) -> Tensor: ...  # noqa: D102
 
 
+class InstanceBatch(Protocol):
+    """Images with instances.
+
+    Attributes:
+        images: (B,3,H,W) float32 RGB in [0, 1].
+        ids: (B,H,W) int64, 0 = background, i + 1 = the i-th instance of the image.
+        boxes: (n,4) float32 (x1, y1, x2, y2) of each image.
+        labels: (n,) int64 number of the class, from 0, of each image.
+        classes_map: (B,H,W) int64, 0 = background, l + 1 = class l.
+        distance: (B,H,W) float32 distance to the nearest boundary of an instance, 1 from some way off.
+    """
+
+    @property
+    def images(self) -> Tensor: ...  # noqa: D102
+    @property
+    def ids(self) -> Tensor: ...  # noqa: D102
+    @property
+    def boxes(self) -> Sequence[Tensor]: ...  # noqa: D102
+    @property
+    def labels(self) -> Sequence[Tensor]: ...  # noqa: D102
+    @property
+    def classes_map(self) -> Tensor: ...  # noqa: D102
+    @property
+    def distance(self) -> Tensor: ...  # noqa: D102
+
+
 @dataclass(frozen=True)
 class System:
     """One row of the table of systems.
@@ -139,7 +206,7 @@ class System:
         parse_config: from a checkpoint header's values.
         build: a network with fresh weights.
         predictor: what the task asks for around a network in eval mode; keywords override the config's defaults.
-        convert: published weights (names and tensors) to ours and the dropped keys with reasons.
+        convert: a published checkpoint to ours.
         imagenet_backbone: torchvision backbone that a configuration can start from; raises where there is none.
         starts: what a network's backbone can start from, by name: `imagenet`, or another system whose checkpoints hold
             a backbone that fits; each takes the network and weights and works in place.
@@ -147,12 +214,12 @@ class System:
     """
 
     name: str
-    task: Literal["propagate", "fewshot"]
+    task: Literal["propagate", "fewshot", "instance"]
     configs: Mapping[str, Any]
     parse_config: Callable[[dict[str, Any]], Any]
     build: Callable[[Any], nn.Module]
     predictor: Callable[..., Any]
-    convert: Callable[[Mapping[str, object]], tuple[dict[str, Tensor], dict[str, str]]]
+    convert: Callable[[Mapping[str, object]], Imported]
     imagenet_backbone: Callable[[Any], str]
     starts: Mapping[str, Callable[[Any, Mapping[str, Tensor]], None]]
     objectives: Mapping[str, Callable[[Any, Any], dict[str, Tensor]]]

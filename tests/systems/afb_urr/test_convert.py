@@ -16,7 +16,8 @@ def payload() -> dict[str, object]:
 
 
 def test_every_key_maps_to_itself_and_the_rest_is_listed(payload: dict[str, object]) -> None:
-    tensors, dropped = convert_published(payload)
+    imported = convert_published(payload)
+    tensors, dropped = imported.tensors, imported.dropped
     assert len(tensors) == 562
     assert sum(t.numel() for n, t in tensors.items() if "running" not in n and "tracked" not in n) - 12 == 33_082_660
     assert set(dropped) == {"epoch", "optimizer", "loss", "seed"}

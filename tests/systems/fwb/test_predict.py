@@ -150,7 +150,7 @@ def test_training_on_one_pair_makes_the_class_found() -> None:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    predictor = FWBPredictor(network, short_side=None)
+    predictor = FWBPredictor(network, short_side=0)
     assert predictor.fit([pairs[0][0]], [pairs[0][1]]) > 0.3
     query, truth = picture(64, 64, 9)
     (found,) = predictor.predict(query.unsqueeze(0))

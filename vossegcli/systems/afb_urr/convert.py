@@ -9,6 +9,7 @@ from torch import Tensor
 from vossegcli.errors import CheckpointError, ConfigError
 from vossegcli.systems.afb_urr.config import PUBLISHED, RESNET50, AFBURRConfig
 from vossegcli.systems.afb_urr.model import AFBURR
+from vossegcli.systems.base import Imported
 
 #: What surrounds the weights in the published file, and why it is left behind.
 DROPPED = {
@@ -19,14 +20,14 @@ DROPPED = {
 }
 
 
-def convert_published(payload: Mapping[str, object]) -> tuple[dict[str, Tensor], dict[str, str]]:
+def convert_published(payload: Mapping[str, object]) -> Imported:
     """Take the weights out of a published checkpoint.
 
     Args:
         payload: the file's dict `{epoch, model, optimizer, loss, seed}`.
 
     Returns:
-        All weights under our names, float32, and the dropped entries with reasons.
+        All weights, float32, and the dropped entries with reasons.
 
     Raises:
         CheckpointError: an entry or a key is missing, unknown or has another shape; its name is given.
@@ -43,9 +44,8 @@ def convert_published(payload: Mapping[str, object]) -> tuple[dict[str, Tensor],
     for name in weights:
         if name not in expected:
             raise CheckpointError(f"unknown key '{name}'", fix="give a published AFB-URR file")
-    return {name: _checked(weights, name, value) for name, value in expected.items()}, {
-        entry: DROPPED[entry] for entry in payload if entry in DROPPED
-    }
+    tensors = {name: _checked(weights, name, value) for name, value in expected.items()}
+    return Imported(PUBLISHED, (), tensors, {entry: DROPPED[entry] for entry in payload if entry in DROPPED}, {})
 
 
 def imagenet_backbone(config: AFBURRConfig) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from vossegcli.errors import CheckpointError, ConfigError
+from vossegcli.systems.base import Imported
 from vossegcli.systems.fwb.config import FWBConfig
 from vossegcli.systems.fwb.model import FWB
 
@@ -21,7 +22,7 @@ _AFB_URR = {
 _OWN_PARTS = ("stages.3.", "merge.", "norm.")  # which AFB-URR has not
 
 
-def convert_published(weights: Mapping[str, object]) -> tuple[dict[str, Tensor], dict[str, str]]:
+def convert_published(weights: Mapping[str, object]) -> Imported:
     """Refuse: there are no published weights whose names could be mapped.
 
     Raises:

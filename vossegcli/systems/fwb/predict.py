@@ -31,8 +31,6 @@ from vossegcli.systems.fwb.losses import VOID, mask_cross_entropy
 from vossegcli.systems.fwb.model import FWB, STRIDE, masks_at_cells
 from vossegcli.systems.fwb.supports import CLASS, stack_supports
 
-SHORT_SIDE = 512
-
 
 @dataclass(frozen=True)
 class _Class:
@@ -57,7 +55,7 @@ class FWBPredictor:
     Args:
         model: the network; copied for inference, not changed.
         precision: type of the backbone; similarities, head and boosting stay float32.
-        short_side: images with a larger short side are worked on at this size; None = native.
+        short_side: images with a larger short side are worked on at this size; 0 = native, None = the configuration's.
         boosting: fit experts to the supports; without, the mean class feature is the only expert.
         weighting: weigh the features by their relevance; without, the cosine is plain.
     """
@@ -67,14 +65,15 @@ class FWBPredictor:
         model: FWB,
         *,
         precision: torch.dtype = torch.float32,
-        short_side: int | None = SHORT_SIDE,
+        short_side: int | None = None,
         boosting: bool = True,
         weighting: bool = True,
     ) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
         self.device = next(self.model.parameters()).device
         self.precision = precision
-        self.short_side = short_side
+        wanted = self.model.config.short_side if short_side is None else short_side
+        self.short_side = wanted or None
         self.boosting = boosting
         self.weighting = weighting
         self._classes: list[_Class] = []

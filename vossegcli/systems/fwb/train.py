@@ -23,9 +23,9 @@ TEMPERATURE = 0.1
 class LossWeights:
     """Weights of the terms; `dice` and `contrast` are additions, the latter for backbones without pre-training."""
 
-    cross_entropy: float = 1.0
-    dice: float = 0.5
-    contrast: float = 0.5
+    cross_entropy: float = 0.5
+    dice: float = 1.0
+    contrast: float = 1.0
 
 
 def episode_objective(model: FWB, batch: EpisodeBatch, weights: LossWeights) -> dict[str, Tensor]:
