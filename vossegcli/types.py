@@ -70,6 +70,7 @@ class AnnotatedImage:
         width: W in pixels.
         segmentations: one compressed RLE (`{"size": [H, W], "counts": str}`) an object, crowds left out.
         categories: category id of each object, or the number of its class folder.
+        names: name of each object's category.
         source: images that share it come from one photo or slide; splits keep them together.
         dataset: name of the annotation file or folder, for balanced sampling.
     """
@@ -79,6 +80,7 @@ class AnnotatedImage:
     width: int
     segmentations: tuple[dict[str, object], ...]
     categories: tuple[int, ...]
+    names: tuple[str, ...]
     source: str
     dataset: str
 

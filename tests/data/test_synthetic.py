@@ -86,7 +86,7 @@ def test_a_step_is_a_function_of_seed_and_step(images: list[AnnotatedImage]) -> 
 
 
 def test_an_error_while_drawing_reaches_the_trainer(images: list[AnnotatedImage], tmp_path: Path) -> None:
-    gone = [AnnotatedImage(tmp_path / "gone.png", 9, 9, images[0].segmentations, (1, 1), "s", "d")]
+    gone = [AnnotatedImage(tmp_path / "gone.png", 9, 9, images[0].segmentations, (1, 1), ("a", "a"), "s", "d")]
     with pytest.raises(InputError, match=r"gone\.png"):
         list(ClipStream(gone, 0.0, 0, CPU).stream(0, 2, lambda step: ClipSpec(1, 32, 2, 1)))
 

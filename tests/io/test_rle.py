@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from vossegcli.io.rle import compressed_rle, decoded_runs
+from vossegcli.io.rle import compressed_rle, decoded_runs, region_rle
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -55,3 +55,15 @@ def test_noise_never_reaches_pycocotools() -> None:
         except ValueError:
             refused += 1
     assert refused > 290
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_region_is_encoded_as_its_whole_image_would_be(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(1, 20, 2)
+    top, left = rng.integers(0, height), rng.integers(0, width)
+    region = rng.random((rng.integers(1, height - top + 1), rng.integers(1, width - left + 1))) < rng.choice([0.5, 1.0])
+    whole = np.zeros((height, width), np.uint8)
+    whole[top : top + region.shape[0], left : left + region.shape[1]] = region
+    wanted = coco_mask.encode(np.asfortranarray(whole))["counts"].decode()
+    assert region_rle(region, int(top), int(left), int(height), int(width))["counts"] == wanted

@@ -27,6 +27,10 @@ def train(
             " <class>/<n>.png; repeatable."
         ),
     ],
+    val: Annotated[
+        list[Path] | None,
+        typer.Option(help="Images to validate on, likewise (default: a part of the data is held out)."),
+    ] = None,
     config: Annotated[Path, typer.Option(help="TOML file with the stages; see examples/training.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for checkpoint, log and report.")],
     init: Annotated[str, typer.Option(help="Checkpoint name or file, imagenet, or none.")] = "none",
@@ -51,7 +55,9 @@ def train(
         terms = ", ".join(f"{name} {value:.3f}" for name, value in values.items() if name in {"loss", "j"})
         console.print(f"step {step}/{total}: {terms} ({(now - began) / 60:.1f} min)")
 
-    options = runner.TrainOptions(system, tuple(data), config, output, init, resume, device, precision)
+    options = runner.TrainOptions(
+        system, tuple(data), config, output, tuple(val or ()), init, resume, device, precision
+    )
     facts = runner.train(options, show)
     if as_json:
         typer.echo(json.dumps(facts))

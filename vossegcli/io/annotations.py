@@ -20,16 +20,9 @@ def read_coco_categories(path: Path) -> dict[int, str]:
     """Read the names of the categories by id.
 
     Raises:
-        InputError: not a COCO instances file, or two categories have one name.
+        InputError: not a COCO instances file.
     """
-    listed = _field(_payload(path), "categories", path)
-    try:
-        found = {int(category["id"]): str(category["name"]) for category in listed}
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError("a category is malformed", where=path, fix="give each category id and name") from error
-    if len(set(found.values())) < len(listed):
-        raise InputError("two categories have one name or one id", where=path, fix="rename one of the two")
-    return found
+    return _names(_payload(path), path)
 
 
 def read_coco_instances(path: Path, images: Path | None = None) -> list[AnnotatedImage]:
@@ -57,7 +50,8 @@ def read_coco_instances(path: Path, images: Path | None = None) -> list[Annotate
             )
         if not annotation.get("iscrowd"):
             objects[annotation["image_id"]].append(annotation)
-    return [_annotated_image(image, objects[image_id], path, folder) for image_id, image in listed.items()]
+    names = _names(payload, path) if "categories" in payload else {}
+    return [_annotated_image(image, objects[image_id], names, path, folder) for image_id, image in listed.items()]
 
 
 def read_class_folders(folder: Path) -> list[AnnotatedImage]:
@@ -77,12 +71,16 @@ def read_class_folders(folder: Path) -> list[AnnotatedImage]:
             segmentation = {"size": [height, width], "counts": rle["counts"].decode()}
             source = f"{name}/{support.image.stem}"
             found.append(
-                AnnotatedImage(support.image, height, width, (segmentation,), (number,), source, folder.resolve().name)
+                AnnotatedImage(
+                    support.image, height, width, (segmentation,), (number,), (name,), source, folder.resolve().name
+                )  # fmt: skip
             )
     return found
 
 
-def _annotated_image(image: dict[str, Any], objects: list[dict[str, Any]], path: Path, folder: Path) -> AnnotatedImage:
+def _annotated_image(
+    image: dict[str, Any], objects: list[dict[str, Any]], names: dict[int, str], path: Path, folder: Path
+) -> AnnotatedImage:
     try:
         height, width = int(image["height"]), int(image["width"])
         segmentations = tuple(compressed_rle(o["segmentation"], height, width) for o in objects)
@@ -92,6 +90,7 @@ def _annotated_image(image: dict[str, Any], objects: list[dict[str, Any]], path:
             width=width,
             segmentations=segmentations,
             categories=tuple(int(o["category_id"]) for o in objects),
+            names=tuple(names.get(int(o["category_id"]), str(o["category_id"])) for o in objects),
             source=str(image.get("source", image.get("source_group", image["file_name"]))),
             dataset=path.parent.name if path.stem in {"train", "val"} else path.stem,
         )
@@ -101,6 +100,13 @@ def _annotated_image(image: dict[str, Any], objects: list[dict[str, Any]], path:
             where=path,
             fix="give each image file_name, height and width and each object segmentation and category_id",
         ) from error
+
+
+def _names(payload: dict[str, Any], path: Path) -> dict[int, str]:
+    try:
+        return {int(category["id"]): str(category["name"]) for category in _field(payload, "categories", path)}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError("a category is malformed", where=path, fix="give each category id and name") from error
 
 
 def _payload(path: Path) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from vossegcli.errors import InputError
 from vossegcli.io.atomic import atomic_path
@@ -52,6 +53,19 @@ def draw_overlay(
     drawn[inside] = np.rint(tint).clip(0, 255).astype(np.uint8)
     drawn[outline] = np.rint(light[rows[outline]]).astype(np.uint8)
     return drawn
+
+
+def draw_captions(image: npt.NDArray[np.uint8], captions: Sequence[tuple[int, int, str]]) -> npt.NDArray[np.uint8]:
+    """Write short texts, white on dark, on a picture (H,W,3); (x, y, text), x and y of the upper left corner."""
+    picture = Image.fromarray(image)
+    draw = ImageDraw.Draw(picture, "RGBA")
+    for x, y, text in captions:
+        left, top, right, bottom = draw.textbbox((0, 0), text)
+        x = max(0, min(x, picture.width - int(right) - 4))
+        y = max(0, min(y, picture.height - int(bottom) - 4))
+        draw.rectangle((x, y, x + right - left + 3, y + bottom + 2), fill=(0, 0, 0, 150))
+        draw.text((x + 2, y), text, fill=(255, 255, 255, 255))
+    return np.asarray(picture)
 
 
 def write_image(path: Path, image: npt.NDArray[np.uint8]) -> None:

@@ -100,3 +100,29 @@ def _polygons(polygons: list[Any], height: int, width: int) -> list[list[float]]
     if not polygons:
         raise ValueError("no polygon")
     return polygons
+
+
+def region_rle(region: npt.NDArray[np.bool_], top: int, left: int, height: int, width: int) -> dict[str, Any]:
+    """Compressed RLE of a mask that is empty outside a region (h,w); the rest of the image is never written out.
+
+    Args:
+        region: the part of the mask.
+        top: row of the image where it begins.
+        left: column of the image where it begins.
+        height: of the image.
+        width: of the image.
+    """
+    columns = np.zeros((region.shape[1], region.shape[0] + 2), np.int8)
+    columns[:, 1:-1] = region.T
+    change = np.diff(columns, axis=1)
+    begins, ends = (
+        (left + column) * height + top + row for column, row in (np.nonzero(change == step) for step in (1, -1))
+    )
+    if not begins.size:
+        return compressed_rle({"size": [height, width], "counts": [height * width]}, height, width)
+    apart = begins[1:] != ends[:-1]  # a run may go on at the top of the next column
+    begins, ends = np.append(begins[:1], begins[1:][apart]), np.append(ends[:-1][apart], ends[-1:])
+    bounds = np.concatenate([[0], np.stack([begins, ends], axis=1).ravel(), [height * width]])
+    counts = np.diff(bounds)
+    counts = counts if counts[-1] else counts[:-1]
+    return compressed_rle({"size": [height, width], "counts": counts.tolist()}, height, width)

@@ -60,7 +60,7 @@ class ChosenModel:
 
 
 def choose_model(
-    task: Literal["propagate", "fewshot"], checkpoint: str | None, device: str, precision: str
+    task: Literal["propagate", "fewshot", "instance"], checkpoint: str | None, device: str, precision: str
 ) -> ChosenModel:
     """Read what the user asks for.
 

@@ -29,6 +29,7 @@ from vossegcli.io.run_records import append_jsonl, read_jsonl
 from vossegcli.reports.training import training_report
 from vossegcli.runners.devices import resolve_device, resolve_precision
 from vossegcli.runners.loading import start_from
+from vossegcli.runners.training_instances import TrainingInstances
 from vossegcli.runners.training_samples import TrainingClips, TrainingEpisodes, TrainingSamples
 from vossegcli.systems import get_system
 from vossegcli.systems.base import System
@@ -37,10 +38,12 @@ from vossegcli.training.settings import Stage, TrainingSettings
 from vossegcli.types import AnnotatedImage
 
 #: Task of a system -> what it is trained on.
-SAMPLES: Mapping[str, type[TrainingClips] | type[TrainingEpisodes]] = {
+SAMPLES: Mapping[str, Callable[..., TrainingSamples]] = {
     "propagate": TrainingClips,
     "fewshot": TrainingEpisodes,
+    "instance": TrainingInstances,
 }
+BEST = "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class TrainOptions:
     Attributes:
         system: name of the system.
         data: COCO instances files, folders of them, or folders of classes.
+        val: likewise, to validate on; empty = a part of the data is held out.
         config: TOML settings.
         output: folder for checkpoint, state, log and report.
         init: checkpoint name or file to start from, `imagenet` or `none`.
@@ -62,6 +66,7 @@ class TrainOptions:
     data: tuple[Path, ...]
     config: Path
     output: Path
+    val: tuple[Path, ...] = ()
     init: str = "none"
     resume: bool = False
     device: str = "auto"
@@ -89,8 +94,10 @@ def train(options: TrainOptions, on_progress: Callable[[int, int, Mapping[str, f
             raise ConfigError(f"unknown objective '{stage.objective}'", where=options.config, fix=f"use one of {known}")
     device = resolve_device(options.device)
     precision = resolve_precision(options.precision, device)
-    samples = SAMPLES[system.task](read_images(options.data), settings, device)
-    config = system.configs[settings.config]
+    samples = SAMPLES[system.task](read_images(options.data), read_images(options.val), settings, device)
+    config = system.parse_config({**system.configs[settings.config].to_dict(), **settings.model})
+    if samples.labels:
+        config = config.with_labels(samples.labels)
     torch.manual_seed(settings.seed)
     model = system.build(config).to(device).to(memory_format=torch.channels_last)
     if options.init == "imagenet":
@@ -98,13 +105,13 @@ def train(options: TrainOptions, on_progress: Callable[[int, int, Mapping[str, f
     elif options.init != "none":
         start_from(model, read_checkpoint(options.init), system)
     trainer = Trainer(model, settings)
-    observer = _Observer(options, settings, system, config, samples, on_progress)
+    observer = _Observer(options, settings, system, config, samples, precision, on_progress)
     if options.resume:
         observer.resume(trainer)
     elif (options.output / "state.safetensors").exists():
         raise ConfigError("holds a training run", where=options.output, fix="add --resume or give another folder")
     run_training(trainer, system.objectives, samples.batches(trainer.step), observer, precision=precision)
-    return observer.finish(trainer, precision)
+    return observer.finish(trainer)
 
 
 def read_images(paths: Sequence[Path]) -> list[AnnotatedImage]:
@@ -130,6 +137,7 @@ class _Observer:
         system: System,
         config: Any,  # noqa: ANN401 - the system's own record
         samples: TrainingSamples,
+        precision: torch.dtype,
         on_progress: Callable[[int, int, Mapping[str, float]], None],
     ) -> None:
         self.options = options
@@ -137,6 +145,7 @@ class _Observer:
         self.system = system
         self.config = config
         self.samples = samples
+        self.precision = precision
         self.on_progress = on_progress
         self.rows: list[dict[str, Any]] = []
         self.began = time.time()
@@ -167,18 +176,44 @@ class _Observer:
     def on_state(self, step: int, trainer: Trainer) -> None:
         """Save the state for resuming and the averaged weights as a checkpoint."""
         write_tensors(self.state_path, trainer.state(), {"step": str(step), "settings": self._fingerprint()})
-        self._write_checkpoint(trainer, step, {})
+        every = self.settings.validate_every
+        values: Mapping[str, float] = {}
+        if every and step < self.settings.total_steps and step % every < self.settings.checkpoint_every:
+            values, _ = self._validate(trainer, step)
+        self._write_checkpoint(trainer, step, values)
 
-    def finish(self, trainer: Trainer, precision: torch.dtype) -> dict[str, Any]:
-        """Validate, write the final checkpoint and the report."""
-        predictor = self.system.predictor(trainer.average, precision=precision)
-        values, pictures = self.samples.validate(predictor)
+    def finish(self, trainer: Trainer) -> dict[str, Any]:
+        """Validate, write the final checkpoint, which holds the best weights that were measured, and the report."""
+        values, pictures = self._validate(trainer, trainer.step)
         facts = self._write_checkpoint(trainer, trainer.step, values)
+        best = self.options.output / BEST
+        if best.exists() and self._best() > _score(values):
+            checkpoint = read_checkpoint(str(best))
+            write_checkpoint(self.options.output / "model.safetensors", checkpoint.tensors, checkpoint.header)
+            facts = checkpoint.header.training
+        best.unlink(missing_ok=True)
         html = training_report({**facts, "minutes": round((time.time() - self.began) / 60, 1)}, self.rows, pictures)
         write_text_atomic(self.options.output / "report.html", html)
         return facts
 
-    def _write_checkpoint(self, trainer: Trainer, step: int, values: Mapping[str, float]) -> dict[str, Any]:
+    def _validate(self, trainer: Trainer, step: int) -> tuple[dict[str, float], list[tuple[str, str]]]:
+        """Measure the averaged weights; what comes out joins the log, and the best weights are put aside."""
+        predictor = self.system.predictor(trainer.average, precision=self.precision)
+        values, pictures = self.samples.validate(predictor)
+        if values and step < self.settings.total_steps:
+            if _score(values) >= self._best():
+                self._write_checkpoint(trainer, step, values, BEST)
+            append_jsonl(self.options.output / "validation.jsonl", {"step": step, **values})
+        return values, pictures
+
+    def _best(self) -> float:
+        """The score of the weights that were put aside; below every other where there are none."""
+        path = self.options.output / BEST
+        return _score(read_checkpoint(str(path)).header.training) if path.exists() else float("-inf")
+
+    def _write_checkpoint(
+        self, trainer: Trainer, step: int, values: Mapping[str, float], name: str = "model.safetensors"
+    ) -> dict[str, Any]:
         facts = {
             "data": [p.name if p.suffix else f"{p.parent.name}/{p.name}" for p in self.options.data],
             **self.samples.facts,
@@ -189,12 +224,17 @@ class _Observer:
             **values,
         }
         weights = {name: _half(value) for name, value in trainer.average.state_dict().items()}
-        header = CheckpointHeader(self.system.name, self.config.to_dict(), (), facts)
-        write_checkpoint(self.options.output / "model.safetensors", weights, header)
+        header = CheckpointHeader(self.system.name, self.config.to_dict(), self.samples.labels, facts)
+        write_checkpoint(self.options.output / name, weights, header)
         return facts
 
     def _fingerprint(self) -> str:
         return json.dumps(asdict(self.settings), sort_keys=True)
+
+
+def _score(values: Mapping[str, Any]) -> float:
+    """The first of the measured values, which is the one that counts."""
+    return float(next((value for name, value in values.items() if name.startswith("validation_")), float("-inf")))
 
 
 def _half(value: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vossegcli.data.clips import ClipSpec, ClipStream, split_by_source
-from vossegcli.data.episodes import Episodes, EpisodeSpec, EpisodeStream, split_classes
+from vossegcli.data.episodes import Episodes, EpisodeSpec, EpisodeStream, classes_of, split_classes
 from vossegcli.data.synthetic import Clips
 from vossegcli.errors import ConfigError
 from vossegcli.io.overlays import data_uri, draw_overlay
@@ -31,6 +31,10 @@ class TrainingSamples(Protocol):
     """The samples of a run."""
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes that the network learns; empty where it learns none."""
+
+    @property
     def facts(self) -> dict[str, Any]:
         """What the checkpoint's header says of them."""
 
@@ -42,10 +46,11 @@ class TrainingSamples(Protocol):
 
 
 class TrainingClips:
-    """Synthetic clips of annotated images; a part of the image sources is held out.
+    """Synthetic clips of annotated images.
 
     Args:
         images: the pool.
+        validation: images to validate on; empty = a part of the pool's sources.
         settings: of the run.
         device: where clips are rendered.
 
@@ -53,10 +58,19 @@ class TrainingClips:
         ConfigError: no image has an object.
     """
 
-    def __init__(self, images: Sequence[AnnotatedImage], settings: TrainingSettings, device: torch.device) -> None:
+    labels = ()
+
+    def __init__(
+        self,
+        images: Sequence[AnnotatedImage],
+        validation: Sequence[AnnotatedImage],
+        settings: TrainingSettings,
+        device: torch.device,
+    ) -> None:
         self._settings = settings
         self._device = device
-        self._training, self._held_out = split_by_source(images, settings.holdout)
+        self._training, held_out = split_by_source(images, 0.0 if validation else settings.holdout)
+        self._held_out = list(validation) or held_out
         if not any(image.segmentations for image in self._training):
             raise ConfigError("no training images with objects", fix="give COCO instances files with --data")
 
@@ -98,10 +112,11 @@ class TrainingClips:
 
 
 class TrainingEpisodes:
-    """Few-shot episodes of annotated images; a part of the classes is held out.
+    """Few-shot episodes of annotated images.
 
     Args:
         images: the pool.
+        validation: images of other classes to validate on; empty = a part of the pool's classes.
         settings: of the run.
         device: where the batches go.
 
@@ -109,10 +124,19 @@ class TrainingEpisodes:
         ConfigError: no class is in two images.
     """
 
-    def __init__(self, images: Sequence[AnnotatedImage], settings: TrainingSettings, device: torch.device) -> None:
+    labels = ()
+
+    def __init__(
+        self,
+        images: Sequence[AnnotatedImage],
+        validation: Sequence[AnnotatedImage],
+        settings: TrainingSettings,
+        device: torch.device,
+    ) -> None:
         self._settings = settings
         self._device = device
-        self._training, self._held_out = split_classes(images, settings.holdout)
+        self._training, held_out = split_classes(images, 0.0 if validation else settings.holdout)
+        self._held_out = classes_of(validation) or held_out
         self._stream = EpisodeStream(self._training, settings.seed, device)
 
     @property

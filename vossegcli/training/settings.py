@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from vossegcli.errors import ConfigError
@@ -21,6 +22,7 @@ class Stage:
         frames: frames a clip (video).
         objects: most objects a clip; each step draws 1 to that many (video).
         shots: supports an episode (few-shot).
+        short_side: what the short side of an image is brought to before it is cropped, at random scale (instances).
         learning_rate: peak, after `warmup` steps; then a cosine down to a hundredth.
         warmup: steps of linear increase.
         weight_decay: AdamW's.
@@ -35,6 +37,7 @@ class Stage:
     frames: int = 3
     objects: int = 2
     shots: int = 1
+    short_side: int = 512
     learning_rate: float = 5e-4
     warmup: int = 50
     weight_decay: float = 0.02
@@ -46,9 +49,9 @@ class Stage:
         Raises:
             ConfigError: a value is out of range.
         """
-        for field in ("steps", "batch", "size", "objects", "shots", "warmup"):
-            if getattr(self, field) < 1:
-                raise ConfigError(f"stage '{self.name}': {field} is {getattr(self, field)}", fix="give 1 or more")
+        for name in ("steps", "batch", "size", "objects", "shots", "short_side", "warmup"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"stage '{self.name}': {name} is {getattr(self, name)}", fix="give 1 or more")
         if self.frames < 2:
             raise ConfigError(f"stage '{self.name}': frames is {self.frames}", fix="give 2 or more")
         if self.size % 16:
@@ -61,22 +64,28 @@ class TrainingSettings:
 
     Attributes:
         config: name of the system's configuration to train.
+        model: fields of it that are changed.
         stages: in order.
         seed: of weights, samples and their order.
         pseudo_objects: share of cut-outs that are unsupervised regions (video).
         ema: decay of the moving average of the weights, which is what gets saved.
         clip_norm: largest norm of the gradient.
         checkpoint_every: steps between saved states.
+        validate_every: steps between validations, of which the best weights are kept; 0 = once, at the end.
+        turns: also turn images by quarters and upside down, for pictures without an up (instances).
         holdout: share of the image sources (video) or classes (few-shot) that are kept for validation.
     """
 
     config: str
     stages: tuple[Stage, ...]
+    model: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     pseudo_objects: float = 0.45
     ema: float = 0.998
     clip_norm: float = 5.0
     checkpoint_every: int = 200
+    validate_every: int = 0
+    turns: bool = False
     holdout: float = 0.05
 
     @property
@@ -108,7 +117,7 @@ class TrainingSettings:
 
 
 def _build(cls: type[Any], values: dict[str, Any], where: str) -> Any:  # noqa: ANN401 - a record of type cls
-    known = {field.name for field in fields(cls)}
+    known = {one.name for one in fields(cls)}
     unknown = sorted(set(values) - known)
     if unknown:
         raise ConfigError(f"unknown setting '{unknown[0]}'", where=where, fix=f"use one of {', '.join(sorted(known))}")

@@ -1,0 +1,153 @@
+"""`vosseg instance` with a tiny random network: what goes in, what comes out, and evaluation of it."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from tests.conftest import Outcome, squares, write_frame
+from vossegcli.io.checkpoints import CheckpointHeader, write_checkpoint
+from vossegcli.systems.b2inst.config import B2InstConfig
+from vossegcli.systems.b2inst.model import B2Inst
+
+Command = Callable[..., Outcome]
+LABELS = ("nucleus", "cell/body")
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random network that finds something everywhere: one in two locations has a class."""
+    config = B2InstConfig(
+        classes=2, block="basic", stem=8, planes=(8, 8, 16, 16), depths=(1, 1, 1, 1), stride_in_1x1=False,
+        channels=16, tower=1, groups=4, basis_channels=8, basis_convs=1, attention=4, resolution=8,
+        scoring_channels=8, scoring_hidden=16, short_side=64, top_k=8,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    network = B2Inst(config)
+    with torch.no_grad():
+        network.box_head.cls_logits.weight.mul_(100.0)
+        network.box_head.cls_logits.bias.fill_(2.0)
+    path = tmp_path_factory.mktemp("b2inst") / "tiny.safetensors"
+    header = CheckpointHeader("b2inst", config.to_dict(), LABELS, {"steps": 0})
+    write_checkpoint(path, dict(network.state_dict()), header)
+    return path
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    for name in ("2.jpg", "10.jpg", "deep/3.png"):
+        write_frame(tmp_path / "images" / name, squares(1, (1, 2)))
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def run(weights: Path, images: Path, tmp_path: Path, vosseg: Command) -> Command:
+    def command(*more: object, of: object = images) -> Outcome:
+        return vosseg(
+            "instance", of, "--checkpoint", weights, "--device", "cpu", "--precision", "fp32", "-o", tmp_path / "out",
+            *more,
+        )  # fmt: skip
+
+    return command
+
+
+def results(tmp_path: Path) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads((tmp_path / "out" / "instances.json").read_text())
+    return found
+
+
+def test_everything_that_can_be_saved(run: Command, tmp_path: Path) -> None:
+    outcome = run("--save", "masks,coco,overlay,cutouts", "--score-threshold", 0.1, "--json")
+    assert outcome.code == 0, outcome.stderr
+    record = outcome.json()
+    out = tmp_path / "out"
+    assert record["classes"] == {"1": "nucleus", "2": "cell/body"}
+    listed = json.loads((out / "images.json").read_text())
+    assert [(i["id"], i["name"]) for i in listed] == [(1, "2"), (2, "10"), (3, "deep/3")]
+    found = results(tmp_path)
+    assert {row["image_id"] for row in found} == {1, 2, 3}
+    with (out / "instances.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == record["instances"] > 0
+    ids = np.array(Image.open(out / "masks" / "deep" / "3.png"))
+    assert ids.dtype == np.uint16
+    assert ids.max() <= sum(row["image"] == "deep/3" for row in rows)
+    assert (out / "overlay" / "2.jpg").is_file()
+    cutouts = list((out / "cutouts").rglob("*.png"))
+    assert len(cutouts) == len(rows)
+    assert {path.parts[len(out.parts) + 1] for path in cutouts} <= {"nucleus", "cell_body"}
+    best = next(row for row in found if row["image_id"] == 1)
+    assert coco_mask.decode(best["segmentation"]).shape == (48, 64)
+
+
+def test_the_threshold_is_for_what_is_drawn(run: Command, tmp_path: Path) -> None:
+    outcome = run("--score-threshold", 1.0, "--json")
+    assert outcome.json()["instances"] == 0
+    assert results(tmp_path), "average precision needs the others too"
+    assert not np.array(Image.open(tmp_path / "out" / "masks" / "2.png")).any()
+
+
+def test_chosen_classes(run: Command, tmp_path: Path) -> None:
+    assert run("--classes", "nucleus").code == 0
+    assert {row["category_id"] for row in results(tmp_path)} <= {1}
+    outcome = run("--classes", "dog")
+    assert outcome.code == 5
+    assert "unknown class 'dog'" in outcome.stderr
+
+
+def test_ids_of_annotations_and_evaluation(run: Command, images: Path, tmp_path: Path, vosseg: Command) -> None:
+    rle = coco_mask.encode(np.asfortranarray((squares(1, (1, 2)) > 0).astype(np.uint8)))
+    segmentation = {"size": [48, 64], "counts": rle["counts"].decode()}
+    names = {70: "2.jpg", 80: "10.jpg", 90: "deep/3.png"}
+    truth = {
+        "images": [{"id": i, "file_name": name, "height": 48, "width": 64} for i, name in names.items()],
+        "categories": [{"id": 5, "name": "nucleus"}],
+        "annotations": [
+            {"id": k, "image_id": i, "category_id": 5, "segmentation": segmentation, "area": 9, "bbox": [0, 0, 9, 9],
+             "iscrowd": 0} for k, i in enumerate(names, start=1)
+        ],
+    }  # fmt: skip
+    file = tmp_path / "coco.json"
+    file.write_text(json.dumps(truth))
+    assert run("--annotations", file, "--classes", "nucleus").code == 0
+    assert {row["image_id"] for row in results(tmp_path)} == {70, 80, 90}
+    assert {row["category_id"] for row in results(tmp_path)} == {5}
+    outcome = vosseg("evaluate", "instance", tmp_path / "out" / "instances.json", file, "--json")
+    assert outcome.code == 0, outcome.stderr
+    assert 0.0 <= outcome.json()["AP"] <= 1.0
+    write_frame(images / "other.jpg", squares(1, (1,)))
+    outcome = run("--annotations", file)
+    assert outcome.code == 3
+    assert "other.jpg: is not in the annotations" in outcome.stderr
+
+
+def test_tiles(run: Command, tmp_path: Path) -> None:
+    write_frame(tmp_path / "large.png", squares(1, (1, 2), height=150, width=200))
+    outcome = run("--tile", 96, "--overlap", 32, of=tmp_path / "large.png")
+    assert outcome.code == 0, outcome.stderr
+    boxes = np.array([row["bbox"] for row in results(tmp_path)])
+    assert (boxes[:, 0] + boxes[:, 2]).max() > 150, "also in the last tile"
+    assert run("--tile", 96, "--overlap", 96, of=tmp_path / "large.png").code == 5
+
+
+def test_finished_images_are_skipped_and_bad_ones_reported(run: Command, images: Path, tmp_path: Path) -> None:
+    assert run("--json").json()["totals"]["done"] == 3
+    before = results(tmp_path)
+    (images / "broken.jpg").write_bytes(b"no picture")
+    outcome = run("--json")
+    assert outcome.code == 7
+    assert (outcome.json()["totals"]["skipped"], outcome.json()["totals"]["failed"]) == (2, 1)
+    assert len(results(tmp_path)) == len(before)
+
+
+def test_a_video_is_no_image(run: Command, tmp_path: Path, images: Path) -> None:
+    (images / "film.mp4").write_bytes(b"")
+    outcome = run()
+    assert outcome.code == 7
+    assert "is a video" in outcome.stderr

@@ -1,0 +1,265 @@
+"""`vosseg instance`: images to instances, as COCO results, maps of ids, overlays and cut-outs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pycocotools import mask as coco_mask
+
+from vossegcli import __version__
+from vossegcli.errors import ConfigError, InputError, VossegError
+from vossegcli.io.atomic import clean_temporaries, write_text_atomic
+from vossegcli.io.file_names import folder_of_label
+from vossegcli.io.image_ids import find_image_ids, read_category_ids
+from vossegcli.io.images import read_image
+from vossegcli.io.label_maps import write_instance_map
+from vossegcli.io.overlays import draw_captions, draw_overlay, write_image
+from vossegcli.io.queries import Query, find_queries
+from vossegcli.io.run_records import ItemState, append_jsonl, fingerprint, read_jsonl
+from vossegcli.io.tables import write_csv
+from vossegcli.runners.batch import Progress, WorkItem, plan_batch, run_batch
+from vossegcli.runners.devices import memory_errors
+from vossegcli.runners.instance_results import coco_results
+from vossegcli.runners.loading import choose_model
+from vossegcli.runners.tiles import Tile, merge_over_seams, tiles_of
+from vossegcli.systems.base import InstancePredictor
+
+SAVES = ("masks", "coco", "overlay", "cutouts")
+FIELDS = ("image", "instance", "class", "score", "area", "x", "y", "width", "height")
+LOWEST_SCORE = 0.01  # in the COCO results, for average precision needs what nobody would draw
+
+Image = npt.NDArray[np.uint8]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class InstanceOptions:
+    """What the command line gives; see `vosseg instance --help`.
+
+    Attributes:
+        images: file, folder or glob.
+        annotations: COCO file that gives the ids of images and categories, or None.
+        score_threshold: instances below it are neither drawn nor counted.
+        top_k: instances an image at most; None = the checkpoint's.
+        classes: names of the classes that are wanted; empty = all.
+        tile: side of the tiles that large images are cut into; None = whole images.
+        overlap: of the tiles, in pixels.
+        short_side: working size; 0 = native, None = the checkpoint's.
+        checkpoint: name or file, or None for the default.
+        output: folder, or None for `runs/instance/<name>`.
+        save: any of `SAVES`.
+        overwrite: do finished images again.
+        device: as typed.
+        precision: as typed.
+        seed: of torch's generator.
+        command: the command line, for the record.
+    """
+
+    images: str
+    annotations: Path | None = None
+    score_threshold: float = 0.3
+    top_k: int | None = None
+    classes: tuple[str, ...] = ()
+    tile: int | None = None
+    overlap: int = 128
+    short_side: int | None = None
+    checkpoint: str | None = None
+    output: Path | None = None
+    save: tuple[str, ...] = ("masks", "coco")
+    overwrite: bool = False
+    device: str = "auto"
+    precision: str = "auto"
+    seed: int = 0
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without opening a file.
+
+        Raises:
+            ConfigError: an unknown kind of output, or a number out of range.
+        """
+        for name in self.save:
+            if name not in SAVES:
+                raise ConfigError(f"cannot save '{name}'", where="--save", fix=f"use {', '.join(SAVES)}")
+        if not 0.0 <= self.score_threshold <= 1.0:
+            raise ConfigError(f"score-threshold is {self.score_threshold}", fix="give a number from 0 to 1")
+        if self.tile is not None and not 0 <= self.overlap < self.tile:
+            raise ConfigError(
+                f"overlap is {self.overlap}, tile {self.tile}", fix="give an overlap smaller than the tile"
+            )
+
+    @property
+    def folder(self) -> Path:
+        """The output folder that is meant."""
+        if self.output is not None:
+            return self.output
+        path = Path(self.images)
+        name = (path.resolve().name if path.is_dir() else path.stem).strip("*?[]")
+        return Path("runs") / "instance" / (name or "images")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What all images share."""
+
+    options: InstanceOptions
+    predictor: InstancePredictor
+    labels: tuple[str, ...]
+    wanted: frozenset[str]
+    category_ids: tuple[int, ...]
+    image_ids: dict[str, int]
+
+
+def instance(options: InstanceOptions, progress: Progress, *, dry_run: bool = False) -> dict[str, Any]:
+    """Find the instances of every image and return the run's record.
+
+    Args:
+        options: what to do.
+        progress: told how it goes.
+        dry_run: only say what would be done; nothing is written.
+
+    Raises:
+        InputError: the images or the annotations cannot be used, or the output folder not written.
+        CheckpointError: the checkpoint cannot be used.
+        ConfigError: a setting cannot be used.
+        DeviceError: the device is absent or out of memory.
+    """
+    model = choose_model("instance", options.checkpoint, options.device, options.precision)
+    labels = model.checkpoint.header.labels
+    unknown = sorted(set(options.classes) - set(labels))
+    if unknown:
+        raise ConfigError(f"unknown class '{unknown[0]}'", where="--classes", fix=f"the checkpoint has {_some(labels)}")
+    queries = find_queries(options.images)
+    image_ids = find_image_ids(queries, options.annotations)
+    category_ids = read_category_ids(labels, options.annotations)
+    settings = {
+        "version": __version__, **model.settings, "size": options.short_side, "top_k": options.top_k,
+        "threshold": options.score_threshold, "classes": sorted(options.classes), "tile": options.tile,
+        "overlap": options.overlap if options.tile else None, "save": sorted(options.save), "ids": category_ids,
+    }  # fmt: skip
+    by_name = {query.name: query for query in queries}
+    items = [_item(query, {**settings, "id": image_ids[query.name]}) for query in queries]
+    facts = {
+        "version": __version__, "command": options.command, "input": options.images, "output": str(options.folder),
+        "classes": dict(zip(map(str, category_ids), labels, strict=True)), **model.facts, "seed": options.seed,
+    }  # fmt: skip
+    if dry_run:
+        return plan_batch(items, options.folder, facts, overwrite=options.overwrite)
+    torch.manual_seed(options.seed)
+    lowest = min(LOWEST_SCORE, options.score_threshold)
+    predictor: InstancePredictor = model.predictor(
+        short_side=options.short_side, score_threshold=lowest, top_k=options.top_k
+    )
+    listed = [{"id": image_ids[query.name], "file_name": query.path.name, "name": query.name} for query in queries]
+    write_text_atomic(options.folder / "images.json", json.dumps(listed, indent=1) + "\n")
+    write_text_atomic(options.folder / "classes.json", json.dumps(facts["classes"], indent=1) + "\n")
+    job = _Job(options, predictor, labels, frozenset(options.classes or labels), category_ids, image_ids)
+
+    def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
+        with memory_errors(item.name):
+            _segment_image(job, by_name[item.name], item.key)
+        progress.frame()
+        return 1, ()
+
+    def conclude() -> dict[str, Any]:
+        return {"instances": _write_tables(options, [item.name for item in items])}
+
+    return run_batch(items, work, options.folder, facts, progress, overwrite=options.overwrite, conclude=conclude)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:20]) + (" ..." if len(names) > 20 else "")
+
+
+def _item(query: Query, settings: dict[str, Any]) -> WorkItem:
+    try:
+        if query.is_video:
+            raise InputError("is a video", where=query.path, fix="give images, or its frames as a folder")
+        return WorkItem(query.name, 1, fingerprint([query.path], settings))
+    except VossegError as error:
+        return WorkItem(query.name, 0, "", error)
+
+
+def _segment_image(job: _Job, query: Query, key: str) -> None:
+    image = read_image(query.path)
+    state = ItemState(job.options.folder, query.name)
+    rows = [row for row in _find(job, image, job.image_ids[query.name]) if _name_of(job, row) in job.wanted]
+    for row in rows:
+        append_jsonl(state.rows, {**row, "image": query.name, "class": _name_of(job, row)})
+    drawn = [row for row in rows if row["score"] >= job.options.score_threshold]
+    state.mark_done(key, list(_write(job, query.name, image, drawn)), {"frames": 1})
+
+
+def _name_of(job: _Job, row: Row) -> str:
+    return job.labels[job.category_ids.index(row["category_id"])]
+
+
+def _find(job: _Job, image: Image, image_id: int) -> list[Row]:
+    """COCO results of an image, best first; of a large one tile by tile."""
+    size = (image.shape[0], image.shape[1])
+    side = job.options.tile or max(size)
+    tiles = tiles_of(size, side, job.options.overlap)
+    rows = [_find_in_tile(job, image, tile, image_id) for tile in tiles]
+    return rows[0] if len(tiles) == 1 else merge_over_seams(rows, tiles)
+
+
+def _find_in_tile(job: _Job, image: Image, tile: Tile, image_id: int) -> list[Row]:
+    part = np.ascontiguousarray(image[tile.top : tile.bottom, tile.left : tile.right])
+    pixels = torch.from_numpy(part).permute(2, 0, 1).float().unsqueeze(0) / 255.0
+    (found,) = job.predictor.predict(pixels)
+    size = (image.shape[0], image.shape[1])
+    return list(coco_results(found, size, image_id, job.category_ids, origin=(tile.top, tile.left)))
+
+
+def _write(job: _Job, name: str, image: Image, rows: Sequence[Row]) -> Iterator[Path]:
+    """Write what was asked for of one image; yields the files."""
+    folder, save = job.options.folder, job.options.save
+    ids = np.zeros(image.shape[:2], np.uint16)
+    for number in reversed(range(len(rows))):  # the best lie on top
+        ids[coco_mask.decode(rows[number]["segmentation"]) > 0] = number + 1
+    if "masks" in save:
+        path = folder / "masks" / f"{name}.png"
+        clean_temporaries(path.parent)
+        write_instance_map(path, ids)
+        yield path
+    if "overlay" in save:
+        path = folder / "overlay" / f"{name}.jpg"
+        captions = [(int(r["bbox"][0]), int(r["bbox"][1]), f"{_name_of(job, r)} {r['score']:.2f}") for r in rows]
+        shown = np.where(ids > 0, (ids - 1) % 254 + 1, 0)
+        write_image(path, draw_captions(draw_overlay(image, shown), captions))
+        yield path
+    if "cutouts" in save:
+        for number, row in enumerate(rows, start=1):
+            left, top, width, height = (int(value) for value in coco_mask.toBbox(row["segmentation"]))
+            part = np.s_[top : top + height, left : left + width]
+            alpha = coco_mask.decode(row["segmentation"])[part] * np.uint8(255)
+            path = folder / "cutouts" / folder_of_label(_name_of(job, row)) / f"{name}_{number:03d}.png"
+            write_image(path, np.dstack([image[part], alpha]))
+            yield path
+
+
+def _write_tables(options: InstanceOptions, names: Sequence[str]) -> int:
+    """Write `instances.csv` and, if asked for, `instances.json`; returns how many instances were drawn."""
+    rows = [row for name in names for row in read_jsonl(ItemState(options.folder, name).rows)]
+    if "coco" in options.save:
+        fields = ("image_id", "category_id", "bbox", "score", "segmentation")
+        results = [{field: row[field] for field in fields} for row in rows]
+        write_text_atomic(options.folder / "instances.json", json.dumps(results))
+    table = []
+    seen: dict[str, int] = {}
+    for row in (row for row in rows if row["score"] >= options.score_threshold):
+        seen[row["image"]] = seen.get(row["image"], 0) + 1
+        x, y, width, height = row["bbox"]
+        table.append({
+            "image": row["image"], "instance": seen[row["image"]], "class": row["class"], "score": row["score"],
+            "area": int(coco_mask.area(row["segmentation"])), "x": x, "y": y, "width": width, "height": height,
+        })  # fmt: skip
+    write_csv(options.folder / "instances.csv", FIELDS, table)
+    return len(table)

@@ -1,0 +1,56 @@
+"""ResNet and feature pyramid: images to features at strides 8 to 128.
+
+Shape letters: B images, C channels, H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models.resnet import Bottleneck
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+
+from vossegcli.layers.resnet import initialise_residual, make_stage, stage_channels
+from vossegcli.systems.b2inst.config import B2InstConfig
+
+STRIDES = (8, 16, 32, 64, 128)
+
+
+class Backbone(nn.Module):
+    """ResNet's C3, C4 and C5 to P3..P7; P6 and P7 are made of P5."""
+
+    def __init__(self, config: B2InstConfig) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, config.stem, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(config.stem)
+        widths = [config.stem, *(stage_channels(config.block, planes) for planes in config.planes)]
+        stages = [
+            make_stage(config.block, widths[i], config.planes[i], config.depths[i], 1 if i == 0 else 2)
+            for i in range(4)
+        ]
+        if config.stride_in_1x1:
+            for stage in stages[1:]:
+                _move_stride(stage)
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        initialise_residual([self.conv1, *stages])
+        self.fpn = FeaturePyramidNetwork(
+            widths[2:], config.channels, extra_blocks=LastLevelP6P7(config.channels, config.channels)
+        )
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Map normalised images (B,3,H,W), sides multiples of 32, to P3..P7, (B,C,H/s,W/s) each."""
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(images)), inplace=True), 3, stride=2, padding=1)
+        c3 = self.layer2(self.layer1(x))
+        c4 = self.layer3(c3)
+        pyramid: OrderedDict[str, Tensor] = self.fpn(OrderedDict(c3=c3, c4=c4, c5=self.layer4(c4)))
+        return list(pyramid.values())
+
+
+def _move_stride(stage: nn.Sequential) -> None:
+    """Let the first 1x1 convolution of a bottleneck stage halve the size, as in the published weights; in place."""
+    block = stage[0]
+    if isinstance(block, Bottleneck):
+        block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride

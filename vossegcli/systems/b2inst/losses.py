@@ -1,0 +1,73 @@
+"""Losses of B2Inst.
+
+Shape letters: B images, N locations or instances, L classes, H W pixels, R side of a mask.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
+
+EPSILON = 1e-6
+
+
+def class_loss(logits: Tensor, labels: Tensor, positives: float) -> Tensor:
+    """Focal loss of all locations.
+
+    Args:
+        logits: (N,L).
+        labels: (N,) int64, -1 = background.
+        positives: number of locations with an instance, by which the sum is divided.
+    """
+    truth = F.one_hot(labels + 1, logits.shape[1] + 1)[:, 1:].to(logits.dtype)
+    loss: Tensor = sigmoid_focal_loss(logits, truth, alpha=0.25, gamma=2.0, reduction="sum")
+    return loss / max(positives, 1.0)
+
+
+def box_loss(predicted: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
+    """Mean GIoU loss of boxes (N,4), weighed by the centerness (N,) of their locations."""
+    losses: Tensor = generalized_box_iou_loss(predicted, truth, reduction="none")
+    return (losses * weights).sum() / weights.sum().clamp_min(EPSILON)
+
+
+def mask_loss(logits: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
+    """Cross entropy and 1 - Dice of masks (N,R,R) in their boxes, averaged with weights (N,).
+
+    BlendMask has the cross entropy alone; Dice makes up for the few pixels of small instances.
+    """
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(dim=(1, 2))
+    losses = entropy + dice_loss(logits.sigmoid(), truth)
+    return (losses * weights).sum() / weights.sum().clamp_min(EPSILON)
+
+
+def dice_loss(probs: Tensor, truth: Tensor) -> Tensor:
+    """1 - Dice of maps (N,H,W): (N,)."""
+    overlap = (probs * truth).sum(dim=(1, 2))
+    return 1.0 - (2.0 * overlap + 1.0) / (probs.sum(dim=(1, 2)) + truth.sum(dim=(1, 2)) + 1.0)
+
+
+def boundary_losses(logits: Tensor, truth: Tensor, distance: Tensor) -> dict[str, Tensor]:
+    """Cross entropy, Dice and a boundary term of the holistic boundary map (paper sec. 3.2).
+
+    The paper does not give its third term. Here it is the distance-map loss of Kervadec et al. (MIDL 2019): the mean
+    distance to the true boundary of what is predicted, so that a boundary drawn far from any is dear and one that is
+    a pixel off is cheap. Cross entropy is balanced between boundary and the rest.
+
+    Args:
+        logits: (B,h,w).
+        truth: (B,h,w) of 0 and 1.
+        distance: (B,h,w) to the nearest boundary, in [0, 1].
+    """
+    probs = logits.sigmoid()
+    share = truth.mean().clamp(EPSILON, 0.5)
+    weights = torch.where(truth > 0, 0.5 / share, 0.5 / (1.0 - share))
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, weight=weights)
+    astray = (probs * distance).sum() / probs.sum().clamp_min(1.0)
+    return {"boundary_entropy": entropy, "boundary_dice": dice_loss(probs, truth).mean(), "boundary_distance": astray}
+
+
+def semantic_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross entropy of background and classes (B,L+1,h,w) with labels (B,h,w); BlendMask's auxiliary loss."""
+    return F.cross_entropy(logits, labels)

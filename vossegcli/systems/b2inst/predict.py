@@ -1,0 +1,110 @@
+"""The B2Inst predictor: images to instances.
+
+Shape letters: B images, N instances or locations, L classes, H W pixels, R side of a mask.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+from torchvision.ops import batched_nms, clip_boxes_to_image
+
+from vossegcli.ops.padding import Padding, pad
+from vossegcli.ops.resize import resize_smooth
+from vossegcli.systems.b2inst.blender import blend, crop_bases
+from vossegcli.systems.b2inst.box_head import boxes_of, locations
+from vossegcli.systems.b2inst.mask_scoring import final_score
+from vossegcli.systems.b2inst.model import STRIDE, B2Inst, Encoded
+from vossegcli.systems.base import Instances
+
+LONGEST = 5 / 3  # of the working size: long side to short side
+
+
+class B2InstPredictor:
+    """Finds instances (see `systems.base.InstancePredictor`).
+
+    Args:
+        model: the network; copied for inference, not changed.
+        precision: type of the network; boxes, blending and scores stay float32.
+        short_side: images are brought to this short side, as far as the long one stays below 5/3 of it; 0 = native,
+            None = the configuration's.
+        score_threshold: locations below it are no candidates; None = the configuration's.
+        top_k: instances an image at most; None = the configuration's.
+    """
+
+    def __init__(
+        self,
+        model: B2Inst,
+        *,
+        precision: torch.dtype = torch.float32,
+        short_side: int | None = None,
+        score_threshold: float | None = None,
+        top_k: int | None = None,
+    ) -> None:
+        self.model = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
+        self.device = next(self.model.parameters()).device
+        self.precision = precision
+        config = model.config
+        self.short_side = config.short_side if short_side is None else short_side
+        self.score_threshold = config.score_threshold if score_threshold is None else score_threshold
+        self.top_k = config.top_k if top_k is None else top_k
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> list[Instances]:
+        """Find the instances of images (B,3,H,W), float RGB in [0, 1]."""
+        native = (int(images.shape[2]), int(images.shape[3]))
+        size = self._working_size(native)
+        small = resize_smooth(images.to(self.device), size)
+        padded = pad(small, Padding(0, -size[1] % STRIDE, 0, -size[0] % STRIDE))
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            encoded: Encoded = self.model(padded)
+        scale = torch.tensor([native[1] / size[1], native[0] / size[0]] * 2, device=self.device)
+        found = []
+        for image in range(images.shape[0]):
+            boxes, scores, labels, chosen = self._detect(encoded, image, size)
+            masks, scores = self._segment(encoded, image, boxes, scores, chosen, (padded.shape[2], padded.shape[3]))
+            order = scores.argsort(descending=True)
+            found.append(Instances(boxes[order] * scale, scores[order], labels[order], masks[order]))
+        return found
+
+    def _working_size(self, native: tuple[int, int]) -> tuple[int, int]:
+        if not self.short_side:
+            return native
+        scale = min(self.short_side / min(native), LONGEST * self.short_side / max(native))
+        return max(1, round(native[0] * scale)), max(1, round(native[1] * scale))
+
+    def _detect(self, encoded: Encoded, image: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Boxes (N,4), scores (N,), labels (N,) and locations (N,) of the best candidates of an image."""
+        sizes = [(level.logits.shape[2], level.logits.shape[3]) for level in encoded.levels]
+        centres, strides = locations(sizes, self.device)
+        first = 0
+        parts = []
+        for level, (height, width) in zip(encoded.levels, sizes, strict=True):
+            quality = level.centerness[image].flatten().sigmoid().unsqueeze(1)
+            scores = level.logits[image].flatten(1).t().sigmoid() * quality  # (h*w,L)
+            places, labels = (scores > self.score_threshold).nonzero(as_tuple=True)
+            values = scores[places, labels]
+            best = values.topk(min(len(values), self.model.config.candidates)).indices
+            places, labels, values = places[best], labels[best], values[best]
+            sides = level.sides[image].flatten(1).t()[places] * strides[first]
+            parts.append((boxes_of(centres[first + places], sides), values.sqrt(), labels, first + places))
+            first += height * width
+        boxes, scores, labels, chosen = (torch.cat(part) for part in zip(*parts, strict=True))
+        boxes = clip_boxes_to_image(boxes, size)
+        kept = batched_nms(boxes, scores, labels, self.model.config.nms_threshold)[: self.top_k]
+        return boxes[kept], scores[kept], labels[kept], chosen[kept]
+
+    def _segment(
+        self, encoded: Encoded, image: int, boxes: Tensor, scores: Tensor, chosen: Tensor, size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Masks (N,R,R) inside the boxes, and the scores with the quality of the masks."""
+        images = torch.full_like(chosen, image)
+        crops = crop_bases(encoded.bases.values, boxes, images, self.model.config.resolution)
+        masks = blend(crops, self.model.attention(encoded, images, chosen)).sigmoid()
+        if self.model.scoring is None or not len(boxes):
+            return masks, scores
+        pyramid = [level[image : image + 1] for level in encoded.pyramid]
+        iou, boundary = self.model.scoring(pyramid, [boxes], masks, size)
+        return masks, final_score(scores, iou, boundary)
