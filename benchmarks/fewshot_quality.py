@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from vossegcli.data.episode_protocol import draw_episodes
+from vossegcli.data.episode_protocol import DrawnEpisode, draw_episodes
 from vossegcli.data.episodes import FEWEST_PIXELS, LARGEST_SHARE, class_mask, classes_of
 from vossegcli.data.textures import cached_image
 from vossegcli.io.checkpoints import read_checkpoint
@@ -40,10 +40,11 @@ from vossegcli.types import AnnotatedImage, Areas
 
 Sample = tuple[Tensor, Tensor]  # image (3,H,W) in [0, 1], mask (H,W) bool
 Method = Callable[[Sequence[Sample], Tensor], Tensor]  # supports, query (3,H,W) -> mask (H,W) bool
+Classes = dict[str, list[tuple[AnnotatedImage, int]]]
 CPU = torch.device("cpu")
 
 
-def held_out_classes(data: Sequence[Path], names: Sequence[str]) -> dict[str, list[tuple[AnnotatedImage, int]]]:
+def held_out_classes(data: Sequence[Path], names: Sequence[str]) -> Classes:
     """The images of each class by its name `<data set>:<category>`."""
     found = {}
     for (dataset, category), shown in classes_of(read_images(data)).items():
@@ -92,6 +93,36 @@ def whole(predictor: FWBPredictor) -> Method:
         return predictor.predict(query.unsqueeze(0))[0].label_map > 0
 
     return segment
+
+
+def presence(predictor: FWBPredictor, classes: Classes, episodes: Sequence[DrawnEpisode]) -> tuple[Tensor, Tensor]:
+    """Confidence in each query of an episode, and in an image without the class; half of those of the same data set."""
+    generator = torch.Generator().manual_seed(0)
+    there: list[Tensor] = []
+    absent: list[Tensor] = []
+    for number, episode in enumerate(episodes):
+        shown = classes[episode.name]
+        predictor.clear()
+        predictor.fit(*zip(*(read_sample(*shown[k]) for k in episode.supports), strict=True))
+        dataset, _, category = episode.name.partition(":")
+        others = [
+            pair for name in classes for pair in classes[name]
+            if not (pair[0].dataset == dataset and int(category) in pair[0].categories)
+            and (pair[0].dataset == dataset) == bool(number % 2)
+        ] or [pair for name in classes if not name.startswith(f"{dataset}:") for pair in classes[name]]  # fmt: skip
+        other = others[int(torch.randint(len(others), (1,), generator=generator))]
+        for pair, confidences in ((shown[episode.query], there), (other, absent)):
+            confidences.append(predictor.predict(read_sample(*pair)[0].unsqueeze(0))[0].confidence[0])
+    return torch.stack(there), torch.stack(absent)
+
+
+def show_presence(console: Console, there: Tensor, absent: Tensor) -> None:
+    """Print how well the confidence tells images with the class from images without."""
+    above = (there[:, None] > absent).float() + 0.5 * (there[:, None] == absent).float()
+    console.print(f"confidence, class there against absent: area under the ROC curve {float(above.mean()):.3f}")
+    for limit in (0.0, 0.1, 0.2, 0.3, 0.5):
+        shares = [float((part > limit).float().mean()) for part in (there, absent)]
+        console.print(f"above {limit}: {shares[0]:.2f} of the images with the class, {shares[1]:.2f} of those without")
 
 
 def methods(network: FWB, precision: torch.dtype) -> Iterator[tuple[str, Method]]:
@@ -149,6 +180,8 @@ def main() -> None:
         f"{len(classes)} classes, {sum(sizes.values())} images, {len(queries)} episodes, seed {arguments.seed}"
     )
     console.print(table)
+    drawn = draw_episodes(sizes, queries, count=len(queries), shots=shots[-1], seed=arguments.seed)
+    show_presence(console, *presence(FWBPredictor(network, precision=torch.bfloat16), classes, drawn))
     if arguments.by_class:
         for key in sorted(last):
             console.print(f"{key}: {summarise({key: last[key]})['mIoU']:.3f}")

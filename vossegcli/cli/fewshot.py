@@ -33,7 +33,7 @@ def fewshot(
     boost: Annotated[bool, typer.Option(help="Fit experts to the supports.")] = True,
     min_confidence: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Leave a class out of images where it is less sure to be there.")
-    ] = 0.0,
+    ] = 0.1,
     episodes: Annotated[
         str | None,
         typer.Option(

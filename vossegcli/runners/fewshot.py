@@ -61,7 +61,7 @@ class FewshotOptions:
     support: Path
     shots: int | None = None
     boost: bool = True
-    min_confidence: float = 0.0
+    min_confidence: float = 0.1
     short_side: int | None = None
     checkpoint: str | None = None
     output: Path | None = None

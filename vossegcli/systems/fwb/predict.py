@@ -6,6 +6,7 @@ Shape letters: L classes, K supports, N experts, C channels, H W pixels, h w cel
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -175,8 +176,8 @@ def _probabilities(logits: Tensor, size: tuple[int, int]) -> Tensor:
 def _confidence(known: _Class, maps: Tensor, masks: Tensor) -> Tensor:
     """How sure it is that the class is in each image, in [0, 1]: (B,).
 
-    The IoU that the experts reach on the supports, times how well the query's cells are told apart, compared with the
-    supports' own. Nothing found gives 0.
+    The product of three: the root of the IoU that the experts reach on the supports, how well the cells that are found
+    are told apart from the others, compared with the supports' own, and their mean probability. Nothing found gives 0.
 
     Args:
         known: the class.
@@ -186,4 +187,5 @@ def _confidence(known: _Class, maps: Tensor, masks: Tensor) -> Tensor:
     found = (masks > CLASS).float()
     reached = region_levels(maps, found, 1.0 - found)
     apart = (reached.high - reached.low)[:, 0] / (known.levels.high - known.levels.low).mean().clamp_min(EPSILON)
-    return torch.where(found.any(dim=2).any(dim=1), known.support_iou * apart.clamp(0.0, 1.0), 0.0)
+    certain = (masks * found).sum(dim=(1, 2)) / found.sum(dim=(1, 2)).clamp_min(1.0)
+    return math.sqrt(known.support_iou) * apart.clamp(0.0, 1.0) * certain
