@@ -226,6 +226,17 @@ def test_transparent_pixels_are_background(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_label_map(tmp_path / "la.png").ids_map, _ids(1))
 
 
+def test_a_0_and_1_mask_that_became_rgb_is_one_object(tmp_path: Path) -> None:
+    """As in the examples of FSS-1000, where some edge pixels have lost a channel."""
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    pixels[5:15, 8:20] = 1
+    pixels[5, 8:20] = (0, 1, 1)
+    Image.fromarray(pixels).save(tmp_path / "m.png")
+    label_map = read_label_map(tmp_path / "m.png")
+    assert label_map.ids == (1,)
+    assert np.array_equal(label_map.ids_map == 1, pixels.any(axis=2))
+
+
 def test_dim_greys_of_an_rgb_image_are_ids(tmp_path: Path) -> None:
     _colored(_ids(1, 2), (0, 0, 0), (3, 3, 3), (7, 7, 7)).save(tmp_path / "c.png")
     assert read_label_map(tmp_path / "c.png").ids == (3, 7)

@@ -195,6 +195,9 @@ def _ids_of_colors(colors: npt.NDArray[np.int64]) -> _Ids:
             ids[ids == VOID] = 0
             return _Ids(ids, "colours read as ids of the DAVIS palette, 255 as void, that is background")
         return _Ids(ids, "colours read as ids of the DAVIS palette")
+    if colors.max() == 1:  # a mask of 0 and 1 that became RGB; some tools lose a channel at its edges
+        ids[is_object] = 1
+        return _Ids(ids, "0 and 1 of an RGB image read as a mask")
     grey = (colors == colors[:, :1]).all()
     if grey and colors.max() <= _DIM_GREY:
         ids[:] = colors[:, 0]
