@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.conftest import Outcome, draw_mask, draw_video, squares
+from tests.conftest import Outcome, draw_mask, draw_video, squares, write_frame
 from vossegcli.io.images import read_image
 from vossegcli.io.label_maps import read_label_map
+from vossegcli.io.queries import find_queries
+from vossegcli.io.supports import find_supports, read_support
 from vossegcli.io.video import VideoWriter
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +52,13 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for index, name in enumerate(names):
             draw_mask(tmp_path / folder / f"{name}.png", index=index)
     _write_results(tmp_path)
+    draw_video(tmp_path / "photos", 2)
+    for number in range(2):
+        write_frame(tmp_path / "annotated" / "cat" / f"{number}.jpg", squares(number, (1,)))
+        draw_mask(tmp_path / "annotated" / "cat" / f"{number}.png", index=number)
+    for name in ("masks", "truth"):
+        draw_mask(tmp_path / "runs" / "episodes" / name / "cat" / "00000_0.png")
+    shutil.copytree(ROOT / "examples" / "tissue", tmp_path / "examples" / "tissue")
     example = tmp_path / "examples" / "bunny"
     draw_video(example / "frames", 2)
     draw_mask(example / "masks" / "00000.png")
@@ -94,6 +104,18 @@ def test_example_scripts_use_options_that_exist(script: Path, vosseg: Callable[.
             assert option in known, f"{script.name}: {option}"
     for path in re.findall(r"examples/\S+\.toml", text):
         assert (ROOT / path).is_file()
+
+
+def test_supports_of_the_example_can_be_used() -> None:
+    folder = ROOT / "examples" / "tissue"
+    assert {name: len(found) for name, found in find_supports(folder / "annotated").items()} == {
+        "gland": 1,
+        "stroma": 1,
+    }
+    gland, stroma = (read_support(found[0])[1] for found in find_supports(folder / "annotated").values())
+    assert not (gland & stroma).any()
+    assert 0.2 < gland.mean() < 0.8
+    assert len(find_queries(str(folder / "tiles"))) == 3
 
 
 def test_masks_of_the_example_are_labels_of_its_frames() -> None:

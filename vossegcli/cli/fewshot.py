@@ -81,7 +81,7 @@ def fewshot(
     """Segment the classes of a few annotated images in other images (FWB)."""
     common: dict[str, Any] = {
         "boost": boost, "short_side": o.short_side(size), "checkpoint": checkpoint, "output": output,
-        "save": tuple(part.strip() for part in save.split(",") if part.strip()), "overwrite": overwrite,
+        "save": o.comma_list(save), "overwrite": overwrite,
         "device": device, "precision": precision, "seed": seed, "command": shlex.join(["vosseg", *sys.argv[1:]]),
     }  # fmt: skip
     if episodes is not None:

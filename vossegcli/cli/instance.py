@@ -58,17 +58,13 @@ def instance(
 
     settings = runner.InstanceOptions(
         images=images, annotations=annotations, score_threshold=score_threshold, top_k=top_k,
-        classes=_listed(classes), tile=tile, overlap=overlap, short_side=o.short_side(size), checkpoint=checkpoint,
-        output=output, save=_listed(save), overwrite=overwrite, device=device, precision=precision, seed=seed,
+        classes=o.comma_list(classes), tile=tile, overlap=overlap, short_side=o.short_side(size), checkpoint=checkpoint,
+        output=output, save=o.comma_list(save), overwrite=overwrite, device=device, precision=precision, seed=seed,
         command=shlex.join(["vosseg", *sys.argv[1:]]),
     )  # fmt: skip
     with BatchProgress(quiet=quiet or dry_run, verbose=verbose) as progress:
         record = runner.instance(settings, progress, dry_run=dry_run)
     show_and_exit(record, _show_summary, as_json=as_json, dry_run=dry_run, quiet=quiet)
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _show_summary(record: dict[str, Any]) -> None:

@@ -100,3 +100,8 @@ def short_side(size: str | None) -> int | None:
     if size.isdecimal() and 0 < int(size) <= LARGEST_SIDE:
         return int(size)
     raise typer.BadParameter(f"'{size}' is neither a number of pixels nor native", param_hint="--size")
+
+
+def comma_list(text: str) -> tuple[str, ...]:
+    """The parts of a comma list without blanks."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())

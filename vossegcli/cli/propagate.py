@@ -85,7 +85,7 @@ def propagate(
         frames=frames, mask=mask, at=at, use_masks=use_masks, direction=direction,
         short_side=None if size is o.WorkingSize.native else int(size), checkpoint=checkpoint, budget=budget,
         update_rate=update_rate, merge_threshold=merge_threshold, output=output,
-        save=tuple(part.strip() for part in save.split(",") if part.strip()), overwrite=overwrite,
+        save=o.comma_list(save), overwrite=overwrite,
         fix_mask=fix_mask, device=device, precision=precision, seed=seed,
         command=shlex.join(["vosseg", *sys.argv[1:]]),
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,9 @@ def fewshot(options: FewshotOptions, progress: Progress, *, dry_run: bool = Fals
     if dry_run:
         return plan_batch(items, options.folder, facts, overwrite=options.overwrite)
     torch.manual_seed(options.seed)
-    predictor: FewshotPredictor = model.predictor(short_side=options.short_side, boosting=options.boost)
+    predictor: FewshotPredictor = model.predictor(
+        short_side=options.short_side, boosting=options.boost, min_confidence=options.min_confidence
+    )
     with memory_errors("the supports"):
         facts["support_iou"] = fit_classes(predictor, supports)
     write_text_atomic(options.folder / "classes.json", json.dumps(facts["classes"], indent=1) + "\n")
@@ -210,8 +212,8 @@ def _write(
     """Write what was asked for of one image; yields the files."""
     folder, save = job.options.folder, job.options.save
     probs = found.probs.cpu().numpy()
-    sure = found.confidence.cpu().numpy() >= job.options.min_confidence
-    label_map = _label_map(probs, sure, list(job.ids))
+    kind = np.uint8 if max(job.ids) <= np.iinfo(np.uint8).max else np.uint16
+    label_map = np.array([0, *job.ids], kind)[found.label_map.cpu().numpy()]
     path = folder / "masks" / f"{name}.png"
     clean_temporaries(path.parent)
     write_label_map(path, label_map)
@@ -232,16 +234,6 @@ def _write(
         area, confidence = int((label_map == class_id).sum()), float(found.confidence[number])
         row = {"query": name, "class": class_name, "id": class_id, "area": area, "confidence": round(confidence, 4)}
         append_jsonl(state.rows, row)
-
-
-def _label_map(
-    probs: npt.NDArray[np.float32], sure: npt.NDArray[np.bool_], ids: Sequence[int]
-) -> npt.NDArray[np.integer]:
-    """Each pixel's likeliest class among those that are sure to be there, if it is likelier than background."""
-    likely = np.where(sure[:, None, None], probs, 0.0)
-    best = likely.argmax(axis=0)
-    kind = np.uint8 if max(ids) <= np.iinfo(np.uint8).max else np.uint16
-    return np.where(likely.max(axis=0) > 0.5, np.array(ids, kind)[best], 0).astype(kind)
 
 
 def write_confidence(output: Path, names: Iterable[str]) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ class FWBConfig:
         steps: steps of boosting, which is also the number of experts.
         rate: learning rate of boosting.
         short_side: images with a larger short side are worked on at this size.
+        threshold: probability from which on a pixel belongs to a class.
     """
 
     backbone: Backbone = "resnet101"
@@ -36,6 +37,7 @@ class FWBConfig:
     steps: int = 10
     rate: float = 1e-2
     short_side: int = 512
+    threshold: float = 0.5
 
     def __post_init__(self) -> None:
         """Check ranges.
@@ -49,6 +51,8 @@ class FWBConfig:
             raise ConfigError(f"steps of boosting are {self.steps}", fix="give 1 or more")
         if self.rate <= 0.0:
             raise ConfigError(f"rate of boosting is {self.rate}", fix="give a number above 0")
+        if not 0.0 < self.threshold < 1.0:
+            raise ConfigError(f"threshold is {self.threshold}", fix="give a number between 0 and 1")
         if self.short_side < 1:
             raise ConfigError(f"short_side is {self.short_side}", fix="give 1 or more")
 
@@ -78,7 +82,14 @@ RESNET101 = FWBConfig("resnet101")
 #: Small enough for a CPU and to ship inside the package; widths are our own choice. Its features are normalised to unit
 #: variance, so boosting takes longer steps than on the published ones.
 COMPACT = FWBConfig(
-    "compact", stem=32, planes=(64, 128, 256, 256), depths=(2, 2, 2, 2), calibrated=True, rate=0.2, short_side=256
+    "compact",
+    stem=32,
+    planes=(64, 128, 256, 256),
+    depths=(2, 2, 2, 2),
+    calibrated=True,
+    rate=0.2,
+    short_side=256,
+    threshold=0.3,
 )
 
 CONFIGS = {"vgg16": VGG16, "resnet101": RESNET101, "compact": COMPACT}

@@ -30,7 +30,7 @@ from vossegcli.systems.fwb.feature_weighting import (
 )
 from vossegcli.systems.fwb.losses import VOID, mask_cross_entropy
 from vossegcli.systems.fwb.model import FWB, STRIDE, masks_at_cells
-from vossegcli.systems.fwb.supports import CLASS, stack_supports
+from vossegcli.systems.fwb.supports import stack_supports
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class FWBPredictor:
         short_side: images with a larger short side are worked on at this size; 0 = native, None = the configuration's.
         boosting: fit experts to the supports; without, the mean class feature is the only expert.
         weighting: weigh the features by their relevance; without, the cosine is plain.
+        min_confidence: classes that are less sure to be in an image are left out of its label map.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class FWBPredictor:
         short_side: int | None = None,
         boosting: bool = True,
         weighting: bool = True,
+        min_confidence: float = 0.0,
     ) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
         self.device = next(self.model.parameters()).device
@@ -77,6 +79,7 @@ class FWBPredictor:
         self.short_side = wanted or None
         self.boosting = boosting
         self.weighting = weighting
+        self.min_confidence = min_confidence
         self._classes: list[_Class] = []
 
     def clear(self) -> None:
@@ -105,6 +108,7 @@ class FWBPredictor:
             weights = relevance(class_difference(features, supports.inside, supports.outside))
         weights = weights.view(1, 1, -1)
         base = self.model.head_base(features)
+        threshold = self.model.config.threshold
         truth, beyond = supports.truth == 1, supports.truth == VOID
 
         def segment(prototype: Tensor) -> Tensor:
@@ -116,7 +120,7 @@ class FWBPredictor:
             return len(images) * mask_cross_entropy(logits, supports.truth)
 
         def quality(odds: Tensor) -> Tensor:
-            return mean_iou((odds > 0) & ~beyond, truth)
+            return mean_iou((odds > math.log(threshold / (1.0 - threshold))) & ~beyond, truth)
 
         config = self.model.config
         steps = config.steps if self.boosting else 1
@@ -124,7 +128,7 @@ class FWBPredictor:
         maps = similarity_maps(experts.features.unsqueeze(0), weights, features)  # (K,N,h,w)
         levels = support_levels(maps, supports.inside, supports.outside)
         joined = join_experts(_probabilities(self.model.head(base, maps, levels), size), experts.weights)
-        found = float(mean_iou((joined > CLASS) & ~beyond, truth))
+        found = float(mean_iou((joined > threshold) & ~beyond, truth))
         self._classes.append(_Class(experts, weights, levels, found))
         return found
 
@@ -132,7 +136,7 @@ class FWBPredictor:
     def predict(self, images: Tensor) -> list[ClassSegmentation]:
         """Segment the fitted classes in images (B,3,H,W), float RGB in [0, 1].
 
-        Each pixel goes to the likeliest class where that is likelier than background.
+        Each pixel goes to the likeliest of the classes that are sure enough to be there, where it is likely enough.
         """
         if not self._classes:
             raise RuntimeError("call fit() first")
@@ -150,11 +154,12 @@ class FWBPredictor:
             joined = join_experts(of_experts, known.experts.weights)  # (B,H,W)
             probs.append(resize_smooth(unpad(joined.unsqueeze(1), padding), native)[:, 0])
             cells = masks_at_cells(joined, (features.shape[2], features.shape[3]))
-            confidence.append(_confidence(known, maps.mean(dim=1, keepdim=True), cells))
+            found = (cells > self.model.config.threshold).float()
+            confidence.append(_confidence(known, maps.mean(dim=1, keepdim=True), cells, found))
         stacked = torch.stack(probs, dim=1).clamp(0.0, 1.0)  # (B,L,H,W)
-        best = stacked.max(dim=1)
-        label_maps = torch.where(best.values > CLASS, best.indices + 1, 0).to(torch.int32)
         sure = torch.stack(confidence, dim=1)  # (B,L)
+        best = (stacked * (sure >= self.min_confidence)[:, :, None, None]).max(dim=1)
+        label_maps = torch.where(best.values > self.model.config.threshold, best.indices + 1, 0).to(torch.int32)
         return [ClassSegmentation(*parts) for parts in zip(label_maps, stacked, sure, strict=True)]
 
     def _encode(self, images: Tensor) -> Tensor:
@@ -173,7 +178,7 @@ def _probabilities(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return _enlarged(odds, size).sigmoid()
 
 
-def _confidence(known: _Class, maps: Tensor, masks: Tensor) -> Tensor:
+def _confidence(known: _Class, maps: Tensor, masks: Tensor, found: Tensor) -> Tensor:
     """How sure it is that the class is in each image, in [0, 1]: (B,).
 
     The product of three: the root of the IoU that the experts reach on the supports, how well the cells that are found
@@ -183,8 +188,8 @@ def _confidence(known: _Class, maps: Tensor, masks: Tensor) -> Tensor:
         known: the class.
         maps: (B,1,h,w) similarities, averaged over the experts.
         masks: (B,h,w) probabilities.
+        found: (B,h,w) of 0 and 1, the cells that are likely enough.
     """
-    found = (masks > CLASS).float()
     reached = region_levels(maps, found, 1.0 - found)
     apart = (reached.high - reached.low)[:, 0] / (known.levels.high - known.levels.low).mean().clamp_min(EPSILON)
     certain = (masks * found).sum(dim=(1, 2)) / found.sum(dim=(1, 2)).clamp_min(1.0)

@@ -18,7 +18,7 @@ from vossegcli.ops.resize import resize_smooth, working_size
 from vossegcli.systems.fwb.losses import VOID
 from vossegcli.systems.fwb.model import STRIDE, masks_at_cells
 
-CLASS = 0.5  # share of a pixel, or its probability, from which on it belongs to the class
+HALF = 0.5  # of a pixel, from which on it belongs to the class
 
 
 class Supports(NamedTuple):
@@ -66,7 +66,7 @@ def stack_supports(
         features = encode(pad(resize_smooth(image.to(device).unsqueeze(0), size), padding))
         soft = F.interpolate((mask.to(device) > 0).float()[None, None], size=size, mode="area")[0]  # (1,H,W)
         inside, outside = pad(soft, padding), pad(1.0 - soft, padding)
-        truth = torch.where(inside + outside > 0, (inside > CLASS).long(), VOID)
+        truth = torch.where(inside + outside > 0, (inside > HALF).long(), VOID)
         cells = (int(features.shape[2]), int(features.shape[3]))
         parts.append(Supports(features, masks_at_cells(inside, cells), masks_at_cells(outside, cells), truth))
     return Supports(
