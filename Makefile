@@ -33,6 +33,8 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/propagate.py
 	$(BIN)/python benchmarks/evaluate.py
+	$(BIN)/python benchmarks/fewshot.py
+	$(BIN)/python benchmarks/instance.py
 
 clean:
 	rm -rf $(VENV) runs
