@@ -57,6 +57,37 @@ def options(discs: Path, settings: Path, output: Path, **changes: object) -> run
     )  # type: ignore[arg-type]
 
 
+INSTANCES = """
+config = "compact"
+model = {{ planes = [8, 8, 16, 16], depths = [1, 1, 1, 1], channels = 16, groups = 4, basis_channels = 8, top_k = 5 }}
+checkpoint_every = 2
+validate_every = 2
+[[stages]]
+name = "a"
+objective = "instances"
+steps = 4
+batch = 2
+size = 64
+short_side = 64
+"""
+
+
+def test_instances_are_validated_while_training_and_the_best_is_kept(discs: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "instances.toml"
+    settings.write_text(INSTANCES.format())
+    run = options(discs, settings, tmp_path / "out", system="b2inst", val=(discs,))
+    facts = runner.train(run, silent)
+    rows = list(read_jsonl(tmp_path / "out" / "validation.jsonl"))
+    assert [row["step"] for row in rows] == [2]
+    assert {"validation_AP", "validation_AP50", "validation_AP75"} <= set(facts)
+    checkpoint = read_checkpoint(str(tmp_path / "out" / "model.safetensors"))
+    assert checkpoint.header.labels == ("1",), "a category without a name is called by its id"
+    assert checkpoint.header.config["classes"] == 1
+    assert checkpoint.header.training["validation_AP"] >= rows[0]["validation_AP"] - 1e-9
+    assert not (tmp_path / "out" / "best.safetensors").exists()
+    build_network(checkpoint, get_system("b2inst"))
+
+
 def silent(step: int, total: int, values: object) -> None:
     pass
 
@@ -137,5 +168,5 @@ def test_bad_data_is_named(discs: Path, settings: Path, tmp_path: Path) -> None:
             runner.train(options(discs, settings, tmp_path / "out", data=(broken,)), silent)
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(ConfigError, match="no training images"):
+    with pytest.raises(InputError, match="empty: holds no annotated images"):
         runner.train(options(discs, settings, tmp_path / "out", data=(empty,)), silent)
