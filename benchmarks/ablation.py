@@ -24,6 +24,7 @@ from vossegcli.data.clips import ClipSpec, ClipStream, split_by_source
 from vossegcli.io.images import read_image
 from vossegcli.io.label_maps import read_label_map, read_mask_folder
 from vossegcli.metrics.regions import region_similarity
+from vossegcli.ops.images import image_tensor
 from vossegcli.runners.devices import resolve_precision
 from vossegcli.runners.train import read_images
 from vossegcli.runners.training_samples import VALIDATION_STEP, segment_clip
@@ -98,7 +99,7 @@ def bunny_j(network: nn.Module) -> float:
     predictor = SYSTEM.predictor(network, precision=resolve_precision("auto", DEVICE))
     values = []
     for index, path in enumerate(sorted((BUNNY / "frames").iterdir())):
-        frame = torch.from_numpy(read_image(path)).permute(2, 0, 1).float() / 255.0
+        frame = image_tensor(read_image(path))
         if index == 0:
             predictor.start(frame, torch.from_numpy(masks[path.stem].astype(np.int64)))
             continue

@@ -28,6 +28,7 @@ from vossegcli.data.episodes import FEWEST_PIXELS, LARGEST_SHARE, class_mask, cl
 from vossegcli.data.textures import cached_image
 from vossegcli.io.checkpoints import read_checkpoint
 from vossegcli.metrics.fewshot import add_areas, count_areas, summarise
+from vossegcli.ops.images import image_tensor
 from vossegcli.ops.padding import centred_padding, pad, unpad
 from vossegcli.ops.resize import resize_smooth, working_size
 from vossegcli.runners.loading import build_network, system_of
@@ -57,7 +58,7 @@ def held_out_classes(data: Sequence[Path], names: Sequence[str]) -> Classes:
 
 def read_sample(image: AnnotatedImage, category: int) -> Sample:
     """Read image and mask."""
-    picture = torch.from_numpy(cached_image(image.path)).permute(2, 0, 1).float() / 255.0
+    picture = image_tensor(cached_image(image.path))
     return picture, torch.from_numpy(class_mask(image, category)) > 0
 
 

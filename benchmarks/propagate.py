@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from vossegcli.ops.images import image_tensor
 from vossegcli.ops.masks import one_hot_classes
 from vossegcli.systems.afb_urr.config import PUBLISHED
 from vossegcli.systems.afb_urr.model import AFBURR
@@ -82,7 +83,7 @@ def example_frames(count: int) -> list[Tensor]:
     if len(paths) < count:
         return moving_texture(count)
     images = [np.array(Image.open(path).convert("RGB")) for path in paths]
-    return [torch.from_numpy(image).permute(2, 0, 1).float() / 255.0 for image in images]
+    return [image_tensor(image) for image in images]
 
 
 def moving_texture(count: int) -> list[Tensor]:

@@ -97,13 +97,14 @@ class InstanceStream:
         self.labels = dict(labels)
         self.seed = seed
         self.device = device
-        self.workers = ThreadPoolExecutor(workers)
+        self.workers = workers
         self._ids_of = lru_cache(CACHED_MAPS)(lambda number: ids_map_of(self.images[number]))
 
     def batch(self, step: int, spec: InstanceSpec) -> InstanceSamples:
         """Draw the batch of one step."""
         seeds = np.random.SeedSequence((self.seed, step)).spawn(spec.batch + 1)
-        crops = list(self.workers.map(lambda seed: self._sample(np.random.default_rng(seed), spec), seeds[:-1]))
+        with ThreadPoolExecutor(self.workers) as pool:
+            crops = list(pool.map(lambda seed: self._sample(np.random.default_rng(seed), spec), seeds[:-1]))
         generator = torch.Generator(self.device).manual_seed(int(seeds[-1].generate_state(1)[0]))
         pictures = torch.from_numpy(np.stack([crop.image for crop in crops])).to(self.device)
         coloured = jitter_colour(pictures.permute(0, 3, 1, 2).float().unsqueeze(1) / 255.0, COLOUR, generator)

@@ -63,6 +63,12 @@ def find_queries(text: str) -> tuple[Query, ...]:
     return tuple(sorted(queries, key=lambda query: natural_key(query.name)))
 
 
+def queries_name(text: str) -> str:
+    """A name for the outputs of a path or pattern: its folder's or file's, without wildcards; it may be empty."""
+    path = Path(text)
+    return (path.resolve().name if path.is_dir() else path.stem).strip("*?[]")
+
+
 def _files_below(folder: Path) -> Iterator[Path]:
     visited = set()
     for path, names, files in os.walk(folder, followlinks=True):

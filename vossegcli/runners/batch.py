@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from vossegcli.errors import VossegError
+from vossegcli.errors import ConfigError, VossegError
 from vossegcli.io.run_records import ItemState, append_jsonl, write_run
 from vossegcli.types import ItemResult
 
@@ -52,6 +52,17 @@ class Progress(Protocol):
 
 
 Work = Callable[[WorkItem], tuple[int, tuple[str, ...]]]
+
+
+def check_save(save: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse kinds of output that a command does not know.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for name in save:
+        if name not in known:
+            raise ConfigError(f"cannot save '{name}'", where="--save", fix=f"use {', '.join(known)}")
 
 
 def plan_batch(items: Sequence[WorkItem], output: Path, facts: dict[str, Any], *, overwrite: bool) -> dict[str, Any]:

@@ -17,12 +17,13 @@ from vossegcli.errors import ConfigError, VossegError
 from vossegcli.io.atomic import clean_temporaries, write_text_atomic
 from vossegcli.io.label_maps import write_label_map
 from vossegcli.io.overlays import draw_overlay, write_image, write_probability
-from vossegcli.io.queries import Query, find_queries
+from vossegcli.io.queries import Query, find_queries, queries_name
 from vossegcli.io.run_records import ItemState, append_jsonl, fingerprint, read_jsonl
 from vossegcli.io.supports import Support, find_supports, read_support
 from vossegcli.io.tables import write_csv
 from vossegcli.io.video import VideoFrames
-from vossegcli.runners.batch import Progress, WorkItem, pending_items, plan_batch, run_batch
+from vossegcli.ops.images import image_tensor
+from vossegcli.runners.batch import Progress, WorkItem, check_save, pending_items, plan_batch, run_batch
 from vossegcli.runners.devices import memory_errors
 from vossegcli.runners.loading import choose_model
 from vossegcli.runners.query_batches import QueryBatches
@@ -78,9 +79,7 @@ class FewshotOptions:
         Raises:
             ConfigError: an unknown kind of output, or a number out of range.
         """
-        for name in self.save:
-            if name not in SAVES:
-                raise ConfigError(f"cannot save '{name}'", where="--save", fix=f"use {', '.join(SAVES)}")
+        check_save(self.save, SAVES)
         if not 0.0 <= self.min_confidence <= 1.0:
             raise ConfigError(f"min-confidence is {self.min_confidence}", fix="give a number from 0 to 1")
         if self.shots is not None and self.shots < 1:
@@ -89,11 +88,7 @@ class FewshotOptions:
     @property
     def folder(self) -> Path:
         """The output folder that is meant."""
-        if self.output is not None:
-            return self.output
-        path = Path(self.queries)
-        name = (path.resolve().name if path.is_dir() else path.stem).strip("*?[]")
-        return Path("runs") / "fewshot" / (name or "queries")
+        return self.output or Path("runs") / "fewshot" / (queries_name(self.queries) or "queries")
 
 
 def fewshot(options: FewshotOptions, progress: Progress, *, dry_run: bool = False) -> dict[str, Any]:
@@ -168,7 +163,7 @@ def fit_classes(predictor: FewshotPredictor, supports: dict[str, tuple[Support, 
     found = {}
     for name, listed in supports.items():
         images, masks = zip(*(read_support(support) for support in listed), strict=True)
-        tensors = [torch.from_numpy(image).permute(2, 0, 1).float() / 255.0 for image in images]
+        tensors = [image_tensor(image) for image in images]
         found[name] = round(predictor.fit(tensors, [torch.from_numpy(mask) for mask in masks]), 4)
     return found
 

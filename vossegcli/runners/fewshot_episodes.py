@@ -21,6 +21,7 @@ from vossegcli.io.json_files import read_json
 from vossegcli.io.label_maps import VOID, write_label_map
 from vossegcli.io.overlays import draw_overlay, write_image
 from vossegcli.io.run_records import ItemState, fingerprint
+from vossegcli.ops.images import image_tensor
 from vossegcli.runners.batch import Progress, WorkItem, plan_batch, run_batch
 from vossegcli.runners.devices import memory_errors
 from vossegcli.runners.loading import choose_model
@@ -211,8 +212,10 @@ def _segment_episode(options: EpisodeOptions, predictor: FewshotPredictor, episo
     supports = [read_class_image(support) for support in episode.supports]
     query, truth, void = read_class_image(episode.query)
     predictor.clear()
-    predictor.fit([_tensor(image) for image, _, _ in supports], [torch.from_numpy(mask) for _, mask, _ in supports])
-    label_map = predictor.predict(_tensor(query).unsqueeze(0))[0].label_map.cpu().numpy().astype(np.uint8)
+    predictor.fit(
+        [image_tensor(image) for image, _, _ in supports], [torch.from_numpy(mask) for _, mask, _ in supports]
+    )
+    label_map = predictor.predict(image_tensor(query).unsqueeze(0))[0].label_map.cpu().numpy().astype(np.uint8)
     outputs = [options.folder / kind / f"{episode.name}.png" for kind in ("masks", "truth")]
     for path, ids_map in zip(outputs, (label_map, np.where(void, VOID, truth).astype(np.uint8)), strict=True):
         clean_temporaries(path.parent)
@@ -221,7 +224,3 @@ def _segment_episode(options: EpisodeOptions, predictor: FewshotPredictor, episo
         outputs.append(options.folder / "overlay" / f"{episode.name}.jpg")
         write_image(outputs[-1], draw_overlay(query, label_map))
     ItemState(options.folder, episode.name).mark_done(key, outputs, {"frames": 1})
-
-
-def _tensor(image: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(image).permute(2, 0, 1).float() / 255.0

@@ -21,10 +21,11 @@ from vossegcli.io.image_ids import find_image_ids, read_category_ids
 from vossegcli.io.images import read_image
 from vossegcli.io.label_maps import write_instance_map
 from vossegcli.io.overlays import draw_captions, draw_overlay, write_image
-from vossegcli.io.queries import Query, find_queries
+from vossegcli.io.queries import Query, find_queries, queries_name
 from vossegcli.io.run_records import ItemState, append_jsonl, fingerprint, read_jsonl
 from vossegcli.io.tables import write_csv
-from vossegcli.runners.batch import Progress, WorkItem, plan_batch, run_batch
+from vossegcli.ops.images import image_tensor
+from vossegcli.runners.batch import Progress, WorkItem, check_save, plan_batch, run_batch
 from vossegcli.runners.devices import memory_errors
 from vossegcli.runners.instance_results import coco_results
 from vossegcli.runners.loading import choose_model
@@ -85,9 +86,7 @@ class InstanceOptions:
         Raises:
             ConfigError: an unknown kind of output, or a number out of range.
         """
-        for name in self.save:
-            if name not in SAVES:
-                raise ConfigError(f"cannot save '{name}'", where="--save", fix=f"use {', '.join(SAVES)}")
+        check_save(self.save, SAVES)
         if not 0.0 <= self.score_threshold <= 1.0:
             raise ConfigError(f"score-threshold is {self.score_threshold}", fix="give a number from 0 to 1")
         if self.tile is not None and not 0 <= self.overlap < self.tile:
@@ -98,11 +97,7 @@ class InstanceOptions:
     @property
     def folder(self) -> Path:
         """The output folder that is meant."""
-        if self.output is not None:
-            return self.output
-        path = Path(self.images)
-        name = (path.resolve().name if path.is_dir() else path.stem).strip("*?[]")
-        return Path("runs") / "instance" / (name or "images")
+        return self.output or Path("runs") / "instance" / (queries_name(self.images) or "images")
 
 
 @dataclass(frozen=True)
@@ -212,8 +207,7 @@ def _find(job: _Job, image: Image, image_id: int) -> list[Row]:
 
 def _find_in_tile(job: _Job, image: Image, tile: Tile, image_id: int) -> list[Row]:
     part = np.ascontiguousarray(image[tile.top : tile.bottom, tile.left : tile.right])
-    pixels = torch.from_numpy(part).permute(2, 0, 1).float().unsqueeze(0) / 255.0
-    (found,) = job.predictor.predict(pixels)
+    (found,) = job.predictor.predict(image_tensor(part).unsqueeze(0))
     size = (image.shape[0], image.shape[1])
     return list(coco_results(found, size, image_id, job.category_ids, origin=(tile.top, tile.left)))
 
@@ -222,7 +216,7 @@ def _write(job: _Job, name: str, image: Image, rows: Sequence[Row]) -> Iterator[
     """Write what was asked for of one image; yields the files."""
     folder, save = job.options.folder, job.options.save
     ids = np.zeros(image.shape[:2], np.uint16)
-    for number in reversed(range(len(rows))):  # the best lie on top
+    for number in reversed(range(len(rows) if {"masks", "overlay"} & set(save) else 0)):  # the best lie on top
         ids[coco_mask.decode(rows[number]["segmentation"]) > 0] = number + 1
     if "masks" in save:
         path = folder / "masks" / f"{name}.png"

@@ -9,6 +9,7 @@ from pathlib import Path
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.json_files import read_run
 from vossegcli.io.sequences import folder_name
+from vossegcli.runners.batch import check_save
 from vossegcli.runners.given_masks import MaskChoice
 from vossegcli.types import FrameSequence
 
@@ -68,9 +69,7 @@ class PropagateOptions:
         Raises:
             ConfigError: an unknown kind of output, or no frames between snapshots.
         """
-        for name in self.save:
-            if name not in SAVES:
-                raise ConfigError(f"cannot save '{name}'", where="--save", fix=f"use {', '.join(SAVES)}")
+        check_save(self.save, SAVES)
         if self.snapshot_every < 1:
             raise ConfigError(f"snapshot_every is {self.snapshot_every}", fix="give 1 or more")
 

@@ -20,6 +20,7 @@ from vossegcli.io.frames import FrameReader
 from vossegcli.io.label_maps import read_written_ids, write_label_map
 from vossegcli.io.overlays import write_probability
 from vossegcli.io.run_records import ItemState, append_jsonl, cut_jsonl, length_of
+from vossegcli.ops.images import image_tensor
 from vossegcli.ops.masks import one_hot_classes
 from vossegcli.runners.batch import Progress
 from vossegcli.runners.confidence import confidence_rows
@@ -159,7 +160,7 @@ def _run_pass(job: SequenceJob, way: Pass, done: int, predictor: VideoPredictor)
 
 
 def _segment_frame(job: SequenceJob, way: Pass, index: int, frame: Frame, predictor: VideoPredictor) -> Segmentation:
-    image = torch.from_numpy(frame.image).permute(2, 0, 1).float() / 255.0
+    image = image_tensor(frame.image)
     if index == way.start:
         ids_map = _tensor(job.given.read(index).ids_map)
         predictor.start(image, ids_map)

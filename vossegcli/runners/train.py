@@ -19,6 +19,7 @@ from vossegcli.io.atomic import write_text_atomic
 from vossegcli.io.checkpoints import (
     CheckpointHeader,
     read_checkpoint,
+    read_header,
     read_tensors,
     write_checkpoint,
     write_tensors,
@@ -187,7 +188,7 @@ class _Observer:
         values, pictures = self._validate(trainer, trainer.step)
         facts = self._write_checkpoint(trainer, trainer.step, values)
         best = self.options.output / BEST
-        if best.exists() and self._best() > _score(values):
+        if self._best() > _score(values):
             checkpoint = read_checkpoint(str(best))
             write_checkpoint(self.options.output / "model.safetensors", checkpoint.tensors, checkpoint.header)
             facts = checkpoint.header.training
@@ -209,7 +210,7 @@ class _Observer:
     def _best(self) -> float:
         """The score of the weights that were put aside; below every other where there are none."""
         path = self.options.output / BEST
-        return _score(read_checkpoint(str(path)).header.training) if path.exists() else float("-inf")
+        return _score(read_header(path).training) if path.exists() else float("-inf")
 
     def _write_checkpoint(
         self, trainer: Trainer, step: int, values: Mapping[str, float], name: str = "model.safetensors"

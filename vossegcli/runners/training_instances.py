@@ -14,6 +14,7 @@ from vossegcli.data.instances import InstanceSamples, InstanceSpec, InstanceStre
 from vossegcli.data.textures import cached_image
 from vossegcli.io.overlays import data_uri, draw_overlay
 from vossegcli.metrics.instance import instance_precision
+from vossegcli.ops.images import image_tensor
 from vossegcli.ops.masks import paste_mask
 from vossegcli.runners.instance_results import coco_results
 from vossegcli.systems.base import InstancePredictor, Instances
@@ -75,7 +76,7 @@ class TrainingInstances:
         pictures: list[tuple[str, str]] = []
         for number, record in enumerate(self._validation):
             image = cached_image(record.path)
-            (found,) = predictor.predict(torch.from_numpy(image).permute(2, 0, 1).float().unsqueeze(0) / 255.0)
+            (found,) = predictor.predict(image_tensor(image).unsqueeze(0))
             results += coco_results(found, image.shape[:2], number + 1, range(1, len(self.labels) + 1))
             if len(pictures) < REPORT_PICTURES:
                 caption = f"{int((found.scores > REPORT_SCORE).sum())} found, {len(record.segmentations)} annotated"
@@ -104,9 +105,7 @@ def _picture(image: np.ndarray, found: Instances) -> np.ndarray:
     height, width = image.shape[:2]
     ids = np.zeros((height, width), np.uint8)
     for number in reversed(range(int((found.scores > REPORT_SCORE).sum()))):
-        top, left, region = paste_mask(
-            found.masks[number].cpu(), found.boxes[number].cpu(), (ids.shape[0], ids.shape[1])
-        )
+        top, left, region = paste_mask(found.masks[number].cpu(), found.boxes[number].cpu(), (height, width))
         part = ids[top : top + region.shape[0], left : left + region.shape[1]]
         part[region.numpy()] = number % 254 + 1
     return draw_overlay(image, ids)

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor, nn
+
+from vossegcli.errors import ConfigError
+
+Config = TypeVar("Config")
 
 
 class Segmentation(NamedTuple):
@@ -223,3 +227,15 @@ class System:
     imagenet_backbone: Callable[[Any], str]
     starts: Mapping[str, Callable[[Any, Mapping[str, Tensor]], None]]
     objectives: Mapping[str, Callable[[Any, Any], dict[str, Tensor]]]
+
+
+def config_from_dict(cls: type[Config], values: Mapping[str, Any], what: str) -> Config:
+    """Rebuild a system's configuration from plain values (lists stand for tuples after JSON).
+
+    Raises:
+        ConfigError: a field is unknown, missing or out of range.
+    """
+    try:
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"not {what} ({error})") from error

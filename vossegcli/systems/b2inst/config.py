@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from vossegcli.errors import ConfigError
+from vossegcli.systems.base import config_from_dict
 
 Block = Literal["basic", "bottleneck"]
 
@@ -101,13 +102,7 @@ class B2InstConfig:
         Raises:
             ConfigError: a field is unknown, missing or out of range.
         """
-        try:
-            fields: dict[str, Any] = {
-                name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
-            }
-            return cls(**fields)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"not a B2Inst configuration ({error})") from error
+        return config_from_dict(cls, values, "a B2Inst configuration")
 
 
 R50 = B2InstConfig()

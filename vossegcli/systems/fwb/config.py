@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from vossegcli.errors import ConfigError
+from vossegcli.systems.base import config_from_dict
 
 Backbone = Literal["vgg16", "resnet101", "compact"]
 
@@ -67,13 +68,7 @@ class FWBConfig:
         Raises:
             ConfigError: a field is unknown, missing or out of range.
         """
-        try:
-            fields: dict[str, Any] = {
-                name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
-            }
-            return cls(**fields)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"not an FWB configuration ({error})") from error
+        return config_from_dict(cls, values, "an FWB configuration")
 
 
 VGG16 = FWBConfig("vgg16")

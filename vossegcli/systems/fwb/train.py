@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vossegcli.systems.base import EpisodeBatch
-from vossegcli.systems.fwb.feature_weighting import EPSILON, Levels, class_average, relevance, similarity_maps
+from vossegcli.systems.fwb.feature_weighting import Levels, class_average, region_levels, relevance, similarity_maps
 from vossegcli.systems.fwb.losses import mask_cross_entropy
 from vossegcli.systems.fwb.model import FWB, masks_at_cells
 
@@ -75,10 +75,8 @@ def group_similarities(features: Tensor, cells: Tensor, supports: Tensor) -> tup
     beside = features.unflatten(0, (groups, images)).transpose(1, 2).flatten(2, 3)  # (B,C,M*h,w)
     maps = similarity_maps(share @ inside, relevance(share @ (inside - outside)), beside)
     maps = maps.unflatten(2, (images, -1))  # (B,M,M,h,w): image by its prototype, image compared
-    low, high = (
-        (share * (maps * part).sum(dim=(3, 4)) / part.sum(dim=(3, 4)).clamp_min(EPSILON)).sum(dim=2).view(-1, 1)
-        for part in ((1.0 - cells).view_as(maps[:, :1]), cells.view_as(maps[:, :1]))
-    )
+    each = region_levels(maps.transpose(1, 2).flatten(0, 1), cells, 1.0 - cells)  # (B*M,M): image compared, prototype
+    low, high = ((share * part.unflatten(0, (groups, images)).mT).sum(dim=2).view(-1, 1) for part in each)
     own = maps.diagonal(dim1=1, dim2=2).permute(0, 3, 1, 2)  # (B,M,h,w)
     return own.flatten(0, 1).unsqueeze(1), Levels(low, high)
 

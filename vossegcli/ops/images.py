@@ -1,0 +1,13 @@
+"""Pictures as the predictors take them."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+
+def image_tensor(image: npt.NDArray[np.uint8]) -> Tensor:
+    """Turn a picture (H,W,3) of 8-bit RGB into (3,H,W) float32 in [0, 1]."""
+    return torch.from_numpy(image).permute(2, 0, 1).float() / 255.0
