@@ -54,6 +54,15 @@ def test_a_step_always_draws_the_same(images: list[AnnotatedImage]) -> None:
     assert torch.equal(third.ids, again.ids)
 
 
+def test_an_image_of_hundreds_of_instances(images: list[AnnotatedImage]) -> None:
+    dots = np.zeros((300, 40, 20), np.uint8)
+    for k in range(300):
+        dots[k, k // 10, k % 10 * 2] = 1
+    rles = tuple(coco_mask.encode(np.asfortranarray(dot)) for dot in dots)
+    many = replace(images[0], height=40, width=20, segmentations=rles, names=("dot",) * 300)
+    assert np.count_nonzero(ids_map_of(many)) == len(np.unique(ids_map_of(many))) - 1 == 300
+
+
 def test_smaller_instances_lie_on_larger_ones(images: list[AnnotatedImage]) -> None:
     first = images[0]
     whole = coco_mask.encode(np.asfortranarray(np.ones((first.height, first.width), np.uint8)))

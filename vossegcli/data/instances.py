@@ -152,7 +152,7 @@ class InstanceStream:
 def ids_map_of(record: AnnotatedImage) -> IdsMap:
     """The instances of an image as ids (H,W), i + 1 for the i-th; smaller ones lie on larger ones."""
     ids = np.zeros((record.height, record.width), np.int32)
-    areas = coco_mask.area(list(record.segmentations)) if record.segmentations else ()
+    areas = [coco_mask.area(rle) for rle in record.segmentations]  # a list of over 255 at once raises OverflowError
     for index in sorted(range(len(record.segmentations)), key=lambda k: -int(areas[k])):
         ids[coco_mask.decode(record.segmentations[index]) > 0] = index + 1
     return ids
