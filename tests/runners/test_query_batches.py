@@ -1,6 +1,6 @@
 """Pictures in batches: sizes are not mixed, order stays, and a fault hits its own query alone."""
 
-from collections.abc import Sequence
+import threading
 from pathlib import Path
 
 import pytest
@@ -21,12 +21,6 @@ class Predictor:
     def __init__(self, most: int = 99) -> None:
         self.most = most
         self.seen: list[tuple[int, int]] = []
-
-    def fit(self, images: Sequence[Tensor], masks: Sequence[Tensor]) -> float:
-        return 1.0
-
-    def clear(self) -> None:
-        pass
 
     def predict(self, images: Tensor) -> list[ClassSegmentation]:
         if len(images) > self.most:
@@ -49,7 +43,7 @@ def queries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Query]:
 
 def test_pictures_of_one_size_are_segmented_together(queries: list[Query]) -> None:
     predictor = Predictor()
-    batches = QueryBatches(predictor, queries, "cpu")
+    batches = QueryBatches(predictor.predict, queries, "cpu")
     for query in queries:
         if query.name == "4":
             with pytest.raises(InputError, match=r"4\.png"):
@@ -65,17 +59,36 @@ def test_pictures_of_one_size_are_segmented_together(queries: list[Query]) -> No
 
 def test_a_batch_that_does_not_fit_is_done_one_by_one(queries: list[Query]) -> None:
     predictor = Predictor(most=1)
-    batches = QueryBatches(predictor, queries[:3], "cpu")
+    batches = QueryBatches(predictor.predict, queries[:3], "cpu")
     assert [result.name for query in queries[:3] for result in batches.of(query)] == ["0", "1", "2"]
     assert predictor.seen == [(1, 64)] * 3
-    batches = QueryBatches(Predictor(most=0), queries[:2], "cpu")
+    batches = QueryBatches(Predictor(most=0).predict, queries[:2], "cpu")
     for query in queries[:2]:
         with pytest.raises(DeviceError, match=query.name):
             list(batches.of(query))
 
 
 def test_what_is_left_of_a_failed_query_is_dropped(queries: list[Query]) -> None:
-    batches = QueryBatches(Predictor(), queries[:3], "cpu")
+    batches = QueryBatches(Predictor().predict, queries[:3], "cpu")
     batches.skip(queries[0])
     assert [result.name for result in batches.of(queries[1])] == ["1"]
     assert not list(batches.of(queries[0]))
+
+
+def test_pictures_of_sizes_that_alternate_are_still_segmented_together(tmp_path: Path, queries: list[Query]) -> None:
+    for number in (1, 4):
+        write_frame(tmp_path / f"{number}.png", squares(number, (1,), width=80))
+    predictor = Predictor()
+    with QueryBatches(predictor.predict, queries[:6], "cpu") as batches:
+        names = [result.name for query in queries[:6] for result in batches.of(query)]
+    assert names == ["0", "1", "2", "3", "4", "5"]
+    assert predictor.seen == [(3, 64), (3, 80)]
+
+
+def test_leaving_early_ends_the_reading(queries: list[Query], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query_batches, "READ_AHEAD", 1)
+    monkeypatch.setattr(query_batches, "WINDOW", 1)
+    with QueryBatches(Predictor().predict, queries, "cpu") as batches:
+        next(batches.of(queries[0]))
+        assert "read-ahead" in {thread.name for thread in threading.enumerate()}
+    assert "read-ahead" not in {thread.name for thread in threading.enumerate()}

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from vossegcli import __version__
@@ -26,7 +25,7 @@ from vossegcli.ops.images import image_tensor
 from vossegcli.runners.batch import Progress, WorkItem, check_save, pending_items, plan_batch, run_batch
 from vossegcli.runners.devices import memory_errors
 from vossegcli.runners.loading import choose_model
-from vossegcli.runners.query_batches import QueryBatches
+from vossegcli.runners.query_batches import Predicted, QueryBatches
 from vossegcli.systems.base import ClassSegmentation, FewshotPredictor
 
 SAVES = ("masks", "overlay", "probabilities", "cutouts")
@@ -135,15 +134,17 @@ def fewshot(options: FewshotOptions, progress: Progress, *, dry_run: bool = Fals
         facts["support_iou"] = fit_classes(predictor, supports)
     write_text_atomic(options.folder / "classes.json", json.dumps(facts["classes"], indent=1) + "\n")
     todo = [by_name[item.name] for item in pending_items(items, options.folder, overwrite=options.overwrite)]
-    job = _Job(options, QueryBatches(predictor, todo, model.device.type), ids)
-
-    def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
-        return _segment_query(job, by_name[item.name], item.key, progress), ()
 
     def conclude() -> dict[str, Any]:
         return {"review_first": write_confidence(options.folder, [item.name for item in items])}
 
-    return run_batch(items, work, options.folder, facts, progress, overwrite=options.overwrite, conclude=conclude)
+    with QueryBatches(predictor.predict, todo, model.device.type) as batches:
+        job = _Job(options, batches, ids)
+
+        def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
+            return _segment_query(job, by_name[item.name], item.key, progress), ()
+
+        return run_batch(items, work, options.folder, facts, progress, overwrite=options.overwrite, conclude=conclude)
 
 
 def class_ids(supports: Iterable[str]) -> Classes:
@@ -173,7 +174,7 @@ class _Job:
     """What all queries share."""
 
     options: FewshotOptions
-    batches: QueryBatches
+    batches: QueryBatches[ClassSegmentation]
     ids: Classes
 
 
@@ -190,8 +191,8 @@ def _segment_query(job: _Job, query: Query, key: str, progress: Progress) -> int
     outputs: list[Path] = []
     done = 0
     try:
-        for name, image, found in job.batches.of(query):
-            outputs += _write(job, state, name, image, found)
+        for picture in job.batches.of(query):
+            outputs += _write(job, state, picture)
             done += 1
             progress.frame()
     except VossegError:
@@ -201,11 +202,10 @@ def _segment_query(job: _Job, query: Query, key: str, progress: Progress) -> int
     return done
 
 
-def _write(
-    job: _Job, state: ItemState, name: str, image: npt.NDArray[np.uint8], found: ClassSegmentation
-) -> Iterator[Path]:
+def _write(job: _Job, state: ItemState, picture: Predicted[ClassSegmentation]) -> Iterator[Path]:
     """Write what was asked for of one image; yields the files."""
     folder, save = job.options.folder, job.options.save
+    name, found = picture.name, picture.found
     probs = found.probs.cpu().numpy()
     kind = np.uint8 if max(job.ids) <= np.iinfo(np.uint8).max else np.uint16
     label_map = np.array([0, *job.ids], kind)[found.label_map.cpu().numpy()]
@@ -215,7 +215,7 @@ def _write(
     yield path
     if "overlay" in save:
         path = folder / "overlay" / f"{name}.jpg"
-        write_image(path, draw_overlay(image, label_map))
+        write_image(path, draw_overlay(picture.image, label_map))
         yield path
     for number, (class_id, class_name) in enumerate(job.ids.items()):
         if "probabilities" in save:
@@ -224,7 +224,7 @@ def _write(
             yield path
         if "cutouts" in save and (label_map == class_id).any():
             path = folder / "cutouts" / class_name / f"{name}.png"
-            write_image(path, np.dstack([image, (label_map == class_id) * np.uint8(255)]))
+            write_image(path, np.dstack([picture.image, (label_map == class_id) * np.uint8(255)]))
             yield path
         area, confidence = int((label_map == class_id).sum()), float(found.confidence[number])
         row = {"query": name, "class": class_name, "id": class_id, "area": area, "confidence": round(confidence, 4)}

@@ -12,24 +12,23 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pycocotools import mask as coco_mask
+from torch import Tensor
 
 from vossegcli import __version__
 from vossegcli.errors import ConfigError, InputError, VossegError
 from vossegcli.io.atomic import clean_temporaries, write_text_atomic
 from vossegcli.io.file_names import folder_of_label
 from vossegcli.io.image_ids import find_image_ids, read_category_ids
-from vossegcli.io.images import read_image
 from vossegcli.io.label_maps import write_instance_map
 from vossegcli.io.overlays import draw_captions, draw_overlay, write_image
 from vossegcli.io.queries import Query, find_queries, queries_name
 from vossegcli.io.run_records import ItemState, append_jsonl, fingerprint, read_jsonl
 from vossegcli.io.tables import write_csv
-from vossegcli.ops.images import image_tensor
-from vossegcli.runners.batch import Progress, WorkItem, check_save, plan_batch, run_batch
-from vossegcli.runners.devices import memory_errors
+from vossegcli.runners.batch import Progress, WorkItem, check_save, pending_items, plan_batch, run_batch
 from vossegcli.runners.instance_results import coco_results
 from vossegcli.runners.loading import choose_model
-from vossegcli.runners.tiles import Tile, merge_over_seams, tiles_of
+from vossegcli.runners.query_batches import Predicted, QueryBatches
+from vossegcli.runners.tiles import Found, find_in_tiles, merge_over_seams
 from vossegcli.systems.base import InstancePredictor
 
 SAVES = ("masks", "coco", "overlay", "cutouts")
@@ -105,7 +104,7 @@ class _Job:
     """What all images share."""
 
     options: InstanceOptions
-    predictor: InstancePredictor
+    batches: QueryBatches[list[Found]]
     labels: tuple[str, ...]
     wanted: frozenset[str]
     category_ids: tuple[int, ...]
@@ -155,18 +154,23 @@ def instance(options: InstanceOptions, progress: Progress, *, dry_run: bool = Fa
     listed = [{"id": image_ids[query.name], "file_name": query.path.name, "name": query.name} for query in queries]
     write_text_atomic(options.folder / "images.json", json.dumps(listed, indent=1) + "\n")
     write_text_atomic(options.folder / "classes.json", json.dumps(facts["classes"], indent=1) + "\n")
-    job = _Job(options, predictor, labels, frozenset(options.classes or labels), category_ids, image_ids)
+    todo = [by_name[item.name] for item in pending_items(items, options.folder, overwrite=options.overwrite)]
 
-    def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
-        with memory_errors(item.name):
-            _segment_image(job, by_name[item.name], item.key)
-        progress.frame()
-        return 1, ()
+    def predict(images: Tensor) -> list[list[Found]]:
+        return find_in_tiles(predictor, images, options.tile, options.overlap)
 
     def conclude() -> dict[str, Any]:
         return {"instances": _write_tables(options, [item.name for item in items])}
 
-    return run_batch(items, work, options.folder, facts, progress, overwrite=options.overwrite, conclude=conclude)
+    with QueryBatches(predict, todo, model.device.type) as batches:
+        job = _Job(options, batches, labels, frozenset(options.classes or labels), category_ids, image_ids)
+
+        def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
+            _segment_image(job, by_name[item.name], item.key)
+            progress.frame()
+            return 1, ()
+
+        return run_batch(items, work, options.folder, facts, progress, overwrite=options.overwrite, conclude=conclude)
 
 
 def _some(names: Sequence[str]) -> str:
@@ -183,33 +187,28 @@ def _item(query: Query, settings: dict[str, Any]) -> WorkItem:
 
 
 def _segment_image(job: _Job, query: Query, key: str) -> None:
-    image = read_image(query.path)
+    (picture,) = job.batches.of(query)
     state = ItemState(job.options.folder, query.name)
-    rows = [row for row in _find(job, image, job.image_ids[query.name]) if _name_of(job, row) in job.wanted]
+    rows = [row for row in _rows(job, picture) if _name_of(job, row) in job.wanted]
     for row in rows:
         append_jsonl(state.rows, {**row, "image": query.name, "class": _name_of(job, row)})
     drawn = [row for row in rows if row["score"] >= job.options.score_threshold]
-    state.mark_done(key, list(_write(job, query.name, image, drawn)), {"frames": 1})
+    state.mark_done(key, list(_write(job, query.name, picture.image, drawn)), {"frames": 1})
 
 
 def _name_of(job: _Job, row: Row) -> str:
     return job.labels[job.category_ids.index(row["category_id"])]
 
 
-def _find(job: _Job, image: Image, image_id: int) -> list[Row]:
-    """COCO results of an image, best first; of a large one tile by tile."""
-    size = (image.shape[0], image.shape[1])
-    side = job.options.tile or max(size)
-    tiles = tiles_of(size, side, job.options.overlap)
-    rows = [_find_in_tile(job, image, tile, image_id) for tile in tiles]
-    return rows[0] if len(tiles) == 1 else merge_over_seams(rows, tiles)
-
-
-def _find_in_tile(job: _Job, image: Image, tile: Tile, image_id: int) -> list[Row]:
-    part = np.ascontiguousarray(image[tile.top : tile.bottom, tile.left : tile.right])
-    (found,) = job.predictor.predict(image_tensor(part).unsqueeze(0))
-    size = (image.shape[0], image.shape[1])
-    return list(coco_results(found, size, image_id, job.category_ids, origin=(tile.top, tile.left)))
+def _rows(job: _Job, picture: Predicted[list[Found]]) -> list[Row]:
+    """COCO results of an image, best first; those of a large one are joined over the seams of its tiles."""
+    size = (picture.image.shape[0], picture.image.shape[1])
+    image_id = job.image_ids[picture.name]
+    rows = [
+        list(coco_results(found, size, image_id, job.category_ids, origin=(tile.top, tile.left)))
+        for tile, found in picture.found
+    ]
+    return rows[0] if len(rows) == 1 else merge_over_seams(rows, [tile for tile, _ in picture.found])
 
 
 def _write(job: _Job, name: str, image: Image, rows: Sequence[Row]) -> Iterator[Path]:

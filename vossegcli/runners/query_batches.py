@@ -1,14 +1,17 @@
-"""Pictures of many queries, read ahead and segmented some at a time. Shapes: H W pixels."""
+"""Pictures of many queries, read ahead and put through a network some at a time. Shapes: B images, H W pixels."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from vossegcli.errors import VossegError
 from vossegcli.io.ahead import read_ahead
@@ -16,112 +19,142 @@ from vossegcli.io.images import read_image
 from vossegcli.io.queries import Query
 from vossegcli.io.video import VideoFrames
 from vossegcli.runners.devices import memory_errors
-from vossegcli.systems.base import ClassSegmentation, FewshotPredictor
 
-#: Pictures in one pass of the network, by the kind of device. A CPU is as busy with one, and then a mask does not
+#: Pictures in one pass of the network, by the kind of device. A CPU is as busy with one, and then a result does not
 #: depend on what lies beside it in the batch.
 BATCH = {"cuda": 8}
+WINDOW = 2  # batches of pictures among which those of one size are looked for
 READ_AHEAD = 4
 
+R = TypeVar("R")
 
-class Segmented(NamedTuple):
-    """One picture with its result: the name of its outputs, (H,W,3) uint8, and the classes found."""
+
+@dataclass(frozen=True)
+class Predicted(Generic[R]):
+    """One picture with its result.
+
+    Attributes:
+        name: of its outputs.
+        image: (H,W,3) uint8.
+        found: what the network makes of it.
+    """
 
     name: str
     image: npt.NDArray[np.uint8]
-    found: ClassSegmentation
+    found: R
 
 
 class _Read(NamedTuple):
-    """A picture of a query, or the error that ended the query."""
+    """The n-th picture, of a query, or the error that ended the query."""
 
+    number: int
     query: str
     name: str
     image: npt.NDArray[np.uint8] | None
     error: VossegError | None
 
 
-class QueryBatches:
-    """Gives the segmented pictures of queries, asked for in the order of the queries.
+class QueryBatches(Generic[R]):
+    """Gives the pictures of queries with their results, asked for in the order of the queries.
+
+    Use as a context manager: the end of it ends the reading.
 
     Args:
-        predictor: fitted to the classes.
+        predict: from images (B,3,H,W), float RGB in [0, 1], to B results.
         queries: all that will be asked for.
-        device: kind of device of the predictor.
+        device: kind of device that `predict` uses.
     """
 
-    def __init__(self, predictor: FewshotPredictor, queries: Sequence[Query], device: str) -> None:
-        self._predictor = predictor
+    def __init__(self, predict: Callable[[Tensor], Sequence[R]], queries: Sequence[Query], device: str) -> None:
+        self._predict = predict
         self._size = BATCH.get(device, 1)
-        self._pictures = read_ahead(_read(queries), self._size + READ_AHEAD)
-        self._waiting: deque[_Read] = deque()
-        self._ready: deque[tuple[str, Segmented | VossegError]] = deque()
+        self._pictures = read_ahead(_read(queries), READ_AHEAD)
+        self._waiting: list[_Read] = []
+        self._ready: dict[int, tuple[str, Predicted[R] | VossegError]] = {}
+        self._next = 0
 
-    def of(self, query: Query) -> Iterator[Segmented]:
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop reading."""
+        self._pictures.close()
+
+    def of(self, query: Query) -> Iterator[Predicted[R]]:
         """Yield the pictures of a query.
 
         Raises:
             VossegError: a picture cannot be read, or the device is out of memory.
         """
-        while True:
-            if not self._ready and not self._fill():
-                return
-            name, result = self._ready[0]
-            if name != query.name:
-                return
-            self._ready.popleft()
+        while self._belongs(query):
+            _, result = self._ready.pop(self._next)
+            self._next += 1
             if isinstance(result, VossegError):
                 raise result
             yield result
 
     def skip(self, query: Query) -> None:
         """Drop what is left of a query that failed."""
-        while self._ready or self._fill():
-            if self._ready[0][0] != query.name:
-                return
-            self._ready.popleft()
+        while self._belongs(query):
+            del self._ready[self._next]
+            self._next += 1
+
+    def _belongs(self, query: Query) -> bool:
+        """Whether the next picture is one of a query; its result is ready then."""
+        while self._next not in self._ready:
+            if not self._fill():
+                return False
+        return self._ready[self._next][0] == query.name
 
     def _fill(self) -> bool:
-        """Segment the next pictures of one size; False at the end."""
-        while len(self._waiting) < self._size and (picture := next(self._pictures, None)) is not None:
+        """Predict the next picture and those of its size that are near; False at the end."""
+        window = self._size * WINDOW if self._size > 1 else 1
+        while len(self._waiting) < window and (picture := next(self._pictures, None)) is not None:
             self._waiting.append(picture)
         if not self._waiting:
             return False
-        batch = [self._waiting.popleft()]
-        while self._waiting and _alike(batch[0], self._waiting[0]):
-            batch.append(self._waiting.popleft())
-        self._ready += self._segment(batch)
+        batch = [picture for picture in self._waiting if _alike(picture, self._waiting[0])][: self._size]
+        taken = {picture.number for picture in batch}
+        self._waiting = [picture for picture in self._waiting if picture.number not in taken]
+        self._ready |= self._results(batch)
         return True
 
-    def _segment(self, batch: Sequence[_Read]) -> list[tuple[str, Segmented | VossegError]]:
+    def _results(self, batch: Sequence[_Read]) -> dict[int, tuple[str, Predicted[R] | VossegError]]:
         images = [picture.image for picture in batch if picture.image is not None]
         if not images:
-            return [(picture.query, picture.error) for picture in batch if picture.error is not None]
+            return {picture.number: (picture.query, picture.error) for picture in batch if picture.error is not None}
         try:
             with memory_errors(batch[0].name):
                 pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255.0
-                found = self._predictor.predict(pixels)
+                found = self._predict(pixels)
         except VossegError as error:
             if len(batch) == 1:
-                return [(batch[0].query, error)]
-            return [result for picture in batch for result in self._segment([picture])]
-        return [
-            (picture.query, Segmented(picture.name, image, one))
+                return {batch[0].number: (batch[0].query, error)}
+            return {number: result for picture in batch for number, result in self._results([picture]).items()}
+        return {
+            picture.number: (picture.query, Predicted(picture.name, image, one))
             for picture, image, one in zip(batch, images, found, strict=True)
-        ]
+        }
 
 
 def _read(queries: Sequence[Query]) -> Iterator[_Read]:
+    count = itertools.count()
     for query in queries:
         try:
             if query.is_video:
                 for frame in VideoFrames(query.path).iterate():
-                    yield _Read(query.name, f"{query.name}/{frame.name}", frame.image, None)
+                    yield _Read(next(count), query.name, f"{query.name}/{frame.name}", frame.image, None)
             else:
-                yield _Read(query.name, query.name, read_image(query.path), None)
+                image = read_image(query.path)
+                yield _Read(next(count), query.name, query.name, image, None)
         except VossegError as error:
-            yield _Read(query.name, query.name, None, error)
+            yield _Read(next(count), query.name, query.name, None, error)
 
 
 def _alike(one: _Read, other: _Read) -> bool:
-    return one.image is not None and other.image is not None and one.image.shape == other.image.shape
+    if one.image is None or other.image is None:
+        return one.number == other.number
+    return one.image.shape == other.image.shape

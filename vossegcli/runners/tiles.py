@@ -1,6 +1,6 @@
 """Large images in overlapping tiles, and instances that lie in several of them made one again.
 
-Shapes: H W pixels.
+Shapes: B images, H W pixels.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
+from torch import Tensor
+
+from vossegcli.systems.base import InstancePredictor, Instances
 
 SAME = 0.5  # share of the smaller mask's part in the common area of two tiles that the other one covers
 
@@ -24,6 +27,20 @@ class Tile:
     left: int
     bottom: int
     right: int
+
+
+Found = tuple[Tile, Instances]  # boxes from the tile's corner on
+
+
+def find_in_tiles(predictor: InstancePredictor, images: Tensor, side: int | None, overlap: int) -> list[list[Found]]:
+    """Find the instances of images (B,3,H,W) tile by tile, in all images at once; without a side, in whole ones."""
+    size = (int(images.shape[2]), int(images.shape[3]))
+    found: list[list[Found]] = [[] for _ in images]
+    for tile in tiles_of(size, side or max(size), overlap):
+        parts = images[:, :, tile.top : tile.bottom, tile.left : tile.right]
+        for known, instances in zip(found, predictor.predict(parts), strict=True):
+            known.append((tile, instances))
+    return found
 
 
 def tiles_of(size: tuple[int, int], side: int, overlap: int) -> list[Tile]:

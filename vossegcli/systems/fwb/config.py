@@ -82,7 +82,7 @@ COMPACT = FWBConfig(
     planes=(64, 128, 256, 256),
     depths=(2, 2, 2, 2),
     calibrated=True,
-    rate=0.2,
+    rate=0.1,
     short_side=256,
     threshold=0.3,
 )
