@@ -88,6 +88,33 @@ def test_instances_are_validated_while_training_and_the_best_is_kept(discs: Path
     build_network(checkpoint, get_system("b2inst"))
 
 
+def test_a_warm_up_without_classes_is_the_start_for_others(discs: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "instances.toml"
+    settings.write_text("class_agnostic = true\n" + INSTANCES.format())
+    runner.train(options(discs, settings, tmp_path / "warm", system="b2inst", val=(discs,)), silent)
+    warm = read_checkpoint(str(tmp_path / "warm" / "model.safetensors"))
+    assert warm.header.labels == ("object",)
+    two = json.loads(discs.read_text())
+    two["categories"].append({"id": 9, "name": "other"})
+    two["annotations"][0]["category_id"] = 9
+    two["categories"].append({"id": 1, "name": "disc"})
+    for image in two["images"]:
+        (tmp_path / image["file_name"]).symlink_to(discs.parent / image["file_name"])
+    (tmp_path / "two.json").write_text(json.dumps(two))
+    settings.write_text(INSTANCES.format().replace("steps = 4", "steps = 1\nlearning_rate = 1e-9"))
+    start = str(tmp_path / "warm" / "model.safetensors")
+    run = options(tmp_path / "two.json", settings, tmp_path / "out", system="b2inst", init=start)
+    runner.train(run, silent)
+    tuned = read_checkpoint(str(tmp_path / "out" / "model.safetensors"))
+    assert len(tuned.header.labels) == 2
+    fresh = get_system("b2inst").class_layers
+    for name, value in tuned.tensors.items():
+        if name.startswith(fresh):
+            assert name.endswith("bias") or value.shape != warm.tensors[name].shape
+        elif name.endswith("weight"):
+            assert torch.allclose(value.float(), warm.tensors[name].float(), atol=1e-3), name
+
+
 def silent(step: int, total: int, values: object) -> None:
     pass
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -150,10 +151,17 @@ def load_weights(network: nn.Module, checkpoint: Checkpoint, system: str) -> Non
     network.load_state_dict(checkpoint.tensors)
 
 
-def start_from(network: nn.Module, checkpoint: Checkpoint, system: System) -> None:
+def start_from(network: nn.Module, checkpoint: Checkpoint, system: System, labels: Sequence[str]) -> None:
     """Give a network the weights that its training starts from, in place.
 
-    That is a whole checkpoint of the same system, or the backbone of one of another system that fits.
+    That is a whole checkpoint of the same system, except for its classes where they are others, or the backbone of one
+    of another system that fits.
+
+    Args:
+        network: with fresh weights.
+        checkpoint: to start from.
+        system: of the network.
+        labels: classes of the network.
 
     Raises:
         CheckpointError: the checkpoint does not fit.
@@ -161,8 +169,11 @@ def start_from(network: nn.Module, checkpoint: Checkpoint, system: System) -> No
     name = checkpoint.header.system
     if name != system.name and name in system.starts:
         system.starts[name](network, checkpoint.tensors)
-    else:
-        load_weights(network, checkpoint, system.name)
+        return
+    if tuple(labels) != tuple(checkpoint.header.labels):
+        fresh = {key: value for key, value in network.state_dict().items() if key.startswith(system.class_layers)}
+        checkpoint = replace(checkpoint, tensors={**checkpoint.tensors, **fresh})
+    load_weights(network, checkpoint, system.name)
 
 
 def _check_system(checkpoint: Checkpoint, system: str) -> None:

@@ -104,7 +104,7 @@ def train(options: TrainOptions, on_progress: Callable[[int, int, Mapping[str, f
     if options.init == "imagenet":
         system.starts["imagenet"](model, read_imagenet(system.imagenet_backbone(config)))
     elif options.init != "none":
-        start_from(model, read_checkpoint(options.init), system)
+        start_from(model, read_checkpoint(options.init), system, samples.labels)
     trainer = Trainer(model, settings)
     observer = _Observer(options, settings, system, config, samples, precision, on_progress)
     if options.resume:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,8 @@ class TrainingInstances:
         device: torch.device,
     ) -> None:
         self._settings = settings
+        if settings.class_agnostic:
+            images, validation = _as_objects(images), _as_objects(validation)
         training, held_out = split_by_source(images, 0.0 if validation else settings.holdout)
         self._validation = list(validation) or held_out
         names = dict.fromkeys(name for image in [*images, *validation] for name in image.names)
@@ -98,6 +101,11 @@ class TrainingInstances:
         images = [{"id": k + 1, "height": i.height, "width": i.width} for k, i in enumerate(self._validation)]
         categories = [{"id": k + 1, "name": name} for k, name in enumerate(self.labels)]
         return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def _as_objects(images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
+    """The same with one class."""
+    return [replace(image, names=("object",) * len(image.names)) for image in images]
 
 
 def _picture(image: np.ndarray, found: Instances) -> np.ndarray:

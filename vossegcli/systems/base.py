@@ -215,6 +215,8 @@ class System:
         starts: what a network's backbone can start from, by name: `imagenet`, or another system whose checkpoints hold
             a backbone that fits; each takes the network and weights and works in place.
         objectives: training objectives by name; what they take depends on the task.
+        class_layers: how the names of the weights begin whose shape depends on the classes; they start fresh when
+            training starts from a checkpoint for others.
     """
 
     name: str
@@ -227,6 +229,7 @@ class System:
     imagenet_backbone: Callable[[Any], str]
     starts: Mapping[str, Callable[[Any, Mapping[str, Tensor]], None]]
     objectives: Mapping[str, Callable[[Any, Any], dict[str, Tensor]]]
+    class_layers: tuple[str, ...] = ()
 
 
 def config_from_dict(cls: type[Config], values: Mapping[str, Any], what: str) -> Config:

@@ -72,6 +72,7 @@ class TrainingSettings:
         clip_norm: largest norm of the gradient.
         checkpoint_every: steps between saved states.
         validate_every: steps between validations, of which the best weights are kept; 0 = once, at the end.
+        class_agnostic: all classes are one, `object`, as for a warm-up on many sets (instances).
         turns: also turn images by quarters and upside down, for pictures without an up (instances).
         holdout: share of the image sources (video) or classes (few-shot) that are kept for validation.
     """
@@ -85,6 +86,7 @@ class TrainingSettings:
     clip_norm: float = 5.0
     checkpoint_every: int = 200
     validate_every: int = 0
+    class_agnostic: bool = False
     turns: bool = False
     holdout: float = 0.05
 

@@ -1,6 +1,7 @@
 """BlendMask's weights under AdelaiDet's names come in, all of them, or are refused by name."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,8 +10,10 @@ from torch import Tensor
 from vossegcli.errors import CheckpointError, ConfigError
 from vossegcli.layers.blocks import IMAGENET_MEAN, IMAGENET_STD
 from vossegcli.systems.b2inst.config import COMPACT, R50
-from vossegcli.systems.b2inst.convert import convert_published, imagenet_backbone, load_imagenet
+from vossegcli.systems.b2inst.convert import convert_published, imagenet_backbone, load_fwb, load_imagenet
 from vossegcli.systems.b2inst.model import B2Inst
+from vossegcli.systems.fwb.config import COMPACT as FWB_COMPACT
+from vossegcli.systems.fwb.model import FWB
 
 #: Our names -> AdelaiDet's, written down independently of the importer.
 BACK = (
@@ -114,3 +117,20 @@ def test_imagenet_backbones() -> None:
     assert float(model.backbone.layer4[2].conv3.weight.detach().mean()) == 2.0
     with pytest.raises(CheckpointError, match="missing key 'bn1.bias'"):
         load_imagenet(model, {})
+
+
+def test_the_stages_start_from_those_of_fwb() -> None:
+    fwb = FWB(FWB_COMPACT)
+    model = B2Inst(replace(COMPACT, planes=FWB_COMPACT.planes))
+    before = model.backbone.layer4[0].downsample[0].weight.clone()
+    load_fwb(model, fwb.state_dict())
+    for name, value in fwb.backbone.stages[3].state_dict().items():
+        assert torch.equal(model.backbone.layer4.state_dict()[name], value), name
+    assert torch.equal(model.backbone.conv1.weight, fwb.backbone.stem[0].weight)
+    assert torch.equal(model.backbone.layer4[0].downsample[0].weight, before), "FWB has none there"
+    with pytest.raises(CheckpointError, match="has shape"):
+        load_fwb(B2Inst(COMPACT), fwb.state_dict())
+    weights = dict(fwb.state_dict())
+    del weights["backbone.stages.1.0.conv1.weight"]
+    with pytest.raises(CheckpointError, match="missing key 'layer2"):
+        load_fwb(model, weights)
