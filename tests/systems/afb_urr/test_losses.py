@@ -16,12 +16,6 @@ def test_hard_pixels_are_the_ones_that_count() -> None:
     assert float(losses.hard_pixel_cross_entropy(logits, labels, 1.0)) == pytest.approx((math.log(2.0) + easy) / 2)
 
 
-def test_dice_by_hand() -> None:
-    probs = torch.tensor([[0.5, 0.5], [0.5, 0.5]]).view(1, 2, 1, 2)
-    masks = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).view(1, 2, 1, 2)
-    assert float(losses.dice_loss(probs, masks)) == pytest.approx(1.0 - (2 * 0.5 + 1) / (1.0 + 1.0 + 1))
-
-
 def test_confidence_loss_is_the_root_mean_square_of_the_uncertainty() -> None:
     probs = torch.tensor([[0.5, 0.9], [0.5, 0.1]]).view(1, 2, 1, 2)
     expected = math.sqrt((1.0 + math.exp(1.0 - 9.0) ** 2) / 2)

@@ -31,19 +31,6 @@ def hard_pixel_cross_entropy(logits: Tensor, labels: Tensor, share: float) -> Te
     return losses.mean()
 
 
-def dice_loss(probs: Tensor, masks: Tensor) -> Tensor:
-    """1 - Dice of each class that is in the frame or predicted, averaged; background is left out.
-
-    Args:
-        probs: (B,K,H,W) probabilities over classes.
-        masks: (B,K,H,W) one-hot ground truth.
-    """
-    probs, masks = probs[:, 1:].flatten(2), masks[:, 1:].flatten(2)
-    overlap = (probs * masks).sum(dim=2)
-    dice = (2.0 * overlap + 1.0) / (probs.sum(dim=2) + masks.sum(dim=2) + 1.0)
-    return (1.0 - dice).mean()
-
-
 def confidence_loss(probs: Tensor) -> Tensor:
     """Size of the uncertainty map, `||U||_2 / sqrt(HW)`, averaged over frames (paper eq. 13).
 

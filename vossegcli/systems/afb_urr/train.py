@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vossegcli.layers.losses import dice_loss
 from vossegcli.ops.masks import log_odds
 from vossegcli.systems.afb_urr import losses
 from vossegcli.systems.afb_urr.model import AFBURR, QueryFeatures, flatten_cells, masks_at_stride4
@@ -63,7 +64,7 @@ def segmentation_objective(model: AFBURR, batch: ClipBatch, weights: LossWeights
         logits = log_odds(model.decode(read, now, newest).probs)  # (B,K,H,W)
         probs = logits.softmax(dim=1)
         terms["cross_entropy"].append(losses.hard_pixel_cross_entropy(logits, batch.labels[:, t], weights.hard_pixels))
-        terms["dice"].append(losses.dice_loss(probs, truth[:, t]))
+        terms["dice"].append(dice_loss(probs[:, 1:], truth[:, t, 1:]).mean())
         terms["confidence"].append(losses.confidence_loss(probs))
         terms["j"].append(_mean_iou(logits.detach().argmax(dim=1), batch.labels[:, t], batch.classes))
         if model.config.mask_cells:

@@ -8,22 +8,11 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
+from torchvision.ops import generalized_box_iou_loss
+
+from vossegcli.layers.losses import dice_loss
 
 EPSILON = 1e-6
-
-
-def class_loss(logits: Tensor, labels: Tensor, positives: float) -> Tensor:
-    """Focal loss of all locations.
-
-    Args:
-        logits: (N,L).
-        labels: (N,) int64, -1 = background.
-        positives: number of locations with an instance, by which the sum is divided.
-    """
-    truth = F.one_hot(labels + 1, logits.shape[1] + 1)[:, 1:].to(logits.dtype)
-    loss: Tensor = sigmoid_focal_loss(logits, truth, alpha=0.25, gamma=2.0, reduction="sum")
-    return loss / max(positives, 1.0)
 
 
 def box_loss(predicted: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
@@ -40,12 +29,6 @@ def mask_loss(logits: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
     entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(dim=(1, 2))
     losses = entropy + dice_loss(logits.sigmoid(), truth)
     return (losses * weights).sum() / weights.sum().clamp_min(EPSILON)
-
-
-def dice_loss(probs: Tensor, truth: Tensor) -> Tensor:
-    """1 - Dice of maps (N,H,W): (N,)."""
-    overlap = (probs * truth).sum(dim=(1, 2))
-    return 1.0 - (2.0 * overlap + 1.0) / (probs.sum(dim=(1, 2)) + truth.sum(dim=(1, 2)) + 1.0)
 
 
 def boundary_losses(logits: Tensor, truth: Tensor, distance: Tensor) -> dict[str, Tensor]:

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import MultiScaleRoIAlign
 
+from vossegcli.ops.boundaries import soft_boundary
 from vossegcli.systems.b2inst.config import B2InstConfig
-from vossegcli.systems.b2inst.targets import soft_boundary
 
 SIDE = 14
 LEVELS = ("0", "1", "2")  # P3, P4 and P5

@@ -11,12 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vossegcli.layers.losses import focal_class_loss
+from vossegcli.ops.boundaries import boundary_map, soft_boundary
 from vossegcli.systems.b2inst.blender import blend, crop_bases
 from vossegcli.systems.b2inst.box_head import boxes_of
-from vossegcli.systems.b2inst.losses import boundary_losses, box_loss, class_loss, mask_loss, semantic_loss
+from vossegcli.systems.b2inst.losses import boundary_losses, box_loss, mask_loss, semantic_loss
 from vossegcli.systems.b2inst.mask_scoring import boundary_dice, mask_iou
 from vossegcli.systems.b2inst.model import B2Inst, Encoded
-from vossegcli.systems.b2inst.targets import Assignment, assign_locations, boundary_map, masks_in_boxes, soft_boundary
+from vossegcli.systems.b2inst.targets import Assignment, assign_locations, masks_in_boxes
 from vossegcli.systems.base import InstanceBatch
 
 MOST_MASKS = 192  # locations an image whose masks are trained in a step
@@ -80,7 +82,7 @@ def _detection_terms(
     true_centerness = torch.stack([a.centerness for a in assignments])[positive]
     zeros = torch.zeros_like(true_sides[:, :2])
     return {
-        "classes": class_loss(logits.flatten(0, 1), labels.flatten(), count),
+        "classes": focal_class_loss(logits.flatten(0, 1), labels.flatten(), count),
         "boxes": box_loss(boxes_of(zeros, sides[positive]), boxes_of(zeros, true_sides), true_centerness),
         "centerness": F.binary_cross_entropy_with_logits(
             centerness[positive], true_centerness, reduction="sum"

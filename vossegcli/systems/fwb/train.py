@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vossegcli.layers.losses import dice_loss
 from vossegcli.systems.base import EpisodeBatch
 from vossegcli.systems.fwb.feature_weighting import Levels, class_average, region_levels, relevance, similarity_maps
 from vossegcli.systems.fwb.losses import mask_cross_entropy
@@ -45,7 +46,7 @@ def episode_objective(model: FWB, batch: EpisodeBatch, weights: LossWeights) -> 
     probs = logits.softmax(dim=1)[:, 1]
     terms = {
         "cross_entropy": mask_cross_entropy(logits, truth.long()),
-        "dice": _dice(probs, truth.float()),
+        "dice": dice_loss(probs, truth.float()).mean(),
         "contrast": label_contrast(features, labels_at_cells(batch.labels.flatten(0, 1), cells.shape[1:])),
     }
     loss = sum((getattr(weights, name) * value for name, value in terms.items()), torch.zeros(()))
@@ -110,9 +111,3 @@ def label_contrast(features: Tensor, labels: Tensor) -> Tensor:
     per_region = (losses.unsqueeze(1) @ regions).squeeze(1) / areas.clamp_min(1.0)  # (B,L)
     counted = present * (others > 0)
     return (per_region * counted).sum() / counted.sum().clamp_min(1.0)
-
-
-def _dice(probs: Tensor, masks: Tensor) -> Tensor:
-    """1 - Dice of the class, averaged over the images (B,H,W)."""
-    overlap = (probs * masks).sum(dim=(1, 2))
-    return (1.0 - (2.0 * overlap + 1.0) / (probs.sum(dim=(1, 2)) + masks.sum(dim=(1, 2)) + 1.0)).mean()
