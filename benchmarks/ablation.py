@@ -82,7 +82,7 @@ def train(variant: Variant, images: list, arguments: argparse.Namespace) -> nn.M
 def synthetic_j(network: nn.Module, images: list) -> float:  # type: ignore[type-arg]
     """Mean J on held-out clips."""
     stream = ClipStream(images, 0.45, 99, DEVICE)
-    predictor = SYSTEM.predictor(network, precision=resolve_precision("auto", DEVICE))
+    predictor = SYSTEM.predictors["propagate"](network, precision=resolve_precision("auto", DEVICE))
     values: list[float] = []
     for index in range(TEST_BATCHES):
         clips = stream.batch(VALIDATION_STEP + index, ClipSpec(4, TEST_SIZE, TEST_FRAMES, 2))
@@ -96,7 +96,7 @@ def synthetic_j(network: nn.Module, images: list) -> float:  # type: ignore[type
 def bunny_j(network: nn.Module) -> float:
     """Mean J on the annotated frames of the example after the first."""
     masks = {name: read_label_map(path).ids_map for name, path in read_mask_folder(BUNNY / "masks").items()}
-    predictor = SYSTEM.predictor(network, precision=resolve_precision("auto", DEVICE))
+    predictor = SYSTEM.predictors["propagate"](network, precision=resolve_precision("auto", DEVICE))
     values = []
     for index, path in enumerate(sorted((BUNNY / "frames").iterdir())):
         frame = image_tensor(read_image(path))

@@ -5,10 +5,12 @@ from typing import Final
 AFB_URR: Final = "afb-urr"
 FWB: Final = "fwb"
 B2INST: Final = "b2inst"
+MOBILEINST: Final = "mobileinst"
 
 #: System name -> what it does, for help texts that must not import torch.
 SYSTEM_SUMMARIES: Final[dict[str, str]] = {
     AFB_URR: "one annotated frame, the whole video segmented (AFB-URR, NeurIPS 2020)",
     FWB: "a few annotated images, the same classes in others (FWB, ICCV 2019)",
     B2INST: "instances in images (B2Inst, WACV 2021)",
+    MOBILEINST: "instances in videos, with identities (MobileInst, AAAI 2024)",
 }

@@ -49,7 +49,7 @@ class VideoSystemContract:
         return self.system.build(self.config).eval()
 
     def predictor(self, **options: Any) -> VideoPredictor:
-        return self.system.predictor(self.network(), **options)
+        return self.system.predictors["propagate"](self.network(), **options)
 
     @pytest.mark.parametrize("size", [(48, 64), (37, 53), (16, 16), (50, 17)])
     def test_output_has_the_size_of_the_frame(self, size: tuple[int, int]) -> None:
@@ -98,7 +98,7 @@ class VideoSystemContract:
         before = video.clone(), labels.clone()
         network = self.network()
         weights = {name: value.clone() for name, value in network.state_dict().items()}
-        predictor = self.system.predictor(network)
+        predictor = self.system.predictors["propagate"](network)
         predictor.start(video[0], labels[0])
         predictor.step(video[1])
         predictor.add_objects(video[1], labels[1])

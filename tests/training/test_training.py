@@ -40,7 +40,7 @@ def test_learning_rate_by_hand() -> None:
         ({"config": "x"}, "no \\[\\[stages\\]\\]"),
         ({"config": "x", "stages": [{**STAGE, "colour": 1}]}, "colour"),
         ({"config": "x", "stages": [{**STAGE, "size": 20}]}, "size"),
-        ({"config": "x", "stages": [{**STAGE, "frames": 1}]}, "frames"),
+        ({"config": "x", "stages": [{**STAGE, "frames": 0}]}, "frames"),
         ({"config": "x", "stages": [{"name": "a"}]}, "missing"),
         ({"config": "x", "stages": [STAGE], "sead": 1}, "sead"),
     ],

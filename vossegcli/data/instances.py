@@ -65,7 +65,7 @@ class InstanceSamples:
 
 
 @dataclass(frozen=True)
-class _Crop:
+class Crop:
     """A picture (S,S,3), the ids (S,S) of its instances (i + 1), and their labels (n,)."""
 
     image: npt.NDArray[np.uint8]
@@ -124,13 +124,14 @@ class InstanceStream:
         """Yield the batches of the steps from `start` to `stop` - 1, drawn ahead in a thread."""
         yield from read_ahead((self.batch(step, spec_of(step)) for step in range(start, stop)), QUEUE_LENGTH)
 
-    def _sample(self, rng: np.random.Generator, spec: InstanceSpec) -> _Crop:
-        crop = self._crop(rng, spec)
+    def _sample(self, rng: np.random.Generator, spec: InstanceSpec) -> Crop:
+        crop = self.draw_crop(rng, spec)
         if rng.random() < PASTE:
-            crop = _paste(rng, crop, self._crop(rng, spec))
+            crop = _paste(rng, crop, self.draw_crop(rng, spec))
         return crop
 
-    def _crop(self, rng: np.random.Generator, spec: InstanceSpec) -> _Crop:
+    def draw_crop(self, rng: np.random.Generator, spec: InstanceSpec) -> Crop:
+        """Draw one crop of one image."""
         number = int(rng.integers(len(self.images)))
         record = self.images[number]
         factor = spec.short_side / min(record.height, record.width) * np.exp(rng.uniform(np.log(0.6), np.log(1.7)))
@@ -186,16 +187,16 @@ def _resize_ids(ids: IdsMap, box: Box, size: int) -> IdsMap:
     return np.asarray(Image.fromarray(padded).resize((size, size), Image.Resampling.NEAREST, box=inner))
 
 
-def _compact(image: npt.NDArray[np.uint8], ids: IdsMap, labels: npt.NDArray[np.int64]) -> _Crop:
+def _compact(image: npt.NDArray[np.uint8], ids: IdsMap, labels: npt.NDArray[np.int64]) -> Crop:
     """Drop instances of which next to nothing is left, and number the others 1, 2, ..."""
     areas = np.bincount(ids.ravel(), minlength=len(labels) + 1)
     kept = np.flatnonzero(areas[1:] >= SMALLEST) + 1
     table = np.zeros(len(areas), np.int32)
     table[kept] = np.arange(1, len(kept) + 1)
-    return _Crop(image, table[ids], labels[kept - 1])
+    return Crop(image, table[ids], labels[kept - 1])
 
 
-def _paste(rng: np.random.Generator, onto: _Crop, other: _Crop) -> _Crop:
+def _paste(rng: np.random.Generator, onto: Crop, other: Crop) -> Crop:
     """Put some instances of one crop over another (Ghiasi et al., CVPR 2021)."""
     count = len(other.labels)
     if not count:

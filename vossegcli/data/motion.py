@@ -92,3 +92,18 @@ def elastic_fields(batch: int, frames: int, size: int, generator: torch.Generato
     points = (first + time * (last - first)).flatten(0, 1)  # (B*T,2,5,5)
     fields = F.interpolate(points, size=(size, size), mode="bicubic", align_corners=True)
     return fields.view(batch, frames, 2, size, size).permute(0, 1, 3, 4, 2)
+
+
+def sample_texture(texture: Tensor, grid: Tensor, padding: str, mode: str = "bilinear") -> Tensor:
+    """Sample textures (B,C,S,S) with grids (B,T,H,W,2) to (B,T,C,H,W).
+
+    Args:
+        texture: what moves.
+        grid: from `sampling_grids`.
+        padding: what lies beyond its border, as in `grid_sample`.
+        mode: `nearest` for ids.
+    """
+    frames = grid.shape[1]
+    repeated = texture.repeat_interleave(frames, dim=0)
+    sampled = F.grid_sample(repeated, grid.flatten(0, 1), mode=mode, padding_mode=padding, align_corners=False)
+    return sampled.view(-1, frames, *sampled.shape[1:])

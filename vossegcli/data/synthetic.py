@@ -14,11 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vossegcli.data.augment import add_noise, blur_some, jitter_colour
-from vossegcli.data.motion import CAMERA, OBJECT, sampling_grids
+from vossegcli.data.motion import CAMERA, OBJECT, sample_texture, sampling_grids
 from vossegcli.data.textures import TextureSource, pseudo_cutout
 
 COARSE, FINE = 16, 8
@@ -132,8 +131,8 @@ def render_clips(layers: Layers, frames: int, generator: torch.Generator, classe
         return low + (high - low) * torch.rand(batch, *shape, generator=generator, device=device)
 
     grid = sampling_grids(uniform(-0.1, 0.1, 2), uniform(0.0, 0.4), frames, size, CAMERA, generator)
-    canvas = _sample(layers.background.float() / 255.0, grid, "reflection")
-    masks = _sample(layers.background_masks.float(), grid, "zeros") > 0.5  # (B,T,N,S,S)
+    canvas = sample_texture(layers.background.float() / 255.0, grid, "reflection")
+    masks = sample_texture(layers.background_masks.float(), grid, "zeros") > 0.5  # (B,T,N,S,S)
     labels = torch.zeros(batch, frames, size, size, dtype=torch.int64, device=device)
     for index in range(masks.shape[2]):
         labels = torch.where(masks[:, :, index], layers.background_ids[:, index, None, None, None], labels)
@@ -143,7 +142,7 @@ def render_clips(layers: Layers, frames: int, generator: torch.Generator, classe
         texture = layers.cutouts[:, index].float() / 255.0  # (B,4,S,S)
         texture = torch.cat([jitter_colour(texture[:, None, :3], 0.15, generator)[:, 0], texture[:, 3:]], dim=1)
         grid = sampling_grids(uniform(-0.7, 0.7, 2), uniform(-2.2, -0.3), frames, size, OBJECT, generator)
-        painted = _sample(texture, grid, "border")  # (B,T,4,S,S)
+        painted = sample_texture(texture, grid, "border")  # (B,T,4,S,S)
         inside = (grid.abs() <= 1.0).all(dim=-1) & (ids >= 0)[:, None, None, None]
         alpha = painted[:, :, 3:] * inside.unsqueeze(2)
         canvas = alpha * painted[:, :, :3] + (1.0 - alpha) * canvas
@@ -155,14 +154,6 @@ def render_clips(layers: Layers, frames: int, generator: torch.Generator, classe
     clips = add_noise(blur_some(clips, 0.15, generator), 0.04, generator)
     coarse, fine = (_at_cells(places, textures, stride) for stride in (COARSE, FINE))
     return Clips(clips, _drop_unseen(labels), coarse, fine, classes)
-
-
-def _sample(texture: Tensor, grid: Tensor, padding: str) -> Tensor:
-    """Sample textures (B,C,S,S) with grids (B,T,S,S,2) to (B,T,C,S,S)."""
-    frames = grid.shape[1]
-    repeated = texture.repeat_interleave(frames, dim=0)
-    sampled = F.grid_sample(repeated, grid.flatten(0, 1), mode="bilinear", padding_mode=padding, align_corners=False)
-    return sampled.view(-1, frames, *sampled.shape[1:])
 
 
 def _at_cells(coordinates: Tensor, textures: Tensor, stride: int) -> Places:

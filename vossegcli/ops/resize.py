@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Size = tuple[int, int]
+LONGEST = 5 / 3  # long side to short side of what images are scaled to, at most
 
 
 def working_size(size: Size, short_side: int | None) -> Size:
@@ -15,6 +16,17 @@ def working_size(size: Size, short_side: int | None) -> Size:
         return size
     scale = short_side / min(size)
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def scaled_size(size: Size, short_side: int) -> Size:
+    """Return (H,W) with the short side at `short_side`, also of smaller images, but the long one at 5/3 of it at most.
+
+    0 leaves the size as it is.
+    """
+    if not short_side:
+        return size
+    scale = min(short_side / min(size), LONGEST * short_side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def resize_smooth(x: Tensor, size: Size) -> Tensor:

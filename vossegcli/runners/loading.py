@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,7 +13,7 @@ from vossegcli.errors import CheckpointError, ConfigError
 from vossegcli.io.checkpoints import Checkpoint, default_checkpoint, read_checkpoint
 from vossegcli.runners.devices import memory_errors, resolve_device, resolve_precision
 from vossegcli.systems import SYSTEMS
-from vossegcli.systems.base import System
+from vossegcli.systems.base import System, Task
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,14 @@ class ChosenModel:
     """What a command works with, read but not yet built.
 
     Attributes:
+        task: what it is asked for.
         checkpoint: weights and configuration.
         system: that they are for.
         device: to work on.
         precision: of the network.
     """
 
+    task: Task
     checkpoint: Checkpoint
     system: System
     device: torch.device
@@ -57,12 +59,10 @@ class ChosenModel:
         """
         with memory_errors(self.checkpoint.name):
             network = build_network(self.checkpoint, self.system).to(self.device)
-            return self.system.predictor(network, precision=self.precision, **settings)
+            return self.system.predictors[self.task](network, precision=self.precision, **settings)
 
 
-def choose_model(
-    task: Literal["propagate", "fewshot", "instance"], checkpoint: str | None, device: str, precision: str
-) -> ChosenModel:
+def choose_model(task: Task, checkpoint: str | None, device: str, precision: str) -> ChosenModel:
     """Read what the user asks for.
 
     Args:
@@ -77,10 +77,10 @@ def choose_model(
     """
     found = resolve_device(device)
     read = read_checkpoint(checkpoint or default_checkpoint(task))
-    return ChosenModel(read, system_of(read, task), found, resolve_precision(precision, found))
+    return ChosenModel(task, read, system_of(read, task), found, resolve_precision(precision, found))
 
 
-def system_of(checkpoint: Checkpoint, task: str | None = None) -> System:
+def system_of(checkpoint: Checkpoint, task: Task | None = None) -> System:
     """Look up the system that a checkpoint is for.
 
     Args:
@@ -98,9 +98,9 @@ def system_of(checkpoint: Checkpoint, task: str | None = None) -> System:
             where=checkpoint.path,
             fix=f"it has {known}",
         )
-    if task not in (None, SYSTEMS[name].task):
+    if task is not None and task not in SYSTEMS[name].predictors:
         raise CheckpointError(
-            f"is for the system '{name}', which works for `{SYSTEMS[name].task}`",
+            f"is for the system '{name}', which works for `{'`, `'.join(SYSTEMS[name].predictors)}`",
             where=checkpoint.path,
             fix=f"give a checkpoint of a system for `{task}`",
         )

@@ -30,7 +30,7 @@ from vossegcli.io.run_records import append_jsonl, read_jsonl
 from vossegcli.reports.training import training_report
 from vossegcli.runners.devices import resolve_device, resolve_precision
 from vossegcli.runners.loading import start_from
-from vossegcli.runners.training_instances import TrainingInstances
+from vossegcli.runners.training_instances import TrainingInstances, TrainingTracks
 from vossegcli.runners.training_samples import TrainingClips, TrainingEpisodes, TrainingSamples
 from vossegcli.systems import get_system
 from vossegcli.systems.base import System
@@ -43,6 +43,7 @@ SAMPLES: Mapping[str, Callable[..., TrainingSamples]] = {
     "propagate": TrainingClips,
     "fewshot": TrainingEpisodes,
     "instance": TrainingInstances,
+    "track": TrainingTracks,
 }
 BEST = "best.safetensors"
 
@@ -199,7 +200,7 @@ class _Observer:
 
     def _validate(self, trainer: Trainer, step: int) -> tuple[dict[str, float], list[tuple[str, str]]]:
         """Measure the averaged weights; what comes out joins the log, and the best weights are put aside."""
-        predictor = self.system.predictor(trainer.average, precision=self.precision)
+        predictor = self.system.predictors[self.samples.judge](trainer.average, precision=self.precision)
         values, pictures = self.samples.validate(predictor)
         if values and step < self.settings.total_steps:
             if _score(values) >= self._best():

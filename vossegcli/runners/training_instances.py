@@ -11,14 +11,15 @@ import torch
 from pycocotools import mask as coco_mask
 
 from vossegcli.data.clips import split_by_source
-from vossegcli.data.instances import InstanceSamples, InstanceSpec, InstanceStream
+from vossegcli.data.instance_clips import InstanceClipStream
+from vossegcli.data.instances import InstanceSamples, InstanceSpec
 from vossegcli.data.textures import cached_image
 from vossegcli.io.overlays import data_uri, draw_overlay
 from vossegcli.metrics.instance import instance_precision
 from vossegcli.ops.images import image_tensor
 from vossegcli.ops.masks import paste_mask
 from vossegcli.runners.instance_results import coco_results
-from vossegcli.systems.base import InstancePredictor, Instances
+from vossegcli.systems.base import InstancePredictor, Instances, Task
 from vossegcli.training.settings import TrainingSettings
 from vossegcli.types import AnnotatedImage
 
@@ -40,6 +41,8 @@ class TrainingInstances:
         ConfigError: no image has an instance.
     """
 
+    judge: Task = "instance"
+
     def __init__(
         self,
         images: Sequence[AnnotatedImage],
@@ -57,7 +60,7 @@ class TrainingInstances:
         numbers = {name: number for number, name in enumerate(self.labels)}
         self._numbers = numbers
         self._training = training
-        self._stream = InstanceStream(training, numbers, settings.seed, device)
+        self._stream = InstanceClipStream(training, numbers, settings.seed, device)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -101,6 +104,20 @@ class TrainingInstances:
         images = [{"id": k + 1, "height": i.height, "width": i.width} for k, i in enumerate(self._validation)]
         categories = [{"id": k + 1, "name": name} for k, name in enumerate(self.labels)]
         return {"images": images, "annotations": annotations, "categories": categories}
+
+
+class TrainingTracks(TrainingInstances):
+    """The same, and synthetic clips of two frames in the stages that ask for frames; validation on images."""
+
+    def batches(self, start: int) -> Iterator[Any]:
+        """Yield the samples from a step on, stage by stage."""
+        first = 0
+        for stage in self._settings.stages:
+            stop = first + stage.steps
+            if start < stop:
+                steps = (max(start, first), stop, self._spec)
+                yield from self._stream.stream(*steps) if stage.frames == 1 else self._stream.stream_clips(*steps)
+            first = stop
 
 
 def _as_objects(images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:

@@ -14,7 +14,7 @@ from vossegcli.data.episodes import Episodes, EpisodeSpec, EpisodeStream, classe
 from vossegcli.data.synthetic import Clips
 from vossegcli.errors import ConfigError
 from vossegcli.io.overlays import data_uri, draw_overlay
-from vossegcli.systems.base import FewshotPredictor, VideoPredictor
+from vossegcli.systems.base import FewshotPredictor, Task, VideoPredictor
 from vossegcli.training.settings import TrainingSettings
 from vossegcli.types import AnnotatedImage
 
@@ -28,7 +28,13 @@ Pictures = list[tuple[str, str]]
 
 
 class TrainingSamples(Protocol):
-    """The samples of a run."""
+    """The samples of a run.
+
+    Attributes:
+        judge: the task of the predictor that `validate` measures.
+    """
+
+    judge: Task
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -58,6 +64,7 @@ class TrainingClips:
         ConfigError: no image has an object.
     """
 
+    judge: Task = "propagate"
     labels = ()
 
     def __init__(
@@ -86,6 +93,8 @@ class TrainingClips:
 
     def _spec(self, step: int) -> ClipSpec:
         stage, _ = self._settings.locate(step)
+        if stage.frames < 2:
+            raise ConfigError(f"stage '{stage.name}': frames is {stage.frames}", fix="give 2 or more")
         return ClipSpec(stage.batch, stage.size, stage.frames, stage.objects)
 
     @torch.inference_mode()
@@ -124,6 +133,7 @@ class TrainingEpisodes:
         ConfigError: no class is in two images.
     """
 
+    judge: Task = "fewshot"
     labels = ()
 
     def __init__(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from vossegcli.errors import ConfigError
-from vossegcli.systems import afb_urr, b2inst, fwb
+from vossegcli.systems import afb_urr, b2inst, fwb, mobileinst
 from vossegcli.systems.base import System
 
-SYSTEMS: dict[str, System] = {system.name: system for system in (afb_urr.SYSTEM, b2inst.SYSTEM, fwb.SYSTEM)}
+SYSTEMS: dict[str, System] = {
+    system.name: system for system in (afb_urr.SYSTEM, b2inst.SYSTEM, fwb.SYSTEM, mobileinst.SYSTEM)
+}
 
 
 def get_system(name: str) -> System:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vossegcli.errors import ConfigError
 
 Config = TypeVar("Config")
+Task = Literal["propagate", "fewshot", "instance", "track"]
 
 
 class Segmentation(NamedTuple):
@@ -101,6 +102,40 @@ class InstancePredictor(Protocol):
 
     def predict(self, images: Tensor) -> list[Instances]:
         """Find the instances of images (B,3,H,W)."""
+
+
+class TrackedInstances(NamedTuple):
+    """The instances of one frame of a video, each with its identity; R is the side of a mask inside its box.
+
+    Attributes:
+        ids: (N,) int64 identity, from 1 on; each is there once.
+        boxes: (N,4) float32 (x1, y1, x2, y2) in pixels of the frame.
+        scores: (N,) float32 in [0, 1], mean over the identity's life so far.
+        labels: (N,) int64 number of the class, from 0, likewise.
+        masks: (N,R,R) float32 probabilities inside the boxes; `ops.masks.paste_mask` brings them into the frame.
+    """
+
+    ids: Tensor
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    masks: Tensor
+
+
+class TrackPredictor(Protocol):
+    """Follows instances through a video frame by frame; frames are (3,H,W) float RGB in [0, 1]."""
+
+    def start(self) -> None:
+        """Forget everything and begin a video."""
+
+    def step(self, frame: Tensor) -> TrackedInstances:
+        """Find the instances of the next frame."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the memory as named tensors."""
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Continue from `state()`."""
 
 
 class Imported(NamedTuple):
@@ -199,17 +234,35 @@ class InstanceBatch(Protocol):
     def distance(self) -> Tensor: ...  # noqa: D102
 
 
+class InstanceClipBatch(Protocol):
+    """Clips of two frames with instances.
+
+    Attributes:
+        frames: (B,2,3,H,W) float32 RGB in [0, 1].
+        ids: (B,2,H,W) int64, 0 = background, i + 1 = the i-th instance of the clip, where it can be seen.
+        labels: (n,) int64 number of the class, from 0, of each clip.
+    """
+
+    @property
+    def frames(self) -> Tensor: ...  # noqa: D102
+    @property
+    def ids(self) -> Tensor: ...  # noqa: D102
+    @property
+    def labels(self) -> Sequence[Tensor]: ...  # noqa: D102
+
+
 @dataclass(frozen=True)
 class System:
     """One row of the table of systems.
 
     Attributes:
         name: as typed by users.
-        task: the command that it works for; says what its predictor is and what it is trained on.
+        task: the command that it is made for; says what it is trained on.
         configs: named configurations.
         parse_config: from a checkpoint header's values.
         build: a network with fresh weights.
-        predictor: what the task asks for around a network in eval mode; keywords override the config's defaults.
+        predictors: by the commands that it works for, what each asks for around a network in eval mode; keywords
+            override the config's defaults.
         convert: a published checkpoint to ours.
         imagenet_backbone: torchvision backbone that a configuration can start from; raises where there is none.
         starts: what a network's backbone can start from, by name: `imagenet`, or another system whose checkpoints hold
@@ -220,11 +273,11 @@ class System:
     """
 
     name: str
-    task: Literal["propagate", "fewshot", "instance"]
+    task: Task
     configs: Mapping[str, Any]
     parse_config: Callable[[dict[str, Any]], Any]
     build: Callable[[Any], nn.Module]
-    predictor: Callable[..., Any]
+    predictors: Mapping[Task, Callable[..., Any]]
     convert: Callable[[Mapping[str, object]], Imported]
     imagenet_backbone: Callable[[Any], str]
     starts: Mapping[str, Callable[[Any, Mapping[str, Tensor]], None]]

@@ -19,7 +19,7 @@ class Stage:
         steps: optimiser steps.
         batch: clips a step.
         size: side of the square clips in pixels, a multiple of 16.
-        frames: frames a clip (video).
+        frames: frames a clip (video); 1 = images, where a system learns from both.
         objects: most objects a clip; each step draws 1 to that many (video).
         shots: supports an episode (few-shot).
         short_side: what the short side of an image is brought to before it is cropped, at random scale (instances).
@@ -49,11 +49,9 @@ class Stage:
         Raises:
             ConfigError: a value is out of range.
         """
-        for name in ("steps", "batch", "size", "objects", "shots", "short_side", "warmup"):
+        for name in ("steps", "batch", "size", "frames", "objects", "shots", "short_side", "warmup"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"stage '{self.name}': {name} is {getattr(self, name)}", fix="give 1 or more")
-        if self.frames < 2:
-            raise ConfigError(f"stage '{self.name}': frames is {self.frames}", fix="give 2 or more")
         if self.size % 16:
             raise ConfigError(f"stage '{self.name}': size is {self.size}", fix="give a multiple of 16")
 

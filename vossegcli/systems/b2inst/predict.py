@@ -12,14 +12,12 @@ from torch import Tensor
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from vossegcli.ops.padding import Padding, pad
-from vossegcli.ops.resize import resize_smooth
+from vossegcli.ops.resize import resize_smooth, scaled_size
 from vossegcli.systems.b2inst.blender import blend, crop_bases
 from vossegcli.systems.b2inst.box_head import boxes_of, locations
 from vossegcli.systems.b2inst.mask_scoring import final_score
 from vossegcli.systems.b2inst.model import STRIDE, B2Inst, Encoded
 from vossegcli.systems.base import Instances
-
-LONGEST = 5 / 3  # of the working size: long side to short side
 
 
 class B2InstPredictor:
@@ -55,7 +53,7 @@ class B2InstPredictor:
     def predict(self, images: Tensor) -> list[Instances]:
         """Find the instances of images (B,3,H,W), float RGB in [0, 1]."""
         native = (int(images.shape[2]), int(images.shape[3]))
-        size = self._working_size(native)
+        size = scaled_size(native, self.short_side)
         small = resize_smooth(images.to(self.device), size)
         padded = pad(small, Padding(0, -size[1] % STRIDE, 0, -size[0] % STRIDE))
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
@@ -68,12 +66,6 @@ class B2InstPredictor:
             order = scores.argsort(descending=True)
             found.append(Instances(boxes[order] * scale, scores[order], labels[order], masks[order]))
         return found
-
-    def _working_size(self, native: tuple[int, int]) -> tuple[int, int]:
-        if not self.short_side:
-            return native
-        scale = min(self.short_side / min(native), LONGEST * self.short_side / max(native))
-        return max(1, round(native[0] * scale)), max(1, round(native[1] * scale))
 
     def _detect(self, encoded: Encoded, image: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Boxes (N,4), scores (N,), labels (N,) and locations (N,) of the best candidates of an image."""

@@ -1,0 +1,148 @@
+"""Places, matching, targets, losses and identities of MobileInst against numbers worked out by hand."""
+
+import math
+
+import pytest
+import torch
+
+from vossegcli.systems.mobileinst.instance_decoder import Predictions
+from vossegcli.systems.mobileinst.losses import hard_iou, masks_of_ids, set_losses, ways_to_centres
+from vossegcli.systems.mobileinst.mask_decoder import mask_logits
+from vossegcli.systems.mobileinst.matcher import Match, dice_matrix, match
+from vossegcli.systems.mobileinst.positions import cell_places, encode_places, spread_places
+from vossegcli.systems.mobileinst.tracking import KernelTracker
+
+
+def test_near_places_have_encodings_that_look_alike() -> None:
+    places = encode_places(torch.tensor([[100.0, 50.0], [104.0, 50.0], [116.0, 50.0], [400.0, 300.0]]), 32)
+    assert places.shape == (4, 32)
+    products = places @ places[0]
+    assert float(products[0]) == pytest.approx(16.0), "half of the squares of sines and cosines"
+    assert products.argsort(descending=True).tolist() == [0, 1, 2, 3]
+
+
+def test_cells_lie_at_their_centres() -> None:
+    assert cell_places(2, 3, 8, torch.device("cpu"))[1, 2].tolist() == [20.0, 12.0]
+
+
+def test_queries_begin_everywhere() -> None:
+    """Every sixteenth of the square has its share of the places."""
+    places = spread_places(160)
+    counts = torch.bincount((places * 4).long() @ torch.tensor([1, 4]), minlength=16)
+    assert int(counts.min()) >= 6
+    assert int(counts.max()) <= 14
+
+
+def test_matching_by_hand() -> None:
+    """Dice counts more than the class, and a third instance stays without a query."""
+    masks = torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]])
+    truth = torch.tensor([[0.0, 0.0, 1.0, 1.0], [1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 1.0, 0.0]])
+    assert dice_matrix(masks, truth)[0].tolist() == pytest.approx([0.0, 2 / 3, 2 / 4], abs=1e-3)
+    probs = torch.tensor([[0.2, 0.8], [0.5, 0.5]])
+    pairs = match(masks, probs, truth, torch.tensor([0, 1, 1]))
+    assert dict(zip(pairs.queries.tolist(), pairs.instances.tolist(), strict=True)) == {0: 1, 1: 0}
+
+
+def test_masks_are_kernels_times_features() -> None:
+    features = torch.zeros(1, 2, 2, 2)
+    features[0, 0, 0, 0], features[0, 1, 1, 1] = 3.0, 5.0
+    logits = mask_logits(torch.tensor([[[1.0, 0.0], [0.5, -1.0]]]), features)
+    assert logits.shape == (1, 2, 4, 4)
+    assert float(logits[0, 0, 0, 0]) == 3.0
+    assert float(logits[0, 1, 3, 3]) == -5.0
+
+
+def test_masks_of_ids_are_shares_of_cells() -> None:
+    ids = torch.zeros(8, 8, dtype=torch.int64)
+    ids[:4, :2], ids[4:, 4:] = 1, 2
+    assert masks_of_ids(ids, 3).tolist() == [[[0.5, 0], [0, 0]], [[0, 0], [0, 1]], [[0, 0], [0, 0]]]
+
+
+def test_cells_point_to_the_centre_of_their_instance() -> None:
+    ids = torch.zeros(1, 16, 24, dtype=torch.int64)
+    ids[0, :, 8:] = 1
+    ways, known = ways_to_centres(ids, [1])
+    assert known[0].tolist() == [[False, True, True]] * 2
+    assert (ways[0, 0, 1] * 64).tolist() == [4.0, 4.0], "from (12, 4) to (16, 8)"
+    assert (ways[0, 1, 2] * 64).tolist() == [-4.0, -4.0]
+
+
+def test_hard_iou_by_hand() -> None:
+    masks = torch.tensor([[[0.9, 0.45, 0.1, 0.3]]])
+    assert hard_iou(masks, torch.tensor([[[1.0, 0.0, 0.0, 0.8]]])).tolist() == pytest.approx([1 / 3])
+
+
+def test_losses_are_nothing_where_all_is_right() -> None:
+    truth = torch.tensor([[[1.0, 0.0], [0.0, 0.0]]])
+    logits = torch.tensor([[[40.0, -40.0], [-40.0, -40.0]], [[9.0, 9.0], [9.0, 9.0]]])
+    said = Predictions(
+        torch.zeros(1, 2, 3), torch.tensor([[[-30.0, 30.0], [-30.0, -30.0]]]), torch.tensor([[30.0, 0.0]])
+    )
+    pairs = [Match(torch.tensor([0]), torch.tensor([0]))]
+    terms = set_losses(said, logits.unsqueeze(0), [truth], [torch.tensor([1])], pairs)
+    assert float(terms.pop("mask_iou")) == 1.0
+    assert all(float(value) < 1e-6 for value in terms.values()), "nothing is asked of the mask of a query without pair"
+    wrong = Predictions(said.kernels, -said.logits, said.objectness)
+    asked = [torch.tensor([False, True])]
+    assert float(set_losses(wrong, logits.unsqueeze(0), [truth], [torch.tensor([1])], pairs)["classes"]) > 20.0
+    part = set_losses(wrong, logits.unsqueeze(0), [truth], [torch.tensor([1])], pairs, asked)["classes"]
+    assert float(part) == pytest.approx(30.0 * 0.25 + 30.0 * 0.75, rel=1e-3), "the second query is left alone"
+
+
+def test_no_instance_is_no_loss_but_that_of_the_classes() -> None:
+    said = Predictions(torch.zeros(1, 2, 3), torch.zeros(1, 2, 1), torch.zeros(1, 2))
+    none = [Match(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))]
+    terms = set_losses(said, torch.zeros(1, 2, 4, 4), [torch.zeros(0, 4, 4)], [torch.zeros(0, dtype=torch.int64)], none)
+    assert float(terms["classes"]) == pytest.approx(2 * 0.75 * 0.25 * math.log(2.0))
+    assert all(float(terms[name]) == 0.0 for name in ("dice", "mask_entropy", "objectness", "mask_iou"))
+
+
+def direction(degrees: float) -> list[float]:
+    return [math.cos(math.radians(degrees)), math.sin(math.radians(degrees))]
+
+
+class TestIdentities:
+    """Kernels are directions in the plane here."""
+
+    @staticmethod
+    def tracker(max_gap: int = 4) -> KernelTracker:
+        return KernelTracker(similarity=0.8, birth_score=0.5, max_gap=max_gap)
+
+    @staticmethod
+    def update(tracker: KernelTracker, frame: int, angles: list[float], scores: list[float]) -> list[int]:
+        kernels = torch.tensor([direction(angle) for angle in angles]).view(-1, 2)
+        ids, _ = tracker.update(frame, kernels, torch.tensor(scores).view(-1, 1))
+        return ids.tolist()
+
+    def test_the_same_object_keeps_its_identity(self) -> None:
+        tracker = self.tracker()
+        assert self.update(tracker, 0, [0, 90], [0.9, 0.9]) == [1, 2]
+        assert self.update(tracker, 3, [80, 10], [0.9, 0.2]) == [2, 1], "a weak one goes on but does not begin"
+        assert self.update(tracker, 6, [20, 180, 270], [0.9, 0.9, 0.2]) == [1, 3, 0]
+
+    def test_pairs_are_chosen_together(self) -> None:
+        """The nearer pair would leave the other instance alone."""
+        tracker = self.tracker()
+        self.update(tracker, 0, [0, 20], [0.9, 0.9])
+        assert self.update(tracker, 1, [15, -20], [0.9, 0.9]) == [2, 1]
+
+    def test_an_identity_returns_within_the_gap_and_ends_after_it(self) -> None:
+        tracker = self.tracker(max_gap=4)
+        self.update(tracker, 0, [0], [0.9])
+        assert self.update(tracker, 3, [], []) == []
+        assert self.update(tracker, 5, [5], [0.9]) == [1], "four frames without it"
+        assert self.update(tracker, 11, [5], [0.9]) == [2], "five frames without it"
+
+    def test_scores_are_means_over_the_life(self) -> None:
+        tracker = self.tracker()
+        kernels = torch.tensor([direction(0.0)])
+        tracker.update(0, kernels, torch.tensor([[0.9, 0.1]]))
+        _, means = tracker.update(1, kernels, torch.tensor([[0.3, 0.5]]))
+        assert means[0].tolist() == pytest.approx([0.6, 0.3])
+
+    def test_state_resumes_exactly(self) -> None:
+        one, other = self.tracker(), self.tracker()
+        self.update(one, 0, [0, 90], [0.9, 0.9])
+        other.load_state(one.state())
+        for tracker in (one, other):
+            assert self.update(tracker, 3, [88, 200], [0.9, 0.9]) == [2, 3]

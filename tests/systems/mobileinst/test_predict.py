@@ -1,0 +1,183 @@
+"""The MobileInst network and predictors: shapes, odd sizes, kernel reuse, and learning a few clips by heart."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.systems.b2inst.test_predict import squares_and_bars
+from vossegcli.data.instance_clips import InstanceClips
+from vossegcli.errors import CheckpointError, ConfigError
+from vossegcli.ops.masks import paste_mask
+from vossegcli.systems.base import TrackedInstances
+from vossegcli.systems.mobileinst import SYSTEM
+from vossegcli.systems.mobileinst.config import CONFIGS, MobileInstConfig
+from vossegcli.systems.mobileinst.model import MobileInst
+from vossegcli.systems.mobileinst.predict import MobileInstPredictor, MobileInstTracker
+
+TINY = MobileInstConfig(
+    classes=2, stem=8, widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), blocks=1, heads=2, channels=32, queries=12,
+    kernel=16, feedforward=32, decoder_heads=4, local_stride=16, located=True, short_side=64, top_k=12,
+)  # fmt: skip
+
+
+def network(**changes: object) -> MobileInst:
+    torch.manual_seed(0)
+    return MobileInst(replace(TINY, **changes)).eval()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_configurations_build(name: str) -> None:
+    with torch.device("meta"):
+        model = MobileInst(CONFIGS[name])
+    assert model.instance_decoder.mask_kernel.out_features == CONFIGS[name].kernel
+    if name == "compact":
+        assert sum(p.numel() for p in model.parameters()) * 2 < 15e6, "at most 15 MB in half precision"
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"located": False}, {"attention": "axial"}, {"pooling": "average"}, {"local_stride": 64}]
+)
+def test_choices_run_and_learn_everywhere(changes: dict[str, object]) -> None:
+    model = network(**changes).train()
+    terms = SYSTEM.objectives["instances"](model, squares_and_bars())
+    terms["loss"].backward()
+    missing = [name for name, p in model.named_parameters() if p.grad is None]
+    assert not missing
+    assert all(bool(torch.isfinite(p.grad).all()) for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (50, 77), (130, 40), (8, 9)])
+def test_boxes_lie_in_the_image(size: tuple[int, int]) -> None:
+    (found,) = MobileInstPredictor(network(), score_threshold=0.0).predict(torch.rand(1, 3, *size))
+    assert found.masks.shape == (len(found.boxes), 64, 64)
+    if len(found.boxes):
+        assert found.boxes.min() >= 0.0
+        assert (found.boxes[:, 2] <= size[1]).all()
+        assert (found.boxes[:, 3] <= size[0]).all()
+        assert (found.boxes[:, 2:] > found.boxes[:, :2]).all()
+    assert (found.scores.diff() <= 0).all(), "best first"
+
+
+def test_a_batch_gives_what_its_images_give_alone() -> None:
+    images = torch.rand(2, 3, 64, 80)
+    predictor = MobileInstPredictor(network(), score_threshold=0.0)
+    for together, image in zip(predictor.predict(images), images, strict=True):
+        (alone,) = predictor.predict(image.unsqueeze(0))
+        assert torch.allclose(together.boxes, alone.boxes, atol=1e-3)
+        assert torch.allclose(together.scores, alone.scores, atol=1e-5)
+
+
+def test_more_instances_than_queries_do_no_harm() -> None:
+    terms = SYSTEM.objectives["instances"](network(queries=1).train(), squares_and_bars())
+    assert bool(torch.isfinite(terms["loss"]))
+
+
+def moving_squares(frames: int) -> tuple[Tensor, Tensor]:
+    """Two bright squares on grey that move to the right: (T,3,64,64) and ids (T,64,64)."""
+    generator = torch.Generator().manual_seed(0)
+    video = 0.4 + 0.2 * torch.rand(1, 3, 64, 64, generator=generator).repeat(frames, 1, 1, 1)
+    ids = torch.zeros(frames, 64, 64, dtype=torch.int64)
+    for t in range(frames):
+        for number, (top, left) in enumerate(((6, 4), (38, 20)), start=1):
+            ids[t, top : top + 18, left + 2 * t : left + 2 * t + 18] = number
+        video[t, :, ids[t] > 0] = 0.95
+    return video, ids
+
+
+@pytest.fixture(scope="module")
+def learnt() -> MobileInst:
+    """A tiny network that has learnt two clips of squares by heart."""
+    torch.manual_seed(0)
+    model = MobileInst(replace(TINY, classes=1)).train()
+    video, ids = moving_squares(5)
+    pairs = [(0, 2), (1, 3), (2, 4), (0, 4)]
+    clips = InstanceClips(
+        torch.stack([video[list(pair)] for pair in pairs]), torch.stack([ids[list(pair)] for pair in pairs]),
+        (torch.zeros(2, dtype=torch.int64),) * 4,
+    )  # fmt: skip
+    optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
+    for _ in range(120):
+        terms = SYSTEM.objectives["clips"](model, clips)
+        optimiser.zero_grad()
+        terms["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimiser.step()
+    assert float(terms["mask_iou"]) > 0.7
+    assert float(terms["passed_iou"]) > 0.7
+    assert float(terms["reused_iou"]) > 0.6
+    return model.eval()
+
+
+def paint(found: TrackedInstances, score: float) -> Tensor:
+    """The sure instances of a frame of 64x64 as a map of identities."""
+    ids = torch.zeros(64, 64, dtype=torch.int64)
+    for number, box, value, mask in zip(found.ids, found.boxes, found.scores, found.masks, strict=True):
+        if float(value) >= score:
+            top, left, region = paste_mask(mask, box, (64, 64))
+            ids[top : top + region.shape[0], left : left + region.shape[1]][region] = int(number)
+    return ids
+
+
+@pytest.mark.parametrize("key_every", [1, 3])
+def test_identities_stay_with_their_objects(learnt: MobileInst, key_every: int) -> None:
+    tracker = MobileInstTracker(learnt, key_every=key_every, score_threshold=0.3)
+    video, truth = moving_squares(5)
+    seen = [paint(tracker.step(frame), 0.3) for frame in video]
+    for number in (1, 2):
+        own = {int(ids[truth[t] == number].mode().values) for t, ids in enumerate(seen)}
+        assert len(own) == 1
+        assert own != {0}
+    shared = seen[0][truth[0] > 0]
+    assert float((shared > 0).float().mean()) > 0.7
+
+
+def test_only_key_frames_ask_the_queries(learnt: MobileInst, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    tracker = MobileInstTracker(learnt, key_every=3)
+    detect = tracker._network.model.detect
+    monkeypatch.setattr(tracker._network.model, "detect", lambda encoded: asked.append(1) or detect(encoded))
+    for frame in moving_squares(5)[0]:
+        tracker.step(frame)
+    assert len(asked) == 2
+
+
+def test_state_resumes_exactly(learnt: MobileInst) -> None:
+    video, _ = moving_squares(6)
+    one, other = (MobileInstTracker(learnt, key_every=2) for _ in range(2))
+    for frame in video[:3]:
+        one.step(frame)
+    other.load_state({name: value.clone() for name, value in one.state().items()})
+    for frame in video[3:]:
+        a, b = one.step(frame), other.step(frame)
+        assert torch.equal(a.ids, b.ids)
+        assert torch.equal(a.masks, b.masks)
+        assert torch.equal(a.scores, b.scores)
+
+
+def test_start_forgets(learnt: MobileInst) -> None:
+    video, _ = moving_squares(2)
+    tracker = MobileInstTracker(learnt)
+    first = tracker.step(video[0])
+    tracker.start()
+    again = tracker.step(video[0])
+    assert torch.equal(first.ids, again.ids)
+    assert torch.equal(first.scores, again.scores)
+
+
+def test_what_is_out_of_range_is_refused() -> None:
+    with pytest.raises(ConfigError, match="attention"):
+        replace(TINY, attention="none")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="local_stride"):
+        replace(TINY, local_stride=24)
+    with pytest.raises(ConfigError, match="multiple"):
+        replace(TINY, channels=30)
+    assert MobileInstConfig.from_dict({**TINY.to_dict(), "widths": [8, 8, 16, 16]}) == TINY
+
+
+def test_nothing_published_can_be_imported() -> None:
+    with pytest.raises(CheckpointError, match="no weights of MobileInst"):
+        SYSTEM.convert({})
+    with pytest.raises(ConfigError, match="torchvision has no weights"):
+        SYSTEM.imagenet_backbone(TINY)

@@ -1,0 +1,35 @@
+"""MobileInst: instances in videos with identities, by kernels that queries make for light mask features.
+
+Zhang, Cheng et al.: MobileInst: Video Instance Segmentation on the Mobile. AAAI 2024.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from vossegcli.systems.base import System
+from vossegcli.systems.mobileinst.config import CONFIGS, MobileInstConfig
+from vossegcli.systems.mobileinst.convert import convert_published, imagenet_backbone
+from vossegcli.systems.mobileinst.model import MobileInst
+from vossegcli.systems.mobileinst.predict import MobileInstPredictor, MobileInstTracker
+from vossegcli.systems.mobileinst.train import LossWeights, clip_objective, dense_objective, instance_objective
+
+_WEIGHTS = LossWeights()
+
+SYSTEM = System(
+    name="mobileinst",
+    task="track",
+    configs=CONFIGS,
+    parse_config=MobileInstConfig.from_dict,
+    build=MobileInst,
+    predictors={"track": MobileInstTracker, "instance": MobileInstPredictor},
+    convert=convert_published,
+    imagenet_backbone=imagenet_backbone,
+    starts={},
+    objectives={
+        "dense": partial(dense_objective, weights=_WEIGHTS),
+        "instances": partial(instance_objective, weights=_WEIGHTS),
+        "clips": partial(clip_objective, weights=_WEIGHTS),
+    },
+    class_layers=("instance_decoder.cls_score.",),
+)

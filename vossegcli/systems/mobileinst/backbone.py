@@ -1,0 +1,204 @@
+"""Token pyramid and transformer: images to local features at strides 8, 16, 32 and global ones at stride 64.
+
+The pyramid and the transformer over its pooled tokens are TopFormer's (Zhang et al., CVPR 2022); the other attention
+is SeaFormer's (Wan et al., ICLR 2023).
+
+Shape letters: B images, C channels, H W pixels, h w cells, D length of a key, N heads.
+"""
+
+from __future__ import annotations
+
+import itertools
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops.misc import Conv2dNormActivation
+
+from vossegcli.systems.mobileinst.config import MobileInstConfig
+
+STRIDE = 64
+_PYRAMID_STRIDES = (4, 8, 16, 32)
+_KEY = 16
+_AXIS = 16  # positions that the axial attention has embeddings for; between them they are interpolated
+#: Kernel sizes and expansions of the inverted residuals at each stride, from the first on; the last one repeats.
+_KERNELS = ((3,), (5,), (3,), (5, 5, 3))
+_EXPANSIONS = ((4, 3), (3,), (3,), (6,))
+
+conv_norm = partial(Conv2dNormActivation, activation_layer=None)  # without an activation
+_conv_relu6 = partial(Conv2dNormActivation, activation_layer=nn.ReLU6)
+
+
+def _silent(layer: Conv2dNormActivation) -> Conv2dNormActivation:
+    """Let a layer with norm start at zero, so that what it is added to starts unchanged."""
+    nn.init.zeros_(layer[1].weight)
+    return layer
+
+
+class InvertedResidual(nn.Module):
+    """1x1 convolution to a larger width, depthwise one, 1x1 back (MobileNetV2)."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = in_channels * expansion
+        layers = [] if expansion == 1 else [_conv_relu6(in_channels, hidden, 1)]
+        layers += [
+            _conv_relu6(hidden, hidden, kernel, stride, groups=hidden),
+            conv_norm(hidden, out_channels, 1),
+        ]
+        self.conv = nn.Sequential(*layers)
+        self.residual = stride == 1 and in_channels == out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B,C,h,w) to (B,C',h/stride,w/stride)."""
+        y: Tensor = self.conv(x)
+        return x + y if self.residual else y
+
+
+class GlobalAttention(nn.Module):
+    """Every token attends to every other; queries and keys are not scaled, as in TopFormer."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_q = conv_norm(channels, _KEY * heads, 1)
+        self.to_k = conv_norm(channels, _KEY * heads, 1)
+        self.to_v = conv_norm(channels, 2 * _KEY * heads, 1)
+        self.proj = nn.Sequential(nn.ReLU6(), _silent(conv_norm(2 * _KEY * heads, channels, 1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B,C,h,w) to the same shape."""
+        q, k, v = (f(x).flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3) for f in self._maps())  # (B,N,hw,D)
+        found = F.scaled_dot_product_attention(q, k, v, scale=1.0)
+        mixed: Tensor = self.proj(found.transpose(2, 3).flatten(1, 2).unflatten(2, x.shape[2:]))
+        return mixed
+
+    def _maps(self) -> tuple[nn.Module, nn.Module, nn.Module]:
+        return self.to_q, self.to_k, self.to_v
+
+
+class AxialAttention(nn.Module):
+    """Squeeze-enhanced axial attention: rows and columns are squeezed to their means, which attend to each other.
+
+    What squeezing loses comes back through a depthwise convolution of queries, keys and values, gated by the result.
+    """
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        width = _KEY * heads
+        self.to_q = conv_norm(channels, width, 1)
+        self.to_k = conv_norm(channels, width, 1)
+        self.to_v = conv_norm(channels, 2 * width, 1)
+        self.positions = nn.ParameterDict(
+            {name: nn.Parameter(torch.zeros(1, width, _AXIS)) for name in ("row_q", "row_k", "column_q", "column_k")}
+        )
+        self.encode_row = nn.Sequential(nn.ReLU6(), _silent(conv_norm(2 * width, 2 * width, 1)))
+        self.encode_column = nn.Sequential(nn.ReLU6(), _silent(conv_norm(2 * width, 2 * width, 1)))
+        self.proj = nn.Sequential(nn.ReLU6(), _silent(conv_norm(2 * width, channels, 1)))
+        self.detail = nn.Sequential(
+            _conv_relu6(4 * width, 4 * width, 3, groups=4 * width), conv_norm(4 * width, channels, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B,C,h,w) to the same shape."""
+        q, k, v = self.to_q(x), self.to_k(x), self.to_v(x)
+        detail: Tensor = self.detail(torch.cat([q, k, v], dim=1))
+        row = self._along(q.mean(3), k.mean(3), v.mean(3), "row")  # (B,2D,h)
+        column = self._along(q.mean(2), k.mean(2), v.mean(2), "column")
+        mixed = v + self.encode_row(row.unsqueeze(3)) + self.encode_column(column.unsqueeze(2))
+        return F.hardsigmoid(self.proj(mixed)) * detail
+
+    def _along(self, q: Tensor, k: Tensor, v: Tensor, axis: str) -> Tensor:
+        """Attention along an axis of length n: queries and keys (B,D,n), values (B,2D,n) to (B,2D,n)."""
+        placed = []
+        for name, x in (("q", q), ("k", k)):
+            table = self.positions[f"{axis}_{name}"]
+            placed.append(x + F.interpolate(table, size=x.shape[2], mode="linear", align_corners=False))
+        parts = [x.unflatten(1, (self.heads, -1)).transpose(2, 3) for x in (*placed, v)]
+        return F.scaled_dot_product_attention(*parts).transpose(2, 3).flatten(1, 2)
+
+
+class TransformerBlock(nn.Module):
+    """Attention and a feed-forward layer with a depthwise convolution, each added to its input."""
+
+    def __init__(self, channels: int, config: MobileInstConfig) -> None:
+        super().__init__()
+        kind = GlobalAttention if config.attention == "global" else AxialAttention
+        self.attn = kind(channels, config.heads)
+        self.mlp = nn.Sequential(
+            conv_norm(channels, 2 * channels, 1),
+            nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels),
+            nn.ReLU6(),
+            conv_norm(2 * channels, channels, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B,C,h,w) to the same shape."""
+        x = x + self.attn(x)
+        y: Tensor = x + self.mlp(x)
+        return y
+
+
+class Injection(nn.Module):
+    """Local features, gated by global ones, plus global ones: `act(g) * l + g'`."""
+
+    def __init__(self, local: int, context: int, out_channels: int) -> None:
+        super().__init__()
+        self.local_embedding = conv_norm(local, out_channels, 1)
+        self.global_embedding = conv_norm(context, out_channels, 1)
+        self.global_act = conv_norm(context, out_channels, 1)
+
+    def forward(self, local: Tensor, context: Tensor) -> Tensor:
+        """Map (B,C,h,w) and (B,C',h/n,w/n) to (B,C'',h,w)."""
+        gate, addend = (
+            F.interpolate(part, size=local.shape[2:], mode="bilinear", align_corners=False)
+            for part in (F.hardsigmoid(self.global_act(context)), self.global_embedding(context))
+        )
+        y: Tensor = self.local_embedding(local) * gate + addend
+        return y
+
+
+class Backbone(nn.Module):
+    """Images to X3, X4, X5 (local, with the global features injected) and X6 (global)."""
+
+    def __init__(self, config: MobileInstConfig) -> None:
+        super().__init__()
+        self.stem = _conv_relu6(3, config.stem, 3, 2)
+        first = InvertedResidual(config.stem, config.stem, 3, 1, 1)
+        widths = (config.stem, *config.widths)
+        self.stages = nn.ModuleList()
+        for level, (before, width) in enumerate(itertools.pairwise(widths)):
+            blocks: list[nn.Module] = [first] if level == 0 else []
+            for index in range(config.depths[level]):
+                kernels, expansions = _KERNELS[level], _EXPANSIONS[level]
+                blocks.append(
+                    InvertedResidual(
+                        before if index == 0 else width, width, kernels[min(index, len(kernels) - 1)],
+                        2 if index == 0 else 1, expansions[min(index, len(expansions) - 1)],
+                    )
+                )  # fmt: skip
+            self.stages.append(nn.Sequential(*blocks))
+        self.context_channels = sum(config.widths)
+        self.transformer = nn.Sequential(
+            *(TransformerBlock(self.context_channels, config) for _ in range(config.blocks))
+        )
+        self.injections = nn.ModuleList(
+            Injection(width, self.context_channels, config.channels) for width in config.widths[1:]
+        )
+
+    def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Map normalised images (B,3,H,W), sides multiples of 64.
+
+        Returns:
+            X3, X4, X5, (B,C,H/8,W/8) and so on, and X6, (B,sum of the widths,H/64,W/64).
+        """
+        x = self.stem(images)
+        tokens = []
+        for stage in self.stages:
+            x = stage(x)
+            tokens.append(x)
+        pooled = [F.avg_pool2d(x, STRIDE // stride) for x, stride in zip(tokens, _PYRAMID_STRIDES, strict=True)]
+        context: Tensor = self.transformer(torch.cat(pooled, dim=1))
+        return [inject(x, context) for inject, x in zip(self.injections, tokens[1:], strict=True)], context

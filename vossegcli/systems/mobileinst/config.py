@@ -1,0 +1,122 @@
+"""Configurations of MobileInst: what fixes the shapes of the weights, and the defaults of inference and tracking."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
+
+from vossegcli.errors import ConfigError
+from vossegcli.systems.base import config_from_dict
+
+Attention = Literal["global", "axial"]
+Pooling = Literal["max", "average"]
+
+
+@dataclass(frozen=True)
+class MobileInstConfig:
+    """Shapes of the network; the defaults follow the paper's model with TopFormer-base at 640 pixels.
+
+    Attributes:
+        classes: number of classes.
+        stem: channels of the first convolution.
+        widths: channels of the token pyramid at strides 4, 8, 16 and 32.
+        depths: its inverted residuals at each stride.
+        attention: of the backbone's transformer: every token to every other (TopFormer), or squeezed along rows and
+            columns (SeaFormer).
+        blocks: transformer blocks of the backbone.
+        heads: of their attention.
+        channels: of the mask decoder and the queries.
+        queries: instances an image at most.
+        kernel: length of an instance's kernel.
+        feedforward: width of the instance decoder's feed-forward layer.
+        decoder_heads: of the instance decoder's attention.
+        pooling: how the mask features become the local decoder's tokens.
+        local_stride: of those tokens, in pixels.
+        located: mask features and queries know where they are (an addition; see `mask_decoder`). Many objects that
+            look alike cannot be told apart otherwise.
+        score_threshold: instances below it are left out.
+        top_k: instances an image at most.
+        short_side: default working size in pixels; smaller images are enlarged to it.
+        key_every: frames from one key frame to the next in videos.
+        similarity: cosine of two kernels from which on they can be of the same object.
+        birth_score: score from which on an instance begins a track.
+    """
+
+    classes: int = 80
+    stem: int = 16
+    widths: tuple[int, int, int, int] = (32, 64, 128, 160)
+    depths: tuple[int, int, int, int] = (2, 2, 2, 3)
+    attention: Attention = "global"
+    blocks: int = 4
+    heads: int = 8
+    channels: int = 256
+    queries: int = 100
+    kernel: int = 128
+    feedforward: int = 512
+    decoder_heads: int = 8
+    pooling: Pooling = "max"
+    local_stride: int = 64
+    located: bool = False
+    score_threshold: float = 0.005
+    top_k: int = 100
+    short_side: int = 640
+    key_every: int = 3
+    similarity: float = 0.5
+    birth_score: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ConfigError: a value is out of range.
+        """
+        for name, kind in (("attention", Attention), ("pooling", Pooling)):
+            if getattr(self, name) not in get_args(kind):
+                raise ConfigError(
+                    f"unknown {name} '{getattr(self, name)}'", fix=f"use one of {', '.join(get_args(kind))}"
+                )
+        for name in ("classes", "blocks", "heads", "queries", "kernel", "top_k", "short_side", "key_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}", fix="give 1 or more")
+        if self.channels % 4 or self.channels % self.decoder_heads:
+            raise ConfigError(
+                f"channels is {self.channels}", fix=f"give a multiple of 4 and of decoder_heads, {self.decoder_heads}"
+            )
+        if self.local_stride not in {8, 16, 32, 64}:
+            raise ConfigError(f"local_stride is {self.local_stride}", fix="give 8, 16, 32 or 64")
+
+    def with_labels(self, labels: Sequence[str]) -> MobileInstConfig:
+        """The same for a data set's classes."""
+        return replace(self, classes=len(labels))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for a checkpoint's header."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> MobileInstConfig:
+        """Rebuild a config from `to_dict`'s values (lists stand for tuples after JSON).
+
+        Raises:
+            ConfigError: a field is unknown, missing or out of range.
+        """
+        return config_from_dict(cls, values, "a MobileInst configuration")
+
+
+TOPFORMER_640 = MobileInstConfig()
+TOPFORMER_512 = replace(TOPFORMER_640, short_side=512)
+SEAFORMER_640 = replace(TOPFORMER_640, attention="axial")
+
+#: For CPUs, training from scratch and many like objects; the choices are our own.
+COMPACT = MobileInstConfig(
+    widths=(24, 48, 96, 128), heads=6, channels=128, queries=300, kernel=96, feedforward=256, local_stride=16,
+    located=True, top_k=300, short_side=512,
+)  # fmt: skip
+
+CONFIGS = {
+    "topformer-640": TOPFORMER_640,
+    "topformer-512": TOPFORMER_512,
+    "seaformer-640": SEAFORMER_640,
+    "compact": COMPACT,
+}

@@ -1,0 +1,121 @@
+"""Losses of MobileInst.
+
+Shape letters: B images, N queries, m matched pairs, n instances, L classes, H W pixels, h w cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vossegcli.layers.losses import dice_loss, focal_class_loss
+from vossegcli.ops.boundaries import boundary_map
+from vossegcli.systems.mobileinst.instance_decoder import Predictions
+from vossegcli.systems.mobileinst.mask_decoder import MASK_STRIDE, REACH, DenseOutput
+from vossegcli.systems.mobileinst.matcher import Match
+from vossegcli.systems.mobileinst.positions import cell_places
+
+MASK_CELLS = 4  # pixels: stride of the masks
+SURE = 0.4  # probability from which on a pixel counts for the IoU that objectness learns
+
+
+def masks_of_ids(ids: Tensor, count: int) -> Tensor:
+    """Masks (n,H/4,W/4) of ids 1..n in a map (H,W): which share of each cell is the instance."""
+    numbers = torch.arange(1, count + 1, device=ids.device).view(-1, 1, 1)
+    return F.avg_pool2d((ids.unsqueeze(0) == numbers).float(), MASK_CELLS)
+
+
+def set_losses(
+    predictions: Predictions,
+    logits: Tensor,
+    truths: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    matches: Sequence[Match],
+    free: Sequence[Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """Losses of matched queries, and of the others as background.
+
+    Args:
+        predictions: what the queries say.
+        logits: (B,N,h,w) of their masks.
+        truths: (n,h,w) of each image.
+        labels: (n,) of each image.
+        matches: of each image.
+        free: (N,) bool of each image: queries that nothing is asked of; None = there are none.
+
+    Returns:
+        `classes`: focal loss over the number of instances; `dice` and `mask_entropy`: means over the pairs;
+        `objectness`: cross entropy with the IoU of the own mask; `mask_iou`: mean IoU of the pairs, to watch.
+    """
+    wanted = torch.full(predictions.objectness.shape, -1, dtype=torch.int64, device=logits.device)
+    for image, pairs in enumerate(matches):
+        wanted[image, pairs.queries] = labels[image][pairs.instances]
+    asked = torch.ones_like(wanted, dtype=torch.bool) if free is None else ~torch.stack(list(free))
+    count = float(sum(len(pairs.queries) for pairs in matches))
+    own = torch.cat([logits[image, pairs.queries] for image, pairs in enumerate(matches)]).float()
+    truth = torch.cat([truths[image][pairs.instances] for image, pairs in enumerate(matches)])
+    said = torch.cat([predictions.objectness[image, pairs.queries] for image, pairs in enumerate(matches)]).float()
+    share = max(count, 1.0)
+    iou = hard_iou(own.detach().sigmoid(), truth)
+    entropy = F.binary_cross_entropy_with_logits(own, truth, reduction="none").mean(dim=(1, 2))
+    return {
+        "classes": focal_class_loss(predictions.logits[asked].float(), wanted[asked], count),
+        "dice": dice_loss(own.sigmoid(), truth).sum() / share,
+        "mask_entropy": entropy.sum() / share,
+        "objectness": F.binary_cross_entropy_with_logits(said, iou, reduction="sum") / share,
+        "mask_iou": iou.sum() / share,
+    }
+
+
+def hard_iou(masks: Tensor, truth: Tensor) -> Tensor:
+    """IoU of masks (m,h,w) from a probability of 0.4 on with truths from a half on: (m,)."""
+    found, real = masks >= SURE, truth > 0.5
+    both = (found & real).sum(dim=(1, 2)).float()
+    return both / (found | real).sum(dim=(1, 2)).clamp_min(1).float()
+
+
+def dense_losses(dense: DenseOutput, ids: Tensor, counts: Sequence[int]) -> dict[str, Tensor]:
+    """What every cell should say of itself: foreground, boundary, and the way to its instance's centre.
+
+    They warm up backbone and mask decoder before there are instances, and steady them later (an addition).
+
+    Args:
+        dense: what the cells say.
+        ids: (B,H,W), i + 1 = the i-th instance.
+        counts: instances of each image.
+    """
+    covered = F.avg_pool2d((ids > 0).float().unsqueeze(1), MASK_STRIDE)[:, 0]
+    edges = torch.stack([boundary_map(one) for one in ids])
+    boundary = F.avg_pool2d(F.max_pool2d(edges.unsqueeze(1), MASK_STRIDE // 2), 2)[:, 0]
+    foreground_loss = F.binary_cross_entropy_with_logits(dense.logits[:, 0], covered)
+    boundary_loss = F.binary_cross_entropy_with_logits(dense.logits[:, 1], boundary)
+    ways, known = ways_to_centres(ids, counts)
+    missed = F.smooth_l1_loss(dense.offsets.permute(0, 2, 3, 1)[known], ways[known], reduction="sum", beta=0.1)
+    return {
+        "foreground": foreground_loss,
+        "boundary": boundary_loss,
+        "centres": missed / known.sum().clamp_min(1),
+    }
+
+
+def ways_to_centres(ids: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """How each cell comes to the centre of mass of the instance that covers the pixel in its middle.
+
+    Returns:
+        ways (B,h,w,2) as (x, y) in units of `REACH`, and (B,h,w) bool: whether there is such an instance.
+    """
+    _, height, width = ids.shape
+    pixels = cell_places(height, width, 1, ids.device).flatten(0, 1)  # (HW,2)
+    middle = slice(MASK_STRIDE // 2, None, MASK_STRIDE)
+    own = ids[:, middle, middle]
+    places = cell_places(own.shape[1], own.shape[2], MASK_STRIDE, ids.device)
+    ways = []
+    for one, cells, count in zip(ids, own, counts, strict=True):
+        flat = one.flatten()
+        sums = torch.zeros(count + 1, 2, device=ids.device).index_add_(0, flat, pixels)
+        areas = torch.bincount(flat, minlength=count + 1).clamp_min(1).unsqueeze(1)
+        ways.append(((sums / areas)[cells] - places) / REACH)
+    return torch.stack(ways), own > 0

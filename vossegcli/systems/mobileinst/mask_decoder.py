@@ -1,0 +1,110 @@
+"""Semantic-enhanced mask decoder: local and global features to the mask features at stride 8.
+
+Shape letters: B images, C channels, K length of a kernel, h w cells at stride 8.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops.misc import Conv2dNormActivation
+
+from vossegcli.systems.mobileinst.config import MobileInstConfig
+from vossegcli.systems.mobileinst.positions import cell_places, encode_places
+
+MASK_STRIDE = 8
+REACH = 64.0  # pixels: the scale on which the way to an instance's centre is predicted
+
+
+class DenseOutput(NamedTuple):
+    """What every cell says of itself.
+
+    Attributes:
+        logits: (B,2,h,w) foreground, boundary.
+        offsets: (B,2,h,w) way (x, y) to the centre of its instance, in units of `REACH` pixels.
+    """
+
+    logits: Tensor
+    offsets: Tensor
+
+
+class SemanticEnhancer(nn.Module):
+    """`out(l * g + g)` of projected local and global features (paper sec. 3.3)."""
+
+    def __init__(self, context: int, channels: int) -> None:
+        super().__init__()
+        self.local = _conv(channels, channels, 1)
+        self.context = _conv(context, channels, 1)
+        self.out = _conv(channels, channels, 1)
+
+    def forward(self, local: Tensor, context: Tensor) -> Tensor:
+        """Map (B,C,h,w) and (B,C',h/n,w/n) to (B,C,h,w)."""
+        g = F.interpolate(self.context(context), size=local.shape[2:], mode="bilinear", align_corners=False)
+        y: Tensor = self.out(self.local(local) * g + g)
+        return y
+
+
+class MaskDecoder(nn.Module):
+    """Down and up and down the pyramid, with global features at both ends.
+
+    An addition, where the configuration says `located`: every cell predicts the way to its instance's centre, and the
+    encoded place of that centre joins its features. Convolutions see no difference between two objects that look
+    alike; the places that their cells point to tell them apart, and move with them.
+    """
+
+    def __init__(self, config: MobileInstConfig, context: int) -> None:
+        super().__init__()
+        channels = config.channels
+        self.enhance_first = SemanticEnhancer(context, channels)
+        self.down = nn.ModuleList(_conv(channels, channels, 3) for _ in range(3))
+        self.up = nn.ModuleList(_conv(channels, channels, 3) for _ in range(3))
+        self.enhance_last = nn.ModuleList(SemanticEnhancer(context, channels) for _ in range(3))
+        self.dense = nn.Conv2d(channels, 4, 1)
+        self.place = nn.Conv2d(channels, channels, 1) if config.located else None
+        self.branch = nn.Conv2d(channels, config.kernel, 1)
+
+    def forward(self, local: list[Tensor], context: Tensor) -> tuple[Tensor, DenseOutput]:
+        """Map X3, X4, X5 and X6 to the mask features X_mask (B,C,h,w) and what its cells say of themselves."""
+        x3, x4, x5 = local
+        x5 = self.enhance_first(x5, context)
+        x4 = x4 + _resized(x5, x4)
+        x3 = x3 + _resized(x4, x3)
+        x3, x4, x5 = (conv(x) for conv, x in zip(self.down, (x3, x4, x5), strict=True))
+        x4 = x4 + F.max_pool2d(x3, 2)
+        x5 = x5 + F.max_pool2d(x4, 2)
+        x3, x4, x5 = (conv(x) for conv, x in zip(self.up, (x3, x4, x5), strict=True))
+        x3, x4, x5 = (enhance(x, context) for enhance, x in zip(self.enhance_last, (x3, x4, x5), strict=True))
+        features = x3 + _resized(x4 + _resized(x5, x4), x3)
+        said = self.dense(features).float()
+        dense = DenseOutput(said[:, :2], said[:, 2:])
+        if self.place is not None:
+            features = features + self.place(self._centres(dense.offsets, features))
+        return features, dense
+
+    def embed(self, features: Tensor) -> Tensor:
+        """What kernels are multiplied with: (B,C,h,w) to (B,K,h,w)."""
+        embedded: Tensor = self.branch(features)
+        return embedded
+
+    def _centres(self, offsets: Tensor, features: Tensor) -> Tensor:
+        """Encoded places (B,C,h,w) that the cells point to; no gradient flows back through the sines."""
+        places = cell_places(features.shape[2], features.shape[3], MASK_STRIDE, features.device)
+        pointed = places + REACH * offsets.detach().permute(0, 2, 3, 1)  # (B,h,w,2)
+        return encode_places(pointed, features.shape[1]).permute(0, 3, 1, 2).to(features.dtype)
+
+
+def mask_logits(kernels: Tensor, embedded: Tensor) -> Tensor:
+    """`K . X_mask` at stride 4: kernels (B,N,K) and embedded mask features (B,K,h,w) to (B,N,2h,2w)."""
+    logits = torch.einsum("bnk,bkhw->bnhw", kernels, embedded)
+    return F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def _conv(in_channels: int, out_channels: int, kernel: int) -> Conv2dNormActivation:
+    return Conv2dNormActivation(in_channels, out_channels, kernel)
+
+
+def _resized(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, size=like.shape[2:], mode="bilinear", align_corners=False)

@@ -1,0 +1,45 @@
+"""Which query is responsible for which instance.
+
+Shape letters: N queries, n instances, L classes, P pixels.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+MASK_SHARE, CLASS_SHARE = 0.8, 0.2
+EPSILON = 1e-4
+
+
+class Match(NamedTuple):
+    """Pairs of a query (m,) and an instance (m,), int64; m is the smaller of their numbers."""
+
+    queries: Tensor
+    instances: Tensor
+
+
+@torch.no_grad()
+def match(masks: Tensor, probs: Tensor, truth: Tensor, labels: Tensor) -> Match:
+    """Find the pairs with the largest sum of `dice^0.8 * prob^0.2` (Hungarian method; SparseInst, MobileInst).
+
+    Instances beyond the number of queries stay without one.
+
+    Args:
+        masks: (N,P) probabilities.
+        probs: (N,L) of the classes.
+        truth: (n,P) in [0, 1].
+        labels: (n,) int64.
+    """
+    quality = dice_matrix(masks.float(), truth.float()) ** MASK_SHARE * probs.float()[:, labels] ** CLASS_SHARE
+    rows, columns = linear_sum_assignment(quality.nan_to_num().cpu().numpy(), maximize=True)
+    return Match(torch.as_tensor(rows, device=masks.device), torch.as_tensor(columns, device=masks.device))
+
+
+def dice_matrix(masks: Tensor, truth: Tensor) -> Tensor:
+    """Dice `2 sum(p t) / (sum(p^2) + sum(t^2))` of every mask (N,P) with every truth (n,P): (N,n)."""
+    squares = masks.square().sum(dim=1, keepdim=True) + truth.square().sum(dim=1)
+    return 2.0 * masks @ truth.t() / (squares + EPSILON)

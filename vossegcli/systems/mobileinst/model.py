@@ -1,0 +1,62 @@
+"""The MobileInst network.
+
+Shape letters: B images, N queries, C channels, H W pixels, h w cells at stride 8.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vossegcli.layers.blocks import IMAGENET_MEAN, IMAGENET_STD
+from vossegcli.systems.mobileinst.backbone import STRIDE, Backbone
+from vossegcli.systems.mobileinst.config import MobileInstConfig
+from vossegcli.systems.mobileinst.instance_decoder import InstanceDecoder, Predictions
+from vossegcli.systems.mobileinst.mask_decoder import DenseOutput, MaskDecoder
+
+__all__ = ["STRIDE", "Encoded", "MobileInst"]
+
+
+class Encoded(NamedTuple):
+    """What is computed of every frame, whether its kernels are its own or not.
+
+    Attributes:
+        context: X6 (B,C',H/64,W/64).
+        features: X_mask (B,C,h,w).
+        embedded: (B,K,h,w), what kernels are multiplied with.
+        dense: what the cells say of themselves.
+    """
+
+    context: Tensor
+    features: Tensor
+    embedded: Tensor
+    dense: DenseOutput
+
+
+class MobileInst(nn.Module):
+    """Backbone, mask decoder and instance decoder."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: MobileInstConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+        self.backbone = Backbone(config)
+        self.mask_decoder = MaskDecoder(config, self.backbone.context_channels)
+        self.instance_decoder = InstanceDecoder(config, self.backbone.context_channels)
+
+    def forward(self, images: Tensor) -> Encoded:
+        """Encode images (B,3,H,W) in [0, 1], sides multiples of `STRIDE`."""
+        local, context = self.backbone((images - self.mean) / self.std)
+        features, dense = self.mask_decoder(local, context)
+        return Encoded(context, features, self.mask_decoder.embed(features), dense)
+
+    def detect(self, encoded: Encoded) -> Predictions:
+        """What the queries say of encoded images."""
+        queries = self.instance_decoder.look_around(encoded.context)
+        return self.instance_decoder.predict(self.instance_decoder.look_closely(queries, encoded.features))

@@ -1,0 +1,235 @@
+"""MobileInst's predictors: images to instances, and videos to instances with identities.
+
+Shape letters: B images, N queries, n instances, L classes, H W pixels, h w cells at stride 4, R side of a mask.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torchvision.ops import roi_align
+
+from vossegcli.ops.padding import Padding, pad
+from vossegcli.ops.resize import Size, resize_smooth, scaled_size
+from vossegcli.systems.base import Instances, TrackedInstances
+from vossegcli.systems.mobileinst.instance_decoder import Predictions
+from vossegcli.systems.mobileinst.losses import MASK_CELLS
+from vossegcli.systems.mobileinst.mask_decoder import mask_logits
+from vossegcli.systems.mobileinst.model import STRIDE, Encoded, MobileInst
+from vossegcli.systems.mobileinst.tracking import KernelTracker
+
+SIDE = 64  # of a mask in its box
+MASK = 0.5
+
+
+class _Frame(NamedTuple):
+    """Encoded images, their size and the one at which the network worked."""
+
+    encoded: Encoded
+    native: Size
+    size: Size
+
+
+class _Network:
+    """The network with resizing and padding around it."""
+
+    def __init__(self, model: MobileInst, precision: torch.dtype, short_side: int | None) -> None:
+        self.model = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
+        self.device = next(self.model.parameters()).device
+        self.precision = precision
+        self.short_side = model.config.short_side if short_side is None else short_side
+
+    def encode(self, images: Tensor) -> _Frame:
+        """Encode images (B,3,H,W), float RGB in [0, 1]."""
+        native = (int(images.shape[2]), int(images.shape[3]))
+        size = scaled_size(native, self.short_side)
+        small = resize_smooth(images.to(self.device), size)
+        padded = pad(small, Padding(0, -size[1] % STRIDE, 0, -size[0] % STRIDE))
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            encoded: Encoded = self.model(padded)
+        return _Frame(encoded, native, size)
+
+    def detect(self, encoded: Encoded) -> Predictions:
+        """What the queries say of encoded images, in float32."""
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            found = self.model.detect(encoded)
+        return Predictions(*(part.float() for part in found))
+
+    def masks(self, frame: _Frame, image: int, kernels: Tensor) -> Tensor:
+        """Probabilities (n,h,w) of kernels (n,K) in one of the images, without the padding."""
+        probs = mask_logits(kernels.unsqueeze(0), frame.encoded.embedded[image : image + 1].float())[0].sigmoid()
+        return probs[:, : -(-frame.size[0] // MASK_CELLS), : -(-frame.size[1] // MASK_CELLS)]
+
+
+class MobileInstPredictor:
+    """Finds instances (see `systems.base.InstancePredictor`).
+
+    Args:
+        model: the network; copied for inference, not changed.
+        precision: type of the network; kernels, masks and scores stay float32.
+        short_side: images are brought to this short side, as far as the long one stays below 5/3 of it; 0 = native,
+            None = the configuration's.
+        score_threshold: instances below it are left out; None = the configuration's.
+        top_k: instances an image at most; None = the configuration's.
+    """
+
+    def __init__(
+        self,
+        model: MobileInst,
+        *,
+        precision: torch.dtype = torch.float32,
+        short_side: int | None = None,
+        score_threshold: float | None = None,
+        top_k: int | None = None,
+    ) -> None:
+        self._network = _Network(model, precision, short_side)
+        self.score_threshold = model.config.score_threshold if score_threshold is None else score_threshold
+        self.top_k = model.config.top_k if top_k is None else top_k
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> list[Instances]:
+        """Find the instances of images (B,3,H,W), float RGB in [0, 1]."""
+        frame = self._network.encode(images)
+        found = self._network.detect(frame.encoded)
+        return [self._instances(frame, found, image) for image in range(images.shape[0])]
+
+    def _instances(self, frame: _Frame, found: Predictions, image: int) -> Instances:
+        scores, labels = instance_scores(found, image).max(dim=1)
+        chosen = scores.topk(min(self.top_k, len(scores))).indices
+        chosen = chosen[scores[chosen] > self.score_threshold]
+        masks = self._network.masks(frame, image, found.kernels[image, chosen])
+        scores = scores[chosen] * maskness(masks)
+        seen = (scores > self.score_threshold).nonzero()[:, 0]
+        order = seen[scores[seen].argsort(descending=True)]
+        boxes, inside = masks_in_boxes(masks[order], frame)
+        return Instances(boxes, scores[order], labels[chosen][order], inside)
+
+
+class MobileInstTracker:
+    """Follows instances through a video (see `systems.base.TrackPredictor`).
+
+    Only backbone and mask decoder run on every frame; the kernels of a key frame are used on the frames up to the
+    next one (paper sec. 3.4).
+
+    Args:
+        model: the network; copied for inference, not changed.
+        precision: type of the network; kernels, masks and scores stay float32.
+        short_side: as in `MobileInstPredictor`.
+        score_threshold: instances below it are left out; None = the configuration's.
+        top_k: instances a frame at most; None = the configuration's.
+        key_every: frames from one key frame to the next; None = the configuration's.
+        max_gap: frames that an identity outlives without being seen.
+    """
+
+    def __init__(
+        self,
+        model: MobileInst,
+        *,
+        precision: torch.dtype = torch.float32,
+        short_side: int | None = None,
+        score_threshold: float | None = None,
+        top_k: int | None = None,
+        key_every: int | None = None,
+        max_gap: int = 15,
+    ) -> None:
+        config = model.config
+        self._network = _Network(model, precision, short_side)
+        self.score_threshold = config.score_threshold if score_threshold is None else score_threshold
+        self.top_k = config.top_k if top_k is None else top_k
+        self.key_every = config.key_every if key_every is None else key_every
+        self._new_tracker = partial(
+            KernelTracker, similarity=config.similarity, birth_score=config.birth_score,
+            max_gap=max(max_gap, self.key_every),
+        )  # fmt: skip
+        self.start()
+
+    def start(self) -> None:
+        """Forget everything and begin a video."""
+        self._tracker = self._new_tracker()
+        self._frames = 0
+        self._ids = torch.zeros(0, dtype=torch.int64)
+        self._kernels = torch.zeros(0, self._network.model.config.kernel)
+        self._scores = torch.zeros(0, self._network.model.config.classes)
+
+    @torch.no_grad()
+    def step(self, frame: Tensor) -> TrackedInstances:
+        """Find the instances of the next frame (3,H,W), float RGB in [0, 1], each with its identity."""
+        encoded = self._network.encode(frame.unsqueeze(0))
+        if self._frames % self.key_every == 0:
+            self._detect(encoded)
+        self._frames += 1
+        masks = self._network.masks(encoded, 0, self._kernels.to(self._network.device))
+        seen = (masks > MASK).flatten(1).any(dim=1).nonzero()[:, 0]
+        boxes, inside = masks_in_boxes(masks[seen], encoded)
+        scores, labels = self._scores.to(self._network.device)[seen].max(dim=1)
+        return TrackedInstances(self._ids.to(seen.device)[seen], boxes, scores, labels, inside)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the memory as named tensors."""
+        tensors = {f"tracks.{name}": value for name, value in self._tracker.state().items()}
+        own = {"frames": torch.tensor(self._frames), "ids": self._ids, "kernels": self._kernels, "scores": self._scores}
+        return tensors | own
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Continue from `state()`."""
+        self._tracker = self._new_tracker()
+        prefix = "tracks."
+        self._tracker.load_state({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+        self._frames = int(tensors["frames"])
+        self._ids, self._kernels, self._scores = (tensors[name].clone() for name in ("ids", "kernels", "scores"))
+
+    def _detect(self, frame: _Frame) -> None:
+        """Find the instances of a key frame; their kernels stand until the next one."""
+        found = self._network.detect(frame.encoded)
+        scores = instance_scores(found, 0)
+        best = scores.amax(dim=1)
+        chosen = best.topk(min(self.top_k, len(best))).indices
+        chosen = chosen[best[chosen] > self.score_threshold]
+        kernels = found.kernels[0, chosen]
+        masks = self._network.masks(frame, 0, kernels)
+        scores = scores[chosen] * maskness(masks).unsqueeze(1)
+        kept = scores.amax(dim=1) > self.score_threshold
+        kernels, scores = kernels[kept].cpu(), scores[kept].cpu()
+        ids, means = self._tracker.update(self._frames, kernels, scores)
+        self._ids, self._kernels, self._scores = ids[ids > 0], kernels[ids > 0], means[ids > 0]
+
+
+def instance_scores(found: Predictions, image: int) -> Tensor:
+    """`sqrt(class * objectness)` of the queries of an image for every class (N,L)."""
+    return (found.logits[image].sigmoid() * found.objectness[image].sigmoid().unsqueeze(1)).sqrt()
+
+
+def maskness(masks: Tensor) -> Tensor:
+    """Mean probability (n,) of the pixels that masks (n,h,w) cover; 0 for empty ones."""
+    covered = (masks > MASK).float()
+    return (masks * covered).sum(dim=(1, 2)) / covered.sum(dim=(1, 2)).clamp_min(1.0)
+
+
+def masks_in_boxes(masks: Tensor, frame: _Frame) -> tuple[Tensor, Tensor]:
+    """Boxes (n,4) in pixels of the image around masks (n,h,w), none of them empty, and the masks in them (n,R,R).
+
+    A box is half a cell larger than the cells that are covered, for between two cells the mask can reach that far.
+    """
+    if not len(masks):
+        return masks.new_zeros(0, 4), masks.new_zeros(0, SIDE, SIDE)
+    covered = masks > MASK
+    columns, rows = covered.any(dim=1), covered.any(dim=2)
+    sides = []
+    for line in (columns, rows):
+        numbers = torch.arange(line.shape[1], device=line.device).expand_as(line)
+        low = torch.where(line, numbers, line.shape[1]).amin(dim=1)
+        high = torch.where(line, numbers, -1).amax(dim=1) + 1
+        sides.append((low - 0.5, high + 0.5))
+    (left, right), (top, bottom) = sides
+    cells = torch.stack([left, top, right, bottom], dim=1)
+    numbered = torch.cat([torch.arange(len(masks), device=masks.device).unsqueeze(1).float(), cells], dim=1)
+    inside = roi_align(masks.unsqueeze(1), numbered, SIDE, sampling_ratio=1, aligned=True)[:, 0]
+    scale = torch.tensor([frame.native[1] / frame.size[1], frame.native[0] / frame.size[0]] * 2, device=masks.device)
+    boxes = cells * MASK_CELLS * scale
+    limits = torch.tensor([frame.native[1], frame.native[0]] * 2, device=masks.device, dtype=boxes.dtype)
+    return boxes.clamp_min(0.0).minimum(limits), inside

@@ -1,0 +1,104 @@
+"""Identities from one key frame to the next: kernels of the same object look alike (paper sec. 3.4).
+
+The paper associates the instances of all key frames by the cosine of their kernels (Hungarian method, as MinVIS does
+with queries). Beyond it, tracks are born and end here.
+
+Shape letters: n instances of a frame, M tracks, K length of a kernel, L classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+_NEVER = -10.0  # a similarity that no pair has
+
+
+class KernelTracker:
+    """Gives the instances of key frames their identities.
+
+    Args:
+        similarity: cosine from which on two kernels can be of the same object.
+        birth_score: score from which on an instance that belongs to no track begins one.
+        max_gap: frames that a track outlives without being seen.
+    """
+
+    def __init__(self, *, similarity: float, birth_score: float, max_gap: int) -> None:
+        self.similarity = similarity
+        self.birth_score = birth_score
+        self.max_gap = max_gap
+        self._ids = torch.zeros(0, dtype=torch.int64)
+        self._kernels = torch.zeros(0, 0)
+        self._sums = torch.zeros(0, 0)
+        self._seen = torch.zeros(0, dtype=torch.int64)  # how often
+        self._last = torch.zeros(0, dtype=torch.int64)  # frame
+        self._next_id = 1
+
+    def update(self, frame: int, kernels: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Associate the instances of a key frame with the tracks.
+
+        Args:
+            frame: its number; larger than the last one.
+            kernels: (n,K).
+            scores: (n,L) of the classes.
+
+        Returns:
+            ids (n,) from 1 on, 0 = belongs to no track; and mean scores (n,L) of their tracks so far.
+        """
+        kernels, scores = kernels.float().cpu(), scores.float().cpu()
+        self._keep(frame - self._last <= self.max_gap + 1)
+        if not len(self._ids):
+            self._kernels, self._sums = kernels[:0], scores[:0]
+        ids = torch.zeros(len(kernels), dtype=torch.int64)
+        rows, columns = self._pairs(kernels)
+        ids[rows] = self._ids[columns]
+        self._kernels[columns] = kernels[rows]
+        self._sums[columns] += scores[rows]
+        self._seen[columns] += 1
+        self._last[columns] = frame
+        born = ((ids == 0) & (scores.amax(dim=1) >= self.birth_score)).nonzero()[:, 0]
+        ids[born] = torch.arange(self._next_id, self._next_id + len(born))
+        self._add(ids[born], kernels[born], scores[born], frame)
+        place = {int(number): index for index, number in enumerate(self._ids)}
+        own = torch.tensor([place.get(int(number), 0) for number in ids], dtype=torch.int64)
+        means = self._sums[own] / self._seen[own].unsqueeze(1) if len(self._ids) else scores
+        return ids, torch.where((ids > 0).unsqueeze(1), means, scores)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tracks as named tensors."""
+        return {
+            "ids": self._ids.clone(), "kernels": self._kernels.clone(), "sums": self._sums.clone(),
+            "seen": self._seen.clone(), "last": self._last.clone(), "next_id": torch.tensor(self._next_id),
+        }  # fmt: skip
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Continue from `state()`."""
+        self._ids, self._kernels, self._sums = (tensors[name].clone() for name in ("ids", "kernels", "sums"))
+        self._seen, self._last = tensors["seen"].clone(), tensors["last"].clone()
+        self._next_id = int(tensors["next_id"])
+
+    def _pairs(self, kernels: Tensor) -> tuple[Tensor, Tensor]:
+        """Instances and tracks that belong together."""
+        if not len(kernels) or not len(self._ids):
+            return torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)
+        cosines = F.normalize(kernels, dim=1) @ F.normalize(self._kernels, dim=1).t()
+        allowed = torch.where(cosines >= self.similarity, cosines, _NEVER)
+        rows, columns = linear_sum_assignment(allowed.numpy(), maximize=True)
+        kept = allowed[rows, columns] > _NEVER
+        return torch.as_tensor(rows)[kept], torch.as_tensor(columns)[kept]
+
+    def _keep(self, kept: Tensor) -> None:
+        for name in ("_ids", "_kernels", "_sums", "_seen", "_last"):
+            setattr(self, name, getattr(self, name)[kept])
+
+    def _add(self, ids: Tensor, kernels: Tensor, scores: Tensor, frame: int) -> None:
+        self._ids = torch.cat([self._ids, ids])
+        self._kernels = torch.cat([self._kernels, kernels])
+        self._sums = torch.cat([self._sums, scores])
+        self._seen = torch.cat([self._seen, torch.ones_like(ids)])
+        self._last = torch.cat([self._last, torch.full_like(ids, frame)])
+        self._next_id += len(ids)
