@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vossegcli import __version__
-from vossegcli.cli import checkpoints, evaluate, fewshot, instance, propagate, train
+from vossegcli.cli import checkpoints, evaluate, fewshot, instance, propagate, track, train
 from vossegcli.cli.exit_codes import ErrorGroup
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command("propagate")(propagate.propagate)
 app.command("fewshot")(fewshot.fewshot)
 app.command("instance")(instance.instance)
+app.command("track")(track.track)
 app.add_typer(evaluate.app, name="evaluate")
 app.command("train")(train.train)
 app.add_typer(checkpoints.app, name="checkpoints")

@@ -10,7 +10,7 @@ import secrets
 import socket
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -74,6 +74,16 @@ def write_text_atomic(path: Path, text: str) -> None:
         InputError: the file cannot be written.
     """
     write_bytes_atomic(path, text.encode("utf-8"))
+
+
+def write_lines_atomic(path: Path, lines: Iterable[str]) -> None:
+    """Write texts one after the other to `path` as UTF-8, whole or not at all; they need not fit in memory.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(lines)
 
 
 def clean_temporaries(folder: Path) -> int:

@@ -1,14 +1,15 @@
-"""Ids of images and categories in COCO results: those of an annotation file, or running numbers."""
+"""Ids of images, videos and categories in results: those of an annotation file, or running numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from vossegcli.errors import InputError
 from vossegcli.io.annotations import read_coco_categories
 from vossegcli.io.json_files import read_json
 from vossegcli.io.queries import Query
+from vossegcli.types import FrameSequence
 
 
 def find_image_ids(queries: Sequence[Query], annotations: Path | None) -> dict[str, int]:
@@ -40,6 +41,33 @@ def find_image_ids(queries: Sequence[Query], annotations: Path | None) -> dict[s
             what = "is not in the annotations" if not candidates else "is in the annotations more than once"
             raise InputError(what, where=query.path, fix=f"give images of {annotations}")
         found[query.name] = candidates[0][1]
+    return found
+
+
+def find_video_ids(sequences: Sequence[FrameSequence], annotations: Path | None) -> dict[str, int]:
+    """The id of each sequence's video by the sequence's name.
+
+    Without annotations they are numbered 1, 2, ... in their order. Else the folder of the `file_names` of a video of
+    the YouTube-VIS annotations must be, or end in, the name of the sequence.
+
+    Raises:
+        InputError: the annotations cannot be read, or a sequence is not in them, or in doubt.
+    """
+    if annotations is None:
+        return {sequence.name: number for number, sequence in enumerate(sequences, start=1)}
+    payload = read_json(annotations)
+    try:
+        listed = [(PurePosixPath(video["file_names"][0]), int(video["id"])) for video in payload["videos"]]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise InputError("has no list of videos", where=annotations, fix="give a YouTube-VIS file") from error
+    found = {}
+    for sequence in sequences:
+        parts = PurePosixPath(sequence.name).parts
+        ids = [number for path, number in listed if path.parts[:-1][-len(parts) :] == parts]
+        if len(ids) != 1:
+            what = "is not in the annotations" if not ids else "is in the annotations more than once"
+            raise InputError(what, where=Path(sequence.name), fix=f"give sequences of {annotations}")
+        found[sequence.name] = ids[0]
     return found
 
 

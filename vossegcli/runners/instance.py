@@ -26,7 +26,7 @@ from vossegcli.io.run_records import ItemState, append_jsonl, fingerprint, read_
 from vossegcli.io.tables import write_csv
 from vossegcli.runners.batch import Progress, WorkItem, check_save, pending_items, plan_batch, run_batch
 from vossegcli.runners.instance_results import coco_results
-from vossegcli.runners.loading import choose_model
+from vossegcli.runners.loading import check_classes, choose_model
 from vossegcli.runners.query_batches import Predicted, QueryBatches
 from vossegcli.runners.tiles import Found, find_in_tiles, merge_over_seams
 from vossegcli.systems.base import InstancePredictor
@@ -127,9 +127,7 @@ def instance(options: InstanceOptions, progress: Progress, *, dry_run: bool = Fa
     """
     model = choose_model("instance", options.checkpoint, options.device, options.precision)
     labels = model.checkpoint.header.labels
-    unknown = sorted(set(options.classes) - set(labels))
-    if unknown:
-        raise ConfigError(f"unknown class '{unknown[0]}'", where="--classes", fix=f"the checkpoint has {_some(labels)}")
+    check_classes(options.classes, labels)
     queries = find_queries(options.images)
     image_ids = find_image_ids(queries, options.annotations)
     category_ids = read_category_ids(labels, options.annotations)
@@ -171,10 +169,6 @@ def instance(options: InstanceOptions, progress: Progress, *, dry_run: bool = Fa
             return 1, ()
 
         return run_batch(items, work, options.folder, facts, progress, overwrite=options.overwrite, conclude=conclude)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:20]) + (" ..." if len(names) > 20 else "")
 
 
 def _item(query: Query, settings: dict[str, Any]) -> WorkItem:

@@ -80,6 +80,18 @@ def choose_model(task: Task, checkpoint: str | None, device: str, precision: str
     return ChosenModel(task, read, system_of(read, task), found, resolve_precision(precision, found))
 
 
+def check_classes(wanted: Sequence[str], labels: Sequence[str]) -> None:
+    """Refuse names of classes that a checkpoint does not know.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    unknown = sorted(set(wanted) - set(labels))
+    if unknown:
+        known = ", ".join(labels[:20]) + (" ..." if len(labels) > 20 else "")
+        raise ConfigError(f"unknown class '{unknown[0]}'", where="--classes", fix=f"the checkpoint has {known}")
+
+
 def system_of(checkpoint: Checkpoint, task: Task | None = None) -> System:
     """Look up the system that a checkpoint is for.
 

@@ -6,12 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from vossegcli import __version__
 from vossegcli.errors import VossegError
 from vossegcli.io.atomic import clean_temporaries
 from vossegcli.io.frames import open_frames
+from vossegcli.io.label_maps import read_written_ids
+from vossegcli.io.overlays import draw_overlay
 from vossegcli.io.run_records import fingerprint, read_jsonl, sequence_files
 from vossegcli.io.sequences import find_sequences
 from vossegcli.runners.batch import Progress, WorkItem, plan_batch, run_batch
@@ -23,7 +27,7 @@ from vossegcli.runners.propagate_options import PropagateOptions, check_mask, ch
 from vossegcli.runners.rendering import overlay_path, render_sequence, video_path
 from vossegcli.runners.sequence import SequenceJob, segment_sequence
 from vossegcli.systems.base import VideoPredictor
-from vossegcli.types import FrameSequence
+from vossegcli.types import Frame, FrameSequence
 
 
 def propagate(options: PropagateOptions, progress: Progress, *, dry_run: bool = False) -> dict[str, Any]:
@@ -118,7 +122,11 @@ def _run_sequence(job: SequenceJob, save: Sequence[str], predictor: VideoPredict
         frames = segment_sequence(job, predictor, progress)
     if images or video:
         progress.item(f"drawing {job.name}")
-        render_sequence(job.output, job.name, job.reader, job.mask_path, images=images, video=video)
+
+        def draw(frame: Frame) -> npt.NDArray[np.uint8]:
+            return draw_overlay(frame.image, read_written_ids(job.mask_path(frame.name)))
+
+        render_sequence(job.output, job.name, job.reader, draw, images=images, video=video)
     job.state.mark_done(job.key, _outputs(job, images=images, video=video), {"frames": frames})
     return frames
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vossegcli.errors import ConfigError, InputError
-from vossegcli.io.json_files import read_run
 from vossegcli.io.sequences import folder_name
-from vossegcli.runners.batch import check_save
+from vossegcli.runners.batch import check_folder, check_save
 from vossegcli.runners.given_masks import MaskChoice
 from vossegcli.types import FrameSequence
 
@@ -116,12 +115,6 @@ def check_output(options: PropagateOptions) -> None:
     Raises:
         InputError: another folder is needed.
     """
-    output = options.folder.resolve()
-    if options.frames.is_dir() and output.is_relative_to(options.frames.resolve()):
-        raise InputError("lies inside the input folder", where=options.folder, fix="give another folder with --output")
-    if options.mask is not None and options.mask.resolve().is_relative_to(output / "masks"):
+    check_folder(options.folder, options.frames, chosen=options.output is not None)
+    if options.mask is not None and options.mask.resolve().is_relative_to(options.folder.resolve() / "masks"):
         raise InputError("would be overwritten", where=options.mask, fix="copy it, or give another --output")
-    found = read_run(output).get("input", str(options.frames.resolve()))
-    if options.output is None and found != str(options.frames.resolve()):
-        fix = "give another folder with --output"
-        raise InputError(f"holds the results of another input, {found}", where=options.folder, fix=fix)

@@ -1,4 +1,4 @@
-"""Pictures of a finished sequence, from its frames and label maps: overlay images and an overlay video."""
+"""Pictures of a finished sequence, from its frames: overlay images and an overlay video."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from vossegcli.io.ahead import WriteBehind, read_ahead
 from vossegcli.io.frames import FrameReader
-from vossegcli.io.label_maps import read_written_ids
-from vossegcli.io.overlays import draw_overlay, write_image
+from vossegcli.io.overlays import write_image
 from vossegcli.io.video import VideoFrames, VideoWriter
 from vossegcli.types import Frame
 
@@ -30,7 +32,7 @@ def render_sequence(
     output: Path,
     name: str,
     reader: FrameReader,
-    mask_path: Callable[[str], Path],
+    draw: Callable[[Frame], npt.NDArray[np.uint8]],
     *,
     images: bool,
     video: bool,
@@ -41,7 +43,7 @@ def render_sequence(
         output: the run's output folder.
         name: of the sequence.
         reader: its frames.
-        mask_path: from a frame's name to its label map.
+        draw: from a frame to its overlay; asked for in the order of the frames.
         images: write one JPEG a frame.
         video: write one H.264 file, at the video's own rate or 24 frames a second for image files.
 
@@ -52,13 +54,13 @@ def render_sequence(
         fps = reader.fps if isinstance(reader, VideoFrames) else FOLDER_FPS
         film = stack.enter_context(VideoWriter(video_path(output, name), fps, reader.size)) if video else None
 
-        def draw(frame: Frame) -> None:
-            overlay = draw_overlay(frame.image, read_written_ids(mask_path(frame.name)))
+        def write(frame: Frame) -> None:
+            overlay = draw(frame)
             if images:
                 write_image(overlay_path(output, name, frame.name), overlay)
             if film is not None:
                 film.write(overlay)
 
-        writer = stack.enter_context(WriteBehind[Frame](draw, 4))
+        writer = stack.enter_context(WriteBehind[Frame](write, 4))
         for frame in stack.enter_context(closing(read_ahead(reader.iterate(), 4))):
             writer.submit(frame)

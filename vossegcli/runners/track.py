@@ -1,0 +1,232 @@
+"""`vosseg track`: videos to instances with identities, as YouTube-VIS results, maps of ids, overlays and videos."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vossegcli import __version__
+from vossegcli.errors import ConfigError, VossegError
+from vossegcli.io.atomic import clean_temporaries, write_lines_atomic, write_text_atomic
+from vossegcli.io.frames import open_frames
+from vossegcli.io.image_ids import find_video_ids, read_category_ids
+from vossegcli.io.run_records import fingerprint, sequence_files
+from vossegcli.io.sequences import find_sequences, folder_name
+from vossegcli.io.tables import write_csv
+from vossegcli.runners.batch import Progress, WorkItem, check_folder, check_save, plan_batch, run_batch
+from vossegcli.runners.devices import memory_errors
+from vossegcli.runners.loading import check_classes, choose_model
+from vossegcli.runners.rendering import overlay_path, render_sequence, video_path
+from vossegcli.runners.track_results import Track, captions_of, collect_tracks, ids_maps, masklets
+from vossegcli.runners.track_sequence import TrackJob, follow_sequence
+from vossegcli.systems.base import TrackPredictor
+from vossegcli.types import FrameSequence
+
+SAVES = ("masks", "coco", "overlay", "video")
+FIELDS = ("sequence", "track", "class", "score", "first", "last", "frames", "area")
+SNAPSHOT_EVERY = 200
+
+
+@dataclass(frozen=True)
+class TrackOptions:
+    """What the command line gives; see `vosseg track --help`.
+
+    Attributes:
+        frames: folder of frames, video file, or root.
+        annotations: YouTube-VIS file that gives the ids of videos and categories, or None.
+        score_threshold: tracks below it are neither drawn nor counted.
+        classes: names of the classes that are wanted; empty = all.
+        key_every: frames from one key frame to the next; None = the checkpoint's.
+        max_gap: frames that an identity outlives without being seen.
+        short_side: working size; 0 = native, None = the checkpoint's.
+        checkpoint: name or file, or None for the default.
+        output: folder, or None for `runs/track/<name>`.
+        save: any of `SAVES`.
+        overwrite: do finished sequences again.
+        device: as typed.
+        precision: as typed.
+        seed: of torch's generator.
+        command: the command line, for the record.
+        snapshot_every: frames between snapshots of an unfinished sequence.
+    """
+
+    frames: Path
+    annotations: Path | None = None
+    score_threshold: float = 0.3
+    classes: tuple[str, ...] = ()
+    key_every: int | None = None
+    max_gap: int = 15
+    short_side: int | None = None
+    checkpoint: str | None = None
+    output: Path | None = None
+    save: tuple[str, ...] = ("masks", "coco")
+    overwrite: bool = False
+    device: str = "auto"
+    precision: str = "auto"
+    seed: int = 0
+    command: str = ""
+    snapshot_every: int = SNAPSHOT_EVERY
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without opening a file.
+
+        Raises:
+            ConfigError: an unknown kind of output, or a number out of range.
+        """
+        check_save(self.save, SAVES)
+        if not 0.0 <= self.score_threshold <= 1.0:
+            raise ConfigError(f"score-threshold is {self.score_threshold}", fix="give a number from 0 to 1")
+        for name, least in (("key_every", 1), ("max_gap", 0), ("snapshot_every", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"{name.replace('_', '-')} is {value}", fix=f"give {least} or more")
+
+    @property
+    def folder(self) -> Path:
+        """The output folder that is meant."""
+        name = folder_name(self.frames) if self.frames.is_dir() else self.frames.stem
+        return self.output or Path("runs") / "track" / name
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What all sequences share."""
+
+    options: TrackOptions
+    labels: tuple[str, ...]
+    category_ids: tuple[int, ...]
+
+    def drawn(self, tracks: Sequence[Track]) -> list[Track]:
+        """The tracks that are sure enough and wanted."""
+        wanted = self.options.classes or self.labels
+        sure = [track for track in tracks if track.score >= self.options.score_threshold]
+        return [track for track in sure if self.labels[track.label] in wanted]
+
+
+def track(options: TrackOptions, progress: Progress, *, dry_run: bool = False) -> dict[str, Any]:
+    """Follow the instances of every sequence and return the run's record.
+
+    Args:
+        options: what to do.
+        progress: told how it goes.
+        dry_run: only say what would be done; nothing is written.
+
+    Raises:
+        InputError: the input or the annotations cannot be used, or the output folder not written.
+        CheckpointError: the checkpoint cannot be used.
+        ConfigError: a setting cannot be used.
+        DeviceError: the device is absent or out of memory.
+    """
+    sequences = find_sequences(options.frames)
+    check_folder(options.folder, options.frames, chosen=options.output is not None)
+    model = choose_model("track", options.checkpoint, options.device, options.precision)
+    labels = model.checkpoint.header.labels
+    check_classes(options.classes, labels)
+    video_ids = find_video_ids(sequences, options.annotations)
+    batch = _Batch(options, labels, read_category_ids(labels, options.annotations))
+    settings = {
+        "version": __version__, **model.settings, "size": options.short_side, "key_every": options.key_every,
+        "max_gap": options.max_gap, "threshold": options.score_threshold, "classes": sorted(options.classes),
+        "save": sorted(options.save),
+    }  # fmt: skip
+    jobs, items = _plan(options, sequences, settings)
+    facts = {
+        "version": __version__, "command": options.command, "input": str(options.frames.resolve()),
+        "output": str(options.folder), "classes": dict(zip(map(str, batch.category_ids), labels, strict=True)),
+        **model.facts, "seed": options.seed,
+    }  # fmt: skip
+    if dry_run:
+        return plan_batch(items, options.folder, facts, overwrite=options.overwrite)
+    torch.manual_seed(options.seed)
+    predictor: TrackPredictor = model.predictor(
+        short_side=options.short_side, key_every=options.key_every, max_gap=options.max_gap
+    )
+    listed = [{"id": video_ids[name], "name": name, "length": len(job.reader)} for name, job in jobs.items()]
+    write_text_atomic(options.folder / "videos.json", json.dumps(listed, indent=1) + "\n")
+    write_text_atomic(options.folder / "classes.json", json.dumps(facts["classes"], indent=1) + "\n")
+
+    def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
+        job = jobs[item.name]
+        with memory_errors(job.name):
+            frames = follow_sequence(job, predictor, progress)
+        progress.item(f"drawing {job.name}")
+        job.state.mark_done(job.key, list(_draw(batch, job)), {"frames": len(job.reader)})
+        return frames, ()
+
+    def conclude() -> dict[str, Any]:
+        done = {name: job for name, job in jobs.items() if job.state.marker.is_file()}
+        return {"tracks": _write_tables(batch, done, video_ids)}
+
+    return run_batch(items, work, options.folder, facts, progress, overwrite=options.overwrite, conclude=conclude)
+
+
+def _plan(
+    options: TrackOptions, sequences: Sequence[FrameSequence], settings: Mapping[str, Any]
+) -> tuple[dict[str, TrackJob], list[WorkItem]]:
+    """Open every sequence and fingerprint it; what fails becomes an item that says why."""
+    jobs: dict[str, TrackJob] = {}
+    items = []
+    for sequence in sequences:
+        try:
+            reader = open_frames(sequence)
+            key = fingerprint(sequence_files(sequence), settings)
+            count = len(reader)
+        except VossegError as error:
+            items.append(WorkItem(sequence.name, 0, "", error))
+        else:
+            jobs[sequence.name] = TrackJob(sequence.name, reader, options.folder, key, options.snapshot_every)
+            items.append(WorkItem(sequence.name, count, key))
+    return jobs, items
+
+
+def _draw(batch: _Batch, job: TrackJob) -> Iterator[Path]:
+    """Write what was asked for of a finished sequence; yields the files."""
+    save, output = batch.options.save, job.output
+    drawn = batch.drawn(collect_tracks(job.state.rows))
+    for folder in (output / "masks" / job.name, output / "overlay" / job.name, output / "video", output):
+        clean_temporaries(folder)
+    if "masks" in save:
+        yield from ids_maps(job, drawn)
+    images, video = "overlay" in save, "video" in save
+    if images or video:
+        render_sequence(output, job.name, job.reader, captions_of(job, drawn, batch.labels), images=images, video=video)
+    if images:
+        yield from (overlay_path(output, job.name, name) for name in job.reader.names)
+    if video:
+        yield video_path(output, job.name)
+
+
+def _write_tables(batch: _Batch, jobs: Mapping[str, TrackJob], video_ids: Mapping[str, int]) -> int:
+    """Write `tracks.csv` and, if asked for, `tracks.json`; returns how many tracks were drawn."""
+    options = batch.options
+    table = []
+    for name, job in jobs.items():
+        for number, found in enumerate(batch.drawn(collect_tracks(job.state.rows)), start=1):
+            table.append({
+                "sequence": name, "track": number, "class": batch.labels[found.label], "score": round(found.score, 4),
+                "first": job.reader.names[found.first], "last": job.reader.names[found.last],
+                "frames": found.frames, "area": round(found.area / found.frames, 1),
+            })  # fmt: skip
+    write_csv(options.folder / "tracks.csv", FIELDS, table)
+    if "coco" in options.save:
+        write_lines_atomic(options.folder / "tracks.json", _results(batch, jobs, video_ids))
+    return len(table)
+
+
+def _results(batch: _Batch, jobs: Mapping[str, TrackJob], video_ids: Mapping[str, int]) -> Iterator[str]:
+    """The lines of a JSON list of YouTube-VIS results, a track a line; all tracks, the weak ones too."""
+    before = "["
+    for name, job in jobs.items():
+        for found, segmentations in masklets(job, collect_tracks(job.state.rows)):
+            result = {
+                "video_id": video_ids[name], "category_id": batch.category_ids[found.label],
+                "score": round(found.score, 5), "segmentations": segmentations,
+            }  # fmt: skip
+            yield before + json.dumps(result)
+            before = ",\n"
+    yield "]\n" if before != "[" else "[]\n"
