@@ -28,6 +28,7 @@ from vossegcli.types import AnnotatedImage
 QUEUE_LENGTH = 4
 CACHED_MAPS = 4000
 SMALLEST = 12  # pixels; what is left of an instance at the border of a crop must be larger
+SMALLEST_SCALE, LARGEST_SCALE = 0.6, 1.7  # of an image, before it is cropped
 COLOUR = 0.35  # largest relative change
 PASTE = 0.3  # share of the crops that get objects of another one
 FAR = 0.1  # of the crop's side: a distance from which on all boundaries are equally far
@@ -134,7 +135,11 @@ class InstanceStream:
         """Draw one crop of one image."""
         number = int(rng.integers(len(self.images)))
         record = self.images[number]
-        factor = spec.short_side / min(record.height, record.width) * np.exp(rng.uniform(np.log(0.6), np.log(1.7)))
+        factor = (
+            spec.short_side
+            / min(record.height, record.width)
+            * np.exp(rng.uniform(np.log(SMALLEST_SCALE), np.log(LARGEST_SCALE)))
+        )
         side = spec.size / factor  # of the crop, in pixels of the stored image
         left = rng.uniform(min(0.0, record.width - side), max(0.0, record.width - side))
         top = rng.uniform(min(0.0, record.height - side), max(0.0, record.height - side))
