@@ -23,6 +23,8 @@ from vossegcli.systems.afb_urr.config import AFBURRConfig, BankConfig, LocalityC
 from vossegcli.systems.afb_urr.model import AFBURR
 from vossegcli.systems.fwb.config import FWBConfig
 from vossegcli.systems.fwb.model import FWB
+from vossegcli.systems.mobileinst.config import MobileInstConfig
+from vossegcli.systems.mobileinst.model import MobileInst
 from vossegcli.types import ItemResult
 
 torch.set_num_threads(1)
@@ -250,4 +252,23 @@ def discs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         images.append({"id": i, "file_name": f"{i}.png", "height": 90, "width": 120, "source": f"s{i // 2}"})
     path = folder / "discs.json"
     path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": []}))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_tracker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random network that is sure of everything, with masks of half the picture."""
+    config = MobileInstConfig(
+        classes=2, stem=8, widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), blocks=1, heads=2, channels=32, queries=4,
+        kernel=16, feedforward=32, decoder_heads=4, local_stride=16, located=True, short_side=64, key_every=2,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    network = MobileInst(config)
+    with torch.no_grad():
+        network.instance_decoder.cls_score.bias.fill_(3.0)
+        network.instance_decoder.objectness.bias.fill_(3.0)
+        network.instance_decoder.mask_kernel.weight.mul_(20.0)
+    path = tmp_path_factory.mktemp("mobileinst") / "tiny.safetensors"
+    header = CheckpointHeader("mobileinst", config.to_dict(), ("nucleus", "cell"), {"steps": 0})
+    write_checkpoint(path, dict(network.state_dict()), header)
     return path

@@ -7,38 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
 
 from tests.conftest import Outcome, squares, write_frame
-from vossegcli.io.checkpoints import CheckpointHeader, write_checkpoint
 from vossegcli.io.video import VideoFrames
 from vossegcli.runners.track import TrackOptions, track
-from vossegcli.systems.mobileinst.config import MobileInstConfig
-from vossegcli.systems.mobileinst.model import MobileInst
 
 Command = Callable[..., Outcome]
-LABELS = ("nucleus", "cell")
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random network that is sure of everything, with masks of half the picture."""
-    config = MobileInstConfig(
-        classes=2, stem=8, widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), blocks=1, heads=2, channels=32, queries=4,
-        kernel=16, feedforward=32, decoder_heads=4, local_stride=16, located=True, short_side=64, key_every=2,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    network = MobileInst(config)
-    with torch.no_grad():
-        network.instance_decoder.cls_score.bias.fill_(3.0)
-        network.instance_decoder.objectness.bias.fill_(3.0)
-        network.instance_decoder.mask_kernel.weight.mul_(20.0)
-    path = tmp_path_factory.mktemp("mobileinst") / "tiny.safetensors"
-    header = CheckpointHeader("mobileinst", config.to_dict(), LABELS, {"steps": 0})
-    write_checkpoint(path, dict(network.state_dict()), header)
-    return path
 
 
 @pytest.fixture
@@ -51,10 +27,10 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(weights: Path, root: Path, tmp_path: Path, vosseg: Command) -> Command:
+def run(tiny_tracker: Path, root: Path, tmp_path: Path, vosseg: Command) -> Command:
     def command(*more: object, of: object = root) -> Outcome:
         return vosseg(
-            "track", of, "--checkpoint", weights, "--device", "cpu", "--precision", "fp32", "-o", tmp_path / "out",
+            "track", of, "--checkpoint", tiny_tracker, "--device", "cpu", "--precision", "fp32", "-o", tmp_path / "out",
             *more,
         )  # fmt: skip
 
@@ -152,10 +128,10 @@ class Interrupted:
         pass
 
 
-def test_an_interrupted_sequence_goes_on_with_the_same_result(weights: Path, root: Path, tmp_path: Path) -> None:
+def test_an_interrupted_sequence_goes_on_with_the_same_result(tiny_tracker: Path, root: Path, tmp_path: Path) -> None:
     def options(name: str) -> TrackOptions:
         return TrackOptions(
-            root, checkpoint=str(weights), output=tmp_path / name, device="cpu", precision="fp32", snapshot_every=2
+            root, checkpoint=str(tiny_tracker), output=tmp_path / name, device="cpu", precision="fp32", snapshot_every=2
         )
 
     track(options("whole"), Interrupted(99))
@@ -202,14 +178,14 @@ def test_ids_of_annotations_and_evaluation(run: Command, root: Path, tmp_path: P
 
 
 def test_the_same_checkpoint_gives_instances_of_images(
-    weights: Path, root: Path, tmp_path: Path, vosseg: Command
+    tiny_tracker: Path, root: Path, tmp_path: Path, vosseg: Command
 ) -> None:
     outcome = vosseg(
-        "instance", root / "a", "--checkpoint", weights, "--device", "cpu", "-o", tmp_path / "still",
+        "instance", root / "a", "--checkpoint", tiny_tracker, "--device", "cpu", "-o", tmp_path / "still",
         "--score-threshold", 0.1, "--json",
     )  # fmt: skip
     assert outcome.code == 0, outcome.stderr
     assert outcome.json()["instances"] > 0
-    outcome = vosseg("propagate", root / "a", "--checkpoint", weights, "--mask", root / "a" / "00000.png")
+    outcome = vosseg("propagate", root / "a", "--checkpoint", tiny_tracker, "--mask", root / "a" / "00000.png")
     assert outcome.code == 4
     assert "works for `track`, `instance`" in outcome.stderr

@@ -11,7 +11,7 @@ import typer
 from vossegcli.cli import options as o
 from vossegcli.cli.tables import show_table
 
-app = typer.Typer(no_args_is_help=True, help="List, show, verify and import checkpoints.")
+app = typer.Typer(no_args_is_help=True, help="List, show, verify, import and export checkpoints.")
 
 
 @app.command("list")
@@ -69,3 +69,18 @@ def import_checkpoint(
         typer.echo(f"left behind: {entry} ({reason})")
     for entry, reason in facts["fresh"].items():
         typer.echo(f"starts fresh: {entry} ({reason})")
+
+
+@app.command("export")
+def export(
+    *,
+    name: Annotated[str, typer.Argument(help="Name or file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write; each graph adds its name.")],
+    kind: Annotated[str, typer.Option("--format", help="onnx (needs vosseg[onnx]) or torchscript.")] = "onnx",
+    size: Annotated[str, typer.Option(help="Height x width of the images, fixed in the graphs.")] = "512x512",
+) -> None:
+    """Write a network as graphs for other runtimes; images go in as RGB from 0 to 1, resized already."""
+    from vossegcli.runners import export as runner
+
+    for path in runner.export_checkpoint(name, kind, o.height_and_width(size), output):
+        typer.echo(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")

@@ -102,6 +102,18 @@ def short_side(size: str | None) -> int | None:
     raise typer.BadParameter(f"'{size}' is neither a number of pixels nor native", param_hint="--size")
 
 
+def height_and_width(text: str) -> tuple[int, int]:
+    """The two numbers of `512x640`.
+
+    Raises:
+        typer.BadParameter: it is something else.
+    """
+    parts = text.lower().split("x")
+    if len(parts) == 2 and all(part.isdecimal() and 0 < int(part) <= LARGEST_SIDE for part in parts):  # noqa: PLR2004
+        return int(parts[0]), int(parts[1])
+    raise typer.BadParameter(f"'{text}' is not a size like 512x640", param_hint="--size")
+
+
 def comma_list(text: str) -> tuple[str, ...]:
     """The parts of a comma list without blanks."""
     return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -156,6 +156,22 @@ class Imported(NamedTuple):
     fresh: dict[str, str]
 
 
+class Graph(NamedTuple):
+    """A part of a network for another runtime.
+
+    Attributes:
+        name: what it is for.
+        module: from the inputs to the outputs, all tensors.
+        inputs: examples by their names.
+        outputs: names.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    outputs: tuple[str, ...]
+
+
 class CellPlaces(Protocol):
     """What cells show: (B,T,h,w,2) place on a texture in cells, and (B,T,h,w) int64 which texture it is."""
 
@@ -270,6 +286,7 @@ class System:
         objectives: training objectives by name; what they take depends on the task.
         class_layers: how the names of the weights begin whose shape depends on the classes; they start fresh when
             training starts from a checkpoint for others.
+        graphs: a network as graphs for other runtimes, for images of a size (H,W); None = it has none.
     """
 
     name: str
@@ -283,6 +300,7 @@ class System:
     starts: Mapping[str, Callable[[Any, Mapping[str, Tensor]], None]]
     objectives: Mapping[str, Callable[[Any, Any], dict[str, Tensor]]]
     class_layers: tuple[str, ...] = ()
+    graphs: Callable[[Any, tuple[int, int]], list[Graph]] | None = None
 
 
 def config_from_dict(cls: type[Config], values: Mapping[str, Any], what: str) -> Config:

@@ -10,6 +10,7 @@ from functools import partial
 from vossegcli.systems.base import System
 from vossegcli.systems.mobileinst.config import CONFIGS, MobileInstConfig
 from vossegcli.systems.mobileinst.convert import convert_published, imagenet_backbone
+from vossegcli.systems.mobileinst.export import graphs
 from vossegcli.systems.mobileinst.model import MobileInst
 from vossegcli.systems.mobileinst.predict import MobileInstPredictor, MobileInstTracker
 from vossegcli.systems.mobileinst.train import LossWeights, clip_objective, dense_objective, instance_objective
@@ -32,4 +33,5 @@ SYSTEM = System(
         "clips": partial(clip_objective, weights=_WEIGHTS),
     },
     class_layers=("instance_decoder.cls_score.",),
+    graphs=graphs,
 )

@@ -1,0 +1,73 @@
+"""`vosseg checkpoints export`: the graphs run elsewhere and give the same masks."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import Outcome, squares, write_frame
+from vossegcli.io.checkpoints import read_checkpoint
+from vossegcli.io.images import read_image
+from vossegcli.ops.images import image_tensor
+from vossegcli.runners.loading import build_network
+from vossegcli.systems import get_system
+from vossegcli.systems.mobileinst.mask_decoder import mask_logits
+
+Command = Callable[..., Outcome]
+
+
+def test_onnx_gives_the_same_masks(tiny_tracker: Path, tmp_path: Path, vosseg: Command) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs vosseg[onnx]")
+    pytest.importorskip("onnxscript", reason="needs vosseg[onnx]")
+    outcome = vosseg("checkpoints", "export", tiny_tracker, "--size", "128x192", "-o", tmp_path / "net.onnx")
+    assert outcome.code == 0, outcome.stderr
+    sessions = {
+        name: onnxruntime.InferenceSession(str(tmp_path / f"net.{name}.onnx"), providers=["CPUExecutionProvider"])
+        for name in ("key", "reuse")
+    }
+    frames = []
+    for t in range(2):
+        write_frame(tmp_path / f"{t}.png", squares(t, (1, 2), height=128, width=192))
+        frames.append(image_tensor(read_image(tmp_path / f"{t}.png")).unsqueeze(0))
+    network = build_network(read_checkpoint(str(tiny_tracker)), get_system("mobileinst"))
+    with torch.no_grad():
+        encoded = [network(frame) for frame in frames]
+        found = network.detect(encoded[0])
+        own = [mask_logits(found.kernels, part.embedded).sigmoid().numpy() for part in encoded]
+    kernels, scores, masks = sessions["key"].run(None, {"images": frames[0].numpy()})
+    reused = sessions["reuse"].run(None, {"images": frames[1].numpy(), "kernels": kernels})[0]
+    assert scores.shape == (1, 4, 2)
+    for ours, theirs in ((own[0], masks), (own[1], reused)):
+        a, b = ours > 0.5, theirs > 0.5
+        assert (a & b).sum() / (a | b).sum() >= 0.99
+        assert np.abs(ours - theirs).max() < 1e-3
+
+
+def test_torchscript_gives_the_same_masks(tiny_tracker: Path, tmp_path: Path, vosseg: Command) -> None:
+    outcome = vosseg(
+        "checkpoints", "export", tiny_tracker, "--size", "64x64", "--format", "torchscript", "-o", tmp_path / "net.pt"
+    )
+    assert outcome.code == 0, outcome.stderr
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    network = build_network(read_checkpoint(str(tiny_tracker)), get_system("mobileinst"))
+    kernels, _, masks = torch.jit.load(tmp_path / "net.key.pt")(image)
+    again = torch.jit.load(tmp_path / "net.reuse.pt")(image, kernels)
+    with torch.no_grad():
+        encoded = network(image)
+        own = mask_logits(network.detect(encoded).kernels, encoded.embedded).sigmoid()
+    assert torch.allclose(masks, own, atol=1e-4)
+    assert torch.allclose(again, own, atol=1e-4)
+
+
+def test_what_cannot_be_exported_is_refused(tiny_tracker: Path, tmp_path: Path, vosseg: Command) -> None:
+    outcome = vosseg("checkpoints", "export", "fwb-compact", "-o", tmp_path / "net.onnx")
+    assert outcome.code == 5
+    assert "'fwb' has nothing to export" in outcome.stderr
+    outcome = vosseg("checkpoints", "export", tiny_tracker, "--size", "100x100", "-o", tmp_path / "net.onnx")
+    assert outcome.code == 5
+    assert "multiples of 64" in outcome.stderr
+    assert vosseg("checkpoints", "export", tiny_tracker, "--size", "big", "-o", tmp_path / "net.onnx").code == 2
+    assert vosseg("checkpoints", "export", tiny_tracker, "--format", "tflite", "-o", tmp_path / "net.onnx").code == 5
+    assert not list(tmp_path.iterdir())
