@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,55 @@ def test_a_warm_up_without_classes_is_the_start_for_others(discs: Path, tmp_path
             assert name.endswith("bias") or value.shape != warm.tensors[name].shape
         elif name.endswith("weight"):
             assert torch.allclose(value.float(), warm.tensors[name].float(), atol=1e-3), name
+
+
+TRACKS = """
+config = "compact"
+model = { widths = [8, 8, 16, 16], depths = [1, 1, 1, 1], channels = 32, decoder_heads = 4, queries = 8, heads = 2 }
+checkpoint_every = 2
+[[stages]]
+name = "dense"
+objective = "dense"
+steps = 1
+batch = 2
+frames = 1
+size = 64
+short_side = 64
+[[stages]]
+name = "images"
+objective = "instances"
+steps = 2
+batch = 2
+frames = 1
+size = 64
+short_side = 64
+[[stages]]
+name = "clips"
+objective = "clips"
+steps = 2
+batch = 2
+frames = 2
+size = 64
+short_side = 64
+"""
+
+
+def test_images_and_clips_follow_each_other_and_resume_exactly(discs: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "tracks.toml"
+    settings.write_text(TRACKS)
+    whole, parts = (options(discs, settings, tmp_path / n, system="mobileinst", val=(discs,)) for n in ("a", "b"))
+    facts = runner.train(whole, silent)
+    assert facts["steps"] == 5
+    assert "validation_AP" in facts
+    rows = list(read_jsonl(tmp_path / "a" / "train.jsonl"))
+    assert [row["stage"] for row in rows] == ["dense", "images", "images", "clips", "clips"]
+    assert "passed_iou" in rows[4]
+    with pytest.raises(InterruptedTrainingError):
+        runner.train(parts, interrupt_after(3))
+    runner.train(replace(parts, resume=True), silent)
+    one, other = (read_checkpoint(str(tmp_path / n / "model.safetensors")) for n in ("a", "b"))
+    assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
+    build_network(one, get_system("mobileinst"))
 
 
 def silent(step: int, total: int, values: object) -> None:
