@@ -19,7 +19,8 @@ from rich.table import Table
 from vossegcli.io.checkpoints import CheckpointHeader, write_checkpoint
 from vossegcli.io.label_maps import write_label_map
 from vossegcli.runners.batch import peak_memory_mib
-from vossegcli.runners.propagate import PropagateOptions, propagate
+from vossegcli.runners.propagate import propagate
+from vossegcli.runners.propagate_options import PropagateOptions
 from vossegcli.systems.afb_urr.config import AFBURRConfig, BankConfig, TrunkConfig
 from vossegcli.systems.afb_urr.model import AFBURR
 from vossegcli.types import ItemResult
@@ -94,8 +95,8 @@ def peak_mib() -> float:
 def run_case(folder: Path) -> None:
     """Segment a case with the command's own runner and print this process's peak memory in MiB."""
     options = PropagateOptions(
-        folder / "frames",
-        folder / "mask.png",
+        frames=folder / "frames",
+        mask=folder / "mask.png",
         checkpoint=str(folder / "tiny.safetensors"),
         output=folder / "out",
         device="cpu",

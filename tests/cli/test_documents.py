@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
 
 from tests.conftest import Outcome, draw_mask, draw_video, squares, write_frame
 from vossegcli.io.images import read_image
@@ -30,7 +31,7 @@ def readme_commands() -> list[str]:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_tracker: Path) -> Path:
     """A folder with everything that the README's commands name, tiny."""
     monkeypatch.chdir(tmp_path)
     names = draw_video(tmp_path / "frames", 3)
@@ -42,12 +43,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for _ in range(41):  # the README's `--at 120` becomes a frame of this clip below
             for name in names:
                 video.write(read_image(tmp_path / "frames" / f"{name}.jpg"))
-    for sequence in ("bear", "dog"):
-        draw_video(tmp_path / "DAVIS" / "JPEGImages" / "480p" / sequence, 2)
-        draw_mask(tmp_path / "DAVIS" / "Annotations" / "480p" / sequence / "00000.png")
-        draw_mask(tmp_path / "DAVIS" / "Annotations" / "480p" / sequence / "00001.png", index=1)
-        for index in (0, 1):
-            draw_mask(tmp_path / "runs" / "propagate" / "DAVIS" / "masks" / sequence / f"{index:05d}.png", index=index)
+    _draw_data_set(tmp_path)
     for folder in ("pred", "gt", "classes/cat", "classes-gt/cat"):
         for index, name in enumerate(names):
             draw_mask(tmp_path / folder / f"{name}.png", index=index)
@@ -58,11 +54,24 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         draw_mask(tmp_path / "annotated" / "cat" / f"{number}.png", index=number)
     for name in ("masks", "truth"):
         draw_mask(tmp_path / "runs" / "episodes" / name / "cat" / "00000_0.png")
+    for folder in ("slides", "val", "videos/a", "clips/a"):
+        draw_video(tmp_path / folder, 2)
+    shutil.copy(tiny_tracker, tmp_path / "tracker.safetensors")
     shutil.copytree(ROOT / "examples" / "tissue", tmp_path / "examples" / "tissue")
     example = tmp_path / "examples" / "bunny"
     draw_video(example / "frames", 2)
     draw_mask(example / "masks" / "00000.png")
     return tmp_path
+
+
+def _draw_data_set(folder: Path) -> None:
+    """A root in DAVIS layout, and masks that a run has made for it."""
+    for sequence in ("bear", "dog"):
+        draw_video(folder / "DAVIS" / "JPEGImages" / "480p" / sequence, 2)
+        draw_mask(folder / "DAVIS" / "Annotations" / "480p" / sequence / "00000.png")
+        draw_mask(folder / "DAVIS" / "Annotations" / "480p" / sequence / "00001.png", index=1)
+        for index in (0, 1):
+            draw_mask(folder / "runs" / "propagate" / "DAVIS" / "masks" / sequence / f"{index:05d}.png", index=index)
 
 
 def _write_results(folder: Path) -> None:
@@ -72,8 +81,20 @@ def _write_results(folder: Path) -> None:
         annotation = {"id": 1, owner: 1, "category_id": 1, "segmentation": rle, "segmentations": [rle]}
         truth = {owners: [{"id": 1, "height": 4, "width": 4}], "annotations": [annotation], "categories": [{"id": 1}]}
         (folder / f"{name}.json").write_text(json.dumps(truth))
-    for name in ("results", "tracks"):
-        (folder / f"{name}.json").write_text("[]")
+    files = sorted(path.name for path in (folder / "frames").iterdir())[:2]
+    images = [{"id": k, "file_name": name, "height": 48, "width": 64} for k, name in enumerate(files)]
+    videos = [{"id": 1, "file_names": [f"a/{name}" for name in files], "length": 2, "height": 48, "width": 64}]
+    rle = coco_mask.encode(np.ones((48, 64), np.uint8, order="F"))
+    size = {"size": [48, 64], "counts": rle["counts"].decode()}
+    one = {"id": 1, "image_id": 0, "video_id": 1, "category_id": 1, "segmentation": size, "segmentations": [size, None]}
+    categories = [{"id": 1, "name": "nucleus"}]
+    truths = {"val": {"images": images}, "clips": {"videos": videos}}
+    for name, parts in truths.items():
+        (folder / f"{name}.json").write_text(json.dumps({**parts, "annotations": [one], "categories": categories}))
+    for name in ("results", "tracks", "runs/instance/val/instances", "runs/clips/tracks"):
+        path = folder / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("[]")
 
 
 def run_of_readme(line: str, vosseg: Callable[..., Outcome]) -> Outcome:

@@ -131,7 +131,12 @@ class Interrupted:
 def test_an_interrupted_sequence_goes_on_with_the_same_result(tiny_tracker: Path, root: Path, tmp_path: Path) -> None:
     def options(name: str) -> TrackOptions:
         return TrackOptions(
-            root, checkpoint=str(tiny_tracker), output=tmp_path / name, device="cpu", precision="fp32", snapshot_every=2
+            frames=root,
+            checkpoint=str(tiny_tracker),
+            output=tmp_path / name,
+            device="cpu",
+            precision="fp32",
+            snapshot_every=2,
         )
 
     track(options("whole"), Interrupted(99))

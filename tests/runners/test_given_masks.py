@@ -21,7 +21,7 @@ def _sequence(layout: str = "folder", masks: Path | None = None) -> FrameSequenc
 
 
 def _find(sequence: FrameSequence, mask: Path | None, *, alone: bool = True, **options: object) -> GivenMasks:
-    choice = PropagateOptions(Path(), mask, **options).masks  # type: ignore[arg-type]
+    choice = PropagateOptions(frames=Path(), mask=mask, **options).masks  # type: ignore[arg-type]
     return find_given_masks(sequence, NAMES, SIZE, choice, alone=alone)
 
 

@@ -38,7 +38,7 @@ def run(checkpoint: Path, tmp_path: Path) -> Run:
     def call(frames: Path, mask: Path | None = None, **options: object) -> dict[str, object]:
         return propagate(
             PropagateOptions(
-                frames, mask, output=tmp_path / "out", checkpoint=str(checkpoint), device="cpu",
+                frames=frames, mask=mask, output=tmp_path / "out", checkpoint=str(checkpoint), device="cpu",
                 precision="fp32", **options,  # type: ignore[arg-type]
             ),
             Told(),

@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from vossegcli.errors import ConfigError, InputError, VossegError
-from vossegcli.io.json_files import read_run
+from vossegcli.errors import VossegError
 from vossegcli.io.run_records import ItemState, append_jsonl, write_run
 from vossegcli.types import ItemResult
 
@@ -53,36 +52,6 @@ class Progress(Protocol):
 
 
 Work = Callable[[WorkItem], tuple[int, tuple[str, ...]]]
-
-
-def check_save(save: Sequence[str], known: Sequence[str]) -> None:
-    """Refuse kinds of output that a command does not know.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    for name in save:
-        if name not in known:
-            raise ConfigError(f"cannot save '{name}'", where="--save", fix=f"use {', '.join(known)}")
-
-
-def check_folder(folder: Path, source: Path, *, chosen: bool) -> None:
-    """Refuse output folders where a run would write over something else, or be the next run's input.
-
-    Args:
-        folder: where the outputs go.
-        source: file or folder that they are made of.
-        chosen: the user has named the folder.
-
-    Raises:
-        InputError: another folder is needed.
-    """
-    if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
-        raise InputError("lies inside the input folder", where=folder, fix="give another folder with --output")
-    found = read_run(folder).get("input", str(source.resolve()))
-    if not chosen and found != str(source.resolve()):
-        fix = "give another folder with --output"
-        raise InputError(f"holds the results of another input, {found}", where=folder, fix=fix)
 
 
 def plan_batch(items: Sequence[WorkItem], output: Path, facts: dict[str, Any], *, overwrite: bool) -> dict[str, Any]:

@@ -22,13 +22,13 @@ from vossegcli.io.supports import Support, find_supports, read_support
 from vossegcli.io.tables import write_csv
 from vossegcli.io.video import VideoFrames
 from vossegcli.ops.images import image_tensor
-from vossegcli.runners.batch import Progress, WorkItem, check_save, pending_items, plan_batch, run_batch
+from vossegcli.runners.batch import Progress, WorkItem, pending_items, plan_batch, run_batch
 from vossegcli.runners.devices import memory_errors
 from vossegcli.runners.loading import choose_model
+from vossegcli.runners.options import BatchOptions
 from vossegcli.runners.query_batches import Predicted, QueryBatches
 from vossegcli.systems.base import ClassSegmentation, FewshotPredictor
 
-SAVES = ("masks", "overlay", "probabilities", "cutouts")
 FIELDS = ("query", "class", "id", "area", "confidence", "review")
 REVIEW_BELOW = 0.3
 NAMED = 5
@@ -36,8 +36,8 @@ NAMED = 5
 Classes = dict[int, str]
 
 
-@dataclass(frozen=True)
-class FewshotOptions:
+@dataclass(frozen=True, kw_only=True)
+class FewshotOptions(BatchOptions):
     """What the command line gives; see `vosseg fewshot --help`.
 
     Attributes:
@@ -47,15 +47,10 @@ class FewshotOptions:
         boost: fit experts to the supports.
         min_confidence: classes that are less sure to be in an image are left out of its mask.
         short_side: work at this short side at most; 0 = native, None = the checkpoint's.
-        checkpoint: name or file, or None for the default.
-        output: folder, or None for `runs/fewshot/<name>`.
-        save: any of `SAVES`; masks are always written.
-        overwrite: do finished images again.
-        device: as typed.
-        precision: as typed.
-        seed: of torch's generator.
-        command: the command line, for the record.
     """
+
+    COMMAND = "fewshot"
+    SAVES = ("masks", "overlay", "probabilities", "cutouts")
 
     queries: str
     support: Path
@@ -63,14 +58,6 @@ class FewshotOptions:
     boost: bool = True
     min_confidence: float = 0.1
     short_side: int | None = None
-    checkpoint: str | None = None
-    output: Path | None = None
-    save: tuple[str, ...] = ("masks",)
-    overwrite: bool = False
-    device: str = "auto"
-    precision: str = "auto"
-    seed: int = 0
-    command: str = ""
 
     def __post_init__(self) -> None:
         """Check what can be checked without opening a file.
@@ -78,16 +65,16 @@ class FewshotOptions:
         Raises:
             ConfigError: an unknown kind of output, or a number out of range.
         """
-        check_save(self.save, SAVES)
+        super().__post_init__()
         if not 0.0 <= self.min_confidence <= 1.0:
             raise ConfigError(f"min-confidence is {self.min_confidence}", fix="give a number from 0 to 1")
         if self.shots is not None and self.shots < 1:
             raise ConfigError(f"shots is {self.shots}", fix="give 1 or more")
 
     @property
-    def folder(self) -> Path:
-        """The output folder that is meant."""
-        return self.output or Path("runs") / "fewshot" / (queries_name(self.queries) or "queries")
+    def input_name(self) -> str:
+        """What the default output folder is called after."""
+        return queries_name(self.queries) or "queries"
 
 
 def fewshot(options: FewshotOptions, progress: Progress, *, dry_run: bool = False) -> dict[str, Any]:
@@ -118,12 +105,10 @@ def fewshot(options: FewshotOptions, progress: Progress, *, dry_run: bool = Fals
     }  # fmt: skip
     by_name = {query.name: query for query in queries}
     items = [_item(query, settings) for query in queries]
-    facts = {
-        "version": __version__, "command": options.command, "input": options.queries, "output": str(options.folder),
-        "support": str(options.support), "classes": {str(i): name for i, name in ids.items()},
-        "shots": {name: len(found) for name, found in supports.items()},
-        **model.facts, "seed": options.seed,
-    }  # fmt: skip
+    facts = options.facts(
+        options.queries, model, support=str(options.support), classes={str(i): name for i, name in ids.items()},
+        shots={name: len(found) for name, found in supports.items()},
+    )  # fmt: skip
     if dry_run:
         return plan_batch(items, options.folder, facts, overwrite=options.overwrite)
     torch.manual_seed(options.seed)

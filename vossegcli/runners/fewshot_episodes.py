@@ -25,14 +25,14 @@ from vossegcli.ops.images import image_tensor
 from vossegcli.runners.batch import Progress, WorkItem, plan_batch, run_batch
 from vossegcli.runners.devices import memory_errors
 from vossegcli.runners.loading import choose_model
+from vossegcli.runners.options import BatchOptions
 from vossegcli.systems.base import FewshotPredictor
 
-SAVES = ("masks", "overlay")
 RECORD = "episodes.json"
 
 
-@dataclass(frozen=True)
-class EpisodeOptions:
+@dataclass(frozen=True, kw_only=True)
+class EpisodeOptions(BatchOptions):
     """What the command line gives; see `vosseg fewshot --help`.
 
     Attributes:
@@ -44,15 +44,10 @@ class EpisodeOptions:
         listing: file that lists the images of a fold or the classes.
         boost: fit experts to the supports.
         short_side: work at this short side at most; 0 = native, None = the checkpoint's.
-        checkpoint: name or file, or None for the default.
-        output: folder, or None for `runs/fewshot/<name>-episodes`.
-        save: any of `SAVES`; masks and truths are always written.
-        overwrite: do finished episodes again.
-        device: as typed.
-        precision: as typed.
-        seed: of the draw.
-        command: the command line, for the record.
     """
+
+    COMMAND = "fewshot"
+    SAVES = ("masks", "overlay")
 
     dataset: Path
     episodes: int | Path
@@ -62,14 +57,6 @@ class EpisodeOptions:
     listing: Path | None = None
     boost: bool = True
     short_side: int | None = None
-    checkpoint: str | None = None
-    output: Path | None = None
-    save: tuple[str, ...] = ("masks",)
-    overwrite: bool = False
-    device: str = "auto"
-    precision: str = "auto"
-    seed: int = 0
-    command: str = ""
 
     def __post_init__(self) -> None:
         """Check what can be checked without opening a file.
@@ -77,9 +64,7 @@ class EpisodeOptions:
         Raises:
             ConfigError: an unknown kind of output, or a number out of range.
         """
-        for name in self.save:
-            if name not in SAVES:
-                raise ConfigError(f"cannot save '{name}' of episodes", where="--save", fix=f"use {', '.join(SAVES)}")
+        super().__post_init__()
         if isinstance(self.episodes, int) and self.episodes < 1:
             raise ConfigError(f"episodes is {self.episodes}", fix="give 1 or more, or the episodes.json of a run")
         if self.shots < 1:
@@ -88,9 +73,9 @@ class EpisodeOptions:
             raise ConfigError(f"seed is {self.seed}", fix="give a number from 0 to 4294967295")
 
     @property
-    def folder(self) -> Path:
-        """The output folder that is meant."""
-        return self.output or Path("runs") / "fewshot" / f"{self.dataset.resolve().stem}-episodes"
+    def input_name(self) -> str:
+        """What the default output folder is called after."""
+        return f"{self.dataset.resolve().stem}-episodes"
 
 
 @dataclass(frozen=True)
@@ -134,10 +119,7 @@ def fewshot_episodes(options: EpisodeOptions, progress: Progress, *, dry_run: bo
     }  # fmt: skip
     by_name = {episode.name: episode for episode in episodes}
     items = [_item(episode, settings) for episode in episodes]
-    facts = {
-        "version": __version__, "command": options.command, "input": str(options.dataset),
-        "output": str(options.folder), **draw, "classes": len({episode.label for episode in episodes}), **model.facts,
-    }  # fmt: skip
+    facts = {**options.facts(options.dataset, model, classes=len({e.label for e in episodes})), **draw}
     if dry_run:
         return plan_batch(items, options.folder, facts, overwrite=options.overwrite)
     predictor: FewshotPredictor = model.predictor(short_side=options.short_side, boosting=options.boost)

@@ -24,14 +24,14 @@ from vossegcli.io.overlays import draw_captions, draw_overlay, write_image
 from vossegcli.io.queries import Query, find_queries, queries_name
 from vossegcli.io.run_records import ItemState, append_jsonl, fingerprint, read_jsonl
 from vossegcli.io.tables import write_csv
-from vossegcli.runners.batch import Progress, WorkItem, check_save, pending_items, plan_batch, run_batch
+from vossegcli.runners.batch import Progress, WorkItem, pending_items, plan_batch, run_batch
 from vossegcli.runners.instance_results import coco_results
 from vossegcli.runners.loading import check_classes, choose_model
+from vossegcli.runners.options import BatchOptions
 from vossegcli.runners.query_batches import Predicted, QueryBatches
 from vossegcli.runners.tiles import Found, find_in_tiles, merge_over_seams
 from vossegcli.systems.base import InstancePredictor
 
-SAVES = ("masks", "coco", "overlay", "cutouts")
 FIELDS = ("image", "instance", "class", "score", "area", "x", "y", "width", "height")
 LOWEST_SCORE = 0.01  # in the COCO results, for average precision needs what nobody would draw
 
@@ -39,8 +39,8 @@ Image = npt.NDArray[np.uint8]
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class InstanceOptions:
+@dataclass(frozen=True, kw_only=True)
+class InstanceOptions(BatchOptions):
     """What the command line gives; see `vosseg instance --help`.
 
     Attributes:
@@ -52,15 +52,10 @@ class InstanceOptions:
         tile: side of the tiles that large images are cut into; None = whole images.
         overlap: of the tiles, in pixels.
         short_side: working size; 0 = native, None = the checkpoint's.
-        checkpoint: name or file, or None for the default.
-        output: folder, or None for `runs/instance/<name>`.
-        save: any of `SAVES`.
-        overwrite: do finished images again.
-        device: as typed.
-        precision: as typed.
-        seed: of torch's generator.
-        command: the command line, for the record.
     """
+
+    COMMAND = "instance"
+    SAVES = ("masks", "coco", "overlay", "cutouts")
 
     images: str
     annotations: Path | None = None
@@ -70,14 +65,7 @@ class InstanceOptions:
     tile: int | None = None
     overlap: int = 128
     short_side: int | None = None
-    checkpoint: str | None = None
-    output: Path | None = None
     save: tuple[str, ...] = ("masks", "coco")
-    overwrite: bool = False
-    device: str = "auto"
-    precision: str = "auto"
-    seed: int = 0
-    command: str = ""
 
     def __post_init__(self) -> None:
         """Check what can be checked without opening a file.
@@ -85,7 +73,7 @@ class InstanceOptions:
         Raises:
             ConfigError: an unknown kind of output, or a number out of range.
         """
-        check_save(self.save, SAVES)
+        super().__post_init__()
         if not 0.0 <= self.score_threshold <= 1.0:
             raise ConfigError(f"score-threshold is {self.score_threshold}", fix="give a number from 0 to 1")
         if self.tile is not None and not 0 <= self.overlap < self.tile:
@@ -94,9 +82,9 @@ class InstanceOptions:
             )
 
     @property
-    def folder(self) -> Path:
-        """The output folder that is meant."""
-        return self.output or Path("runs") / "instance" / (queries_name(self.images) or "images")
+    def input_name(self) -> str:
+        """What the default output folder is called after."""
+        return queries_name(self.images) or "images"
 
 
 @dataclass(frozen=True)
@@ -138,10 +126,7 @@ def instance(options: InstanceOptions, progress: Progress, *, dry_run: bool = Fa
     }  # fmt: skip
     by_name = {query.name: query for query in queries}
     items = [_item(query, {**settings, "id": image_ids[query.name]}) for query in queries]
-    facts = {
-        "version": __version__, "command": options.command, "input": options.images, "output": str(options.folder),
-        "classes": dict(zip(map(str, category_ids), labels, strict=True)), **model.facts, "seed": options.seed,
-    }  # fmt: skip
+    facts = options.facts(options.images, model, classes=dict(zip(map(str, category_ids), labels, strict=True)))
     if dry_run:
         return plan_batch(items, options.folder, facts, overwrite=options.overwrite)
     torch.manual_seed(options.seed)

@@ -49,11 +49,8 @@ def propagate(options: PropagateOptions, progress: Progress, *, dry_run: bool = 
     check_output(options)
     model = choose_model("propagate", options.checkpoint, options.device, options.precision)
     jobs, items = _plan(options, sequences, model.settings)
-    facts = {
-        "version": __version__, "command": options.command, "input": str(options.frames.resolve()),
-        "output": str(options.folder), **model.facts, "seed": options.seed, "direction": options.way,
-        "use_masks": {name: job.given.use for name, job in jobs.items()},
-    }  # fmt: skip
+    used = {name: job.given.use for name, job in jobs.items()}
+    facts = options.facts(options.frames.resolve(), model, direction=options.way, use_masks=used)
     if dry_run:
         return plan_batch(items, options.folder, facts, overwrite=options.overwrite)
     torch.manual_seed(options.seed)

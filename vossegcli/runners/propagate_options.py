@@ -8,16 +8,15 @@ from pathlib import Path
 
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.sequences import folder_name
-from vossegcli.runners.batch import check_folder, check_save
 from vossegcli.runners.given_masks import MaskChoice
+from vossegcli.runners.options import BatchOptions
 from vossegcli.types import FrameSequence
 
-SAVES = ("masks", "overlay", "video", "probabilities")
 SNAPSHOT_EVERY = 200
 
 
-@dataclass(frozen=True)
-class PropagateOptions:
+@dataclass(frozen=True, kw_only=True)
+class PropagateOptions(BatchOptions):
     """What the command line gives; see `vosseg propagate --help`.
 
     Attributes:
@@ -27,20 +26,15 @@ class PropagateOptions:
         use_masks: `first`, `new`, `all`, or None for the layout's default.
         direction: `forward`, `backward`, `both`, or None: both where `at` is given, else forward.
         short_side: work at this short side at most; None = native.
-        checkpoint: name or file, or None for the default.
         budget: entries of the feature bank, or None for the checkpoint's.
         update_rate: of the feature bank, or None.
         merge_threshold: of the feature bank, or None.
-        output: folder, or None for `runs/propagate/<name>`.
-        save: any of `SAVES`; masks are always written.
-        overwrite: do finished sequences again.
         fix_mask: repair anti-aliased or misshapen masks.
-        device: as typed.
-        precision: as typed.
-        seed: of torch's generator.
-        command: the command line, for the record.
         snapshot_every: frames between snapshots of an unfinished sequence.
     """
+
+    COMMAND = "propagate"
+    SAVES = ("masks", "overlay", "video", "probabilities")
 
     frames: Path
     mask: Path | None = None
@@ -48,18 +42,10 @@ class PropagateOptions:
     use_masks: str | None = None
     direction: str | None = None
     short_side: int | None = 480
-    checkpoint: str | None = None
     budget: int | None = None
     update_rate: float | None = None
     merge_threshold: float | None = None
-    output: Path | None = None
-    save: tuple[str, ...] = ("masks",)
-    overwrite: bool = False
     fix_mask: bool = False
-    device: str = "auto"
-    precision: str = "auto"
-    seed: int = 0
-    command: str = ""
     snapshot_every: int = SNAPSHOT_EVERY
 
     def __post_init__(self) -> None:
@@ -68,7 +54,7 @@ class PropagateOptions:
         Raises:
             ConfigError: an unknown kind of output, or no frames between snapshots.
         """
-        check_save(self.save, SAVES)
+        super().__post_init__()
         if self.snapshot_every < 1:
             raise ConfigError(f"snapshot_every is {self.snapshot_every}", fix="give 1 or more")
 
@@ -78,12 +64,9 @@ class PropagateOptions:
         return self.direction or ("both" if self.at is not None else "forward")
 
     @property
-    def folder(self) -> Path:
-        """The output folder that is meant."""
-        if self.output is not None:
-            return self.output
-        name = folder_name(self.frames) if self.frames.is_dir() else self.frames.stem
-        return Path("runs") / "propagate" / name
+    def input_name(self) -> str:
+        """What the default output folder is called after."""
+        return folder_name(self.frames) if self.frames.is_dir() else self.frames.stem
 
     @property
     def masks(self) -> MaskChoice:
@@ -115,6 +98,6 @@ def check_output(options: PropagateOptions) -> None:
     Raises:
         InputError: another folder is needed.
     """
-    check_folder(options.folder, options.frames, chosen=options.output is not None)
+    options.check_folder(options.frames)
     if options.mask is not None and options.mask.resolve().is_relative_to(options.folder.resolve() / "masks"):
         raise InputError("would be overwritten", where=options.mask, fix="copy it, or give another --output")

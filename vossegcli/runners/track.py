@@ -18,22 +18,22 @@ from vossegcli.io.image_ids import find_video_ids, read_category_ids
 from vossegcli.io.run_records import fingerprint, sequence_files
 from vossegcli.io.sequences import find_sequences, folder_name
 from vossegcli.io.tables import write_csv
-from vossegcli.runners.batch import Progress, WorkItem, check_folder, check_save, plan_batch, run_batch
+from vossegcli.runners.batch import Progress, WorkItem, plan_batch, run_batch
 from vossegcli.runners.devices import memory_errors
 from vossegcli.runners.loading import check_classes, choose_model
+from vossegcli.runners.options import BatchOptions
 from vossegcli.runners.rendering import overlay_path, render_sequence, video_path
 from vossegcli.runners.track_results import Track, captions_of, collect_tracks, ids_maps, masklets
 from vossegcli.runners.track_sequence import TrackJob, follow_sequence
 from vossegcli.systems.base import TrackPredictor
 from vossegcli.types import FrameSequence
 
-SAVES = ("masks", "coco", "overlay", "video")
 FIELDS = ("sequence", "track", "class", "score", "first", "last", "frames", "area")
 SNAPSHOT_EVERY = 200
 
 
-@dataclass(frozen=True)
-class TrackOptions:
+@dataclass(frozen=True, kw_only=True)
+class TrackOptions(BatchOptions):
     """What the command line gives; see `vosseg track --help`.
 
     Attributes:
@@ -44,16 +44,11 @@ class TrackOptions:
         key_every: frames from one key frame to the next; None = the checkpoint's.
         max_gap: frames that an identity outlives without being seen.
         short_side: working size; 0 = native, None = the checkpoint's.
-        checkpoint: name or file, or None for the default.
-        output: folder, or None for `runs/track/<name>`.
-        save: any of `SAVES`.
-        overwrite: do finished sequences again.
-        device: as typed.
-        precision: as typed.
-        seed: of torch's generator.
-        command: the command line, for the record.
         snapshot_every: frames between snapshots of an unfinished sequence.
     """
+
+    COMMAND = "track"
+    SAVES = ("masks", "coco", "overlay", "video")
 
     frames: Path
     annotations: Path | None = None
@@ -62,15 +57,8 @@ class TrackOptions:
     key_every: int | None = None
     max_gap: int = 15
     short_side: int | None = None
-    checkpoint: str | None = None
-    output: Path | None = None
-    save: tuple[str, ...] = ("masks", "coco")
-    overwrite: bool = False
-    device: str = "auto"
-    precision: str = "auto"
-    seed: int = 0
-    command: str = ""
     snapshot_every: int = SNAPSHOT_EVERY
+    save: tuple[str, ...] = ("masks", "coco")
 
     def __post_init__(self) -> None:
         """Check what can be checked without opening a file.
@@ -78,7 +66,7 @@ class TrackOptions:
         Raises:
             ConfigError: an unknown kind of output, or a number out of range.
         """
-        check_save(self.save, SAVES)
+        super().__post_init__()
         if not 0.0 <= self.score_threshold <= 1.0:
             raise ConfigError(f"score-threshold is {self.score_threshold}", fix="give a number from 0 to 1")
         for name, least in (("key_every", 1), ("max_gap", 0), ("snapshot_every", 1)):
@@ -87,10 +75,9 @@ class TrackOptions:
                 raise ConfigError(f"{name.replace('_', '-')} is {value}", fix=f"give {least} or more")
 
     @property
-    def folder(self) -> Path:
-        """The output folder that is meant."""
-        name = folder_name(self.frames) if self.frames.is_dir() else self.frames.stem
-        return self.output or Path("runs") / "track" / name
+    def input_name(self) -> str:
+        """What the default output folder is called after."""
+        return folder_name(self.frames) if self.frames.is_dir() else self.frames.stem
 
 
 @dataclass(frozen=True)
@@ -123,7 +110,7 @@ def track(options: TrackOptions, progress: Progress, *, dry_run: bool = False) -
         DeviceError: the device is absent or out of memory.
     """
     sequences = find_sequences(options.frames)
-    check_folder(options.folder, options.frames, chosen=options.output is not None)
+    options.check_folder(options.frames)
     model = choose_model("track", options.checkpoint, options.device, options.precision)
     labels = model.checkpoint.header.labels
     check_classes(options.classes, labels)
@@ -135,11 +122,8 @@ def track(options: TrackOptions, progress: Progress, *, dry_run: bool = False) -
         "save": sorted(options.save),
     }  # fmt: skip
     jobs, items = _plan(options, sequences, settings)
-    facts = {
-        "version": __version__, "command": options.command, "input": str(options.frames.resolve()),
-        "output": str(options.folder), "classes": dict(zip(map(str, batch.category_ids), labels, strict=True)),
-        **model.facts, "seed": options.seed,
-    }  # fmt: skip
+    classes = dict(zip(map(str, batch.category_ids), labels, strict=True))
+    facts = options.facts(options.frames.resolve(), model, classes=classes)
     if dry_run:
         return plan_batch(items, options.folder, facts, overwrite=options.overwrite)
     torch.manual_seed(options.seed)

@@ -1,0 +1,83 @@
+"""What every command that works through a batch is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from vossegcli import __version__
+from vossegcli.errors import ConfigError, InputError
+from vossegcli.io.json_files import read_run
+from vossegcli.runners.loading import ChosenModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions:
+    """The common part of the commands' options; each command adds its own.
+
+    Attributes:
+        checkpoint: name or file, or None for the command's default.
+        output: folder, or None for `runs/<command>/<name of the input>`.
+        save: kinds of output, any of the command's `SAVES`.
+        overwrite: do finished items again.
+        device: as typed.
+        precision: as typed.
+        seed: of every random choice.
+        command: the command line, for the record.
+    """
+
+    COMMAND: ClassVar[str]
+    SAVES: ClassVar[tuple[str, ...]]
+
+    checkpoint: str | None = None
+    output: Path | None = None
+    save: tuple[str, ...] = ("masks",)
+    overwrite: bool = False
+    device: str = "auto"
+    precision: str = "auto"
+    seed: int = 0
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without opening a file.
+
+        Raises:
+            ConfigError: an unknown kind of output.
+        """
+        for name in self.save:
+            if name not in self.SAVES:
+                raise ConfigError(f"cannot save '{name}'", where="--save", fix=f"use {', '.join(self.SAVES)}")
+
+    @property
+    def input_name(self) -> str:
+        """What the default output folder is called after."""
+        raise NotImplementedError
+
+    @property
+    def folder(self) -> Path:
+        """The output folder that is meant."""
+        return self.output or Path("runs") / self.COMMAND / self.input_name
+
+    def check_folder(self, source: Path) -> None:
+        """Refuse an output folder where the run would write over something else, or be the next run's input.
+
+        Args:
+            source: file or folder that the outputs are made of.
+
+        Raises:
+            InputError: another folder is needed.
+        """
+        fix = "give another folder with --output"
+        if source.is_dir() and self.folder.resolve().is_relative_to(source.resolve()):
+            raise InputError("lies inside the input folder", where=self.folder, fix=fix)
+        found = read_run(self.folder).get("input", str(source.resolve()))
+        if self.output is None and found != str(source.resolve()):
+            raise InputError(f"holds the results of another input, {found}", where=self.folder, fix=fix)
+
+    def facts(self, source: Path | str, model: ChosenModel, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+        """What the run's record says before anything is done."""
+        return {
+            "version": __version__, "command": self.command, "input": str(source), "output": str(self.folder),
+            **more, **model.facts, "seed": self.seed,
+        }  # fmt: skip
