@@ -54,7 +54,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_tracker: Pat
         draw_mask(tmp_path / "annotated" / "cat" / f"{number}.png", index=number)
     for name in ("masks", "truth"):
         draw_mask(tmp_path / "runs" / "episodes" / name / "cat" / "00000_0.png")
-    for folder in ("slides", "val", "videos/a", "clips/a"):
+    for folder in ("slides", "videos/a", "clips/a"):
         draw_video(tmp_path / folder, 2)
     shutil.copy(tiny_tracker, tmp_path / "tracker.safetensors")
     shutil.copytree(ROOT / "examples" / "tissue", tmp_path / "examples" / "tissue")
@@ -82,7 +82,7 @@ def _write_results(folder: Path) -> None:
         truth = {owners: [{"id": 1, "height": 4, "width": 4}], "annotations": [annotation], "categories": [{"id": 1}]}
         (folder / f"{name}.json").write_text(json.dumps(truth))
     files = sorted(path.name for path in (folder / "frames").iterdir())[:2]
-    images = [{"id": k, "file_name": name, "height": 48, "width": 64} for k, name in enumerate(files)]
+    images = [{"id": k, "file_name": f"frames/{name}", "height": 48, "width": 64} for k, name in enumerate(files)]
     videos = [{"id": 1, "file_names": [f"a/{name}" for name in files], "length": 2, "height": 48, "width": 64}]
     rle = coco_mask.encode(np.ones((48, 64), np.uint8, order="F"))
     size = {"size": [48, 64], "counts": rle["counts"].decode()}

@@ -118,6 +118,11 @@ def test_ids_of_annotations_and_evaluation(run: Command, images: Path, tmp_path:
     assert run("--annotations", file, "--classes", "nucleus").code == 0
     assert {row["image_id"] for row in results(tmp_path)} == {70, 80, 90}
     assert {row["category_id"] for row in results(tmp_path)} == {5}
+    listing = images / "coco.json"
+    listing.write_text(json.dumps({**truth, "images": truth["images"][1:]}))
+    assert run("-o", tmp_path / "listed", of=listing).code == 0
+    listed = json.loads((tmp_path / "listed" / "instances.json").read_text())
+    assert {row["image_id"] for row in listed} == {80, 90}, "a COCO file stands for its images, with their ids"
     outcome = vosseg("evaluate", "instance", tmp_path / "out" / "instances.json", file, "--json")
     assert outcome.code == 0, outcome.stderr
     assert 0.0 <= outcome.json()["AP"] <= 1.0

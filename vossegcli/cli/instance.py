@@ -18,7 +18,9 @@ LARGE = "Large images"
 
 def instance(
     *,
-    images: Annotated[str, typer.Argument(help="Image, folder or tree of images, or pattern.")],
+    images: Annotated[
+        str, typer.Argument(help="Image, folder or tree of images, pattern, or COCO file that lists them.")
+    ],
     score_threshold: Annotated[
         float,
         typer.Option(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vossegcli.errors import InputError
 from vossegcli.io.file_names import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
+from vossegcli.io.json_files import read_json
 
 _WILD = frozenset("*?[")
 
@@ -32,7 +33,8 @@ def find_queries(text: str) -> tuple[Query, ...]:
     """Find the images and videos that a path or a glob stands for, in natural order.
 
     Args:
-        text: a file, a folder (searched at any depth, hidden files left out), or a pattern with `*`, `?` or `[`.
+        text: a file, a folder (searched at any depth, hidden files left out), a pattern with `*`, `?` or `[`, or a COCO
+            file, which stands for the images that it lists.
 
     Raises:
         InputError: nothing is there, or two files would share the name of their outputs.
@@ -40,6 +42,8 @@ def find_queries(text: str) -> tuple[Query, ...]:
     path = Path(text)
     if path.is_dir():
         root, files = path, list(_files_below(path))
+    elif is_listing(text):
+        root, files = path.parent, [path.parent / name for name in _listed(path)]
     elif path.exists():
         root, files = path.parent, [path]
     elif _WILD & set(text):
@@ -63,10 +67,23 @@ def find_queries(text: str) -> tuple[Query, ...]:
     return tuple(sorted(queries, key=lambda query: natural_key(query.name)))
 
 
+def is_listing(text: str) -> bool:
+    """Whether a path is a COCO file, which lists images."""
+    return Path(text).suffix.lower() == ".json" and Path(text).is_file()
+
+
 def queries_name(text: str) -> str:
     """A name for the outputs of a path or pattern: its folder's or file's, without wildcards; it may be empty."""
     path = Path(text)
     return (path.resolve().name if path.is_dir() else path.stem).strip("*?[]")
+
+
+def _listed(path: Path) -> list[str]:
+    payload = read_json(path)
+    try:
+        return [str(image["file_name"]) for image in payload["images"]]
+    except (KeyError, TypeError) as error:
+        raise InputError("has no list of images", where=path, fix="give a COCO instances file") from error
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

@@ -21,7 +21,7 @@ from vossegcli.io.file_names import folder_of_label
 from vossegcli.io.image_ids import find_image_ids, read_category_ids
 from vossegcli.io.label_maps import write_instance_map
 from vossegcli.io.overlays import draw_captions, draw_overlay, write_image
-from vossegcli.io.queries import Query, find_queries, queries_name
+from vossegcli.io.queries import Query, find_queries, is_listing, queries_name
 from vossegcli.io.run_records import ItemState, append_jsonl, fingerprint, read_jsonl
 from vossegcli.io.tables import write_csv
 from vossegcli.runners.batch import Progress, WorkItem, pending_items, plan_batch, run_batch
@@ -44,8 +44,8 @@ class InstanceOptions(BatchOptions):
     """What the command line gives; see `vosseg instance --help`.
 
     Attributes:
-        images: file, folder or glob.
-        annotations: COCO file that gives the ids of images and categories, or None.
+        images: file, folder, glob, or COCO file that lists images.
+        annotations: COCO file that gives the ids of images and categories; None = the one that lists them, if any.
         score_threshold: instances below it are neither drawn nor counted.
         top_k: instances an image at most; None = the checkpoint's.
         classes: names of the classes that are wanted; empty = all.
@@ -117,8 +117,9 @@ def instance(options: InstanceOptions, progress: Progress, *, dry_run: bool = Fa
     labels = model.checkpoint.header.labels
     check_classes(options.classes, labels)
     queries = find_queries(options.images)
-    image_ids = find_image_ids(queries, options.annotations)
-    category_ids = read_category_ids(labels, options.annotations)
+    annotations = options.annotations or (Path(options.images) if is_listing(options.images) else None)
+    image_ids = find_image_ids(queries, annotations)
+    category_ids = read_category_ids(labels, annotations)
     settings = {
         "version": __version__, **model.settings, "size": options.short_side, "top_k": options.top_k,
         "threshold": options.score_threshold, "classes": sorted(options.classes), "tile": options.tile,
