@@ -14,6 +14,7 @@ from vossegcli.io.checkpoints import read_checkpoint
 from vossegcli.io.run_records import read_jsonl
 from vossegcli.runners import train as runner
 from vossegcli.runners.loading import build_network
+from vossegcli.runners.training_instances import TrainingInstances
 from vossegcli.systems import get_system
 
 SETTINGS = """
@@ -114,6 +115,17 @@ def test_a_warm_up_without_classes_is_the_start_for_others(discs: Path, tmp_path
             assert name.endswith("bias") or value.shape != warm.tensors[name].shape
         elif name.endswith("weight"):
             assert torch.allclose(value.float(), warm.tensors[name].float(), atol=1e-3), name
+
+
+def test_of_several_validations_the_best_counts(discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = tmp_path / "instances.toml"
+    settings.write_text(INSTANCES.format().replace("steps = 4", "steps = 8"))
+    measured = iter([0.2, 0.5, 0.4, 0.3])
+    monkeypatch.setattr(TrainingInstances, "validate", lambda *_: ({"validation_AP": next(measured)}, []))
+    facts = runner.train(options(discs, settings, tmp_path / "out", system="b2inst", val=(discs,)), silent)
+    assert (facts["steps"], facts["validation_AP"]) == (4, 0.5)
+    kept = read_checkpoint(str(tmp_path / "out" / "model.safetensors")).header.training
+    assert (kept["steps"], kept["validation_AP"]) == (4, 0.5)
 
 
 TRACKS = """

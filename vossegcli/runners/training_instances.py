@@ -66,7 +66,7 @@ class TrainingInstances:
     def facts(self) -> dict[str, Any]:
         """The numbers of images and instances."""
         count = sum(len(image.segmentations) for image in self._training)
-        return {"images": len(self._training), "instances": count, "validation_images": len(self._validation)}
+        return {"images": len(self._training), "instances": count, "held_out_images": len(self._validation)}
 
     def batches(self, start: int) -> Iterator[InstanceSamples]:
         """Yield the samples from a step on."""
