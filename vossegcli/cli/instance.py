@@ -22,11 +22,14 @@ def instance(
         str, typer.Argument(help="Image, folder or tree of images, pattern, or COCO file that lists them.")
     ],
     score_threshold: Annotated[
-        float,
+        float | None,
         typer.Option(
-            min=0.0, max=1.0, help="Instances below it are neither drawn nor counted; instances.json has them all."
+            min=0.0,
+            max=1.0,
+            help="Instances below it are neither drawn nor counted; instances.json has them all"
+            " (default: the checkpoint's).",
         ),
-    ] = 0.3,
+    ] = None,
     top_k: Annotated[
         int | None, typer.Option(min=1, help="Instances an image at most (default: the checkpoint's).")
     ] = None,

@@ -20,9 +20,13 @@ def track(
     *,
     frames: Annotated[Path, typer.Argument(help="Folder of frames, video file, or root of sequences.")],
     score_threshold: Annotated[
-        float,
-        typer.Option(min=0.0, max=1.0, help="Tracks below it are neither drawn nor counted; tracks.json has them all."),
-    ] = 0.3,
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Tracks below it are neither drawn nor counted; tracks.json has them all (default: the checkpoint's).",
+        ),
+    ] = None,
     classes: Annotated[str, typer.Option(help="Comma list of class names (default: all).")] = "",
     annotations: Annotated[
         Path | None,

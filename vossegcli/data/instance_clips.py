@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vossegcli.data.augment import add_noise, blur_some, jitter_colour
+from vossegcli.data.augment import add_noise, blur_some, jitter_colour, recolour_some
 from vossegcli.data.instances import COLOUR, QUEUE_LENGTH, InstanceSpec, InstanceStream
 from vossegcli.data.motion import Motion, sample_texture, sampling_grids
 from vossegcli.io.ahead import read_ahead
@@ -57,14 +57,14 @@ class InstanceClipStream(InstanceStream):
 
     def clips(self, step: int, spec: InstanceSpec, frames: int = 2) -> InstanceClips:
         """Draw and render the batch of one step."""
-        return self._render(step, self.draw_layers(step, spec), frames)
+        return self._render(step, self.draw_layers(step, spec), frames, spec.recolour)
 
     def stream_clips(self, start: int, stop: int, spec_of: Callable[[int], InstanceSpec]) -> Iterator[InstanceClips]:
         """Yield the batches of the steps from `start` to `stop` - 1, drawn ahead in a thread."""
         steps = range(start, stop)
         drawn = read_ahead((self.draw_layers(step, spec_of(step)) for step in steps), QUEUE_LENGTH)
         for step, layers in zip(steps, drawn, strict=True):
-            yield self._render(step, layers, 2)
+            yield self._render(step, layers, 2, spec_of(step).recolour)
 
     def draw_layers(self, step: int, spec: InstanceSpec) -> InstanceLayers:
         """Draw what the clips of a step are painted of (on the host)."""
@@ -85,19 +85,22 @@ class InstanceClipStream(InstanceStream):
             torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(ids).astype(np.int32)), tuple(labels)
         )
 
-    def _render(self, step: int, layers: InstanceLayers, frames: int) -> InstanceClips:
+    def _render(self, step: int, layers: InstanceLayers, frames: int, recolour: float) -> InstanceClips:
         generator = torch.Generator(self.device).manual_seed((self.seed << 32) + step)
         moved = InstanceLayers(layers.pictures.to(self.device), layers.ids.to(self.device), layers.labels)
-        return render_instance_clips(moved, frames, generator)
+        return render_instance_clips(moved, frames, generator, recolour)
 
 
-def render_instance_clips(layers: InstanceLayers, frames: int, generator: torch.Generator) -> InstanceClips:
+def render_instance_clips(
+    layers: InstanceLayers, frames: int, generator: torch.Generator, recolour: float = 0.0
+) -> InstanceClips:
     """Set layers in motion and paint the clips; runs on the layers' device.
 
     Args:
         layers: what to paint.
         frames: T.
         generator: source of randomness on the same device.
+        recolour: share of the clips whose colours are exchanged.
     """
     batch, side, device = layers.pictures.shape[0], layers.pictures.shape[-1], layers.pictures.device
     size = round(side / MARGIN)
@@ -114,5 +117,6 @@ def render_instance_clips(layers: InstanceLayers, frames: int, generator: torch.
         covers = own > 0 if layer else torch.ones_like(own, dtype=torch.bool)
         canvas = torch.where(covers.unsqueeze(2), painted, canvas)
         ids = torch.where(covers, own, ids)
-    clips = add_noise(blur_some(jitter_colour(canvas, COLOUR, generator), 0.1, generator), 0.04, generator)
+    coloured = jitter_colour(recolour_some(canvas, recolour, generator), COLOUR, generator)
+    clips = add_noise(blur_some(coloured, 0.1, generator), 0.04, generator)
     return InstanceClips(clips, ids, layers.labels)

@@ -19,7 +19,7 @@ from pycocotools import mask as coco_mask
 from scipy import ndimage
 from torch import Tensor
 
-from vossegcli.data.augment import jitter_colour
+from vossegcli.data.augment import jitter_colour, recolour_some
 from vossegcli.data.textures import Box, cached_image, resize_crop
 from vossegcli.errors import ConfigError
 from vossegcli.io.ahead import read_ahead
@@ -45,12 +45,14 @@ class InstanceSpec:
         size: side of the crops in pixels.
         short_side: what an image's short side is brought to before it is cropped, times a random factor.
         turns: turn by quarters and upside down too, as for pictures without an up.
+        recolour: share of the pictures whose colours are exchanged.
     """
 
     batch: int
     size: int
     short_side: int
     turns: bool
+    recolour: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ class InstanceStream:
             crops = list(pool.map(lambda seed: self._sample(np.random.default_rng(seed), spec), seeds[:-1]))
         generator = torch.Generator(self.device).manual_seed(int(seeds[-1].generate_state(1)[0]))
         pictures = torch.from_numpy(np.stack([crop.image for crop in crops])).to(self.device)
-        coloured = jitter_colour(pictures.permute(0, 3, 1, 2).float().unsqueeze(1) / 255.0, COLOUR, generator)
+        clips = recolour_some(pictures.permute(0, 3, 1, 2).float().unsqueeze(1) / 255.0, spec.recolour, generator)
+        coloured = jitter_colour(clips, COLOUR, generator)
         ids = torch.from_numpy(np.stack([crop.ids for crop in crops])).long().to(self.device)
         classes = np.stack([np.concatenate([[0], crop.labels + 1])[crop.ids] for crop in crops])
         distance = np.stack([boundary_distance(crop.ids) for crop in crops])

@@ -9,6 +9,7 @@ import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from vossegcli.io.palette import PALETTE
 _OUTLINE_LIGHTENING = 0.55
 _THICK_OUTLINE_FROM = 720  # pixels of the shorter side
 _PNG_COMPRESSION = 3
+WIDEST_CAPTION = 1.25  # of its object
 
 
 def draw_overlay(
@@ -55,12 +57,26 @@ def draw_overlay(
     return drawn
 
 
-def draw_captions(image: npt.NDArray[np.uint8], captions: Sequence[tuple[int, int, str]]) -> npt.NDArray[np.uint8]:
-    """Write short texts, white on dark, on a picture (H,W,3); (x, y, text), x and y of the upper left corner."""
+class Caption(NamedTuple):
+    """A short text on a picture, from its upper left corner (x, y) on, for an object of a width."""
+
+    x: int
+    y: int
+    width: int
+    text: str
+
+
+def draw_captions(image: npt.NDArray[np.uint8], captions: Sequence[Caption]) -> npt.NDArray[np.uint8]:
+    """Write texts, white on dark, on a picture (H,W,3), but not those that are much wider than their object.
+
+    Hundreds of small objects would disappear under theirs.
+    """
     picture = Image.fromarray(image)
     draw = ImageDraw.Draw(picture, "RGBA")
-    for x, y, text in captions:
+    for x, y, width, text in captions:
         left, top, right, bottom = draw.textbbox((0, 0), text)
+        if right > WIDEST_CAPTION * width:
+            continue
         x = max(0, min(x, picture.width - int(right) - 4))
         y = max(0, min(y, picture.height - int(bottom) - 4))
         draw.rectangle((x, y, x + right - left + 3, y + bottom + 2), fill=(0, 0, 0, 150))

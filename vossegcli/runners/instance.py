@@ -20,13 +20,13 @@ from vossegcli.io.atomic import clean_temporaries, write_text_atomic
 from vossegcli.io.file_names import folder_of_label
 from vossegcli.io.image_ids import find_image_ids, read_category_ids
 from vossegcli.io.label_maps import write_instance_map
-from vossegcli.io.overlays import draw_captions, draw_overlay, write_image
+from vossegcli.io.overlays import Caption, draw_captions, draw_overlay, write_image
 from vossegcli.io.queries import Query, find_queries, is_listing, queries_name
 from vossegcli.io.run_records import ItemState, append_jsonl, fingerprint, read_jsonl
 from vossegcli.io.tables import write_csv
 from vossegcli.runners.batch import Progress, WorkItem, pending_items, plan_batch, run_batch
 from vossegcli.runners.instance_results import coco_results
-from vossegcli.runners.loading import check_classes, choose_model
+from vossegcli.runners.loading import check_classes, check_score, choose_model
 from vossegcli.runners.options import BatchOptions
 from vossegcli.runners.query_batches import Predicted, QueryBatches
 from vossegcli.runners.tiles import Found, find_in_tiles, merge_over_seams
@@ -46,7 +46,7 @@ class InstanceOptions(BatchOptions):
     Attributes:
         images: file, folder, glob, or COCO file that lists images.
         annotations: COCO file that gives the ids of images and categories; None = the one that lists them, if any.
-        score_threshold: instances below it are neither drawn nor counted.
+        score_threshold: instances below it are neither drawn nor counted; None = the checkpoint's.
         top_k: instances an image at most; None = the checkpoint's.
         classes: names of the classes that are wanted; empty = all.
         tile: side of the tiles that large images are cut into; None = whole images.
@@ -59,7 +59,7 @@ class InstanceOptions(BatchOptions):
 
     images: str
     annotations: Path | None = None
-    score_threshold: float = 0.3
+    score_threshold: float | None = None
     top_k: int | None = None
     classes: tuple[str, ...] = ()
     tile: int | None = None
@@ -74,8 +74,7 @@ class InstanceOptions(BatchOptions):
             ConfigError: an unknown kind of output, or a number out of range.
         """
         super().__post_init__()
-        if not 0.0 <= self.score_threshold <= 1.0:
-            raise ConfigError(f"score-threshold is {self.score_threshold}", fix="give a number from 0 to 1")
+        check_score(self.score_threshold)
         if self.tile is not None and not 0 <= self.overlap < self.tile:
             raise ConfigError(
                 f"overlap is {self.overlap}, tile {self.tile}", fix="give an overlap smaller than the tile"
@@ -89,9 +88,10 @@ class InstanceOptions(BatchOptions):
 
 @dataclass(frozen=True)
 class _Job:
-    """What all images share."""
+    """What all images share; `least` is the score from which on instances are drawn."""
 
     options: InstanceOptions
+    least: float
     batches: QueryBatches[list[Found]]
     labels: tuple[str, ...]
     wanted: frozenset[str]
@@ -116,13 +116,14 @@ def instance(options: InstanceOptions, progress: Progress, *, dry_run: bool = Fa
     model = choose_model("instance", options.checkpoint, options.device, options.precision)
     labels = model.checkpoint.header.labels
     check_classes(options.classes, labels)
+    least = model.draw_score(options.score_threshold)
     queries = find_queries(options.images)
     annotations = options.annotations or (Path(options.images) if is_listing(options.images) else None)
     image_ids = find_image_ids(queries, annotations)
     category_ids = read_category_ids(labels, annotations)
     settings = {
         "version": __version__, **model.settings, "size": options.short_side, "top_k": options.top_k,
-        "threshold": options.score_threshold, "classes": sorted(options.classes), "tile": options.tile,
+        "threshold": least, "classes": sorted(options.classes), "tile": options.tile,
         "overlap": options.overlap if options.tile else None, "save": sorted(options.save), "ids": category_ids,
     }  # fmt: skip
     by_name = {query.name: query for query in queries}
@@ -131,7 +132,7 @@ def instance(options: InstanceOptions, progress: Progress, *, dry_run: bool = Fa
     if dry_run:
         return plan_batch(items, options.folder, facts, overwrite=options.overwrite)
     torch.manual_seed(options.seed)
-    lowest = min(LOWEST_SCORE, options.score_threshold)
+    lowest = min(LOWEST_SCORE, least)
     predictor: InstancePredictor = model.predictor(
         short_side=options.short_side, score_threshold=lowest, top_k=options.top_k
     )
@@ -144,10 +145,10 @@ def instance(options: InstanceOptions, progress: Progress, *, dry_run: bool = Fa
         return find_in_tiles(predictor, images, options.tile, options.overlap)
 
     def conclude() -> dict[str, Any]:
-        return {"instances": _write_tables(options, [item.name for item in items])}
+        return {"instances": _write_tables(options, least, [item.name for item in items])}
 
     with QueryBatches(predict, todo, model.device.type) as batches:
-        job = _Job(options, batches, labels, frozenset(options.classes or labels), category_ids, image_ids)
+        job = _Job(options, least, batches, labels, frozenset(options.classes or labels), category_ids, image_ids)
 
         def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
             _segment_image(job, by_name[item.name], item.key)
@@ -172,7 +173,7 @@ def _segment_image(job: _Job, query: Query, key: str) -> None:
     rows = [row for row in _rows(job, picture) if _name_of(job, row) in job.wanted]
     for row in rows:
         append_jsonl(state.rows, {**row, "image": query.name, "class": _name_of(job, row)})
-    drawn = [row for row in rows if row["score"] >= job.options.score_threshold]
+    drawn = [row for row in rows if row["score"] >= job.least]
     state.mark_done(key, list(_write(job, query.name, picture.image, drawn)), {"frames": 1})
 
 
@@ -204,7 +205,7 @@ def _write(job: _Job, name: str, image: Image, rows: Sequence[Row]) -> Iterator[
         yield path
     if "overlay" in save:
         path = folder / "overlay" / f"{name}.jpg"
-        captions = [(int(r["bbox"][0]), int(r["bbox"][1]), f"{_name_of(job, r)} {r['score']:.2f}") for r in rows]
+        captions = [_caption(job, row) for row in rows]
         shown = np.where(ids > 0, (ids - 1) % 254 + 1, 0)
         write_image(path, draw_captions(draw_overlay(image, shown), captions))
         yield path
@@ -218,7 +219,13 @@ def _write(job: _Job, name: str, image: Image, rows: Sequence[Row]) -> Iterator[
             yield path
 
 
-def _write_tables(options: InstanceOptions, names: Sequence[str]) -> int:
+def _caption(job: _Job, row: Row) -> Caption:
+    x, y, width, _ = (int(value) for value in row["bbox"])
+    named = f"{_name_of(job, row)} " if len(job.labels) > 1 else ""
+    return Caption(x, y, width, f"{named}{row['score']:.2f}")
+
+
+def _write_tables(options: InstanceOptions, least: float, names: Sequence[str]) -> int:
     """Write `instances.csv` and, if asked for, `instances.json`; returns how many instances were drawn."""
     rows = [row for name in names for row in read_jsonl(ItemState(options.folder, name).rows)]
     if "coco" in options.save:
@@ -227,7 +234,7 @@ def _write_tables(options: InstanceOptions, names: Sequence[str]) -> int:
         write_text_atomic(options.folder / "instances.json", json.dumps(results))
     table = []
     seen: dict[str, int] = {}
-    for row in (row for row in rows if row["score"] >= options.score_threshold):
+    for row in (row for row in rows if row["score"] >= least):
         seen[row["image"]] = seen.get(row["image"], 0) + 1
         x, y, width, height = row["bbox"]
         table.append({

@@ -50,6 +50,10 @@ class ChosenModel:
             "checkpoint": self.checkpoint.sha256, "device": self.device.type, "precision": str(self.precision),
         }  # fmt: skip
 
+    def draw_score(self, asked: float | None) -> float:
+        """Score from which on instances are drawn and counted: what is asked for, else the checkpoint's own."""
+        return float(self.system.parse_config(self.checkpoint.header.config).draw_score) if asked is None else asked
+
     def predictor(self, **settings: Any) -> Any:  # noqa: ANN401 - of the task
         """Build the network and the system's predictor around it.
 
@@ -78,6 +82,16 @@ def choose_model(task: Task, checkpoint: str | None, device: str, precision: str
     found = resolve_device(device)
     read = read_checkpoint(checkpoint or default_checkpoint(task))
     return ChosenModel(task, read, system_of(read, task), found, resolve_precision(precision, found))
+
+
+def check_score(score: float | None) -> None:
+    """Refuse a threshold that no score has.
+
+    Raises:
+        ConfigError: it is out of range.
+    """
+    if score is not None and not 0.0 <= score <= 1.0:
+        raise ConfigError(f"score-threshold is {score}", fix="give a number from 0 to 1")
 
 
 def check_classes(wanted: Sequence[str], labels: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from vossegcli.io.sequences import find_sequences, folder_name
 from vossegcli.io.tables import write_csv
 from vossegcli.runners.batch import Progress, WorkItem, plan_batch, run_batch
 from vossegcli.runners.devices import memory_errors
-from vossegcli.runners.loading import check_classes, choose_model
+from vossegcli.runners.loading import check_classes, check_score, choose_model
 from vossegcli.runners.options import BatchOptions
 from vossegcli.runners.rendering import overlay_path, render_sequence, video_path
 from vossegcli.runners.track_results import Track, captions_of, collect_tracks, ids_maps, masklets
@@ -39,7 +39,7 @@ class TrackOptions(BatchOptions):
     Attributes:
         frames: folder of frames, video file, or root.
         annotations: YouTube-VIS file that gives the ids of videos and categories, or None.
-        score_threshold: tracks below it are neither drawn nor counted.
+        score_threshold: tracks below it are neither drawn nor counted; None = the checkpoint's.
         classes: names of the classes that are wanted; empty = all.
         key_every: frames from one key frame to the next; None = the checkpoint's.
         max_gap: frames that an identity outlives without being seen.
@@ -52,7 +52,7 @@ class TrackOptions(BatchOptions):
 
     frames: Path
     annotations: Path | None = None
-    score_threshold: float = 0.3
+    score_threshold: float | None = None
     classes: tuple[str, ...] = ()
     key_every: int | None = None
     max_gap: int = 15
@@ -67,8 +67,7 @@ class TrackOptions(BatchOptions):
             ConfigError: an unknown kind of output, or a number out of range.
         """
         super().__post_init__()
-        if not 0.0 <= self.score_threshold <= 1.0:
-            raise ConfigError(f"score-threshold is {self.score_threshold}", fix="give a number from 0 to 1")
+        check_score(self.score_threshold)
         for name, least in (("key_every", 1), ("max_gap", 0), ("snapshot_every", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -82,16 +81,17 @@ class TrackOptions(BatchOptions):
 
 @dataclass(frozen=True)
 class _Batch:
-    """What all sequences share."""
+    """What all sequences share; `least` is the score from which on tracks are drawn."""
 
     options: TrackOptions
+    least: float
     labels: tuple[str, ...]
     category_ids: tuple[int, ...]
 
     def drawn(self, tracks: Sequence[Track]) -> list[Track]:
         """The tracks that are sure enough and wanted."""
         wanted = self.options.classes or self.labels
-        sure = [track for track in tracks if track.score >= self.options.score_threshold]
+        sure = [track for track in tracks if track.score >= self.least]
         return [track for track in sure if self.labels[track.label] in wanted]
 
 
@@ -115,10 +115,12 @@ def track(options: TrackOptions, progress: Progress, *, dry_run: bool = False) -
     labels = model.checkpoint.header.labels
     check_classes(options.classes, labels)
     video_ids = find_video_ids(sequences, options.annotations)
-    batch = _Batch(options, labels, read_category_ids(labels, options.annotations))
+    batch = _Batch(
+        options, model.draw_score(options.score_threshold), labels, read_category_ids(labels, options.annotations)
+    )
     settings = {
         "version": __version__, **model.settings, "size": options.short_side, "key_every": options.key_every,
-        "max_gap": options.max_gap, "threshold": options.score_threshold, "classes": sorted(options.classes),
+        "max_gap": options.max_gap, "threshold": batch.least, "classes": sorted(options.classes),
         "save": sorted(options.save),
     }  # fmt: skip
     jobs, items = _plan(options, sequences, settings)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from vossegcli.io.label_maps import write_label_map
-from vossegcli.io.overlays import draw_captions, draw_overlay
+from vossegcli.io.overlays import Caption, draw_captions, draw_overlay
 from vossegcli.io.run_records import read_jsonl
 from vossegcli.runners.track_sequence import TrackJob
 from vossegcli.types import Frame
@@ -75,15 +75,16 @@ def captions_of(
 ) -> Callable[[Frame], npt.NDArray[np.uint8]]:
     """What draws the tracks of the frames, asked for in their order: tinted, outlined, with identity and class."""
     frames = _by_frame(job)
-    names = {track.number: f"{k} {labels[track.label]}" for k, track in enumerate(tracks, start=1)}
+    classes = [f" {label}" for label in labels] if len(labels) > 1 else [""]
+    names = {track.number: f"{k}{classes[track.label]}" for k, track in enumerate(tracks, start=1)}
 
     def draw(frame: Frame) -> npt.NDArray[np.uint8]:
         _, rows = next(frames)
         captions = []
         for row in rows:
             if row["id"] in names:
-                left, top, _, _ = coco_mask.toBbox(_rle(job, row))
-                captions.append((int(left), int(top), names[row["id"]]))
+                left, top, width, _ = coco_mask.toBbox(_rle(job, row))
+                captions.append(Caption(int(left), int(top), int(width), names[row["id"]]))
         return draw_captions(draw_overlay(frame.image, _paint(job, rows, tracks)), captions)
 
     return draw

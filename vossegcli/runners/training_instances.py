@@ -74,7 +74,8 @@ class TrainingInstances:
 
     def _spec(self, step: int) -> InstanceSpec:
         stage, _ = self._settings.locate(step)
-        return InstanceSpec(stage.batch, stage.size, stage.short_side, self._settings.turns)
+        settings = self._settings
+        return InstanceSpec(stage.batch, stage.size, stage.short_side, settings.turns, settings.recolour)
 
     def validate(self, predictor: InstancePredictor) -> tuple[dict[str, float], list[tuple[str, str]]]:
         """Measure AP of masks on the whole validation images, and draw some of them."""

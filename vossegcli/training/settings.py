@@ -72,6 +72,7 @@ class TrainingSettings:
         validate_every: steps between validations, of which the best weights are kept; 0 = once, at the end.
         class_agnostic: all classes are one, `object`, as for a warm-up on many sets (instances).
         turns: also turn images by quarters and upside down, for pictures without an up (instances).
+        recolour: share of the images whose colours are exchanged, as for microscopy of other stains (instances).
         holdout: share of the image sources (video) or classes (few-shot) that are kept for validation.
     """
 
@@ -86,6 +87,7 @@ class TrainingSettings:
     validate_every: int = 0
     class_agnostic: bool = False
     turns: bool = False
+    recolour: float = 0.0
     holdout: float = 0.05
 
     @property

@@ -40,6 +40,7 @@ class B2InstConfig:
         nms_threshold: IoU of boxes above which the lower score is dropped.
         top_k: instances an image at most.
         short_side: default working size in pixels; smaller images are enlarged to it.
+        draw_score: score from which on instances are drawn and counted by default.
     """
 
     classes: int = 80
@@ -65,6 +66,7 @@ class B2InstConfig:
     nms_threshold: float = 0.6
     top_k: int = 100
     short_side: int = 800
+    draw_score: float = 0.3
 
     def __post_init__(self) -> None:
         """Check ranges.

@@ -38,6 +38,7 @@ class MobileInstConfig:
         score_threshold: instances below it are left out.
         top_k: instances an image at most.
         short_side: default working size in pixels; smaller images are enlarged to it.
+        draw_score: score from which on instances are drawn and counted by default.
         key_every: frames from one key frame to the next in videos.
         similarity: cosine of two kernels from which on they can be of the same object.
         birth_score: score from which on an instance begins a track.
@@ -61,6 +62,7 @@ class MobileInstConfig:
     score_threshold: float = 0.005
     top_k: int = 100
     short_side: int = 640
+    draw_score: float = 0.3
     key_every: int = 3
     similarity: float = 0.5
     birth_score: float = 0.2
