@@ -74,8 +74,7 @@ class TrainingInstances:
 
     def _spec(self, step: int) -> InstanceSpec:
         stage, _ = self._settings.locate(step)
-        settings = self._settings
-        return InstanceSpec(stage.batch, stage.size, stage.short_side, settings.turns, settings.recolour)
+        return InstanceSpec(stage.batch, stage.size, stage.short_side, self._settings.turns, stage.recolour)
 
     def validate(self, predictor: InstancePredictor) -> tuple[dict[str, float], list[tuple[str, str]]]:
         """Measure AP of masks on the whole validation images, and draw some of them."""

@@ -23,6 +23,7 @@ class Stage:
         objects: most objects a clip; each step draws 1 to that many (video).
         shots: supports an episode (few-shot).
         short_side: what the short side of an image is brought to before it is cropped, at random scale (instances).
+        recolour: share of the images whose colours are exchanged, as for microscopy of other stains (instances).
         learning_rate: peak, after `warmup` steps; then a cosine down to a hundredth.
         warmup: steps of linear increase.
         weight_decay: AdamW's.
@@ -38,6 +39,7 @@ class Stage:
     objects: int = 2
     shots: int = 1
     short_side: int = 512
+    recolour: float = 0.0
     learning_rate: float = 5e-4
     warmup: int = 50
     weight_decay: float = 0.02
@@ -72,7 +74,6 @@ class TrainingSettings:
         validate_every: steps between validations, of which the best weights are kept; 0 = once, at the end.
         class_agnostic: all classes are one, `object`, as for a warm-up on many sets (instances).
         turns: also turn images by quarters and upside down, for pictures without an up (instances).
-        recolour: share of the images whose colours are exchanged, as for microscopy of other stains (instances).
         holdout: share of the image sources (video) or classes (few-shot) that are kept for validation.
     """
 
@@ -87,7 +88,6 @@ class TrainingSettings:
     validate_every: int = 0
     class_agnostic: bool = False
     turns: bool = False
-    recolour: float = 0.0
     holdout: float = 0.05
 
     @property
