@@ -1,7 +1,7 @@
 """Write synthetic clips with instances and their identities, to measure tracking on: frames and a YouTube-VIS file.
 
-    python benchmarks/synthetic_clips.py val.json OUT [--clips 20] [--frames 12] [--size 320] [--seed 0]
-    vosseg track OUT/frames --annotations OUT/truth.json -o PRED
+    python benchmarks/synthetic_clips.py val.json OUT [--clips 20] [--frames 12] [--size 256] [--seed 0]
+    vosseg track OUT/frames --annotations OUT/truth.json --size 256 -o PRED
     vosseg evaluate track PRED/tracks.json OUT/truth.json
 
 Made of the images of a COCO instances file with the motion that training uses: the instances of a crop move together
@@ -20,7 +20,7 @@ import torch
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from vossegcli.data.instance_clips import InstanceClipStream
+from vossegcli.data.instance_clips import MARGIN, InstanceClipStream
 from vossegcli.data.instances import SMALLEST, SMALLEST_SCALE, InstanceSpec
 from vossegcli.io.annotations import read_coco_instances
 from vossegcli.io.overlays import write_image
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--clips", type=int, default=20)
     parser.add_argument("--frames", type=int, default=12)
-    parser.add_argument("--size", type=int, default=320, help="side of the frames in pixels")
+    parser.add_argument("--size", type=int, default=256, help="side of the frames in pixels")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--turns", action="store_true", help="turn by quarters and upside down too")
     arguments = parser.parse_args()
@@ -52,7 +52,8 @@ def main() -> None:
     names = list(dict.fromkeys(name for image in images for name in image.names))
     numbers = {name: number for number, name in enumerate(names)}
     stream = InstanceClipStream(images, numbers, arguments.seed, torch.device("cpu"))
-    spec = InstanceSpec(1, arguments.size, round(arguments.size / SMALLEST_SCALE), arguments.turns)  # no border
+    inside = round(arguments.size * MARGIN / SMALLEST_SCALE)  # so large that no crop reaches beyond its image
+    spec = InstanceSpec(1, arguments.size, inside, arguments.turns)
     videos, annotations = [], []
     for clip in range(arguments.clips):
         drawn = stream.clips(clip, spec, arguments.frames)

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
+from vossegcli.runners.export import write_onnx
 from vossegcli.systems.b2inst.config import R50
 from vossegcli.systems.b2inst.model import B2Inst
 from vossegcli.systems.b2inst.predict import B2InstPredictor
@@ -72,12 +73,7 @@ def exported(config: str, window: int, size: tuple[int, int]) -> Step:
     with tempfile.TemporaryDirectory() as folder:
         for graph in graphs(MobileInst(CONFIGS[config]).eval(), size):
             path = Path(folder) / f"{graph.name}.onnx"
-            program = torch.onnx.export(
-                graph.module, tuple(graph.inputs.values()), input_names=list(graph.inputs),
-                output_names=list(graph.outputs), dynamo=True, verbose=False,
-            )  # fmt: skip
-            assert program is not None
-            program.save(str(path))
+            write_onnx(graph, path)
             sessions.append(onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
     key, reuse = sessions
     state: dict[str, object] = {"frame": 0}

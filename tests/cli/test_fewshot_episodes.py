@@ -72,7 +72,7 @@ def test_a_bad_image_does_not_stop_the_others(run: Command, dataset: Path) -> No
         (("--episodes", "nothing.json"), 3, "cannot be read"),
         (("--episodes", "4", "--fold", "1"), 5, "neither PASCAL VOC nor COCO"),
         (("--episodes", "4", "--support", "x"), 2, "draw their supports"),
-        (("--episodes", "4", "--save", "cutouts"), 5, "cannot save 'cutouts' of episodes"),
+        (("--episodes", "4", "--save", "cutouts"), 5, "cannot save 'cutouts'"),
         (("--episodes", "4", "--seed", "-1"), 5, "seed is -1"),
         ((), 2, "or --episodes"),
     ],

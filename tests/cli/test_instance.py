@@ -123,6 +123,12 @@ def test_ids_of_annotations_and_evaluation(run: Command, images: Path, tmp_path:
     assert run("-o", tmp_path / "listed", of=listing).code == 0
     listed = json.loads((tmp_path / "listed" / "instances.json").read_text())
     assert {row["image_id"] for row in listed} == {80, 90}, "a COCO file stands for its images, with their ids"
+    for name in ("../2.jpg", str(images / "2.jpg")):
+        listing.write_text(json.dumps({**truth, "images": [{"id": 1, "file_name": name}]}))
+        outcome = run("-o", tmp_path / "listed", of=listing)
+        assert outcome.code == 3
+        assert "which is not below it" in outcome.stderr
+    listing.unlink()
     outcome = vosseg("evaluate", "instance", tmp_path / "out" / "instances.json", file, "--json")
     assert outcome.code == 0, outcome.stderr
     assert 0.0 <= outcome.json()["AP"] <= 1.0

@@ -51,7 +51,7 @@ def test_the_summary_names_masks_and_doubtful_frames(
     outcome = vosseg("propagate", clip.frames, "--mask", clip.mask, "-o", out)
     lines = outcome.stdout.splitlines()
     assert lines[0].startswith("1 done · 6 frames at ")
-    assert lines[1] == f"masks: {out}/masks"
+    assert lines[1] == f"results: {out}"
     assert lines[2].startswith("look at these first: clip frame 0000")
     assert outcome.stderr.startswith("[1/1] done: clip, 6 frames, ")
     again = vosseg("propagate", clip.frames, "--mask", clip.mask, "-o", out)

@@ -81,6 +81,25 @@ def test_a_video_file(run: Command, root: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "second" / "masks" / "a").glob("*.png"))) == 5
 
 
+def test_chosen_classes(run: Command, tmp_path: Path) -> None:
+    assert run("--classes", "nucleus").code == 0
+    assert {row["category_id"] for row in results(tmp_path)} <= {1}
+
+
+def test_an_interrupted_run_with_other_settings_leaves_out_what_is_old(
+    tiny_tracker: Path, root: Path, tmp_path: Path
+) -> None:
+    def options(**changes: object) -> TrackOptions:
+        settings = {"checkpoint": str(tiny_tracker), "output": tmp_path / "out", "device": "cpu", **changes}
+        return TrackOptions(frames=root, **settings)  # type: ignore[arg-type]
+
+    track(options(), Interrupted(99))
+    with pytest.raises(KeyboardInterrupt):
+        track(options(key_every=1), Interrupted(2))
+    assert results(tmp_path) == []
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["status"] == "interrupted"
+
+
 def test_wrong_options_are_refused(run: Command, root: Path) -> None:
     assert run("--classes", "dog").code == 5
     assert run("--save", "cutouts").code == 5
@@ -136,7 +155,7 @@ def test_an_interrupted_sequence_goes_on_with_the_same_result(tiny_tracker: Path
             output=tmp_path / name,
             device="cpu",
             precision="fp32",
-            snapshot_every=2,
+            snapshot_every=3,
         )
 
     track(options("whole"), Interrupted(99))
@@ -144,8 +163,8 @@ def test_an_interrupted_sequence_goes_on_with_the_same_result(tiny_tracker: Path
         track(options("parts"), Interrupted(4))
     progress = Interrupted(99)
     record = track(options("parts"), progress)
-    assert progress.before == 2
-    assert record["totals"]["frames"] == 6
+    assert progress.before == 3
+    assert record["totals"]["frames"] == 5
     for name in ("tracks.json", "tracks.csv", "masks/a/00004.png"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
 
@@ -175,6 +194,10 @@ def test_ids_of_annotations_and_evaluation(run: Command, root: Path, tmp_path: P
     outcome = vosseg("evaluate", "track", tmp_path / "out" / "tracks.json", path, "--json")
     assert outcome.code == 0, outcome.stderr
     assert 0.0 <= outcome.json()["AP50"] <= 1.0
+    truth["videos"].append(video(90, "other/a", 5))  # type: ignore[attr-defined]
+    path.write_text(json.dumps(truth))
+    assert run("--annotations", path, "--overwrite").code == 0, "its whole name goes before the end of a name"
+    assert {row["video_id"] for row in results(tmp_path)} == {70, 80}
     (root / "extra").mkdir()
     write_frame(root / "extra" / "0.png", squares(0, (1,)))
     outcome = run("--annotations", path)

@@ -9,7 +9,7 @@ from vossegcli.data.instance_clips import InstanceClipStream
 from vossegcli.data.instances import InstanceSpec
 from vossegcli.io.annotations import read_coco_instances
 
-SPEC = InstanceSpec(batch=3, size=64, short_side=64, turns=True)
+SPEC = InstanceSpec(batch=3, size=66, short_side=64, turns=True)
 
 
 def stream(discs: Path, seed: int = 0) -> InstanceClipStream:
@@ -20,8 +20,8 @@ def stream(discs: Path, seed: int = 0) -> InstanceClipStream:
 
 def test_clips_have_instances_in_both_frames(discs: Path) -> None:
     clips = stream(discs).clips(0, SPEC)
-    assert clips.frames.shape == (3, 2, 3, 64, 64)
-    assert clips.ids.shape == (3, 2, 64, 64)
+    assert clips.frames.shape == (3, 2, 3, 66, 66)
+    assert clips.ids.shape == (3, 2, 66, 66)
     assert float(clips.frames.min()) >= 0.0
     assert float(clips.frames.max()) <= 1.0
     for ids, labels in zip(clips.ids, clips.labels, strict=True):

@@ -117,6 +117,18 @@ def test_a_warm_up_without_classes_is_the_start_for_others(discs: Path, tmp_path
             assert torch.allclose(value.float(), warm.tensors[name].float(), atol=1e-3), name
 
 
+def test_instances_resume_exactly(discs: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "instances.toml"
+    settings.write_text(INSTANCES.format())
+    whole, parts = (options(discs, settings, tmp_path / n, system="b2inst", val=(discs,)) for n in ("a", "b"))
+    runner.train(whole, silent)
+    with pytest.raises(InterruptedTrainingError):
+        runner.train(parts, interrupt_after(3))
+    runner.train(replace(parts, resume=True), silent)
+    one, other = (list(read_jsonl(tmp_path / n / "train.jsonl"))[-1] for n in ("a", "b"))
+    assert one["loss"] == other["loss"]
+
+
 def test_of_several_validations_the_best_counts(discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = tmp_path / "instances.toml"
     settings.write_text(INSTANCES.format().replace("steps = 4", "steps = 8"))
@@ -259,3 +271,18 @@ def test_bad_data_is_named(discs: Path, settings: Path, tmp_path: Path) -> None:
     empty.mkdir()
     with pytest.raises(InputError, match="empty: holds no annotated images"):
         runner.train(options(discs, settings, tmp_path / "out", data=(empty,)), silent)
+
+
+def test_an_objective_says_what_it_takes(discs: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "tracks.toml"
+    for old, new, match in (
+        ("frames = 1", "frames = 3", "'dense' takes images"),
+        ("frames = 2", "frames = 5", "'clips' takes clips of 2 frames"),
+        ("size = 64", "size = 80", "multiple of 64"),
+    ):
+        settings.write_text(TRACKS.replace(old, new))
+        with pytest.raises(ConfigError, match=match):
+            runner.train(options(discs, settings, tmp_path / "out", system="mobileinst"), silent)
+    settings.write_text(TRACKS)
+    with pytest.raises(ConfigError, match="torchvision has no weights"):
+        runner.train(options(discs, settings, tmp_path / "out", system="mobileinst", init="imagenet"), silent)

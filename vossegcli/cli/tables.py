@@ -42,7 +42,7 @@ def show_totals(record: Mapping[str, Any]) -> None:
         parts.append(f"{totals['frames']} frames at {totals['frames_per_second']:.1f} frames/s")
     typer.echo(" · ".join(parts))
     if totals["done"] + totals["skipped"]:
-        typer.echo(f"masks: {record['output']}/masks")
+        typer.echo(f"results: {record['output']}")
 
 
 def show_and_exit(

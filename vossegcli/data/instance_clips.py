@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -57,59 +57,58 @@ class InstanceClipStream(InstanceStream):
 
     def clips(self, step: int, spec: InstanceSpec, frames: int = 2) -> InstanceClips:
         """Draw and render the batch of one step."""
-        return self._render(step, self.draw_layers(step, spec), frames, spec.recolour)
+        return self._render(step, self.draw_layers(step, spec), frames, spec)
 
     def stream_clips(self, start: int, stop: int, spec_of: Callable[[int], InstanceSpec]) -> Iterator[InstanceClips]:
         """Yield the batches of the steps from `start` to `stop` - 1, drawn ahead in a thread."""
         steps = range(start, stop)
         drawn = read_ahead((self.draw_layers(step, spec_of(step)) for step in steps), QUEUE_LENGTH)
         for step, layers in zip(steps, drawn, strict=True):
-            yield self._render(step, layers, 2, spec_of(step).recolour)
+            yield self._render(step, layers, 2, spec_of(step))
 
     def draw_layers(self, step: int, spec: InstanceSpec) -> InstanceLayers:
         """Draw what the clips of a step are painted of (on the host)."""
-        side = 2 * math.ceil(spec.size * MARGIN / 2)
-        wide = InstanceSpec(spec.batch, side, round(spec.short_side * MARGIN), spec.turns)
+        wide = replace(spec, size=round(spec.size * MARGIN))
         pictures, ids, labels = [], [], []
         for seed in np.random.SeedSequence((self.seed, step)).spawn(spec.batch):
             rng = np.random.default_rng(seed)
             crop, other = self.draw_crop(rng, wide), self.draw_crop(rng, wide)
-            count = len(crop.labels)
             share = 0.4 if rng.random() < CROSSING else 0.0
-            chosen = np.flatnonzero(rng.random(len(other.labels)) < share) + 1
-            crossing = np.where(np.isin(other.ids, chosen), other.ids + count, 0)
+            chosen = np.flatnonzero(rng.random(len(other.labels)) < share)
+            numbers = np.zeros(len(other.labels) + 1, np.int32)
+            numbers[chosen + 1] = len(crop.labels) + 1 + np.arange(len(chosen))
             pictures.append(np.stack([crop.image, other.image]).transpose(0, 3, 1, 2))
-            ids.append(np.stack([crop.ids, crossing]))
-            labels.append(torch.from_numpy(np.concatenate([crop.labels, other.labels])))
+            ids.append(np.stack([crop.ids, numbers[other.ids]]))
+            labels.append(torch.from_numpy(np.concatenate([crop.labels, other.labels[chosen]])))
         return InstanceLayers(
             torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(ids).astype(np.int32)), tuple(labels)
         )
 
-    def _render(self, step: int, layers: InstanceLayers, frames: int, recolour: float) -> InstanceClips:
+    def _render(self, step: int, layers: InstanceLayers, frames: int, spec: InstanceSpec) -> InstanceClips:
         generator = torch.Generator(self.device).manual_seed((self.seed << 32) + step)
         moved = InstanceLayers(layers.pictures.to(self.device), layers.ids.to(self.device), layers.labels)
-        return render_instance_clips(moved, frames, generator, recolour)
+        return render_instance_clips(moved, spec.size, frames, generator, spec.recolour)
 
 
 def render_instance_clips(
-    layers: InstanceLayers, frames: int, generator: torch.Generator, recolour: float = 0.0
+    layers: InstanceLayers, size: int, frames: int, generator: torch.Generator, recolour: float = 0.0
 ) -> InstanceClips:
     """Set layers in motion and paint the clips; runs on the layers' device.
 
     Args:
         layers: what to paint.
+        size: S.
         frames: T.
         generator: source of randomness on the same device.
         recolour: share of the clips whose colours are exchanged.
     """
     batch, side, device = layers.pictures.shape[0], layers.pictures.shape[-1], layers.pictures.device
-    size = round(side / MARGIN)
     canvas = torch.zeros(batch, frames, 3, size, size, device=device)
     ids = torch.zeros(batch, frames, size, size, dtype=torch.int64, device=device)
     for layer, motion in enumerate((TOGETHER, ACROSS)):
         spread = 0.0 if layer == 0 else 0.8
         centre = spread * (2.0 * torch.rand(batch, 2, generator=generator, device=device) - 1.0)
-        log_size = torch.full((batch,), math.log(MARGIN), device=device)
+        log_size = torch.full((batch,), math.log(side / size), device=device)
         grid = sampling_grids(centre, log_size, frames, size, motion, generator)
         texture = layers.pictures[:, layer].float() / 255.0
         painted = sample_texture(texture, grid, "border")

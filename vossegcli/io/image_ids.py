@@ -48,7 +48,7 @@ def find_video_ids(sequences: Sequence[FrameSequence], annotations: Path | None)
     """The id of each sequence's video by the sequence's name.
 
     Without annotations they are numbered 1, 2, ... in their order. Else the folder of the `file_names` of a video of
-    the YouTube-VIS annotations must be, or end in, the name of the sequence.
+    the YouTube-VIS annotations must be the name of the sequence, or the shorter of the two the end of the longer.
 
     Raises:
         InputError: the annotations cannot be read, or a sequence is not in them, or in doubt.
@@ -62,13 +62,20 @@ def find_video_ids(sequences: Sequence[FrameSequence], annotations: Path | None)
         raise InputError("has no list of videos", where=annotations, fix="give a YouTube-VIS file") from error
     found = {}
     for sequence in sequences:
-        parts = PurePosixPath(sequence.name).parts
-        ids = [number for path, number in listed if path.parts[:-1][-len(parts) :] == parts]
+        own = PurePosixPath(sequence.name)
+        ids = [number for path, number in listed if path.parent == own]
+        ids = ids or [number for path, number in listed if _ends_alike(path.parent, own)]
         if len(ids) != 1:
             what = "is not in the annotations" if not ids else "is in the annotations more than once"
             raise InputError(what, where=Path(sequence.name), fix=f"give sequences of {annotations}")
         found[sequence.name] = ids[0]
     return found
+
+
+def _ends_alike(one: PurePosixPath, other: PurePosixPath) -> bool:
+    """Whether the shorter of two paths is the end of the longer one."""
+    common = min(len(one.parts), len(other.parts))
+    return common > 0 and one.parts[-common:] == other.parts[-common:]
 
 
 def read_category_ids(labels: Sequence[str], annotations: Path | None) -> tuple[int, ...]:

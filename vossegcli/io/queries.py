@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from vossegcli.errors import InputError
 from vossegcli.io.file_names import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
@@ -78,12 +78,17 @@ def queries_name(text: str) -> str:
     return (path.resolve().name if path.is_dir() else path.stem).strip("*?[]")
 
 
-def _listed(path: Path) -> list[str]:
+def _listed(path: Path) -> list[PurePath]:
     payload = read_json(path)
     try:
-        return [str(image["file_name"]) for image in payload["images"]]
+        names = [PurePath(image["file_name"]) for image in payload["images"]]
     except (KeyError, TypeError) as error:
         raise InputError("has no list of images", where=path, fix="give a COCO instances file") from error
+    for name in names:
+        if name.is_absolute() or ".." in name.parts:
+            fix = "give the images with --annotations, or paths below the file's folder"
+            raise InputError(f"lists '{name}', which is not below it", where=path, fix=fix)
+    return names
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

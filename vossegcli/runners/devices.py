@@ -79,4 +79,4 @@ def memory_errors(where: str) -> Iterator[None]:
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in text:
             raise
         reason = f" ({text.splitlines()[0]})" if text else ""
-        raise DeviceError(f"out of memory{reason}", where=where, fix="use a smaller --size or --budget") from error
+        raise DeviceError(f"out of memory{reason}", where=where, fix="use a smaller --size") from error

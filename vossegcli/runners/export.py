@@ -39,7 +39,8 @@ def export_checkpoint(name: str, kind: str, size: tuple[int, int], output: Path)
     network = build_network(checkpoint, system)
     written = []
     for graph in system.graphs(network, size):
-        path = output.with_suffix(f".{graph.name}{output.suffix or '.' + kind}")
+        suffix = output.suffix if output.suffix in SUFFIXES else ""
+        path = output.with_name(f"{output.name.removesuffix(suffix)}.{graph.name}{suffix or SUFFIXES_OF[kind]}")
         with atomic_path(path) as temporary, torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporters warn of their own workings
             WRITERS[kind](graph, temporary)
@@ -47,7 +48,12 @@ def export_checkpoint(name: str, kind: str, size: tuple[int, int], output: Path)
     return written
 
 
-def _write_onnx(graph: Graph, path: Path) -> None:
+def write_onnx(graph: Graph, path: Path) -> None:
+    """Write a graph as ONNX.
+
+    Raises:
+        ConfigError: a package is missing.
+    """
     try:
         import onnxscript  # noqa: F401 - what torch's exporter needs
     except ImportError as error:
@@ -64,4 +70,6 @@ def _write_torchscript(graph: Graph, path: Path) -> None:
     torch.jit.trace(graph.module, tuple(graph.inputs.values())).save(str(path))
 
 
-WRITERS: Mapping[str, Callable[[Graph, Path], None]] = {"onnx": _write_onnx, "torchscript": _write_torchscript}
+SUFFIXES_OF = {"onnx": ".onnx", "torchscript": ".pt"}
+SUFFIXES = frozenset({".onnx", ".pt", ".ts", ".torchscript"})
+WRITERS: Mapping[str, Callable[[Graph, Path], None]] = {"onnx": write_onnx, "torchscript": _write_torchscript}

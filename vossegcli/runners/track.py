@@ -15,7 +15,7 @@ from vossegcli.errors import ConfigError, VossegError
 from vossegcli.io.atomic import clean_temporaries, write_lines_atomic, write_text_atomic
 from vossegcli.io.frames import open_frames
 from vossegcli.io.image_ids import find_video_ids, read_category_ids
-from vossegcli.io.run_records import fingerprint, sequence_files
+from vossegcli.io.run_records import fingerprint, read_jsonl, sequence_files
 from vossegcli.io.sequences import find_sequences, folder_name
 from vossegcli.io.tables import write_csv
 from vossegcli.runners.batch import Progress, WorkItem, plan_batch, run_batch
@@ -23,7 +23,14 @@ from vossegcli.runners.devices import memory_errors
 from vossegcli.runners.loading import check_classes, check_score, choose_model
 from vossegcli.runners.options import BatchOptions
 from vossegcli.runners.rendering import overlay_path, render_sequence, video_path
-from vossegcli.runners.track_results import Track, captions_of, collect_tracks, ids_maps, masklets
+from vossegcli.runners.track_results import (
+    Track,
+    captions_of,
+    collect_tracks,
+    ids_maps,
+    masklets_path,
+    write_masklets,
+)
 from vossegcli.runners.track_sequence import TrackJob, follow_sequence
 from vossegcli.systems.base import TrackPredictor
 from vossegcli.types import FrameSequence
@@ -88,11 +95,9 @@ class _Batch:
     labels: tuple[str, ...]
     category_ids: tuple[int, ...]
 
-    def drawn(self, tracks: Sequence[Track]) -> list[Track]:
-        """The tracks that are sure enough and wanted."""
-        wanted = self.options.classes or self.labels
-        sure = [track for track in tracks if track.score >= self.least]
-        return [track for track in sure if self.labels[track.label] in wanted]
+    def is_wanted(self, found: Track) -> bool:
+        """Whether a track is of a class that was asked for."""
+        return not self.options.classes or self.labels[found.label] in self.options.classes
 
 
 def track(options: TrackOptions, progress: Progress, *, dry_run: bool = False) -> dict[str, Any]:
@@ -130,14 +135,17 @@ def track(options: TrackOptions, progress: Progress, *, dry_run: bool = False) -
         return plan_batch(items, options.folder, facts, overwrite=options.overwrite)
     torch.manual_seed(options.seed)
     predictor: TrackPredictor = model.predictor(
-        short_side=options.short_side, key_every=options.key_every, max_gap=options.max_gap
-    )
+        short_side=options.short_side, key_every=options.key_every, max_gap=options.max_gap,
+        weakest=batch.least,
+    )  # fmt: skip
     listed = [{"id": video_ids[name], "name": name, "length": len(job.reader)} for name, job in jobs.items()]
     write_text_atomic(options.folder / "videos.json", json.dumps(listed, indent=1) + "\n")
     write_text_atomic(options.folder / "classes.json", json.dumps(facts["classes"], indent=1) + "\n")
 
     def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
         job = jobs[item.name]
+        for folder in _folders(job):
+            clean_temporaries(folder)
         with memory_errors(job.name):
             frames = follow_sequence(job, predictor, progress)
         progress.item(f"drawing {job.name}")
@@ -145,7 +153,7 @@ def track(options: TrackOptions, progress: Progress, *, dry_run: bool = False) -
         return frames, ()
 
     def conclude() -> dict[str, Any]:
-        done = {name: job for name, job in jobs.items() if job.state.marker.is_file()}
+        done = {name: job for name, job in jobs.items() if job.state.plan(job.key)[0] == "skip"}
         return {"tracks": _write_tables(batch, done, video_ids)}
 
     return run_batch(items, work, options.folder, facts, progress, overwrite=options.overwrite, conclude=conclude)
@@ -170,12 +178,20 @@ def _plan(
     return jobs, items
 
 
+def _folders(job: TrackJob) -> Iterator[Path]:
+    """Where files of a sequence go, some of which a killed run may have left unfinished."""
+    output = job.output
+    yield from (output / "masks" / job.name, output / "overlay" / job.name, output, job.state.marker.parent)
+    yield video_path(output, job.name).parent
+
+
 def _draw(batch: _Batch, job: TrackJob) -> Iterator[Path]:
     """Write what was asked for of a finished sequence; yields the files."""
     save, output = batch.options.save, job.output
-    drawn = batch.drawn(collect_tracks(job.state.rows))
-    for folder in (output / "masks" / job.name, output / "overlay" / job.name, output / "video", output):
-        clean_temporaries(folder)
+    tracks = [found for found in collect_tracks(job.state.rows) if batch.is_wanted(found)]
+    drawn = [found for found in tracks if found.score >= batch.least]
+    if "coco" in save:
+        yield write_masklets(job, tracks)
     if "masks" in save:
         yield from ids_maps(job, drawn)
     images, video = "overlay" in save, "video" in save
@@ -192,7 +208,8 @@ def _write_tables(batch: _Batch, jobs: Mapping[str, TrackJob], video_ids: Mappin
     options = batch.options
     table = []
     for name, job in jobs.items():
-        for number, found in enumerate(batch.drawn(collect_tracks(job.state.rows)), start=1):
+        tracks = [found for found in collect_tracks(job.state.rows) if batch.is_wanted(found)]
+        for number, found in enumerate((t for t in tracks if t.score >= batch.least), start=1):
             table.append({
                 "sequence": name, "track": number, "class": batch.labels[found.label], "score": round(found.score, 4),
                 "first": job.reader.names[found.first], "last": job.reader.names[found.last],
@@ -205,13 +222,13 @@ def _write_tables(batch: _Batch, jobs: Mapping[str, TrackJob], video_ids: Mappin
 
 
 def _results(batch: _Batch, jobs: Mapping[str, TrackJob], video_ids: Mapping[str, int]) -> Iterator[str]:
-    """The lines of a JSON list of YouTube-VIS results, a track a line; all tracks, the weak ones too."""
+    """The lines of a JSON list of YouTube-VIS results, a track a line; the weak ones too."""
     before = "["
     for name, job in jobs.items():
-        for found, segmentations in masklets(job, collect_tracks(job.state.rows)):
+        for masklet in read_jsonl(masklets_path(job)):
             result = {
-                "video_id": video_ids[name], "category_id": batch.category_ids[found.label],
-                "score": round(found.score, 5), "segmentations": segmentations,
+                "video_id": video_ids[name], "category_id": batch.category_ids[masklet["label"]],
+                "score": masklet["score"], "segmentations": masklet["segmentations"],
             }  # fmt: skip
             yield before + json.dumps(result)
             before = ",\n"

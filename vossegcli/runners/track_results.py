@@ -5,6 +5,7 @@ Shapes: H W pixels.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,13 +16,15 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
+from vossegcli.io.atomic import write_lines_atomic
 from vossegcli.io.label_maps import write_label_map
 from vossegcli.io.overlays import Caption, draw_captions, draw_overlay
+from vossegcli.io.rle import decoded_runs
 from vossegcli.io.run_records import read_jsonl
 from vossegcli.runners.track_sequence import TrackJob
 from vossegcli.types import Frame
 
-TRACKS_AT_ONCE = 50  # whose masks are in memory
+TRACKS_AT_ONCE = 50  # whose masks are in memory together
 
 Row = dict[str, Any]
 Ids = npt.NDArray[np.integer]
@@ -90,16 +93,30 @@ def captions_of(
     return draw
 
 
-def masklets(job: TrackJob, tracks: Sequence[Track]) -> Iterator[tuple[Track, list[dict[str, Any] | None]]]:
-    """Each track with its masks, a compressed RLE or None a frame; the rows are read once for every few tracks."""
-    for start in range(0, len(tracks), TRACKS_AT_ONCE):
-        part = tracks[start : start + TRACKS_AT_ONCE]
-        found: dict[int, list[dict[str, Any] | None]] = {track.number: [None] * len(job.reader) for track in part}
-        for row in read_jsonl(job.state.rows):
-            if row["id"] in found:
-                found[row["id"]][row["frame"]] = _rle(job, row)
-        for track in part:
-            yield track, found[track.number]
+def masklets_path(job: TrackJob) -> Path:
+    """Where the masks of a finished sequence's tracks are kept for `tracks.json`."""
+    return job.state.rows.with_name(job.state.rows.name.replace(".rows.jsonl", ".tracks.jsonl"))
+
+
+def write_masklets(job: TrackJob, tracks: Sequence[Track]) -> Path:
+    """Write a line a track: `label`, `score` and `segmentations`, a compressed RLE or null a frame.
+
+    The rows are read once for every few tracks.
+    """
+
+    def lines() -> Iterator[str]:
+        for start in range(0, len(tracks), TRACKS_AT_ONCE):
+            part = tracks[start : start + TRACKS_AT_ONCE]
+            found: dict[int, list[dict[str, Any] | None]] = {track.number: [None] * len(job.reader) for track in part}
+            for row in read_jsonl(job.state.rows):
+                if row["id"] in found:
+                    found[row["id"]][row["frame"]] = _rle(job, row)
+            for track in part:
+                line = {"label": track.label, "score": round(track.score, 5), "segmentations": found.pop(track.number)}
+                yield json.dumps(line) + "\n"
+
+    write_lines_atomic(masklets_path(job), lines())
+    return masklets_path(job)
 
 
 def _by_frame(job: TrackJob) -> Iterator[tuple[int, list[Row]]]:
@@ -117,11 +134,14 @@ def _by_frame(job: TrackJob) -> Iterator[tuple[int, list[Row]]]:
 def _paint(job: TrackJob, rows: Iterable[Row], tracks: Sequence[Track]) -> Ids:
     """The tracks of a frame as ids (H,W); the best lie on top."""
     order = {track.number: (k, track.score) for k, track in enumerate(tracks, start=1)}
-    ids = np.zeros(job.reader.size, np.uint8 if len(tracks) <= np.iinfo(np.uint8).max else np.uint16)
+    height, width = job.reader.size
+    columns = np.zeros(width * height, np.uint16)  # column by column, as the runs go
     shown = [row for row in rows if row["id"] in order]
     for row in sorted(shown, key=lambda row: order[row["id"]][1]):
-        ids[coco_mask.decode(_rle(job, row)) > 0] = order[row["id"]][0]
-    return ids
+        ends = np.cumsum(decoded_runs(row["rle"]))
+        for start, stop in zip(ends[0::2], ends[1::2], strict=False):
+            columns[start:stop] = order[row["id"]][0]
+    return columns.reshape(width, height).T
 
 
 def _rle(job: TrackJob, row: Row) -> dict[str, Any]:

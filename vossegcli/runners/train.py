@@ -94,6 +94,7 @@ def train(options: TrainOptions, on_progress: Callable[[int, int, Mapping[str, f
         if stage.objective not in system.objectives:
             known = ", ".join(system.objectives)
             raise ConfigError(f"unknown objective '{stage.objective}'", where=options.config, fix=f"use one of {known}")
+        _check_stage(stage, system, options.config)
     device = resolve_device(options.device)
     precision = resolve_precision(options.precision, device)
     samples = SAMPLES[system.task](read_images(options.data), read_images(options.val), settings, device)
@@ -103,7 +104,8 @@ def train(options: TrainOptions, on_progress: Callable[[int, int, Mapping[str, f
     torch.manual_seed(settings.seed)
     model = system.build(config).to(device).to(memory_format=torch.channels_last)
     if options.init == "imagenet":
-        system.starts["imagenet"](model, read_imagenet(system.imagenet_backbone(config)))
+        backbone = system.imagenet_backbone(config)
+        system.starts["imagenet"](model, read_imagenet(backbone))
     elif options.init != "none":
         start_from(model, read_checkpoint(options.init), system, samples.labels)
     trainer = Trainer(model, settings)
@@ -127,6 +129,19 @@ def read_images(paths: Sequence[Path]) -> list[AnnotatedImage]:
         else:
             images += read_class_folders(path)
     return images
+
+
+def _check_stage(stage: Stage, system: System, where: Path) -> None:
+    """Refuse samples that an objective or a network cannot take."""
+    wanted = system.frames.get(stage.objective, stage.frames)
+    if stage.frames != wanted:
+        kind = "images" if wanted == 1 else f"clips of {wanted} frames"
+        what = f"stage '{stage.name}': '{stage.objective}' takes {kind}"
+        raise ConfigError(what, where=where, fix=f"set frames = {wanted}")
+    if stage.size % system.multiple:
+        raise ConfigError(
+            f"stage '{stage.name}': size is {stage.size}", where=where, fix=f"give a multiple of {system.multiple}"
+        )
 
 
 class _Observer:

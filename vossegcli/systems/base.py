@@ -6,7 +6,7 @@ Shape letters: B clips, T frames, K objects (background not counted), H W pixels
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor, nn
@@ -286,6 +286,8 @@ class System:
         objectives: training objectives by name; what they take depends on the task.
         class_layers: how the names of the weights begin whose shape depends on the classes; they start fresh when
             training starts from a checkpoint for others.
+        frames: frames of the samples of those objectives that take no other number (1 = images).
+        multiple: what the sides of training samples must be multiples of.
         graphs: a network as graphs for other runtimes, for images of a size (H,W); None = it has none.
     """
 
@@ -300,6 +302,8 @@ class System:
     starts: Mapping[str, Callable[[Any, Mapping[str, Tensor]], None]]
     objectives: Mapping[str, Callable[[Any, Any], dict[str, Tensor]]]
     class_layers: tuple[str, ...] = ()
+    frames: Mapping[str, int] = field(default_factory=dict)
+    multiple: int = 16
     graphs: Callable[[Any, tuple[int, int]], list[Graph]] | None = None
 
 

@@ -121,6 +121,7 @@ def run_training(
     for batch in batches:
         stage, _ = settings.locate(trainer.step)
         set_training_mode(trainer.model, freeze_norm=stage.freeze_norm)
+        torch.manual_seed((settings.seed << 32) + trainer.step)  # a resumed run draws the same
         begin = time.perf_counter()
         values = trainer.train_step(objectives[stage.objective], batch, precision)
         observer.on_step(trainer.step, stage, {**values, "seconds": time.perf_counter() - begin})

@@ -117,14 +117,24 @@ class TestIdentities:
     def test_the_same_object_keeps_its_identity(self) -> None:
         tracker = self.tracker()
         assert self.update(tracker, 0, [0, 90], [0.9, 0.9]) == [1, 2]
-        assert self.update(tracker, 3, [80, 10], [0.9, 0.2]) == [2, 1], "a weak one goes on but does not begin"
+        assert self.update(tracker, 3, [80, 10], [0.9, 0.3]) == [2, 1], "a weak one goes on but does not begin"
         assert self.update(tracker, 6, [20, 180, 270], [0.9, 0.9, 0.2]) == [1, 3, 0]
 
     def test_pairs_are_chosen_together(self) -> None:
-        """The nearer pair would leave the other instance alone."""
+        """The nearest pair (15 and 20) would leave the other instance alone."""
         tracker = self.tracker()
         self.update(tracker, 0, [0, 20], [0.9, 0.9])
-        assert self.update(tracker, 1, [15, -20], [0.9, 0.9]) == [2, 1]
+        assert self.update(tracker, 1, [15, 50], [0.9, 0.9]) == [1, 2]
+
+    def test_a_good_pair_is_not_given_up_for_two_poor_ones(self) -> None:
+        tracker = KernelTracker(similarity=0.5, birth_score=0.5, max_gap=4)
+        self.update(tracker, 0, [0, 58], [0.9, 0.9])
+        assert self.update(tracker, 1, [2, -56], [0.9, 0.9]) == [1, 3]
+
+    def test_what_is_hardly_there_does_not_keep_a_track_alive(self) -> None:
+        tracker = self.tracker()
+        self.update(tracker, 0, [0], [0.9])
+        assert self.update(tracker, 1, [0], [0.1]) == [0]
 
     def test_an_identity_returns_within_the_gap_and_ends_after_it(self) -> None:
         tracker = self.tracker(max_gap=4)

@@ -11,7 +11,7 @@ from vossegcli.systems.base import System
 from vossegcli.systems.mobileinst.config import CONFIGS, MobileInstConfig
 from vossegcli.systems.mobileinst.convert import convert_published, imagenet_backbone
 from vossegcli.systems.mobileinst.export import graphs
-from vossegcli.systems.mobileinst.model import MobileInst
+from vossegcli.systems.mobileinst.model import STRIDE, MobileInst
 from vossegcli.systems.mobileinst.predict import MobileInstPredictor, MobileInstTracker
 from vossegcli.systems.mobileinst.train import LossWeights, clip_objective, dense_objective, instance_objective
 
@@ -33,5 +33,7 @@ SYSTEM = System(
         "clips": partial(clip_objective, weights=_WEIGHTS),
     },
     class_layers=("instance_decoder.cls_score.",),
+    frames={"dense": 1, "instances": 1, "clips": 2},
+    multiple=STRIDE,
     graphs=graphs,
 )

@@ -14,13 +14,14 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 from torchvision.ops.misc import Conv2dNormActivation
 
-from vossegcli.systems.mobileinst.config import MobileInstConfig
+from vossegcli.systems.mobileinst.config import STRIDES, MobileInstConfig
 
 STRIDE = 64
-_PYRAMID_STRIDES = (4, 8, 16, 32)
 _KEY = 16
+_DROP = 0.1  # probability that the last transformer block leaves an image as it is; earlier ones do so less often
 _AXIS = 16  # positions that the axial attention has embeddings for; between them they are interpolated
 #: Kernel sizes and expansions of the inverted residuals at each stride, from the first on; the last one repeats.
 _KERNELS = ((3,), (5,), (3,), (5, 5, 3))
@@ -123,8 +124,9 @@ class AxialAttention(nn.Module):
 class TransformerBlock(nn.Module):
     """Attention and a feed-forward layer with a depthwise convolution, each added to its input."""
 
-    def __init__(self, channels: int, config: MobileInstConfig) -> None:
+    def __init__(self, channels: int, config: MobileInstConfig, drop: float) -> None:
         super().__init__()
+        self.drop = StochasticDepth(drop, "row")
         kind = GlobalAttention if config.attention == "global" else AxialAttention
         self.attn = kind(channels, config.heads)
         self.mlp = nn.Sequential(
@@ -136,22 +138,22 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B,C,h,w) to the same shape."""
-        x = x + self.attn(x)
-        y: Tensor = x + self.mlp(x)
+        x = x + self.drop(self.attn(x))
+        y: Tensor = x + self.drop(self.mlp(x))
         return y
 
 
 class Injection(nn.Module):
     """Local features, gated by global ones, plus global ones: `act(g) * l + g'`."""
 
-    def __init__(self, local: int, context: int, out_channels: int) -> None:
+    def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()
-        self.local_embedding = conv_norm(local, out_channels, 1)
-        self.global_embedding = conv_norm(context, out_channels, 1)
-        self.global_act = conv_norm(context, out_channels, 1)
+        self.local_embedding = conv_norm(channels, out_channels, 1)
+        self.global_embedding = conv_norm(channels, out_channels, 1)
+        self.global_act = conv_norm(channels, out_channels, 1)
 
     def forward(self, local: Tensor, context: Tensor) -> Tensor:
-        """Map (B,C,h,w) and (B,C',h/n,w/n) to (B,C'',h,w)."""
+        """Map (B,C,h,w) and the level's own part (B,C,h/n,w/n) of the global features to (B,C',h,w)."""
         gate, addend = (
             F.interpolate(part, size=local.shape[2:], mode="bilinear", align_corners=False)
             for part in (F.hardsigmoid(self.global_act(context)), self.global_embedding(context))
@@ -182,11 +184,13 @@ class Backbone(nn.Module):
             self.stages.append(nn.Sequential(*blocks))
         self.context_channels = sum(config.widths)
         self.transformer = nn.Sequential(
-            *(TransformerBlock(self.context_channels, config) for _ in range(config.blocks))
+            *(
+                TransformerBlock(self.context_channels, config, _DROP * k / max(config.blocks - 1, 1))
+                for k in range(config.blocks)
+            )
         )
-        self.injections = nn.ModuleList(
-            Injection(width, self.context_channels, config.channels) for width in config.widths[1:]
-        )
+        self.injections = nn.ModuleList(Injection(width, config.channels) for width in config.widths[1:])
+        self.widths = config.widths
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """Map normalised images (B,3,H,W), sides multiples of 64.
@@ -199,6 +203,8 @@ class Backbone(nn.Module):
         for stage in self.stages:
             x = stage(x)
             tokens.append(x)
-        pooled = [F.avg_pool2d(x, STRIDE // stride) for x, stride in zip(tokens, _PYRAMID_STRIDES, strict=True)]
+        pooled = [F.avg_pool2d(x, STRIDE // stride) for x, stride in zip(tokens, STRIDES, strict=True)]
         context: Tensor = self.transformer(torch.cat(pooled, dim=1))
-        return [inject(x, context) for inject, x in zip(self.injections, tokens[1:], strict=True)], context
+        own = context.split(self.widths, dim=1)  # of each level
+        local = [inject(x, part) for inject, x, part in zip(self.injections, tokens[1:], own[1:], strict=True)]
+        return local, context

@@ -12,6 +12,8 @@ from vossegcli.systems.base import config_from_dict
 Attention = Literal["global", "axial"]
 Pooling = Literal["max", "average"]
 
+STRIDES = (4, 8, 16, 32)  # of the token pyramid
+
 
 @dataclass(frozen=True)
 class MobileInstConfig:
@@ -78,9 +80,22 @@ class MobileInstConfig:
                 raise ConfigError(
                     f"unknown {name} '{getattr(self, name)}'", fix=f"use one of {', '.join(get_args(kind))}"
                 )
-        for name in ("classes", "blocks", "heads", "queries", "kernel", "top_k", "short_side", "key_every"):
+        for name in (
+            "classes",
+            "blocks",
+            "heads",
+            "queries",
+            "kernel",
+            "top_k",
+            "short_side",
+            "key_every",
+            "decoder_heads",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}", fix="give 1 or more")
+        for name in ("widths", "depths"):
+            if len(getattr(self, name)) != len(STRIDES) or min(getattr(self, name)) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}", fix=f"give a number for each stride of {STRIDES}")
         if self.channels % 4 or self.channels % self.decoder_heads:
             raise ConfigError(
                 f"channels is {self.channels}", fix=f"give a multiple of 4 and of decoder_heads, {self.decoder_heads}"

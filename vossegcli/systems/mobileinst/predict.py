@@ -24,7 +24,7 @@ from vossegcli.systems.mobileinst.model import STRIDE, Encoded, MobileInst
 from vossegcli.systems.mobileinst.tracking import KernelTracker
 
 SIDE = 64  # of a mask in its box
-MASK = 0.5
+MASK = 0.5  # probability from which on a pixel belongs to a mask; the public reproduction takes 0.45
 
 
 class _Frame(NamedTuple):
@@ -62,8 +62,11 @@ class _Network:
 
     def masks(self, frame: _Frame, image: int, kernels: Tensor) -> Tensor:
         """Probabilities (n,h,w) of kernels (n,K) in one of the images, without the padding."""
+        cells = (-(-frame.size[0] // MASK_CELLS), -(-frame.size[1] // MASK_CELLS))
+        if not len(kernels):
+            return kernels.new_zeros(0, *cells, device=self.device)
         probs = mask_logits(kernels.unsqueeze(0), frame.encoded.embedded[image : image + 1].float())[0].sigmoid()
-        return probs[:, : -(-frame.size[0] // MASK_CELLS), : -(-frame.size[1] // MASK_CELLS)]
+        return probs[:, : cells[0], : cells[1]]
 
 
 class MobileInstPredictor:
@@ -124,6 +127,7 @@ class MobileInstTracker:
         top_k: instances a frame at most; None = the configuration's.
         key_every: frames from one key frame to the next; None = the configuration's.
         max_gap: frames that an identity outlives without being seen.
+        weakest: score of the weakest instances that are wanted; an identity begins with it, if not with less.
     """
 
     def __init__(
@@ -136,6 +140,7 @@ class MobileInstTracker:
         top_k: int | None = None,
         key_every: int | None = None,
         max_gap: int = 15,
+        weakest: float = 1.0,
     ) -> None:
         config = model.config
         self._network = _Network(model, precision, short_side)
@@ -143,8 +148,8 @@ class MobileInstTracker:
         self.top_k = config.top_k if top_k is None else top_k
         self.key_every = config.key_every if key_every is None else key_every
         self._new_tracker = partial(
-            KernelTracker, similarity=config.similarity, birth_score=config.birth_score,
-            max_gap=max(max_gap, self.key_every),
+            KernelTracker, similarity=config.similarity, birth_score=min(config.birth_score, weakest),
+            max_gap=max_gap + self.key_every - 1,
         )  # fmt: skip
         self.start()
 
@@ -213,7 +218,8 @@ def maskness(masks: Tensor) -> Tensor:
 def masks_in_boxes(masks: Tensor, frame: _Frame) -> tuple[Tensor, Tensor]:
     """Boxes (n,4) in pixels of the image around masks (n,h,w), none of them empty, and the masks in them (n,R,R).
 
-    A box is half a cell larger than the cells that are covered, for between two cells the mask can reach that far.
+    A box is half a cell larger than the cells that are covered, for between two cells the mask can reach that far, but
+    ends with the image.
     """
     if not len(masks):
         return masks.new_zeros(0, 4), masks.new_zeros(0, SIDE, SIDE)
@@ -226,10 +232,9 @@ def masks_in_boxes(masks: Tensor, frame: _Frame) -> tuple[Tensor, Tensor]:
         high = torch.where(line, numbers, -1).amax(dim=1) + 1
         sides.append((low - 0.5, high + 0.5))
     (left, right), (top, bottom) = sides
-    cells = torch.stack([left, top, right, bottom], dim=1)
+    limits = torch.tensor([frame.size[1], frame.size[0]] * 2, device=masks.device) / MASK_CELLS
+    cells = torch.stack([left, top, right, bottom], dim=1).clamp_min(0.0).minimum(limits)
     numbered = torch.cat([torch.arange(len(masks), device=masks.device).unsqueeze(1).float(), cells], dim=1)
     inside = roi_align(masks.unsqueeze(1), numbered, SIDE, sampling_ratio=1, aligned=True)[:, 0]
     scale = torch.tensor([frame.native[1] / frame.size[1], frame.native[0] / frame.size[0]] * 2, device=masks.device)
-    boxes = cells * MASK_CELLS * scale
-    limits = torch.tensor([frame.native[1], frame.native[0]] * 2, device=masks.device, dtype=boxes.dtype)
-    return boxes.clamp_min(0.0).minimum(limits), inside
+    return cells * MASK_CELLS * scale, inside

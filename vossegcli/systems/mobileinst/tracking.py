@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-_NEVER = -10.0  # a similarity that no pair has
+KEPT = 0.5  # of the birth score: what an instance must reach to go on with a track
 
 
 class KernelTracker:
@@ -23,8 +23,8 @@ class KernelTracker:
 
     Args:
         similarity: cosine from which on two kernels can be of the same object.
-        birth_score: score from which on an instance that belongs to no track begins one.
-        max_gap: frames that a track outlives without being seen.
+        birth_score: score from which on an instance that belongs to no track begins one; with half of it, one goes on.
+        max_gap: frames between two key frames that see a track, at most.
     """
 
     def __init__(self, *, similarity: float, birth_score: float, max_gap: int) -> None:
@@ -54,7 +54,9 @@ class KernelTracker:
         if not len(self._ids):
             self._kernels, self._sums = kernels[:0], scores[:0]
         ids = torch.zeros(len(kernels), dtype=torch.int64)
-        rows, columns = self._pairs(kernels)
+        strong = (scores.amax(dim=1) >= KEPT * self.birth_score).nonzero()[:, 0]
+        found, columns = self._pairs(kernels[strong])
+        rows = strong[found]
         ids[rows] = self._ids[columns]
         self._kernels[columns] = kernels[rows]
         self._sums[columns] += scores[rows]
@@ -86,9 +88,9 @@ class KernelTracker:
         if not len(kernels) or not len(self._ids):
             return torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)
         cosines = F.normalize(kernels, dim=1) @ F.normalize(self._kernels, dim=1).t()
-        allowed = torch.where(cosines >= self.similarity, cosines, _NEVER)
-        rows, columns = linear_sum_assignment(allowed.numpy(), maximize=True)
-        kept = allowed[rows, columns] > _NEVER
+        gain = (cosines - self.similarity).clamp_min(0.0)  # to stay alone costs nothing
+        rows, columns = linear_sum_assignment(gain.numpy(), maximize=True)
+        kept = cosines[rows, columns] >= self.similarity
         return torch.as_tensor(rows)[kept], torch.as_tensor(columns)[kept]
 
     def _keep(self, kept: Tensor) -> None:
