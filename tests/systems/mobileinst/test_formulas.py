@@ -56,6 +56,7 @@ def test_masks_of_ids_are_shares_of_cells() -> None:
     ids = torch.zeros(8, 8, dtype=torch.int64)
     ids[:4, :2], ids[4:, 4:] = 1, 2
     assert masks_of_ids(ids, 3).tolist() == [[[0.5, 0], [0, 0]], [[0, 0], [0, 1]], [[0, 0], [0, 0]]]
+    assert masks_of_ids(ids, 0).shape == (0, 2, 2), "an image without instances"
 
 
 def test_cells_point_to_the_centre_of_their_instance() -> None:

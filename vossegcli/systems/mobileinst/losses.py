@@ -25,7 +25,8 @@ SURE = 0.4  # probability from which on a pixel counts for the IoU that objectne
 def masks_of_ids(ids: Tensor, count: int) -> Tensor:
     """Masks (n,H/4,W/4) of ids 1..n in a map (H,W): which share of each cell is the instance."""
     numbers = torch.arange(1, count + 1, device=ids.device).view(-1, 1, 1)
-    return F.avg_pool2d((ids.unsqueeze(0) == numbers).float(), MASK_CELLS)
+    masks = (ids.unsqueeze(0) == numbers).float()
+    return F.avg_pool2d(masks.unsqueeze(1), MASK_CELLS)[:, 0]  # pooling takes no images, but not no channels
 
 
 def set_losses(
