@@ -29,14 +29,16 @@ class MobileInstConfig:
         blocks: transformer blocks of the backbone.
         heads: of their attention.
         channels: of the mask decoder and the queries.
-        queries: instances an image at most.
+        queries: learnt queries, which are the instances an image at most.
         kernel: length of an instance's kernel.
         feedforward: width of the instance decoder's feed-forward layer.
         decoder_heads: of the instance decoder's attention.
         pooling: how the mask features become the local decoder's tokens.
         local_stride: of those tokens, in pixels.
-        located: mask features and queries know where they are (an addition; see `mask_decoder`). Many objects that
-            look alike cannot be told apart otherwise.
+        pitch: 0 = `queries` learnt ones, as in the paper. Else mask features and queries know where they are, and
+            queries begin at places so many pixels apart, all alike but for the place (an addition; see
+            `mask_decoder`): many objects that look alike cannot be told apart otherwise, and a large image needs more
+            queries than a small one.
         score_threshold: instances below it are left out.
         top_k: instances an image at most.
         short_side: default working size in pixels; smaller images are enlarged to it.
@@ -60,7 +62,7 @@ class MobileInstConfig:
     decoder_heads: int = 8
     pooling: Pooling = "max"
     local_stride: int = 64
-    located: bool = False
+    pitch: int = 0
     score_threshold: float = 0.005
     top_k: int = 100
     short_side: int = 640
@@ -100,6 +102,8 @@ class MobileInstConfig:
             raise ConfigError(
                 f"channels is {self.channels}", fix=f"give a multiple of 4 and of decoder_heads, {self.decoder_heads}"
             )
+        if self.pitch < 0:
+            raise ConfigError(f"pitch is {self.pitch}", fix="give a number of pixels, or 0")
         if self.local_stride not in {8, 16, 32, 64}:
             raise ConfigError(f"local_stride is {self.local_stride}", fix="give 8, 16, 32 or 64")
 
@@ -127,8 +131,8 @@ SEAFORMER_640 = replace(TOPFORMER_640, attention="axial")
 
 #: For CPUs, training from scratch and many like objects; the choices are our own.
 COMPACT = MobileInstConfig(
-    widths=(24, 48, 96, 128), heads=6, channels=128, queries=300, kernel=96, feedforward=256, local_stride=16,
-    located=True, top_k=300, short_side=512,
+    widths=(24, 48, 96, 128), heads=6, channels=128, kernel=96, feedforward=256, local_stride=16, pitch=16,
+    top_k=400, short_side=512,
 )  # fmt: skip
 
 CONFIGS = {

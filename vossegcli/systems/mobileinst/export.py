@@ -51,7 +51,8 @@ def graphs(model: MobileInst, size: tuple[int, int]) -> list[Graph]:
     if any(side % STRIDE or side < STRIDE for side in size):
         raise ConfigError(f"size is {size[0]}x{size[1]}", fix=f"give multiples of {STRIDE}, e.g. 512x512")
     images = torch.rand(1, 3, *size)
-    kernels = torch.rand(1, model.config.queries, model.config.kernel)
+    with torch.no_grad():
+        kernels = model.detect(model(images)).kernels
     return [
         Graph("key", KeyFrame(model).eval(), {"images": images}, ("kernels", "scores", "masks")),
         Graph("reuse", ReusedKernels(model).eval(), {"images": images, "kernels": kernels}, ("masks",)),

@@ -6,15 +6,18 @@ Shape letters: B images, N queries, C channels, K length of a kernel, L classes,
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vossegcli.systems.mobileinst.backbone import STRIDE
 from vossegcli.systems.mobileinst.config import MobileInstConfig
-from vossegcli.systems.mobileinst.mask_decoder import MASK_STRIDE
-from vossegcli.systems.mobileinst.positions import cell_places, encode_places, spread_places
+from vossegcli.systems.mobileinst.locating import Locator
+from vossegcli.systems.mobileinst.mask_decoder import MASK_STRIDE, REACH
+from vossegcli.systems.mobileinst.positions import cell_places, encode_places
 
 PRIOR = 0.01  # probability of a class that every query starts with
 
@@ -26,11 +29,18 @@ class Predictions(NamedTuple):
         kernels: (B,N,K).
         logits: (B,N,L) of the classes.
         objectness: (B,N) logits; how good the mask is.
+        places: (B,N,2) where the instances are, (x, y) in pixels of the image; None = the queries do not say.
     """
 
     kernels: Tensor
     logits: Tensor
     objectness: Tensor
+    places: Tensor | None = None
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Predictions:
+        """The same with every tensor changed."""
+        places = None if self.places is None else change(self.places)
+        return Predictions(change(self.kernels), change(self.logits), change(self.objectness), places)
 
 
 class Decoder(nn.Module):
@@ -72,10 +82,8 @@ class InstanceDecoder(nn.Module):
         channels = config.channels
         self.config = config
         self.project = nn.Conv2d(context, channels, 1)
-        self.query_feat = nn.Embedding(config.queries, channels)
-        self.query_embed = None if config.located else nn.Embedding(config.queries, channels)
-        if config.located:
-            self.register_buffer("anchors", spread_places(config.queries), persistent=False)
+        self.query_feat = nn.Embedding(1 if config.pitch else config.queries, channels)
+        self.query_embed = None if config.pitch else nn.Embedding(config.queries, channels)
         self.context_decoder = Decoder(channels, config.decoder_heads)
         self.local_decoder = Decoder(channels, config.decoder_heads)
         self.feedforward = nn.Sequential(
@@ -86,50 +94,60 @@ class InstanceDecoder(nn.Module):
         self.cls_score = nn.Linear(channels, config.classes)
         self.objectness = nn.Linear(channels, 1)
         self.mask_kernel = nn.Linear(channels, config.kernel)
+        self.locator = Locator(channels, config.kernel) if config.pitch else None
         nn.init.constant_(self.cls_score.bias, -math.log((1.0 - PRIOR) / PRIOR))
-        if config.located:  # near places look alike to the attention from the start
+        if config.pitch:  # near places look alike to the attention from the start
             for decoder in (self.context_decoder, self.local_decoder):
                 weight = decoder.cross.in_proj_weight
                 assert weight is not None
                 with torch.no_grad():
                     weight[channels : 2 * channels] = weight[:channels]
 
-    def look_around(self, context: Tensor) -> Tensor:
-        """The global decoder: queries (B,N,C) that have seen X6 (B,C',h,w) of their image."""
+    def look_around(self, context: Tensor, origin: Tensor) -> Tensor:
+        """The global decoder: queries (B,N,C) that have seen X6 (B,C',h,w) of their image, which lies at (2,)."""
         tokens = self.project(context)
-        queries = self.query_feat.weight.expand(context.shape[0], -1, -1)
-        places = self._query_places(context.shape[2] * 64, context.shape[3] * 64)
-        encoded = self._token_places(tokens, 64)
+        places = self._query_places((context.shape[2] * STRIDE, context.shape[3] * STRIDE), origin)
+        queries = self.query_feat.weight.expand(context.shape[0], places.shape[0], -1)
+        encoded = self._token_places(tokens, STRIDE, origin)
         seen: Tensor = self.context_decoder(
-            queries, places, tokens.flatten(2).transpose(1, 2), encoded, located=self.config.located
+            queries, places, tokens.flatten(2).transpose(1, 2), encoded, located=self.config.pitch > 0
         )
         return seen
 
-    def look_closely(self, queries: Tensor, features: Tensor) -> Tensor:
+    def look_closely(self, queries: Tensor, features: Tensor, origin: Tensor) -> Tensor:
         """The local decoder: queries (B,N,C), also those of an earlier frame, that have seen X_mask (B,C,h,w)."""
         pool = F.max_pool2d if self.config.pooling == "max" else F.avg_pool2d
         tokens = pool(features, self.config.local_stride // MASK_STRIDE)
-        places = self._query_places(features.shape[2] * MASK_STRIDE, features.shape[3] * MASK_STRIDE)
-        encoded = self._token_places(tokens, self.config.local_stride)
+        places = self._query_places((features.shape[2] * MASK_STRIDE, features.shape[3] * MASK_STRIDE), origin)
+        encoded = self._token_places(tokens, self.config.local_stride, origin)
         queries = self.local_decoder(
-            queries, places, tokens.flatten(2).transpose(1, 2), encoded, located=self.config.located
+            queries, places, tokens.flatten(2).transpose(1, 2), encoded, located=self.config.pitch > 0
         )
         updated: Tensor = queries + self.feedforward(queries)
         return updated
 
-    def predict(self, queries: Tensor) -> Predictions:
-        """Apply the heads to queries (B,N,C)."""
+    def predict(self, queries: Tensor, size: tuple[int, int], origin: Tensor) -> Predictions:
+        """Apply the heads to queries (B,N,C) of images of a size (H,W) that lie at an origin (2,)."""
         x = self.norm(queries)
-        return Predictions(self.mask_kernel(x), self.cls_score(x), self.objectness(x).squeeze(2))
+        kernels, places = self.mask_kernel(x), None
+        if self.locator is not None:
+            places = self._begin_at(size) + REACH * self.locator.way(x).float()
+            kernels = self.locator.kernels(kernels, places + origin)
+        return Predictions(kernels, self.cls_score(x), self.objectness(x).squeeze(2), places)
 
-    def _query_places(self, height: int, width: int) -> Tensor:
-        """Encodings (N,C): of places that are spread over the image, or learnt ones."""
+    def _query_places(self, size: tuple[int, int], origin: Tensor) -> Tensor:
+        """Encodings (N,C): of places all over the image, or learnt ones."""
         if self.query_embed is not None:
             return self.query_embed.weight
-        size = torch.tensor([float(width), float(height)], device=self.query_feat.weight.device)
-        assert isinstance(self.anchors, Tensor)
-        return encode_places(self.anchors * size, self.config.channels).to(self.query_feat.weight.dtype)
+        places = encode_places(self._begin_at(size) + origin, self.config.channels)
+        return places.to(self.query_feat.weight.dtype)
 
-    def _token_places(self, tokens: Tensor, stride: int) -> Tensor:
-        places = cell_places(tokens.shape[2], tokens.shape[3], stride, tokens.device)
+    def _begin_at(self, size: tuple[int, int]) -> Tensor:
+        """Places (N,2) all over an image where queries begin."""
+        pitch = self.config.pitch
+        places = cell_places(-(-size[0] // pitch), -(-size[1] // pitch), pitch, self.query_feat.weight.device)
+        return places.flatten(0, 1)
+
+    def _token_places(self, tokens: Tensor, stride: int, origin: Tensor) -> Tensor:
+        places = cell_places(tokens.shape[2], tokens.shape[3], stride, tokens.device) + origin
         return encode_places(places, tokens.shape[1]).flatten(0, 1).to(tokens.dtype)

@@ -49,7 +49,8 @@ def set_losses(
 
     Returns:
         `classes`: focal loss over the number of instances; `dice` and `mask_entropy`: means over the pairs;
-        `objectness`: cross entropy with the IoU of the own mask; `mask_iou`: mean IoU of the pairs, to watch.
+        `objectness`: cross entropy with the IoU of the own mask; `places`: distance to the centre of the instance,
+        where queries say it; `mask_iou`: mean IoU of the pairs, to watch.
     """
     wanted = torch.full(predictions.objectness.shape, -1, dtype=torch.int64, device=logits.device)
     for image, pairs in enumerate(matches):
@@ -62,13 +63,24 @@ def set_losses(
     share = max(count, 1.0)
     iou = hard_iou(own.detach().sigmoid(), truth)
     entropy = F.binary_cross_entropy_with_logits(own, truth, reduction="none").mean(dim=(1, 2))
+    located = {} if predictions.places is None else {"places": _places_loss(predictions.places, truth, matches) / share}
     return {
+        **located,
         "classes": focal_class_loss(predictions.logits[asked].float(), wanted[asked], count),
         "dice": dice_loss(own.sigmoid(), truth).sum() / share,
         "mask_entropy": entropy.sum() / share,
         "objectness": F.binary_cross_entropy_with_logits(said, iou, reduction="sum") / share,
         "mask_iou": iou.sum() / share,
     }
+
+
+def _places_loss(places: Tensor, truth: Tensor, matches: Sequence[Match]) -> Tensor:
+    """Sum over the pairs of the distance from places (B,N,2) to the centres of truths (m,h,w)."""
+    said = torch.cat([places[image, pairs.queries] for image, pairs in enumerate(matches)])
+    cells = cell_places(truth.shape[1], truth.shape[2], MASK_CELLS, truth.device)
+    areas = truth.sum(dim=(1, 2)).clamp_min(1e-6).unsqueeze(1)
+    centres = torch.einsum("mhw,hwc->mc", truth, cells) / areas
+    return F.smooth_l1_loss(said / REACH, centres / REACH, reduction="sum", beta=0.1)
 
 
 def hard_iou(masks: Tensor, truth: Tensor) -> Tensor:

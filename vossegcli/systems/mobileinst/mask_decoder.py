@@ -50,9 +50,8 @@ class SemanticEnhancer(nn.Module):
 class MaskDecoder(nn.Module):
     """Down and up and down the pyramid, with global features at both ends.
 
-    An addition, where the configuration says `located`: every cell predicts the way to its instance's centre, and the
-    encoded place of that centre joins its features. Convolutions see no difference between two objects that look
-    alike; the places that their cells point to tell them apart, and move with them.
+    Every cell also predicts the way to its instance's centre. Where the configuration gives a `pitch`, the encoded
+    place of that centre joins its features (see `locating`).
     """
 
     def __init__(self, config: MobileInstConfig, context: int) -> None:
@@ -63,11 +62,17 @@ class MaskDecoder(nn.Module):
         self.up = nn.ModuleList(_conv(channels, channels, 3) for _ in range(3))
         self.enhance_last = nn.ModuleList(SemanticEnhancer(context, channels) for _ in range(3))
         self.dense = nn.Conv2d(channels, 4, 1)
-        self.place = nn.Conv2d(channels, channels, 1) if config.located else None
+        self.place = nn.Conv2d(channels, channels, 1) if config.pitch else None
         self.branch = nn.Conv2d(channels, config.kernel, 1)
 
-    def forward(self, local: list[Tensor], context: Tensor) -> tuple[Tensor, DenseOutput]:
-        """Map X3, X4, X5 and X6 to the mask features X_mask (B,C,h,w) and what its cells say of themselves."""
+    def forward(self, local: list[Tensor], context: Tensor, origin: Tensor) -> tuple[Tensor, DenseOutput]:
+        """Map X3, X4, X5 and X6 to the mask features X_mask (B,C,h,w) and what its cells say of themselves.
+
+        Args:
+            local: X3, X4, X5.
+            context: X6.
+            origin: (2,) place of the upper left corner.
+        """
         x3, x4, x5 = local
         x5 = self.enhance_first(x5, context)
         x4 = x4 + _resized(x5, x4)
@@ -81,7 +86,8 @@ class MaskDecoder(nn.Module):
         said = self.dense(features).float()
         dense = DenseOutput(said[:, :2], said[:, 2:])
         if self.place is not None:
-            features = features + self.place(self._centres(dense.offsets, features))
+            encoded = encode_places(pointed_places(dense, origin), features.shape[1])
+            features = features + self.place(encoded.permute(0, 3, 1, 2).to(features.dtype))
         return features, dense
 
     def embed(self, features: Tensor) -> Tensor:
@@ -89,11 +95,12 @@ class MaskDecoder(nn.Module):
         embedded: Tensor = self.branch(features)
         return embedded
 
-    def _centres(self, offsets: Tensor, features: Tensor) -> Tensor:
-        """Encoded places (B,C,h,w) that the cells point to; no gradient flows back through the sines."""
-        places = cell_places(features.shape[2], features.shape[3], MASK_STRIDE, features.device)
-        pointed = places + REACH * offsets.detach().permute(0, 2, 3, 1)  # (B,h,w,2)
-        return encode_places(pointed, features.shape[1]).permute(0, 3, 1, 2).to(features.dtype)
+
+def pointed_places(dense: DenseOutput, origin: Tensor) -> Tensor:
+    """Places (B,h,w,2) that the cells of images at an origin (2,) point to; no gradient flows back."""
+    offsets = dense.offsets.detach()
+    places = cell_places(offsets.shape[2], offsets.shape[3], MASK_STRIDE, offsets.device)
+    return places + origin + REACH * offsets.permute(0, 2, 3, 1)
 
 
 def mask_logits(kernels: Tensor, embedded: Tensor) -> Tensor:

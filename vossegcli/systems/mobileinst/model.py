@@ -14,7 +14,7 @@ from vossegcli.layers.blocks import IMAGENET_MEAN, IMAGENET_STD
 from vossegcli.systems.mobileinst.backbone import STRIDE, Backbone
 from vossegcli.systems.mobileinst.config import MobileInstConfig
 from vossegcli.systems.mobileinst.instance_decoder import InstanceDecoder, Predictions
-from vossegcli.systems.mobileinst.mask_decoder import DenseOutput, MaskDecoder
+from vossegcli.systems.mobileinst.mask_decoder import MASK_STRIDE, DenseOutput, MaskDecoder, pointed_places
 
 __all__ = ["STRIDE", "Encoded", "MobileInst"]
 
@@ -27,12 +27,14 @@ class Encoded(NamedTuple):
         features: X_mask (B,C,h,w).
         embedded: (B,K,h,w), what kernels are multiplied with.
         dense: what the cells say of themselves.
+        origin: (2,) place (x, y) of the upper left corner, in pixels.
     """
 
     context: Tensor
     features: Tensor
     embedded: Tensor
     dense: DenseOutput
+    origin: Tensor
 
 
 class MobileInst(nn.Module):
@@ -50,13 +52,24 @@ class MobileInst(nn.Module):
         self.mask_decoder = MaskDecoder(config, self.backbone.context_channels)
         self.instance_decoder = InstanceDecoder(config, self.backbone.context_channels)
 
-    def forward(self, images: Tensor) -> Encoded:
-        """Encode images (B,3,H,W) in [0, 1], sides multiples of `STRIDE`."""
+    def forward(self, images: Tensor, origin: Tensor | None = None) -> Encoded:
+        """Encode images (B,3,H,W) in [0, 1], sides multiples of `STRIDE`, that lie at an origin (2,) or at zero."""
+        if origin is None:
+            origin = torch.zeros(2, device=images.device)
         local, context = self.backbone((images - self.mean) / self.std)
-        features, dense = self.mask_decoder(local, context)
-        return Encoded(context, features, self.mask_decoder.embed(features), dense)
+        features, dense = self.mask_decoder(local, context, origin)
+        embedded = self.mask_decoder.embed(features)
+        if self.instance_decoder.locator is not None:
+            embedded = self.instance_decoder.locator.features(embedded, pointed_places(dense, origin))
+        return Encoded(context, features, embedded, dense, origin)
 
     def detect(self, encoded: Encoded) -> Predictions:
         """What the queries say of encoded images."""
-        queries = self.instance_decoder.look_around(encoded.context)
-        return self.instance_decoder.predict(self.instance_decoder.look_closely(queries, encoded.features))
+        queries = self.instance_decoder.look_around(encoded.context, encoded.origin)
+        seen = self.instance_decoder.look_closely(queries, encoded.features, encoded.origin)
+        return self.predict(seen, encoded)
+
+    def predict(self, queries: Tensor, encoded: Encoded) -> Predictions:
+        """What queries (B,N,C) say that have looked at encoded images."""
+        height, width = encoded.features.shape[2:]
+        return self.instance_decoder.predict(queries, (height * MASK_STRIDE, width * MASK_STRIDE), encoded.origin)

@@ -1,4 +1,4 @@
-"""Where things are: sine encodings of places, and places that queries begin at.
+"""Where things are: sine encodings of places.
 
 Shape letters: N places, C channels, h w cells.
 """
@@ -11,15 +11,18 @@ import torch
 from torch import Tensor
 
 SHORTEST, LONGEST = 32.0, 2048.0  # wavelengths in pixels
-_PLASTIC = 1.32471795724474602596  # its powers spread a sequence evenly over a square (Roberts' R2)
 
 
 def encode_places(places: Tensor, channels: int) -> Tensor:
     """Encode places (...,2), (x, y) in pixels, as sines and cosines (...,C) of many wavelengths."""
-    steps = torch.arange(channels // 4, device=places.device, dtype=torch.float32) / max(channels // 4 - 1, 1)
-    waves = 2.0 * math.pi / (SHORTEST * (LONGEST / SHORTEST) ** steps)
-    angles = places.float().unsqueeze(-1) * waves  # (...,2,C/4)
+    angles = places.float().unsqueeze(-1) * (2.0 * math.pi / wavelengths(channels, places.device))  # (...,2,C/4)
     return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+
+
+def wavelengths(channels: int, device: torch.device | None = None) -> Tensor:
+    """The waves (C/4,) of an encoding, in pixels; C holds sines and cosines of each for x, then for y."""
+    steps = torch.arange(channels // 4, device=device, dtype=torch.float32) / max(channels // 4 - 1, 1)
+    return SHORTEST * (LONGEST / SHORTEST) ** steps
 
 
 def cell_places(height: int, width: int, stride: int, device: torch.device) -> Tensor:
@@ -32,7 +35,9 @@ def cell_places(height: int, width: int, stride: int, device: torch.device) -> T
     return torch.stack([x, y], dim=-1) * stride + stride / 2
 
 
-def spread_places(count: int) -> Tensor:
-    """Spread places (N,2) evenly over the unit square."""
-    number = torch.arange(1, count + 1, dtype=torch.float64).unsqueeze(1)
-    return ((number / torch.tensor([_PLASTIC, _PLASTIC**2], dtype=torch.float64) + 0.5) % 1.0).float()
+def random_origin(device: torch.device) -> Tensor:
+    """Where in the plane a training crop lies, (2,) as (x, y) in pixels.
+
+    Crops are small and images are not: a network that had only seen places near zero would be lost elsewhere.
+    """
+    return LONGEST * torch.rand(2, device=device)

@@ -58,7 +58,7 @@ class _Network:
         """What the queries say of encoded images, in float32."""
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             found = self.model.detect(encoded)
-        return Predictions(*(part.float() for part in found))
+        return found.map(Tensor.float)
 
     def masks(self, frame: _Frame, image: int, kernels: Tensor) -> Tensor:
         """Probabilities (n,h,w) of kernels (n,K) in one of the images, without the padding."""

@@ -17,6 +17,7 @@ from vossegcli.systems.mobileinst.losses import dense_losses, masks_of_ids, set_
 from vossegcli.systems.mobileinst.mask_decoder import mask_logits
 from vossegcli.systems.mobileinst.matcher import Match, match
 from vossegcli.systems.mobileinst.model import Encoded, MobileInst
+from vossegcli.systems.mobileinst.positions import random_origin
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class LossWeights:
     foreground: float = 1.0
     boundary: float = 1.0
     centres: float = 2.0
+    places: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,14 @@ class _Found:
 
 def dense_objective(model: MobileInst, batch: InstanceBatch, weights: LossWeights) -> dict[str, Tensor]:
     """Train backbone and mask decoder alone: foreground, boundaries and ways to the centres."""
-    terms = dense_losses(model(batch.images).dense, batch.ids, [len(labels) for labels in batch.labels])
+    encoded = model(batch.images, random_origin(batch.images.device))
+    terms = dense_losses(encoded.dense, batch.ids, [len(labels) for labels in batch.labels])
     return {**terms, "loss": _weighed(terms, weights)}
 
 
 def instance_objective(model: MobileInst, batch: InstanceBatch, weights: LossWeights) -> dict[str, Tensor]:
     """Detect and segment the instances of images."""
-    encoded = model(batch.images)
+    encoded = model(batch.images, random_origin(batch.images.device))
     truth = _truth(batch.ids, batch.labels)
     terms, _ = _detection_terms(model, encoded, truth, weights)
     terms |= dense_losses(encoded.dense, batch.ids, [len(labels) for labels in batch.labels])
@@ -80,7 +83,7 @@ def clip_objective(model: MobileInst, batch: InstanceClipBatch, weights: LossWei
     frames = batch.frames.flatten(0, 1)  # (B*2,3,H,W)
     ids = batch.ids.flatten(0, 1)
     labels = [labels for labels in batch.labels for _ in range(2)]
-    encoded = model(frames)
+    encoded = model(frames, random_origin(frames.device))
     truth = _truth(ids, labels)
     terms, found = _detection_terms(model, encoded, truth, weights, visible=True)
     terms |= dense_losses(encoded.dense, ids, [len(one) for one in labels])
@@ -88,8 +91,8 @@ def clip_objective(model: MobileInst, batch: InstanceClipBatch, weights: LossWei
     later = _Truth(truth.masks[second], truth.labels[second])
     matches = [_still_there(pairs, masks) for pairs, masks in zip(found.matches[first], later.masks, strict=True)]
     idle = [_not_in(found.queries.shape[1], pairs.queries) for pairs in matches]
-    passed = model.instance_decoder.look_closely(found.queries[first], encoded.features[second])
-    said = model.instance_decoder.predict(passed)
+    passed = model.instance_decoder.look_closely(found.queries[first], encoded.features[second], encoded.origin)
+    said = model.predict(passed, encoded)
     embedded = encoded.embedded[second]
     for name, predictions in (("passed", said), ("reused", _halves(found.predictions, first))):
         logits = mask_logits(predictions.kernels, embedded)
@@ -113,8 +116,8 @@ def _detection_terms(
         visible: instances may have no pixel in an image; nobody is responsible for those.
     """
     decoder = model.instance_decoder
-    early = decoder.look_around(encoded.context)
-    predictions = decoder.predict(decoder.look_closely(early, encoded.features))
+    early = decoder.look_around(encoded.context, encoded.origin)
+    predictions = model.predict(decoder.look_closely(early, encoded.features, encoded.origin), encoded)
     logits = mask_logits(predictions.kernels, encoded.embedded)
     matches = []
     for image, (masks, labels) in enumerate(zip(truth.masks, truth.labels, strict=True)):
@@ -126,7 +129,7 @@ def _detection_terms(
         )  # fmt: skip
         matches.append(Match(pairs.queries, shown[pairs.instances]))
     terms = set_losses(predictions, logits, truth.masks, truth.labels, matches)
-    context = decoder.predict(early)
+    context = model.predict(early, encoded)
     context_logits = mask_logits(context.kernels, encoded.embedded)
     auxiliary = set_losses(context, context_logits, truth.masks, truth.labels, matches)
     terms["context"] = _weighed(auxiliary, weights)
@@ -151,7 +154,7 @@ def _not_in(count: int, numbers: Tensor) -> Tensor:
 
 
 def _halves(predictions: Predictions, part: slice) -> Predictions:
-    return Predictions(predictions.kernels[part], predictions.logits[part], predictions.objectness[part])
+    return predictions.map(lambda field: field[part])
 
 
 def _weighed(terms: dict[str, Tensor], weights: LossWeights) -> Tensor:

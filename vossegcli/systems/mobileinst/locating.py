@@ -1,0 +1,51 @@
+"""An addition to the paper: kernels know where their instances are.
+
+Convolutions see no difference between two objects that look alike. So every cell says where the centre of its instance
+is, every query where its instance is, and both places, encoded alike, take part in the product of kernel and features:
+from the start, before anything is learnt, a query finds the cells that point to where it is. A cell that moves with its
+object points to a place that moves too.
+
+Shape letters: B images, N queries, C channels, K length of a kernel, h w cells at stride 8.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vossegcli.systems.mobileinst.positions import encode_places, wavelengths
+
+FARTHEST = 256.0  # pixels: longer waves hardly change from one object to the next
+BUMP = 8.0  # what it rises by where a cell points to the query
+SILENCE = -4.0  # logit of a mask where nothing points to its query
+
+
+class Locator(nn.Module):
+    """Brings places into kernels and mask features; the last channel of both is taken, for the kernels' own bias."""
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.project = nn.Linear(channels, kernel - 1, bias=False)
+        self.way = nn.Linear(channels, 2)
+        nn.init.zeros_(self.way.weight)
+        nn.init.zeros_(self.way.bias)
+        near = wavelengths(channels, torch.device("cpu")) <= FARTHEST
+        with torch.no_grad():  # then the product of a place with itself is about BUMP
+            self.project.weight.normal_(0.0, (BUMP / ((kernel - 1) * 2 * int(near.sum()))) ** 0.5)
+            self.project.weight *= near.repeat(4).to(self.project.weight.device)  # x and y, sines and cosines
+
+    def features(self, embedded: Tensor, places: Tensor) -> Tensor:
+        """Mask features (B,K,h,w) of cells that point to places (B,h,w,2)."""
+        located = self.project(self._encoded(places, embedded.dtype)).permute(0, 3, 1, 2)
+        return F.pad(embedded[:, :-1] + located, (0, 0, 0, 0, 0, 1), value=1.0)
+
+    def kernels(self, kernels: Tensor, places: Tensor) -> Tensor:
+        """Kernels (B,N,K) of queries that are at places (B,N,2)."""
+        located = self.project(self._encoded(places, kernels.dtype))
+        return torch.cat([kernels[..., :-1] + located, kernels[..., -1:] + SILENCE], dim=-1)
+
+    def _encoded(self, places: Tensor, dtype: torch.dtype) -> Tensor:
+        """Encodings; no gradient flows back through the sines."""
+        return encode_places(places.detach(), self.channels).to(dtype)
