@@ -5,6 +5,7 @@ Only the command line turns a type into an exit code (`cli/exit_codes.py`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -24,6 +25,10 @@ class VossegError(Exception):
         text = what if self.where is None else f"{self.where}: {what}"
         super().__init__(text if fix is None else f"{text}. {fix[0].upper()}{fix[1:]}")
 
+    def __reduce__(self) -> tuple[Callable[..., VossegError], tuple[object, ...]]:
+        """Keep all parts on the way from one process to another."""
+        return _rebuilt, (type(self), self.what, self.where, self.fix)
+
 
 class InputError(VossegError):
     """A path, an image, a mask or an annotation that cannot be used (exit code 3)."""
@@ -39,3 +44,7 @@ class ConfigError(VossegError):
 
 class DeviceError(VossegError):
     """A device that is absent or out of memory (exit code 6)."""
+
+
+def _rebuilt(kind: type[VossegError], what: str, where: str | None, fix: str | None) -> VossegError:
+    return kind(what, where=where, fix=fix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,6 +84,24 @@ class AnnotatedImage:
     names: tuple[str, ...]
     source: str
     dataset: str
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The part of a batch that one of several runs does; every item is in exactly one of `count` shards.
+
+    Attributes:
+        index: from 1 to `count`.
+        count: of the shards.
+    """
+
+    index: int
+    count: int
+
+    def holds(self, name: str) -> bool:
+        """Whether an item is in this shard, which depends on its name alone and not on what else there is."""
+        digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
+        return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
 
 
 @dataclass(frozen=True)

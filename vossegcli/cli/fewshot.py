@@ -71,6 +71,12 @@ def fewshot(
     checkpoint: o.Checkpoint = None,
     device: o.Device = "auto",
     precision: o.PrecisionOption = o.Precision.auto,
+    oom: o.OomOption = o.Oom.fail,
+    max_pixels: o.MaxPixels = o.MOST_PIXELS,
+    workers: o.Workers = None,
+    shard: o.ShardOption = None,
+    engine: o.Engine = o.EngineName.local,
+    address: o.Address = None,
     seed: o.Seed = 0,
     overwrite: o.Overwrite = False,
     dry_run: o.DryRun = False,
@@ -83,7 +89,9 @@ def fewshot(
         "boost": boost, "short_side": o.short_side(size), "checkpoint": checkpoint, "output": output,
         "save": o.comma_list(save), "overwrite": overwrite,
         "device": device, "precision": precision, "seed": seed, "command": shlex.join(["vosseg", *sys.argv[1:]]),
+        "shard": o.shard(shard), "oom": oom.value, "max_pixels": max_pixels,
     }  # fmt: skip
+    executor = o.executor(workers, engine, address)
     if episodes is not None:
         if support is not None:
             raise typer.BadParameter("episodes draw their supports from the data set", param_hint="--support")
@@ -94,7 +102,7 @@ def fewshot(
             shots=shots or 1, fold=fold, split=split.value, listing=listing, **common,
         )  # fmt: skip
         with BatchProgress(quiet=quiet or dry_run, verbose=verbose) as progress:
-            record = fewshot_episodes(drawn, progress, dry_run=dry_run)
+            record = fewshot_episodes(drawn, progress, dry_run=dry_run, executor=executor)
         show = _show_episodes
     else:
         if support is None:
@@ -105,7 +113,7 @@ def fewshot(
             queries=queries, support=support, shots=shots, min_confidence=min_confidence, **common
         )
         with BatchProgress(quiet=quiet or dry_run, verbose=verbose) as progress:
-            record = runner.fewshot(settings, progress, dry_run=dry_run)
+            record = runner.fewshot(settings, progress, dry_run=dry_run, executor=executor)
         show = _show_summary
     show_and_exit(record, show, as_json=as_json, dry_run=dry_run, quiet=quiet)
 

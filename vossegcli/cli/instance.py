@@ -51,6 +51,12 @@ def instance(
     checkpoint: o.Checkpoint = None,
     device: o.Device = "auto",
     precision: o.PrecisionOption = o.Precision.auto,
+    oom: o.OomOption = o.Oom.fail,
+    max_pixels: o.MaxPixels = o.MOST_PIXELS,
+    workers: o.Workers = None,
+    shard: o.ShardOption = None,
+    engine: o.Engine = o.EngineName.local,
+    address: o.Address = None,
     seed: o.Seed = 0,
     overwrite: o.Overwrite = False,
     dry_run: o.DryRun = False,
@@ -65,10 +71,11 @@ def instance(
         images=images, annotations=annotations, score_threshold=score_threshold, top_k=top_k,
         classes=o.comma_list(classes), tile=tile, overlap=overlap, short_side=o.short_side(size), checkpoint=checkpoint,
         output=output, save=o.comma_list(save), overwrite=overwrite, device=device, precision=precision, seed=seed,
-        command=shlex.join(["vosseg", *sys.argv[1:]]),
+        command=shlex.join(["vosseg", *sys.argv[1:]]), shard=o.shard(shard), oom=oom.value, max_pixels=max_pixels,
     )  # fmt: skip
+    executor = o.executor(workers, engine, address)
     with BatchProgress(quiet=quiet or dry_run, verbose=verbose) as progress:
-        record = runner.instance(settings, progress, dry_run=dry_run)
+        record = runner.instance(settings, progress, dry_run=dry_run, executor=executor)
     show_and_exit(record, _show_summary, as_json=as_json, dry_run=dry_run, quiet=quiet)
 
 

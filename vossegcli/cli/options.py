@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from vossegcli.types import Shard
+
+if TYPE_CHECKING:
+    from vossegcli.runners.batch import Executor
 
 
 class MaskUse(StrEnum):
@@ -48,7 +53,22 @@ class CocoSplit(StrEnum):
     contiguous = "contiguous"
 
 
+class Oom(StrEnum):
+    """What to do where the memory does not suffice."""
+
+    fail = "fail"
+    shrink = "shrink"
+
+
+class EngineName(StrEnum):
+    """Where items are done."""
+
+    local = "local"
+    ray = "ray"
+
+
 RUN = "Run"
+SPREAD = "Many machines, many cores"
 MODEL = "Model"
 
 LARGEST_SIDE = 1 << 14
@@ -87,6 +107,72 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, errors 
 Verbose = Annotated[
     bool, typer.Option("-v", "--verbose", help="A line an item also beside the bar.", rich_help_panel=RUN)
 ]
+
+
+OomOption = Annotated[
+    Oom,
+    typer.Option(
+        "--oom", help="Where the memory does not suffice for an item: fail, or shrink = try a smaller size once.",
+        rich_help_panel=MODEL,
+    ),
+]  # fmt: skip
+MaxPixels = Annotated[
+    int, typer.Option(min=1, help="Refuse larger pictures before they are decoded.", rich_help_panel=RUN)
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Processes (default: this one), each with its share of the cores or a GPU of its own.",
+        rich_help_panel=SPREAD,
+    ),
+]  # fmt: skip
+ShardOption = Annotated[
+    str | None,
+    typer.Option("--shard", help="Do the i-th of n parts of the items, as in 2/8.", rich_help_panel=SPREAD),
+]
+Engine = Annotated[EngineName, typer.Option("--engine", help="local, or ray = a Ray cluster.", rich_help_panel=SPREAD)]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Head of the Ray cluster, or auto (default: one for this run).", rich_help_panel=SPREAD),
+]
+
+MOST_PIXELS = 200_000_000
+
+
+def executor(workers: int | None, engine: EngineName, address: str | None) -> Executor:
+    """What has the items done.
+
+    Raises:
+        typer.BadParameter: an address without a cluster.
+        ConfigError: Ray is not installed.
+    """
+    if engine is EngineName.ray:
+        from vossegcli.engine.ray_cluster import RayActors
+
+        return RayActors(workers, address)
+    if address is not None:
+        raise typer.BadParameter("goes with --engine ray", param_hint="--address")
+    if workers is None or workers == 1:
+        from vossegcli.runners.batch import InProcess
+
+        return InProcess()
+    from vossegcli.engine.local import Workers as LocalWorkers
+
+    return LocalWorkers(workers)
+
+
+def shard(text: str | None) -> Shard | None:
+    """The part of a batch that `i/n` means.
+
+    Raises:
+        typer.BadParameter: it is something else.
+    """
+    if text is None:
+        return None
+    index, slash, count = text.partition("/")
+    if slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count):
+        return Shard(int(index), int(count))
+    raise typer.BadParameter(f"'{text}' is not a part like 2/8, from 1/8 to 8/8", param_hint="--shard")
 
 
 def short_side(size: str | None) -> int | None:

@@ -62,6 +62,12 @@ def propagate(
     checkpoint: o.Checkpoint = None,
     device: o.Device = "auto",
     precision: o.PrecisionOption = o.Precision.auto,
+    oom: o.OomOption = o.Oom.fail,
+    max_pixels: o.MaxPixels = o.MOST_PIXELS,
+    workers: o.Workers = None,
+    shard: o.ShardOption = None,
+    engine: o.Engine = o.EngineName.local,
+    address: o.Address = None,
     budget: Annotated[int | None, typer.Option(min=1, help="Entries of all objects.", rich_help_panel=BANK)] = None,
     update_rate: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="Weight of a merged feature.", rich_help_panel=BANK)
@@ -83,14 +89,15 @@ def propagate(
 
     settings = PropagateOptions(
         frames=frames, mask=mask, at=at, use_masks=use_masks, direction=direction,
-        short_side=None if size is o.WorkingSize.native else int(size), checkpoint=checkpoint, budget=budget,
+        short_side=0 if size is o.WorkingSize.native else int(size), checkpoint=checkpoint, budget=budget,
         update_rate=update_rate, merge_threshold=merge_threshold, output=output,
         save=o.comma_list(save), overwrite=overwrite,
         fix_mask=fix_mask, device=device, precision=precision, seed=seed,
-        command=shlex.join(["vosseg", *sys.argv[1:]]),
+        command=shlex.join(["vosseg", *sys.argv[1:]]), shard=o.shard(shard), oom=oom.value, max_pixels=max_pixels,
     )  # fmt: skip
+    executor = o.executor(workers, engine, address)
     with BatchProgress(quiet=quiet or dry_run, verbose=verbose) as progress:
-        record = runner.propagate(settings, progress, dry_run=dry_run)
+        record = runner.propagate(settings, progress, dry_run=dry_run, executor=executor)
     show_and_exit(record, _show_summary, as_json=as_json, dry_run=dry_run, quiet=quiet)
 
 

@@ -6,6 +6,7 @@ Shapes: H W pixels. Images are uint8 RGB, (H,W,3).
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,11 +82,38 @@ def opened_image(path: Path) -> Iterator[Image.Image]:
     except UnidentifiedImageError as error:
         found = "is empty (0 bytes)" if path.stat().st_size == 0 else "is not an image that can be read"
         raise InputError(found, where=path, fix="replace or remove the file") from error
-    except Image.DecompressionBombError as error:
-        raise InputError("is too large to be opened safely", where=path, fix="make it smaller") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise too_many_pixels(path) from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         what = f"is damaged or truncated ({error})"
         raise InputError(what, where=path, fix="replace or remove the file") from error
+
+
+def limit_pixels(count: int) -> None:
+    """Refuse images of more pixels from now on, before they are decoded: a small file can hold a huge image.
+
+    The limit is Pillow's own, one for the whole process.
+    """
+    Image.MAX_IMAGE_PIXELS = count
+    warnings.simplefilter("error", Image.DecompressionBombWarning)  # Pillow itself refuses from twice as many on
+
+
+def check_pixels(path: Path, height: int, width: int) -> None:
+    """Refuse a picture of a size that the limit does not allow.
+
+    Raises:
+        InputError: it has too many pixels.
+    """
+    if Image.MAX_IMAGE_PIXELS is not None and height * width > Image.MAX_IMAGE_PIXELS:
+        raise too_many_pixels(path)
+
+
+def too_many_pixels(path: Path) -> InputError:
+    """The error of a picture with too many pixels."""
+    limit = Image.MAX_IMAGE_PIXELS or 0
+    return InputError(
+        f"has more than {limit / 1e6:g} million pixels", where=path, fix="make it smaller, or raise --max-pixels"
+    )
 
 
 def size_text(size: tuple[int, ...]) -> str:

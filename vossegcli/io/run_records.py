@@ -11,7 +11,7 @@ from typing import Any
 from vossegcli.errors import InputError
 from vossegcli.io.atomic import write_text_atomic
 from vossegcli.io.checkpoints import read_metadata
-from vossegcli.types import FrameSequence
+from vossegcli.types import FrameSequence, Shard
 
 STATE_FOLDER = ".vosseg"
 
@@ -92,9 +92,14 @@ class ItemState:
         return dict(marker) if inside else None
 
 
-def write_run(output: Path, record: Mapping[str, Any]) -> None:
-    """Write `run.json`."""
-    write_text_atomic(output / "run.json", json.dumps(record, indent=2, default=str) + "\n")
+def record_name(shard: Shard | None, suffix: str) -> str:
+    """Name of the record of a run: `run.json`, or `run-2-of-8.json` for a shard."""
+    return f"run.{suffix}" if shard is None else f"run-{shard.index}-of-{shard.count}.{suffix}"
+
+
+def write_run(output: Path, shard: Shard | None, record: Mapping[str, Any]) -> None:
+    """Write the record of a run."""
+    write_text_atomic(output / record_name(shard, "json"), json.dumps(record, indent=2, default=str) + "\n")
 
 
 def append_jsonl(path: Path, *rows: Mapping[str, Any]) -> None:

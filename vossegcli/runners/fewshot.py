@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,21 @@ import torch
 from vossegcli import __version__
 from vossegcli.errors import ConfigError, VossegError
 from vossegcli.io.atomic import clean_temporaries, write_text_atomic
+from vossegcli.io.images import limit_pixels
+from vossegcli.io.json_files import read_json
 from vossegcli.io.label_maps import write_label_map
 from vossegcli.io.overlays import draw_overlay, write_image, write_probability
 from vossegcli.io.queries import Query, find_queries, queries_name
-from vossegcli.io.run_records import ItemState, append_jsonl, fingerprint, read_jsonl
+from vossegcli.io.run_records import STATE_FOLDER, ItemState, append_jsonl, fingerprint, read_jsonl
 from vossegcli.io.supports import Support, find_supports, read_support
 from vossegcli.io.tables import write_csv
 from vossegcli.io.video import VideoFrames
 from vossegcli.ops.images import image_tensor
-from vossegcli.runners.batch import Progress, WorkItem, pending_items, plan_batch, run_batch
+from vossegcli.runners.batch import Batch, Executor, InProcess, Progress, Work, WorkItem, plan_batch, run_batch
 from vossegcli.runners.devices import memory_errors
 from vossegcli.runners.loading import choose_model
 from vossegcli.runners.options import BatchOptions
-from vossegcli.runners.query_batches import Predicted, QueryBatches
+from vossegcli.runners.query_batches import Predicted, QueryBatches, pictures_together
 from vossegcli.systems.base import ClassSegmentation, FewshotPredictor
 
 FIELDS = ("query", "class", "id", "area", "confidence", "review")
@@ -46,7 +49,6 @@ class FewshotOptions(BatchOptions):
         shots: supports of each class at most; None = all.
         boost: fit experts to the supports.
         min_confidence: classes that are less sure to be in an image are left out of its mask.
-        short_side: work at this short side at most; 0 = native, None = the checkpoint's.
     """
 
     COMMAND = "fewshot"
@@ -57,7 +59,6 @@ class FewshotOptions(BatchOptions):
     shots: int | None = None
     boost: bool = True
     min_confidence: float = 0.1
-    short_side: int | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked without opening a file.
@@ -77,7 +78,64 @@ class FewshotOptions(BatchOptions):
         return queries_name(self.queries) or "queries"
 
 
-def fewshot(options: FewshotOptions, progress: Progress, *, dry_run: bool = False) -> dict[str, Any]:
+@dataclass(frozen=True)
+class FewshotBatch(Batch[FewshotOptions, FewshotPredictor]):
+    """The queries of `vosseg fewshot`.
+
+    Attributes:
+        queries: by their names.
+        supports: of each class.
+        ids: names of the classes by their ids in the label maps.
+    """
+
+    queries: dict[str, Query]
+    supports: dict[str, tuple[Support, ...]]
+    ids: Classes
+
+    @property
+    def together(self) -> int:
+        """Images that one pass of the network may share."""
+        return pictures_together(self.model.device.type)
+
+    @property
+    def _ious(self) -> Path:
+        """Where the IoU goes that each class reaches on its own supports."""
+        return self.options.folder / STATE_FOLDER / "support_iou.json"
+
+    def begin(self) -> None:
+        """Write which class has which id."""
+        write_text_atomic(self.options.folder / "classes.json", json.dumps(self.facts["classes"], indent=1) + "\n")
+
+    def new_predictor(self, short_side: int | None) -> FewshotPredictor:
+        """Build the predictor and fit the classes, once for all queries of a process."""
+        predictor: FewshotPredictor = self.model.predictor(
+            short_side=short_side, boosting=self.options.boost, min_confidence=self.options.min_confidence
+        )
+        with memory_errors("the supports"):
+            ious = fit_classes(predictor, self.supports)
+        write_text_atomic(self._ious, json.dumps(ious))
+        return predictor
+
+    @contextmanager
+    def open(self, items: Sequence[WorkItem], predictor: FewshotPredictor, progress: Progress) -> Iterator[Work]:
+        """Give what segments a query; the images are read ahead."""
+        listed = [self.queries[item.name] for item in items]
+        with QueryBatches(predictor.predict, listed, self.model.device.type) as batches:
+
+            def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
+                return _segment_query(self, batches, item, progress), ()
+
+            yield work
+
+    def conclude(self) -> dict[str, Any]:
+        """Write `confidence.csv`."""
+        first = write_confidence(self.options.folder, [item.name for item in self.items])
+        return {"support_iou": read_json(self._ious) if self._ious.exists() else {}, "review_first": first}
+
+
+def fewshot(
+    options: FewshotOptions, progress: Progress, *, dry_run: bool = False, executor: Executor | None = None
+) -> dict[str, Any]:
     """Segment every query and return the run's record.
 
     The supports are read and the classes fitted once, before the first query.
@@ -86,6 +144,7 @@ def fewshot(options: FewshotOptions, progress: Progress, *, dry_run: bool = Fals
         options: what to do.
         progress: told how it goes.
         dry_run: only say what would be done; nothing is written.
+        executor: has the queries segmented; None = in this process.
 
     Raises:
         InputError: queries or supports cannot be used, or the output folder not written.
@@ -93,6 +152,7 @@ def fewshot(options: FewshotOptions, progress: Progress, *, dry_run: bool = Fals
         ConfigError: a setting cannot be used.
         DeviceError: the device is absent or out of memory.
     """
+    limit_pixels(options.max_pixels)
     queries = find_queries(options.queries)
     supports = {name: found[: options.shots] for name, found in find_supports(options.support).items()}
     ids = class_ids(supports)
@@ -103,33 +163,13 @@ def fewshot(options: FewshotOptions, progress: Progress, *, dry_run: bool = Fals
         "classes": ids, "save": sorted({"masks", *options.save}),
         "supports": fingerprint([file for found in supports.values() for s in found for file in (s.image, s.mask)], {}),
     }  # fmt: skip
-    by_name = {query.name: query for query in queries}
-    items = [_item(query, settings) for query in queries]
+    items = tuple(_item(query, settings) for query in queries)
     facts = options.facts(
         options.queries, model, support=str(options.support), classes={str(i): name for i, name in ids.items()},
         shots={name: len(found) for name, found in supports.items()},
     )  # fmt: skip
-    if dry_run:
-        return plan_batch(items, options.folder, facts, overwrite=options.overwrite)
-    torch.manual_seed(options.seed)
-    predictor: FewshotPredictor = model.predictor(
-        short_side=options.short_side, boosting=options.boost, min_confidence=options.min_confidence
-    )
-    with memory_errors("the supports"):
-        facts["support_iou"] = fit_classes(predictor, supports)
-    write_text_atomic(options.folder / "classes.json", json.dumps(facts["classes"], indent=1) + "\n")
-    todo = [by_name[item.name] for item in pending_items(items, options.folder, overwrite=options.overwrite)]
-
-    def conclude() -> dict[str, Any]:
-        return {"review_first": write_confidence(options.folder, [item.name for item in items])}
-
-    with QueryBatches(predictor.predict, todo, model.device.type) as batches:
-        job = _Job(options, batches, ids)
-
-        def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
-            return _segment_query(job, by_name[item.name], item.key, progress), ()
-
-        return run_batch(items, work, options.folder, facts, progress, overwrite=options.overwrite, conclude=conclude)
+    batch = FewshotBatch(options, model, items, facts, {query.name: query for query in queries}, supports, ids)
+    return plan_batch(batch) if dry_run else run_batch(batch, progress, executor or InProcess())
 
 
 def class_ids(supports: Iterable[str]) -> Classes:
@@ -154,15 +194,6 @@ def fit_classes(predictor: FewshotPredictor, supports: dict[str, tuple[Support, 
     return found
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What all queries share."""
-
-    options: FewshotOptions
-    batches: QueryBatches[ClassSegmentation]
-    ids: Classes
-
-
 def _item(query: Query, settings: dict[str, Any]) -> WorkItem:
     try:
         frames = len(VideoFrames(query.path)) if query.is_video else 1
@@ -171,29 +202,31 @@ def _item(query: Query, settings: dict[str, Any]) -> WorkItem:
         return WorkItem(query.name, 0, "", error)
 
 
-def _segment_query(job: _Job, query: Query, key: str, progress: Progress) -> int:
-    state = ItemState(job.options.folder, query.name)
+def _segment_query(
+    batch: FewshotBatch, batches: QueryBatches[ClassSegmentation], item: WorkItem, progress: Progress
+) -> int:
+    state, query = ItemState(batch.options.folder, item.name), batch.queries[item.name]
     outputs: list[Path] = []
     done = 0
     try:
-        for picture in job.batches.of(query):
-            outputs += _write(job, state, picture)
+        for picture in batches.of(query):
+            outputs += _write(batch, state, picture)
             done += 1
             progress.frame()
     except VossegError:
-        job.batches.skip(query)
+        batches.skip(query)
         raise
-    state.mark_done(key, outputs, {"frames": done})
+    state.mark_done(item.key, outputs, {"frames": done})
     return done
 
 
-def _write(job: _Job, state: ItemState, picture: Predicted[ClassSegmentation]) -> Iterator[Path]:
+def _write(batch: FewshotBatch, state: ItemState, picture: Predicted[ClassSegmentation]) -> Iterator[Path]:
     """Write what was asked for of one image; yields the files."""
-    folder, save = job.options.folder, job.options.save
+    folder, save = batch.options.folder, batch.options.save
     name, found = picture.name, picture.found
     probs = found.probs.cpu().numpy()
-    kind = np.uint8 if max(job.ids) <= np.iinfo(np.uint8).max else np.uint16
-    label_map = np.array([0, *job.ids], kind)[found.label_map.cpu().numpy()]
+    kind = np.uint8 if max(batch.ids) <= np.iinfo(np.uint8).max else np.uint16
+    label_map = np.array([0, *batch.ids], kind)[found.label_map.cpu().numpy()]
     path = folder / "masks" / f"{name}.png"
     clean_temporaries(path.parent)
     write_label_map(path, label_map)
@@ -202,7 +235,7 @@ def _write(job: _Job, state: ItemState, picture: Predicted[ClassSegmentation]) -
         path = folder / "overlay" / f"{name}.jpg"
         write_image(path, draw_overlay(picture.image, label_map))
         yield path
-    for number, (class_id, class_name) in enumerate(job.ids.items()):
+    for number, (class_id, class_name) in enumerate(batch.ids.items()):
         if "probabilities" in save:
             path = folder / "probabilities" / class_name / f"{name}.png"
             write_probability(path, probs[number])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.atomic import clean_temporaries, write_text_atomic
 from vossegcli.io.episode_sets import ClassImage, CocoSplit, EpisodeSet, MaskRuns, find_episode_set, read_class_image
 from vossegcli.io.file_names import folder_of_label
+from vossegcli.io.images import limit_pixels
 from vossegcli.io.json_files import read_json
 from vossegcli.io.label_maps import VOID, write_label_map
 from vossegcli.io.overlays import draw_overlay, write_image
 from vossegcli.io.run_records import ItemState, fingerprint
 from vossegcli.ops.images import image_tensor
-from vossegcli.runners.batch import Progress, WorkItem, plan_batch, run_batch
+from vossegcli.runners.batch import Batch, Executor, InProcess, Progress, Work, WorkItem, plan_batch, run_batch
 from vossegcli.runners.devices import memory_errors
 from vossegcli.runners.loading import choose_model
 from vossegcli.runners.options import BatchOptions
@@ -43,7 +45,6 @@ class EpisodeOptions(BatchOptions):
         split: of COCO into folds.
         listing: file that lists the images of a fold or the classes.
         boost: fit experts to the supports.
-        short_side: work at this short side at most; 0 = native, None = the checkpoint's.
     """
 
     COMMAND = "fewshot"
@@ -56,7 +57,6 @@ class EpisodeOptions(BatchOptions):
     split: CocoSplit = "interleaved"
     listing: Path | None = None
     boost: bool = True
-    short_side: int | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked without opening a file.
@@ -88,7 +88,52 @@ class _Episode:
     supports: tuple[ClassImage, ...]
 
 
-def fewshot_episodes(options: EpisodeOptions, progress: Progress, *, dry_run: bool = False) -> dict[str, Any]:
+@dataclass(frozen=True)
+class EpisodeBatch(Batch[EpisodeOptions, FewshotPredictor]):
+    """The episodes of `vosseg fewshot --episodes`.
+
+    Attributes:
+        episodes: by their names, in the order of the draw.
+        draw: how they were drawn.
+    """
+
+    episodes: dict[str, _Episode]
+    draw: dict[str, Any]
+
+    def begin(self) -> None:
+        """Write `episodes.json`."""
+        rows = [
+            {"name": e.name, "class": e.label, "query": e.query.name, "supports": [s.name for s in e.supports]}
+            for e in self.episodes.values()
+        ]
+        text = json.dumps({**self.draw, "episodes": rows}, indent=1) + "\n"
+        write_text_atomic(self.options.folder / RECORD, text)
+
+    def new_predictor(self, short_side: int | None) -> FewshotPredictor:
+        """Build the predictor; every episode fits its class anew."""
+        predictor: FewshotPredictor = self.model.predictor(short_side=short_side, boosting=self.options.boost)
+        return predictor
+
+    @contextmanager
+    def open(self, items: Sequence[WorkItem], predictor: FewshotPredictor, progress: Progress) -> Iterator[Work]:
+        """Give what segments the query of an episode."""
+
+        def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
+            with memory_errors(item.name):
+                _segment_episode(self.options, predictor, self.episodes[item.name], item.key)
+            progress.frame()
+            return 1, ()
+
+        yield work
+
+    def conclude(self) -> dict[str, Any]:
+        """Nothing: evaluation makes the tables."""
+        return {}
+
+
+def fewshot_episodes(
+    options: EpisodeOptions, progress: Progress, *, dry_run: bool = False, executor: Executor | None = None
+) -> dict[str, Any]:
     """Segment the query of every episode from its supports and return the run's record.
 
     Writes `masks/<class>/<episode>_<query>.png`, the true masks likewise below `truth/`, and `episodes.json`.
@@ -97,6 +142,7 @@ def fewshot_episodes(options: EpisodeOptions, progress: Progress, *, dry_run: bo
         options: what to do.
         progress: told how it goes.
         dry_run: only say what would be done; nothing is written.
+        executor: has the episodes done; None = in this process.
 
     Raises:
         InputError: the data set or the record to repeat cannot be used, or the output folder not written.
@@ -104,6 +150,7 @@ def fewshot_episodes(options: EpisodeOptions, progress: Progress, *, dry_run: bo
         ConfigError: a setting cannot be used.
         DeviceError: the device is absent or out of memory.
     """
+    limit_pixels(options.max_pixels)
     model = choose_model("fewshot", options.checkpoint, options.device, options.precision)
     found = find_episode_set(options.dataset, fold=options.fold, split=options.split, listing=options.listing)
     if isinstance(options.episodes, Path):
@@ -117,27 +164,10 @@ def fewshot_episodes(options: EpisodeOptions, progress: Progress, *, dry_run: bo
         "version": __version__, **model.settings, "size": options.short_side, "boost": options.boost,
         "save": sorted({"masks", *options.save}),
     }  # fmt: skip
-    by_name = {episode.name: episode for episode in episodes}
-    items = [_item(episode, settings) for episode in episodes]
+    items = tuple(_item(episode, settings) for episode in episodes)
     facts = {**options.facts(options.dataset, model, classes=len({e.label for e in episodes})), **draw}
-    if dry_run:
-        return plan_batch(items, options.folder, facts, overwrite=options.overwrite)
-    predictor: FewshotPredictor = model.predictor(short_side=options.short_side, boosting=options.boost)
-    rows = [
-        {"name": e.name, "class": e.label, "query": e.query.name, "supports": [s.name for s in e.supports]}
-        for e in episodes
-    ]
-    write_text_atomic(options.folder / RECORD, json.dumps({**draw, "episodes": rows}, indent=1) + "\n")
-
-    def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
-        with memory_errors(item.name):
-            _segment_episode(options, predictor, by_name[item.name], item.key)
-        progress.frame()
-        return 1, ()
-
-    return run_batch(
-        items, work, options.folder, facts, progress, overwrite=options.overwrite, conclude=lambda: {}
-    )  # fmt: skip
+    batch = EpisodeBatch(options, model, items, facts, {episode.name: episode for episode in episodes}, draw)
+    return plan_batch(batch) if dry_run else run_batch(batch, progress, executor or InProcess())
 
 
 def _episode(found: EpisodeSet, number: int, drawn: DrawnEpisode) -> _Episode:

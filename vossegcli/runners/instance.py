@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
@@ -19,16 +19,17 @@ from vossegcli.errors import ConfigError, InputError, VossegError
 from vossegcli.io.atomic import clean_temporaries, write_text_atomic
 from vossegcli.io.file_names import folder_of_label
 from vossegcli.io.image_ids import find_image_ids, read_category_ids
+from vossegcli.io.images import limit_pixels
 from vossegcli.io.label_maps import write_instance_map
 from vossegcli.io.overlays import Caption, draw_captions, draw_overlay, write_image
 from vossegcli.io.queries import Query, find_queries, is_listing, queries_name
 from vossegcli.io.run_records import ItemState, append_jsonl, fingerprint, read_jsonl
 from vossegcli.io.tables import write_csv
-from vossegcli.runners.batch import Progress, WorkItem, pending_items, plan_batch, run_batch
+from vossegcli.runners.batch import Batch, Executor, InProcess, Progress, Work, WorkItem, plan_batch, run_batch
 from vossegcli.runners.instance_results import coco_results
 from vossegcli.runners.loading import check_classes, check_score, choose_model
 from vossegcli.runners.options import BatchOptions
-from vossegcli.runners.query_batches import Predicted, QueryBatches
+from vossegcli.runners.query_batches import Predicted, QueryBatches, pictures_together
 from vossegcli.runners.tiles import Found, find_in_tiles, merge_over_seams
 from vossegcli.systems.base import InstancePredictor
 
@@ -51,7 +52,6 @@ class InstanceOptions(BatchOptions):
         classes: names of the classes that are wanted; empty = all.
         tile: side of the tiles that large images are cut into; None = whole images.
         overlap: of the tiles, in pixels.
-        short_side: working size; 0 = native, None = the checkpoint's.
     """
 
     COMMAND = "instance"
@@ -64,7 +64,6 @@ class InstanceOptions(BatchOptions):
     classes: tuple[str, ...] = ()
     tile: int | None = None
     overlap: int = 128
-    short_side: int | None = None
     save: tuple[str, ...] = ("masks", "coco")
 
     def __post_init__(self) -> None:
@@ -87,25 +86,81 @@ class InstanceOptions(BatchOptions):
 
 
 @dataclass(frozen=True)
-class _Job:
-    """What all images share; `least` is the score from which on instances are drawn."""
+class InstanceBatch(Batch[InstanceOptions, InstancePredictor]):
+    """The images of `vosseg instance`.
 
-    options: InstanceOptions
+    Attributes:
+        queries: the images by their names.
+        least: score from which on instances are drawn.
+        category_ids: of the classes, in the order of the labels.
+        image_ids: of the images.
+    """
+
+    queries: dict[str, Query]
     least: float
-    batches: QueryBatches[list[Found]]
-    labels: tuple[str, ...]
-    wanted: frozenset[str]
     category_ids: tuple[int, ...]
     image_ids: dict[str, int]
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.model.checkpoint.header.labels
 
-def instance(options: InstanceOptions, progress: Progress, *, dry_run: bool = False) -> dict[str, Any]:
+    @property
+    def together(self) -> int:
+        """Images that one pass of the network may share."""
+        return pictures_together(self.model.device.type)
+
+    def begin(self) -> None:
+        """Write which image and which class has which id."""
+        folder = self.options.folder
+        listed = [
+            {"id": self.image_ids[name], "file_name": query.path.name, "name": name}
+            for name, query in self.queries.items()
+        ]
+        write_text_atomic(folder / "images.json", json.dumps(listed, indent=1) + "\n")
+        write_text_atomic(folder / "classes.json", json.dumps(self.facts["classes"], indent=1) + "\n")
+
+    def new_predictor(self, short_side: int | None) -> InstancePredictor:
+        """Build the predictor."""
+        predictor: InstancePredictor = self.model.predictor(
+            short_side=short_side, score_threshold=min(LOWEST_SCORE, self.least), top_k=self.options.top_k
+        )
+        return predictor
+
+    @contextmanager
+    def open(self, items: Sequence[WorkItem], predictor: InstancePredictor, progress: Progress) -> Iterator[Work]:
+        """Give what finds the instances of an image; the images are read ahead."""
+        options = self.options
+
+        def predict(images: Tensor) -> list[list[Found]]:
+            return find_in_tiles(predictor, images, options.tile, options.overlap)
+
+        with QueryBatches(predict, [self.queries[item.name] for item in items], self.model.device.type) as batches:
+
+            def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
+                (picture,) = batches.of(self.queries[item.name])
+                _write_image(self, picture, item.key)
+                progress.frame()
+                return 1, ()
+
+            yield work
+
+    def conclude(self) -> dict[str, Any]:
+        """Write `instances.csv` and `instances.json`."""
+        return {"instances": _write_tables(self.options, self.least, [item.name for item in self.items])}
+
+
+def instance(
+    options: InstanceOptions, progress: Progress, *, dry_run: bool = False, executor: Executor | None = None
+) -> dict[str, Any]:
     """Find the instances of every image and return the run's record.
 
     Args:
         options: what to do.
         progress: told how it goes.
         dry_run: only say what would be done; nothing is written.
+        executor: has the images done; None = in this process.
 
     Raises:
         InputError: the images or the annotations cannot be used, or the output folder not written.
@@ -113,6 +168,7 @@ def instance(options: InstanceOptions, progress: Progress, *, dry_run: bool = Fa
         ConfigError: a setting cannot be used.
         DeviceError: the device is absent or out of memory.
     """
+    limit_pixels(options.max_pixels)
     model = choose_model("instance", options.checkpoint, options.device, options.precision)
     labels = model.checkpoint.header.labels
     check_classes(options.classes, labels)
@@ -126,36 +182,11 @@ def instance(options: InstanceOptions, progress: Progress, *, dry_run: bool = Fa
         "threshold": least, "classes": sorted(options.classes), "tile": options.tile,
         "overlap": options.overlap if options.tile else None, "save": sorted(options.save), "ids": category_ids,
     }  # fmt: skip
-    by_name = {query.name: query for query in queries}
-    items = [_item(query, {**settings, "id": image_ids[query.name]}) for query in queries]
+    items = tuple(_item(query, {**settings, "id": image_ids[query.name]}) for query in queries)
     facts = options.facts(options.images, model, classes=dict(zip(map(str, category_ids), labels, strict=True)))
-    if dry_run:
-        return plan_batch(items, options.folder, facts, overwrite=options.overwrite)
-    torch.manual_seed(options.seed)
-    lowest = min(LOWEST_SCORE, least)
-    predictor: InstancePredictor = model.predictor(
-        short_side=options.short_side, score_threshold=lowest, top_k=options.top_k
-    )
-    listed = [{"id": image_ids[query.name], "file_name": query.path.name, "name": query.name} for query in queries]
-    write_text_atomic(options.folder / "images.json", json.dumps(listed, indent=1) + "\n")
-    write_text_atomic(options.folder / "classes.json", json.dumps(facts["classes"], indent=1) + "\n")
-    todo = [by_name[item.name] for item in pending_items(items, options.folder, overwrite=options.overwrite)]
-
-    def predict(images: Tensor) -> list[list[Found]]:
-        return find_in_tiles(predictor, images, options.tile, options.overlap)
-
-    def conclude() -> dict[str, Any]:
-        return {"instances": _write_tables(options, least, [item.name for item in items])}
-
-    with QueryBatches(predict, todo, model.device.type) as batches:
-        job = _Job(options, least, batches, labels, frozenset(options.classes or labels), category_ids, image_ids)
-
-        def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
-            _segment_image(job, by_name[item.name], item.key)
-            progress.frame()
-            return 1, ()
-
-        return run_batch(items, work, options.folder, facts, progress, overwrite=options.overwrite, conclude=conclude)
+    by_name = {query.name: query for query in queries}
+    batch = InstanceBatch(options, model, items, facts, by_name, least, category_ids, image_ids)
+    return plan_batch(batch) if dry_run else run_batch(batch, progress, executor or InProcess())
 
 
 def _item(query: Query, settings: dict[str, Any]) -> WorkItem:
@@ -167,34 +198,35 @@ def _item(query: Query, settings: dict[str, Any]) -> WorkItem:
         return WorkItem(query.name, 0, "", error)
 
 
-def _segment_image(job: _Job, query: Query, key: str) -> None:
-    (picture,) = job.batches.of(query)
-    state = ItemState(job.options.folder, query.name)
-    rows = [row for row in _rows(job, picture) if _name_of(job, row) in job.wanted]
+def _write_image(batch: InstanceBatch, picture: Predicted[list[Found]], key: str) -> None:
+    """Write rows and pictures of an image, and the marker that says it is done."""
+    state = ItemState(batch.options.folder, picture.name)
+    wanted = set(batch.options.classes or batch.labels)
+    rows = [row for row in _rows(batch, picture) if _name_of(batch, row) in wanted]
     for row in rows:
-        append_jsonl(state.rows, {**row, "image": query.name, "class": _name_of(job, row)})
-    drawn = [row for row in rows if row["score"] >= job.least]
-    state.mark_done(key, list(_write(job, query.name, picture.image, drawn)), {"frames": 1})
+        append_jsonl(state.rows, {**row, "image": picture.name, "class": _name_of(batch, row)})
+    drawn = [row for row in rows if row["score"] >= batch.least]
+    state.mark_done(key, list(_write(batch, picture.name, picture.image, drawn)), {"frames": 1})
 
 
-def _name_of(job: _Job, row: Row) -> str:
-    return job.labels[job.category_ids.index(row["category_id"])]
+def _name_of(batch: InstanceBatch, row: Row) -> str:
+    return batch.labels[batch.category_ids.index(row["category_id"])]
 
 
-def _rows(job: _Job, picture: Predicted[list[Found]]) -> list[Row]:
+def _rows(batch: InstanceBatch, picture: Predicted[list[Found]]) -> list[Row]:
     """COCO results of an image, best first; those of a large one are joined over the seams of its tiles."""
     size = (picture.image.shape[0], picture.image.shape[1])
-    image_id = job.image_ids[picture.name]
+    image_id = batch.image_ids[picture.name]
     rows = [
-        list(coco_results(found, size, image_id, job.category_ids, origin=(tile.top, tile.left)))
+        list(coco_results(found, size, image_id, batch.category_ids, origin=(tile.top, tile.left)))
         for tile, found in picture.found
     ]
     return rows[0] if len(rows) == 1 else merge_over_seams(rows, [tile for tile, _ in picture.found])
 
 
-def _write(job: _Job, name: str, image: Image, rows: Sequence[Row]) -> Iterator[Path]:
+def _write(batch: InstanceBatch, name: str, image: Image, rows: Sequence[Row]) -> Iterator[Path]:
     """Write what was asked for of one image; yields the files."""
-    folder, save = job.options.folder, job.options.save
+    folder, save = batch.options.folder, batch.options.save
     ids = np.zeros(image.shape[:2], np.uint16)
     for number in reversed(range(len(rows) if {"masks", "overlay"} & set(save) else 0)):  # the best lie on top
         ids[coco_mask.decode(rows[number]["segmentation"]) > 0] = number + 1
@@ -205,7 +237,7 @@ def _write(job: _Job, name: str, image: Image, rows: Sequence[Row]) -> Iterator[
         yield path
     if "overlay" in save:
         path = folder / "overlay" / f"{name}.jpg"
-        captions = [_caption(job, row) for row in rows]
+        captions = [_caption(batch, row) for row in rows]
         shown = np.where(ids > 0, (ids - 1) % 254 + 1, 0)
         write_image(path, draw_captions(draw_overlay(image, shown), captions))
         yield path
@@ -214,14 +246,14 @@ def _write(job: _Job, name: str, image: Image, rows: Sequence[Row]) -> Iterator[
             left, top, width, height = (int(value) for value in coco_mask.toBbox(row["segmentation"]))
             part = np.s_[top : top + height, left : left + width]
             alpha = coco_mask.decode(row["segmentation"])[part] * np.uint8(255)
-            path = folder / "cutouts" / folder_of_label(_name_of(job, row)) / f"{name}_{number:03d}.png"
+            path = folder / "cutouts" / folder_of_label(_name_of(batch, row)) / f"{name}_{number:03d}.png"
             write_image(path, np.dstack([image[part], alpha]))
             yield path
 
 
-def _caption(job: _Job, row: Row) -> Caption:
+def _caption(batch: InstanceBatch, row: Row) -> Caption:
     x, y, width, _ = (int(value) for value in row["bbox"])
-    named = f"{_name_of(job, row)} " if len(job.labels) > 1 else ""
+    named = f"{_name_of(batch, row)} " if len(batch.labels) > 1 else ""
     return Caption(x, y, width, f"{named}{row['score']:.2f}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from vossegcli.io.checkpoints import Checkpoint, default_checkpoint, read_checkp
 from vossegcli.runners.devices import memory_errors, resolve_device, resolve_precision
 from vossegcli.systems import SYSTEMS
 from vossegcli.systems.base import System, Task
+
+DEFAULT_SIDE = 480  # short side at which a network works whose configuration says nothing of it
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,19 @@ class ChosenModel:
     device: torch.device
     precision: torch.dtype
 
+    @cached_property
+    def network(self) -> nn.Module:
+        """The network with its weights.
+
+        Raises:
+            CheckpointError: the weights do not fit.
+        """
+        return build_network(self.checkpoint, self.system)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the network behind: another process builds its own."""
+        return {name: value for name, value in self.__dict__.items() if name != "network"}
+
     @property
     def facts(self) -> dict[str, Any]:
         """What the run's record says of it."""
@@ -50,6 +66,11 @@ class ChosenModel:
             "checkpoint": self.checkpoint.sha256, "device": self.device.type, "precision": str(self.precision),
         }  # fmt: skip
 
+    @property
+    def short_side(self) -> int:
+        """The size at which the checkpoint works by itself."""
+        return int(getattr(self.system.parse_config(self.checkpoint.header.config), "short_side", DEFAULT_SIDE))
+
     def draw_score(self, asked: float | None) -> float:
         """Score from which on instances are drawn and counted: what is asked for, else the checkpoint's own."""
         return float(self.system.parse_config(self.checkpoint.header.config).draw_score) if asked is None else asked
@@ -62,7 +83,7 @@ class ChosenModel:
             DeviceError: the device is out of memory.
         """
         with memory_errors(self.checkpoint.name):
-            network = build_network(self.checkpoint, self.system).to(self.device)
+            network = self.network.to(self.device)
             return self.system.predictors[self.task](network, precision=self.precision, **settings)
 
 

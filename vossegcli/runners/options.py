@@ -10,6 +10,10 @@ from vossegcli import __version__
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.json_files import read_run
 from vossegcli.runners.loading import ChosenModel
+from vossegcli.types import Shard
+
+MAX_PIXELS = 200_000_000
+OOM = ("fail", "shrink")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +29,10 @@ class BatchOptions:
         precision: as typed.
         seed: of every random choice.
         command: the command line, for the record.
+        short_side: working size of the network; 0 = native, None = the checkpoint's.
+        shard: the part of the items to do, or None for all.
+        oom: where the memory does not suffice for an item: `fail`, or `shrink` = once more at a smaller size.
+        max_pixels: larger pictures are refused.
     """
 
     COMMAND: ClassVar[str]
@@ -38,13 +46,21 @@ class BatchOptions:
     precision: str = "auto"
     seed: int = 0
     command: str = ""
+    short_side: int | None = None
+    shard: Shard | None = None
+    oom: str = "fail"
+    max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
         """Check what can be checked without opening a file.
 
         Raises:
-            ConfigError: an unknown kind of output.
+            ConfigError: an unknown kind of output, or a number out of range.
         """
+        if self.max_pixels < 1:
+            raise ConfigError(f"max-pixels is {self.max_pixels}", fix="give 1 or more")
+        if self.oom not in OOM:
+            raise ConfigError(f"oom is '{self.oom}'", fix=f"use {' or '.join(OOM)}")
         for name in self.save:
             if name not in self.SAVES:
                 raise ConfigError(f"cannot save '{name}'", where="--save", fix=f"use {', '.join(self.SAVES)}")

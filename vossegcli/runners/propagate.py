@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from vossegcli import __version__
 from vossegcli.errors import VossegError
 from vossegcli.io.atomic import clean_temporaries
 from vossegcli.io.frames import open_frames
+from vossegcli.io.images import limit_pixels
 from vossegcli.io.label_maps import read_written_ids
 from vossegcli.io.overlays import draw_overlay
 from vossegcli.io.run_records import fingerprint, read_jsonl, sequence_files
 from vossegcli.io.sequences import find_sequences
-from vossegcli.runners.batch import Progress, WorkItem, plan_batch, run_batch
+from vossegcli.runners.batch import Batch, Executor, InProcess, Progress, Work, WorkItem, plan_batch, run_batch
 from vossegcli.runners.confidence import write_confidence
 from vossegcli.runners.devices import memory_errors
 from vossegcli.runners.given_masks import find_given_masks, plan_passes
@@ -30,13 +32,47 @@ from vossegcli.systems.base import VideoPredictor
 from vossegcli.types import Frame, FrameSequence
 
 
-def propagate(options: PropagateOptions, progress: Progress, *, dry_run: bool = False) -> dict[str, Any]:
+@dataclass(frozen=True)
+class PropagateBatch(Batch[PropagateOptions, VideoPredictor]):
+    """The sequences of `vosseg propagate`; `jobs` says what is to be done with each that can be opened."""
+
+    jobs: dict[str, SequenceJob]
+
+    def new_predictor(self, short_side: int | None) -> VideoPredictor:
+        """Build the predictor; its memory is replaced by every sequence."""
+        options = self.options
+        side = self.model.short_side if short_side is None else short_side or None
+        predictor: VideoPredictor = self.model.predictor(
+            short_side=side, budget=options.budget, update_rate=options.update_rate,
+            merge_threshold=options.merge_threshold,
+        )  # fmt: skip
+        return predictor
+
+    @contextmanager
+    def open(self, items: Sequence[WorkItem], predictor: VideoPredictor, progress: Progress) -> Iterator[Work]:
+        """Give what segments a sequence."""
+
+        def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
+            job = self.jobs[item.name]
+            return _run_sequence(job, self.options.save, predictor, progress), job.given.notes
+
+        yield work
+
+    def conclude(self) -> dict[str, Any]:
+        """Write `confidence.csv`."""
+        return {"review_first": write_confidence(self.options.folder, [item.name for item in self.items])}
+
+
+def propagate(
+    options: PropagateOptions, progress: Progress, *, dry_run: bool = False, executor: Executor | None = None
+) -> dict[str, Any]:
     """Segment every sequence of the input and return the run's record.
 
     Args:
         options: what to do.
         progress: told how it goes.
         dry_run: only say what would be done; nothing is written.
+        executor: has the sequences segmented; None = in this process.
 
     Raises:
         InputError: the input as a whole cannot be used, or the output folder not written.
@@ -44,6 +80,7 @@ def propagate(options: PropagateOptions, progress: Progress, *, dry_run: bool = 
         ConfigError: a setting cannot be used.
         DeviceError: the device is absent or out of memory.
     """
+    limit_pixels(options.max_pixels)
     sequences = find_sequences(options.frames)
     check_mask(options, sequences)
     check_output(options)
@@ -51,21 +88,8 @@ def propagate(options: PropagateOptions, progress: Progress, *, dry_run: bool = 
     jobs, items = _plan(options, sequences, model.settings)
     used = {name: job.given.use for name, job in jobs.items()}
     facts = options.facts(options.frames.resolve(), model, direction=options.way, use_masks=used)
-    if dry_run:
-        return plan_batch(items, options.folder, facts, overwrite=options.overwrite)
-    torch.manual_seed(options.seed)
-    predictor: VideoPredictor = model.predictor(
-        short_side=options.short_side, budget=options.budget, update_rate=options.update_rate,
-        merge_threshold=options.merge_threshold,
-    )  # fmt: skip
-
-    def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
-        return _run_sequence(jobs[item.name], options.save, predictor, progress), jobs[item.name].given.notes
-
-    def conclude() -> dict[str, Any]:
-        return {"review_first": write_confidence(options.folder, [item.name for item in items])}
-
-    return run_batch(items, work, options.folder, facts, progress, overwrite=options.overwrite, conclude=conclude)
+    batch = PropagateBatch(options, model, tuple(items), facts, jobs)
+    return plan_batch(batch) if dry_run else run_batch(batch, progress, executor or InProcess())
 
 
 def _plan(

@@ -25,7 +25,7 @@ class PropagateOptions(BatchOptions):
         at: name or index of the frame that a mask file belongs to.
         use_masks: `first`, `new`, `all`, or None for the layout's default.
         direction: `forward`, `backward`, `both`, or None: both where `at` is given, else forward.
-        short_side: work at this short side at most; None = native.
+        short_side: work at this short side at most; 0 = native.
         budget: entries of the feature bank, or None for the checkpoint's.
         update_rate: of the feature bank, or None.
         merge_threshold: of the feature bank, or None.

@@ -29,6 +29,11 @@ READ_AHEAD = 4
 R = TypeVar("R")
 
 
+def pictures_together(device: str) -> int:
+    """Pictures among which those of one size are looked for, on a kind of device; 1 = each goes alone."""
+    return BATCH[device] * WINDOW if device in BATCH else 1
+
+
 @dataclass(frozen=True)
 class Predicted(Generic[R]):
     """One picture with its result.
@@ -67,7 +72,7 @@ class QueryBatches(Generic[R]):
 
     def __init__(self, predict: Callable[[Tensor], Sequence[R]], queries: Sequence[Query], device: str) -> None:
         self._predict = predict
-        self._size = BATCH.get(device, 1)
+        self._size, self._window = BATCH.get(device, 1), pictures_together(device)
         self._pictures = read_ahead(_read(queries), READ_AHEAD)
         self._waiting: list[_Read] = []
         self._ready: dict[int, tuple[str, Predicted[R] | VossegError]] = {}
@@ -111,8 +116,7 @@ class QueryBatches(Generic[R]):
 
     def _fill(self) -> bool:
         """Predict the next picture and those of its size that are near; False at the end."""
-        window = self._size * WINDOW if self._size > 1 else 1
-        while len(self._waiting) < window and (picture := next(self._pictures, None)) is not None:
+        while len(self._waiting) < self._window and (picture := next(self._pictures, None)) is not None:
             self._waiting.append(picture)
         if not self._waiting:
             return False

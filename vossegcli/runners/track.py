@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from vossegcli import __version__
 from vossegcli.errors import ConfigError, VossegError
 from vossegcli.io.atomic import clean_temporaries, write_lines_atomic, write_text_atomic
 from vossegcli.io.frames import open_frames
 from vossegcli.io.image_ids import find_video_ids, read_category_ids
+from vossegcli.io.images import limit_pixels
 from vossegcli.io.run_records import fingerprint, read_jsonl, sequence_files
 from vossegcli.io.sequences import find_sequences, folder_name
 from vossegcli.io.tables import write_csv
-from vossegcli.runners.batch import Progress, WorkItem, plan_batch, run_batch
+from vossegcli.runners.batch import Batch, Executor, InProcess, Progress, Work, WorkItem, plan_batch, run_batch
 from vossegcli.runners.devices import memory_errors
 from vossegcli.runners.loading import check_classes, check_score, choose_model
 from vossegcli.runners.options import BatchOptions
@@ -50,7 +50,6 @@ class TrackOptions(BatchOptions):
         classes: names of the classes that are wanted; empty = all.
         key_every: frames from one key frame to the next; None = the checkpoint's.
         max_gap: frames that an identity outlives without being seen.
-        short_side: working size; 0 = native, None = the checkpoint's.
         snapshot_every: frames between snapshots of an unfinished sequence.
     """
 
@@ -63,7 +62,6 @@ class TrackOptions(BatchOptions):
     classes: tuple[str, ...] = ()
     key_every: int | None = None
     max_gap: int = 15
-    short_side: int | None = None
     snapshot_every: int = SNAPSHOT_EVERY
     save: tuple[str, ...] = ("masks", "coco")
 
@@ -87,26 +85,76 @@ class TrackOptions(BatchOptions):
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """What all sequences share; `least` is the score from which on tracks are drawn."""
+class TrackBatch(Batch[TrackOptions, TrackPredictor]):
+    """The sequences of `vosseg track`.
 
-    options: TrackOptions
+    Attributes:
+        jobs: what is to be done with each sequence that can be opened.
+        least: score from which on tracks are drawn.
+        category_ids: of the classes, in the order of the labels.
+        video_ids: of the sequences.
+    """
+
+    jobs: dict[str, TrackJob]
     least: float
-    labels: tuple[str, ...]
     category_ids: tuple[int, ...]
+    video_ids: dict[str, int]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.model.checkpoint.header.labels
 
     def is_wanted(self, found: Track) -> bool:
         """Whether a track is of a class that was asked for."""
         return not self.options.classes or self.labels[found.label] in self.options.classes
 
+    def begin(self) -> None:
+        """Write which sequence and which class has which id."""
+        folder = self.options.folder
+        listed = [{"id": self.video_ids[n], "name": n, "length": len(job.reader)} for n, job in self.jobs.items()]
+        write_text_atomic(folder / "videos.json", json.dumps(listed, indent=1) + "\n")
+        write_text_atomic(folder / "classes.json", json.dumps(self.facts["classes"], indent=1) + "\n")
 
-def track(options: TrackOptions, progress: Progress, *, dry_run: bool = False) -> dict[str, Any]:
+    def new_predictor(self, short_side: int | None) -> TrackPredictor:
+        """Build the predictor; every sequence starts it anew."""
+        predictor: TrackPredictor = self.model.predictor(
+            short_side=short_side, key_every=self.options.key_every, max_gap=self.options.max_gap, weakest=self.least
+        )
+        return predictor
+
+    @contextmanager
+    def open(self, items: Sequence[WorkItem], predictor: TrackPredictor, progress: Progress) -> Iterator[Work]:
+        """Give what follows the instances of a sequence."""
+
+        def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
+            job = self.jobs[item.name]
+            for folder in _folders(job):
+                clean_temporaries(folder)
+            with memory_errors(job.name):
+                frames = follow_sequence(job, predictor, progress)
+            progress.item(f"drawing {job.name}")
+            job.state.mark_done(job.key, list(_draw(self, job)), {"frames": len(job.reader)})
+            return frames, ()
+
+        yield work
+
+    def conclude(self) -> dict[str, Any]:
+        """Write `tracks.csv` and `tracks.json` of the sequences that are done."""
+        done = {name: job for name, job in self.jobs.items() if job.state.plan(job.key)[0] == "skip"}
+        return {"tracks": _write_tables(self, done)}
+
+
+def track(
+    options: TrackOptions, progress: Progress, *, dry_run: bool = False, executor: Executor | None = None
+) -> dict[str, Any]:
     """Follow the instances of every sequence and return the run's record.
 
     Args:
         options: what to do.
         progress: told how it goes.
         dry_run: only say what would be done; nothing is written.
+        executor: has the sequences done; None = in this process.
 
     Raises:
         InputError: the input or the annotations cannot be used, or the output folder not written.
@@ -114,49 +162,25 @@ def track(options: TrackOptions, progress: Progress, *, dry_run: bool = False) -
         ConfigError: a setting cannot be used.
         DeviceError: the device is absent or out of memory.
     """
+    limit_pixels(options.max_pixels)
     sequences = find_sequences(options.frames)
     options.check_folder(options.frames)
     model = choose_model("track", options.checkpoint, options.device, options.precision)
     labels = model.checkpoint.header.labels
     check_classes(options.classes, labels)
     video_ids = find_video_ids(sequences, options.annotations)
-    batch = _Batch(
-        options, model.draw_score(options.score_threshold), labels, read_category_ids(labels, options.annotations)
-    )
+    least, category_ids = model.draw_score(options.score_threshold), read_category_ids(labels, options.annotations)
     settings = {
         "version": __version__, **model.settings, "size": options.short_side, "key_every": options.key_every,
-        "max_gap": options.max_gap, "threshold": batch.least, "classes": sorted(options.classes),
+        "max_gap": options.max_gap, "threshold": least, "classes": sorted(options.classes),
         "save": sorted(options.save),
     }  # fmt: skip
     jobs, items = _plan(options, sequences, settings)
-    classes = dict(zip(map(str, batch.category_ids), labels, strict=True))
-    facts = options.facts(options.frames.resolve(), model, classes=classes)
-    if dry_run:
-        return plan_batch(items, options.folder, facts, overwrite=options.overwrite)
-    torch.manual_seed(options.seed)
-    predictor: TrackPredictor = model.predictor(
-        short_side=options.short_side, key_every=options.key_every, max_gap=options.max_gap,
-        weakest=batch.least,
-    )  # fmt: skip
-    listed = [{"id": video_ids[name], "name": name, "length": len(job.reader)} for name, job in jobs.items()]
-    write_text_atomic(options.folder / "videos.json", json.dumps(listed, indent=1) + "\n")
-    write_text_atomic(options.folder / "classes.json", json.dumps(facts["classes"], indent=1) + "\n")
-
-    def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
-        job = jobs[item.name]
-        for folder in _folders(job):
-            clean_temporaries(folder)
-        with memory_errors(job.name):
-            frames = follow_sequence(job, predictor, progress)
-        progress.item(f"drawing {job.name}")
-        job.state.mark_done(job.key, list(_draw(batch, job)), {"frames": len(job.reader)})
-        return frames, ()
-
-    def conclude() -> dict[str, Any]:
-        done = {name: job for name, job in jobs.items() if job.state.plan(job.key)[0] == "skip"}
-        return {"tracks": _write_tables(batch, done, video_ids)}
-
-    return run_batch(items, work, options.folder, facts, progress, overwrite=options.overwrite, conclude=conclude)
+    facts = options.facts(
+        options.frames.resolve(), model, classes=dict(zip(map(str, category_ids), labels, strict=True))
+    )
+    batch = TrackBatch(options, model, tuple(items), facts, jobs, least, category_ids, video_ids)
+    return plan_batch(batch) if dry_run else run_batch(batch, progress, executor or InProcess())
 
 
 def _plan(
@@ -185,7 +209,7 @@ def _folders(job: TrackJob) -> Iterator[Path]:
     yield video_path(output, job.name).parent
 
 
-def _draw(batch: _Batch, job: TrackJob) -> Iterator[Path]:
+def _draw(batch: TrackBatch, job: TrackJob) -> Iterator[Path]:
     """Write what was asked for of a finished sequence; yields the files."""
     save, output = batch.options.save, job.output
     tracks = [found for found in collect_tracks(job.state.rows) if batch.is_wanted(found)]
@@ -203,7 +227,7 @@ def _draw(batch: _Batch, job: TrackJob) -> Iterator[Path]:
         yield video_path(output, job.name)
 
 
-def _write_tables(batch: _Batch, jobs: Mapping[str, TrackJob], video_ids: Mapping[str, int]) -> int:
+def _write_tables(batch: TrackBatch, jobs: Mapping[str, TrackJob]) -> int:
     """Write `tracks.csv` and, if asked for, `tracks.json`; returns how many tracks were drawn."""
     options = batch.options
     table = []
@@ -217,17 +241,17 @@ def _write_tables(batch: _Batch, jobs: Mapping[str, TrackJob], video_ids: Mappin
             })  # fmt: skip
     write_csv(options.folder / "tracks.csv", FIELDS, table)
     if "coco" in options.save:
-        write_lines_atomic(options.folder / "tracks.json", _results(batch, jobs, video_ids))
+        write_lines_atomic(options.folder / "tracks.json", _results(batch, jobs))
     return len(table)
 
 
-def _results(batch: _Batch, jobs: Mapping[str, TrackJob], video_ids: Mapping[str, int]) -> Iterator[str]:
+def _results(batch: TrackBatch, jobs: Mapping[str, TrackJob]) -> Iterator[str]:
     """The lines of a JSON list of YouTube-VIS results, a track a line; the weak ones too."""
     before = "["
     for name, job in jobs.items():
         for masklet in read_jsonl(masklets_path(job)):
             result = {
-                "video_id": video_ids[name], "category_id": batch.category_ids[masklet["label"]],
+                "video_id": batch.video_ids[name], "category_id": batch.category_ids[masklet["label"]],
                 "score": masklet["score"], "segmentations": masklet["segmentations"],
             }  # fmt: skip
             yield before + json.dumps(result)
