@@ -19,6 +19,7 @@ from vossegcli import errors
 BUG: Final = 1
 SOME_FAILED: Final = 7
 INTERRUPTED: Final = 130
+TERMINATED: Final = 143
 CODES: Final[dict[type[errors.VossegError], int]] = {
     errors.InputError: 3,
     errors.CheckpointError: 4,
@@ -51,7 +52,7 @@ class ErrorGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's vendored context
         """Run the command that was asked for."""
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, _interrupt)
+            signal.signal(signal.SIGTERM, _terminate)
         console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
         try:
             return super().invoke(ctx)
@@ -61,9 +62,9 @@ class ErrorGroup(TyperGroup):
             console.print("error:", style="bold red", end=" ")
             console.print(str(error), markup=False)
             raise typer.Exit(code_of(error)) from error
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             console.print("interrupted: what was finished stays; the same command goes on from here")
-            raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED) from None
         except Exception as error:
             if isinstance(error, _TYPER_CONTROL):
                 raise
@@ -82,5 +83,9 @@ def _typer_control() -> tuple[type[BaseException], ...]:
 _TYPER_CONTROL = _typer_control()
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a run like Ctrl-C but for the exit code."""
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise _Terminated

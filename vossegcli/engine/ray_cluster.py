@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import socket
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +16,8 @@ from vossegcli.engine.queue import STRIKES, TaskQueue
 from vossegcli.errors import ConfigError, DeviceError, VossegError
 from vossegcli.runners.batch import Batch, InProcess, Progress, Task
 from vossegcli.types import ItemResult
+
+KNOCK_SECONDS = 10.0
 
 
 class RayActors:
@@ -54,15 +59,25 @@ class RayActors:
             self._ray.shutdown()
 
     def _connect(self) -> None:
+        handler = signal.getsignal(signal.SIGTERM)
         try:
+            self._knock()
             self._ray.init(
                 address=self._address, include_dashboard=False if self._address is None else None,
                 log_to_driver=False, logging_level=logging.ERROR, configure_logging=True,
             )  # fmt: skip
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             fix = "start it with `ray start --head`, or give another --address"
             raise DeviceError(f"no Ray cluster ({reason})", where=self._address, fix=fix) from error
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)  # Ray has set one of its own
+
+    def _knock(self) -> None:
+        """See whether somebody listens at the address: Ray itself would try for minutes."""
+        host, colon, port = (self._address or "").rpartition("//")[2].rpartition(":")
+        if colon and port.isdecimal():
+            socket.create_connection((host, int(port)), KNOCK_SECONDS).close()
 
     def _run(self, batch: Batch[Any, Any], queue: TaskQueue, progress: Progress, tasks: int) -> Iterator[ItemResult]:
         ray = self._ray

@@ -40,9 +40,16 @@ def read_coco_instances(path: Path, images: Path | None = None) -> list[Annotate
     payload = _payload(path)
     folder = path.parent if images is None else images
     objects = defaultdict(list)
-    listed = {image["id"]: image for image in _field(payload, "images", path)}
+    try:
+        listed = {image["id"]: image for image in _field(payload, "images", path)}
+    except (KeyError, TypeError) as error:
+        raise InputError("an image has no id", where=path, fix="give each image an id, a number") from error
     for annotation in _field(payload, "annotations", path):
-        if annotation.get("image_id") not in listed:
+        if not isinstance(annotation, dict) or not isinstance(annotation.get("image_id"), int | str):
+            raise InputError(
+                f"annotation {str(annotation)[:60]} is malformed", where=path, fix="give each the id of its image"
+            )
+        if annotation["image_id"] not in listed:
             raise InputError(
                 f"annotation {annotation.get('id')} names image {annotation.get('image_id')}, which is not listed",
                 where=path,
@@ -94,7 +101,7 @@ def _annotated_image(
             source=str(image.get("source", image.get("source_group", image["file_name"]))),
             dataset=path.parent.name if path.stem in {"train", "val"} else path.stem,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"image {image.get('id')} or one of its objects is malformed ({error!r})",
             where=path,
@@ -105,7 +112,7 @@ def _annotated_image(
 def _names(payload: dict[str, Any], path: Path) -> dict[int, str]:
     try:
         return {int(category["id"]): str(category["name"]) for category in _field(payload, "categories", path)}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError("a category is malformed", where=path, fix="give each category id and name") from error
 
 

@@ -112,7 +112,9 @@ def too_many_pixels(path: Path) -> InputError:
     """The error of a picture with too many pixels."""
     limit = Image.MAX_IMAGE_PIXELS or 0
     return InputError(
-        f"has more than {limit / 1e6:g} million pixels", where=path, fix="make it smaller, or raise --max-pixels"
+        f"is too large, with more than {limit / 1e6:g} million pixels",
+        where=path,
+        fix="make it smaller, or raise --max-pixels",
     )
 
 

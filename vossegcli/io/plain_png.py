@@ -46,10 +46,11 @@ def read_plain_png(path: Path) -> npt.NDArray[np.uint8] | None:
             parts.append(data[position + 8 : position + 8 + length])
         position += 12 + length
     try:
-        raw = zlib_ng.decompress(b"".join(parts), bufsize=height * (width + 1))
+        inflater = zlib_ng.decompressobj()
+        raw = inflater.decompress(b"".join(parts), height * (width + 1))  # no more, whatever the file holds
     except zlib_ng.error:  # type: ignore[misc]  # an exception, but its stub does not say so
         return None
-    if len(raw) != height * (width + 1):
+    if len(raw) != height * (width + 1) or not inflater.eof:
         return None
     rows = np.frombuffer(raw, np.uint8).reshape(height, width + 1)
     return None if rows[:, 0].any() else rows[:, 1:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +18,11 @@ from vossegcli.errors import CheckpointError
 _DTYPES = [type(np.dtype(t)) for t in ("float64", "float32", "float16", "int64", "int32", "uint8", "bool")]
 _RECONSTRUCT: Callable[..., Any] = np.float64(0).__reduce__()[0]  # type: ignore[assignment]
 #: What NumPy's scalars consist of inside a pickle (the published files store the loss and the seed as such).
+#: What torch's unpickler raises on damaged files, apart from its own error.
+DAMAGE = (
+    OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError, struct.error,
+    OverflowError, MemoryError,
+)  # fmt: skip
 NUMPY_SCALARS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (_RECONSTRUCT, "numpy.core.multiarray.scalar"),
     (_RECONSTRUCT, "numpy._core.multiarray.scalar"),
@@ -42,7 +48,7 @@ def read_published(path: Path) -> Mapping[str, object]:
             where=path,
             fix="give a plain checkpoint; code in it is never run",
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except DAMAGE as error:
         raise CheckpointError(
             f"is damaged or no checkpoint ({_first_line(error)})", where=path, fix="download it again"
         ) from error

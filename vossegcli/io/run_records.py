@@ -118,10 +118,10 @@ def append_jsonl(path: Path, *rows: Mapping[str, Any]) -> None:
 
 
 def read_jsonl(path: Path) -> Iterable[dict[str, Any]]:
-    """Yield the rows of a JSONL file; a torn last line is left out."""
+    """Yield the rows of a JSONL file up to the first that is torn or damaged."""
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for line in file:
             try:
                 row = json.loads(line)

@@ -18,6 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vossegcli.errors import InputError
+from vossegcli.io.images import check_pixels
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,11 @@ def opened_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     if path.stat().st_size == 0:
         raise InputError("is empty (0 bytes)", where=path, fix="replace or remove the file")
     try:
-        with av.open(ffmpeg_url(path)) as container:
+        with av.open(ffmpeg_url(path), metadata_errors="replace") as container:  # titles may be in any encoding
             stream = container.streams.best("video")
-            if not isinstance(stream, VideoStream):
-                raise InputError("holds no video stream", where=path, fix="give a video file")
+            if not isinstance(stream, VideoStream) or stream.codec_context is None:
+                raise InputError("holds no video that can be decoded", where=path, fix="give a video file")
+            check_pixels(path, stream.height, stream.width)
             stream.thread_type = "AUTO"
             yield container, stream
     except av.FFmpegError as error:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vossegcli.systems.mobileinst.backbone import STRIDE
 from vossegcli.systems.mobileinst.config import MobileInstConfig
-from vossegcli.systems.mobileinst.locating import Locator
+from vossegcli.systems.mobileinst.locating import Locator, nearness
 from vossegcli.systems.mobileinst.mask_decoder import MASK_STRIDE, REACH
 from vossegcli.systems.mobileinst.positions import cell_places, encode_places
 
@@ -43,6 +43,13 @@ class Predictions(NamedTuple):
         return Predictions(change(self.kernels), change(self.logits), change(self.objectness), places)
 
 
+class Nearness(NamedTuple):
+    """Windows of attention (see `locating.nearness`): on tokens (heads,N,T) and on other queries (heads,N,N)."""
+
+    tokens: Tensor
+    queries: Tensor
+
+
 class Decoder(nn.Module):
     """Queries attend to tokens, then to each other; normalised before each."""
 
@@ -54,7 +61,7 @@ class Decoder(nn.Module):
         self.self_attention = nn.MultiheadAttention(channels, heads, batch_first=True)
 
     def forward(
-        self, queries: Tensor, places: Tensor, tokens: Tensor, token_places: Tensor, *, located: bool
+        self, queries: Tensor, places: Tensor, tokens: Tensor, token_places: Tensor, near: Nearness | None
     ) -> Tensor:
         """Update queries.
 
@@ -63,15 +70,26 @@ class Decoder(nn.Module):
             places: (N,C) or (B,N,C) encodings that mark the queries.
             tokens: (B,h*w,C).
             token_places: (h*w,C) encodings of the tokens' places.
-            located: tokens tell their places to the queries too, not only to the attention.
+            near: where queries look; tokens tell their places to the queries then too, not only to the attention.
+                None = everywhere alike, as in the paper.
         """
         keys = tokens + token_places
         q = self.cross_norm(queries) + places
-        queries = queries + self.cross(q, keys, keys if located else tokens, need_weights=False)[0]
+        windows = (None, None) if near is None else (_for_all(near.tokens, queries), _for_all(near.queries, queries))
+        values = tokens if near is None else keys
+        queries = queries + self.cross(q, keys, values, attn_mask=windows[0], need_weights=False)[0]
         normed = self.self_norm(queries)
         marked = normed + places
-        mixed: Tensor = queries + self.self_attention(marked, marked, normed, need_weights=False)[0]
+        mixed: Tensor = (
+            queries + self.self_attention(marked, marked, normed, attn_mask=windows[1], need_weights=False)[0]
+        )
         return mixed
+
+
+def _for_all(window: Tensor, queries: Tensor) -> Tensor:
+    """A window (heads,N,T) for every image of a batch, (B*heads,N,T), as torch's attention takes it."""
+    batch = queries.shape[0]
+    return window.to(queries.dtype).expand(batch, *window.shape).flatten(0, 1)
 
 
 class InstanceDecoder(nn.Module):
@@ -109,9 +127,8 @@ class InstanceDecoder(nn.Module):
         places = self._query_places((context.shape[2] * STRIDE, context.shape[3] * STRIDE), origin)
         queries = self.query_feat.weight.expand(context.shape[0], places.shape[0], -1)
         encoded = self._token_places(tokens, STRIDE, origin)
-        seen: Tensor = self.context_decoder(
-            queries, places, tokens.flatten(2).transpose(1, 2), encoded, located=self.config.pitch > 0
-        )
+        near = self._nearness(tokens, STRIDE)
+        seen: Tensor = self.context_decoder(queries, places, tokens.flatten(2).transpose(1, 2), encoded, near)
         return seen
 
     def look_closely(self, queries: Tensor, features: Tensor, origin: Tensor) -> Tensor:
@@ -120,9 +137,8 @@ class InstanceDecoder(nn.Module):
         tokens = pool(features, self.config.local_stride // MASK_STRIDE)
         places = self._query_places((features.shape[2] * MASK_STRIDE, features.shape[3] * MASK_STRIDE), origin)
         encoded = self._token_places(tokens, self.config.local_stride, origin)
-        queries = self.local_decoder(
-            queries, places, tokens.flatten(2).transpose(1, 2), encoded, located=self.config.pitch > 0
-        )
+        near = self._nearness(tokens, self.config.local_stride)
+        queries = self.local_decoder(queries, places, tokens.flatten(2).transpose(1, 2), encoded, near)
         updated: Tensor = queries + self.feedforward(queries)
         return updated
 
@@ -131,22 +147,32 @@ class InstanceDecoder(nn.Module):
         x = self.norm(queries)
         kernels, places = self.mask_kernel(x), None
         if self.locator is not None:
-            places = self._begin_at(size) + REACH * self.locator.way(x).float()
+            places = self.begin_at(size) + REACH * self.locator.way(x).float()
             kernels = self.locator.kernels(kernels, places + origin)
         return Predictions(kernels, self.cls_score(x), self.objectness(x).squeeze(2), places)
+
+    def begin_at(self, size: tuple[int, int]) -> Tensor:
+        """Places (N,2) all over an image where queries begin."""
+        pitch = self.config.pitch
+        places = cell_places(-(-size[0] // pitch), -(-size[1] // pitch), pitch, self.query_feat.weight.device)
+        return places.flatten(0, 1)
 
     def _query_places(self, size: tuple[int, int], origin: Tensor) -> Tensor:
         """Encodings (N,C): of places all over the image, or learnt ones."""
         if self.query_embed is not None:
             return self.query_embed.weight
-        places = encode_places(self._begin_at(size) + origin, self.config.channels)
+        places = encode_places(self.begin_at(size) + origin, self.config.channels)
         return places.to(self.query_feat.weight.dtype)
 
-    def _begin_at(self, size: tuple[int, int]) -> Tensor:
-        """Places (N,2) all over an image where queries begin."""
-        pitch = self.config.pitch
-        places = cell_places(-(-size[0] // pitch), -(-size[1] // pitch), pitch, self.query_feat.weight.device)
-        return places.flatten(0, 1)
+    def _nearness(self, tokens: Tensor, stride: int) -> Nearness | None:
+        """Where queries look, among tokens (B,C,h,w)."""
+        pitch, heads = self.config.pitch, self.config.decoder_heads
+        if not pitch:
+            return None
+        height, width = tokens.shape[2:]
+        begins = self.begin_at((height * stride, width * stride))
+        places = cell_places(height, width, stride, tokens.device).flatten(0, 1)
+        return Nearness(nearness(begins, places, heads, pitch), nearness(begins, begins, heads, pitch))
 
     def _token_places(self, tokens: Tensor, stride: int, origin: Tensor) -> Tensor:
         places = cell_places(tokens.shape[2], tokens.shape[3], stride, tokens.device) + origin

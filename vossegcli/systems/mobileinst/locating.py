@@ -5,6 +5,10 @@ is, every query where its instance is, and both places, encoded alike, take part
 from the start, before anything is learnt, a query finds the cells that point to where it is. A cell that moves with its
 object points to a place that moves too.
 
+And queries look near themselves first (`nearness`), as in Gao et al., "Fast convergence of DETR with spatially
+modulated co-attention", ICCV 2021: left to find out where to look, they need far more training than a small data set
+gives.
+
 Shape letters: B images, N queries, C channels, K length of a kernel, h w cells at stride 8.
 """
 
@@ -19,6 +23,17 @@ from vossegcli.systems.mobileinst.positions import encode_places, wavelengths
 FARTHEST = 256.0  # pixels: longer waves hardly change from one object to the next
 BUMP = 8.0  # what it rises by where a cell points to the query
 SILENCE = -4.0  # logit of a mask where nothing points to its query
+
+
+def nearness(places: Tensor, others: Tensor, heads: int, reach: float) -> Tensor:
+    """What attention logits lose with the distance from places (N,2) to others (T,2): (heads,N,T), at most 0.
+
+    A Gaussian window a head: the first two are `reach` pixels wide, the next two twice as wide, and so on; the last one
+    is as wide as the image.
+    """
+    widths = reach * 2.0 ** torch.div(torch.arange(heads, device=places.device), 2, rounding_mode="floor")
+    widths[-1] = float("inf")
+    return -0.5 * (torch.cdist(places, others) / widths.view(-1, 1, 1)).square()
 
 
 class Locator(nn.Module):

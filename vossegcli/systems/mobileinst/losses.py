@@ -77,10 +77,13 @@ def set_losses(
 def _places_loss(places: Tensor, truth: Tensor, matches: Sequence[Match]) -> Tensor:
     """Sum over the pairs of the distance from places (B,N,2) to the centres of truths (m,h,w)."""
     said = torch.cat([places[image, pairs.queries] for image, pairs in enumerate(matches)])
-    cells = cell_places(truth.shape[1], truth.shape[2], MASK_CELLS, truth.device)
-    areas = truth.sum(dim=(1, 2)).clamp_min(1e-6).unsqueeze(1)
-    centres = torch.einsum("mhw,hwc->mc", truth, cells) / areas
-    return F.smooth_l1_loss(said / REACH, centres / REACH, reduction="sum", beta=0.1)
+    return F.smooth_l1_loss(said / REACH, centres_of(truth) / REACH, reduction="sum", beta=0.1)
+
+
+def centres_of(masks: Tensor) -> Tensor:
+    """Centres of mass (n,2), (x, y) in pixels, of masks (n,H/4,W/4); zero for empty ones."""
+    cells = cell_places(masks.shape[1], masks.shape[2], MASK_CELLS, masks.device)
+    return torch.einsum("mhw,hwc->mc", masks, cells) / masks.sum(dim=(1, 2)).clamp_min(1e-6).unsqueeze(1)
 
 
 def hard_iou(masks: Tensor, truth: Tensor) -> Tensor:

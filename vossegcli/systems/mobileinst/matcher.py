@@ -23,20 +23,33 @@ class Match(NamedTuple):
 
 
 @torch.no_grad()
-def match(masks: Tensor, probs: Tensor, truth: Tensor, labels: Tensor) -> Match:
+def match(
+    masks: Tensor, probs: Tensor, truth: Tensor, labels: Tensor, closeness: Tensor | None = None
+) -> Match:  # fmt: skip
     """Find the pairs with the largest sum of `dice^0.8 * prob^0.2` (Hungarian method; SparseInst, MobileInst).
 
     Instances beyond the number of queries stay without one.
+
+    An addition: a third factor where queries begin at places. Several of them see the same instance as well; which one
+    is responsible must follow from something that they can know, or they cannot learn to leave it to the others.
 
     Args:
         masks: (N,P) probabilities.
         probs: (N,L) of the classes.
         truth: (n,P) in [0, 1].
         labels: (n,) int64.
+        closeness: (N,n) in [0, 1], of the places where queries begin to the instances' centres; None = all are close.
     """
     quality = dice_matrix(masks.float(), truth.float()) ** MASK_SHARE * probs.float()[:, labels] ** CLASS_SHARE
+    if closeness is not None:
+        quality = quality * closeness
     rows, columns = linear_sum_assignment(quality.nan_to_num().cpu().numpy(), maximize=True)
     return Match(torch.as_tensor(rows, device=masks.device), torch.as_tensor(columns, device=masks.device))
+
+
+def closeness_of(places: Tensor, centres: Tensor, reach: float) -> Tensor:
+    """How close places (N,2) are to centres (n,2): (N,n), a Gaussian with `reach` as its standard deviation."""
+    return torch.exp(-0.5 * (torch.cdist(places, centres) / reach).square())
 
 
 def dice_matrix(masks: Tensor, truth: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from vossegcli.systems.base import InstanceBatch, InstanceClipBatch
 from vossegcli.systems.mobileinst.instance_decoder import Predictions
-from vossegcli.systems.mobileinst.losses import dense_losses, masks_of_ids, set_losses
+from vossegcli.systems.mobileinst.losses import MASK_CELLS, centres_of, dense_losses, masks_of_ids, set_losses
 from vossegcli.systems.mobileinst.mask_decoder import mask_logits
-from vossegcli.systems.mobileinst.matcher import Match, match
+from vossegcli.systems.mobileinst.matcher import Match, closeness_of, match
 from vossegcli.systems.mobileinst.model import Encoded, MobileInst
 from vossegcli.systems.mobileinst.positions import random_origin
 
@@ -119,13 +119,16 @@ def _detection_terms(
     early = decoder.look_around(encoded.context, encoded.origin)
     predictions = model.predict(decoder.look_closely(early, encoded.features, encoded.origin), encoded)
     logits = mask_logits(predictions.kernels, encoded.embedded)
+    pitch = model.config.pitch
+    begins = decoder.begin_at((MASK_CELLS * logits.shape[2], MASK_CELLS * logits.shape[3])) if pitch else None
     matches = []
     for image, (masks, labels) in enumerate(zip(truth.masks, truth.labels, strict=True)):
         shown = masks.flatten(1).sum(dim=1).gt(0).nonzero()[:, 0] if visible else torch.arange(len(masks))
         shown = shown.to(masks.device)
+        close = None if begins is None else closeness_of(begins, centres_of(masks[shown]), pitch)
         pairs = match(
             logits[image].flatten(1).sigmoid(), predictions.logits[image].sigmoid(),
-            masks[shown].flatten(1), labels[shown],
+            masks[shown].flatten(1), labels[shown], close,
         )  # fmt: skip
         matches.append(Match(pairs.queries, shown[pairs.instances]))
     terms = set_losses(predictions, logits, truth.masks, truth.labels, matches)
