@@ -11,8 +11,8 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
 from vossegcli.errors import InputError
 from vossegcli.io.run_records import STATE_FOLDER
@@ -56,7 +56,7 @@ def tables_lock(output: Path) -> Iterator[None]:
 def _locked(path: Path, output: Path, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+", encoding="utf-8")
+        file = path.open("ab+", buffering=0)  # nothing is left to be written when it is closed
     except OSError as error:
         reason = f"cannot be written ({error.strerror})"
         raise InputError(reason, where=output, fix="choose another output folder, or set its permissions") from error
@@ -73,15 +73,14 @@ def _locked(path: Path, output: Path, *, shared: bool = False, wait: bool = Fals
         yield
 
 
-def _sign(file: IO[str]) -> None:
+def _sign(file: FileIO) -> None:
     """Say in the file whose lock it is, for the message that others get; a full disk is no reason to stop here."""
     with contextlib.suppress(OSError):
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+        file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
 
 
-def _owner(file: IO[str]) -> str:
+def _owner(file: FileIO) -> str:
     file.seek(0)
-    text = file.read(200)
+    text = file.read(200).decode(errors="replace")
     return f" ({text})" if text else ""
