@@ -117,7 +117,7 @@ def test_the_readme_has_commands_to_run() -> None:
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_example_scripts_use_options_that_exist(script: Path, vosseg: Callable[..., Outcome]) -> None:
     text = script.read_text(encoding="utf-8")
-    commands = re.findall(r"^vosseg (\w+)(.*)$", text, flags=re.MULTILINE)
+    commands = re.findall(r"^(?:exec )?vosseg (\w+)(.*)$", text, flags=re.MULTILINE)
     assert commands
     for command, rest in commands:
         known = vosseg(command, "--help").stdout

@@ -5,6 +5,7 @@ Zhang, Cheng et al.: MobileInst: Video Instance Segmentation on the Mobile. AAAI
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from vossegcli.systems.base import System
@@ -31,9 +32,11 @@ SYSTEM = System(
         "dense": partial(dense_objective, weights=_WEIGHTS),
         "instances": partial(instance_objective, weights=_WEIGHTS),
         "clips": partial(clip_objective, weights=_WEIGHTS),
+        # The same frames, each by itself: what query passing is measured against.
+        "frames": partial(clip_objective, weights=replace(_WEIGHTS, passed=0.0, reused=0.0)),
     },
     class_layers=("instance_decoder.cls_score.",),
-    frames={"dense": 1, "instances": 1, "clips": 2},
+    frames={"dense": 1, "instances": 1, "clips": 2, "frames": 2},
     multiple=STRIDE,
     graphs=graphs,
 )
