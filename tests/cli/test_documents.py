@@ -57,7 +57,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_tracker: Pat
     for folder in ("slides", "videos/a", "clips/a"):
         draw_video(tmp_path / folder, 2)
     shutil.copy(tiny_tracker, tmp_path / "tracker.safetensors")
-    shutil.copytree(ROOT / "examples" / "tissue", tmp_path / "examples" / "tissue")
+    for name in ("tissue", "nuclei"):
+        shutil.copytree(ROOT / "examples" / name, tmp_path / "examples" / name)
     example = tmp_path / "examples" / "bunny"
     draw_video(example / "frames", 2)
     draw_mask(example / "masks" / "00000.png")
