@@ -111,7 +111,7 @@ def test_a_video_without_anything_to_decode(tmp_path: Path) -> None:
         video.write(np.zeros((16, 16, 3), np.uint8))
     data = (tmp_path / "a.mp4").read_bytes()
     (tmp_path / "a.mp4").write_bytes(data.replace(b"avc1", b"zzz9"))
-    with pytest.raises(InputError, match="holds no video that can be decoded"):
+    with pytest.raises(InputError, match="holds no video stream that can be decoded"):
         len(VideoFrames(tmp_path / "a.mp4"))
 
 

@@ -48,7 +48,7 @@ def opened_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         with av.open(ffmpeg_url(path), metadata_errors="replace") as container:  # titles may be in any encoding
             stream = container.streams.best("video")
             if not isinstance(stream, VideoStream) or stream.codec_context is None:
-                raise InputError("holds no video that can be decoded", where=path, fix="give a video file")
+                raise InputError("holds no video stream that can be decoded", where=path, fix="give a video file")
             check_pixels(path, stream.height, stream.width)
             stream.thread_type = "AUTO"
             yield container, stream
