@@ -141,6 +141,19 @@ def test_nothing_found_is_no_instance(key_every: int) -> None:
     assert len(alone.boxes) == 0
 
 
+def test_doubles_are_left_out() -> None:
+    masks = torch.zeros(4, 8, 8)
+    masks[0, :4, :4] = 0.9
+    masks[1, :4, :6] = 0.9  # two thirds of it is the first one
+    masks[2, 4:, 4:] = 0.9
+    masks[3, :4, :4] = 0.9
+    scores = torch.tensor([0.8, 0.9, 0.3, 0.05])
+    assert predict._best_first(masks, scores, 0.1, 1.0).tolist() == [1, 0, 2]
+    assert predict._best_first(masks, scores, 0.1, 0.7).tolist() == [1, 0, 2]
+    assert predict._best_first(masks, scores, 0.1, 0.6).tolist() == [1, 2], "the better of the two stays"
+    assert predict._best_first(masks, scores, 0.0, 0.7).tolist() == [1, 0, 2], "the same mask twice"
+
+
 def test_masks_at_the_border_stay_where_they_are() -> None:
     """What comes out of boxes is what enlarging the whole mask gives."""
     native, size = (200, 150), (100, 75)

@@ -41,6 +41,7 @@ class MobileInstConfig:
             queries than a small one.
         score_threshold: instances below it are left out.
         top_k: instances an image at most.
+        overlap: IoU of two masks from which on the weaker one is left out as a double; 1 = none is, as in the paper.
         short_side: default working size in pixels; smaller images are enlarged to it.
         draw_score: score from which on instances are drawn and counted by default.
         key_every: frames from one key frame to the next in videos.
@@ -65,6 +66,7 @@ class MobileInstConfig:
     pitch: int = 0
     score_threshold: float = 0.005
     top_k: int = 100
+    overlap: float = 1.0
     short_side: int = 640
     draw_score: float = 0.3
     key_every: int = 3
@@ -102,10 +104,13 @@ class MobileInstConfig:
             raise ConfigError(
                 f"channels is {self.channels}", fix=f"give a multiple of 4 and of decoder_heads, {self.decoder_heads}"
             )
-        if self.pitch < 0:
-            raise ConfigError(f"pitch is {self.pitch}", fix="give a number of pixels, or 0")
-        if self.local_stride not in {8, 16, 32, 64}:
-            raise ConfigError(f"local_stride is {self.local_stride}", fix="give 8, 16, 32 or 64")
+        for fits, name, wanted in (
+            (0.0 < self.overlap <= 1.0, "overlap", "a number above 0, at most 1"),
+            (self.pitch >= 0, "pitch", "a number of pixels, or 0"),
+            (self.local_stride in {8, 16, 32, 64}, "local_stride", "8, 16, 32 or 64"),
+        ):
+            if not fits:
+                raise ConfigError(f"{name} is {getattr(self, name)}", fix=f"give {wanted}")
 
     def with_labels(self, labels: Sequence[str]) -> MobileInstConfig:
         """The same for a data set's classes."""
@@ -132,7 +137,7 @@ SEAFORMER_640 = replace(TOPFORMER_640, attention="axial")
 #: For CPUs, training from scratch and many like objects; the choices are our own.
 COMPACT = MobileInstConfig(
     widths=(24, 48, 96, 128), heads=6, channels=128, kernel=96, feedforward=256, local_stride=16, pitch=16,
-    top_k=400, short_side=512,
+    top_k=400, overlap=0.7, short_side=512,
 )  # fmt: skip
 
 CONFIGS = {

@@ -107,8 +107,7 @@ class MobileInstPredictor:
         chosen = chosen[scores[chosen] > self.score_threshold]
         masks = self._network.masks(frame, image, found.kernels[image, chosen])
         scores = scores[chosen] * maskness(masks)
-        seen = (scores > self.score_threshold).nonzero()[:, 0]
-        order = seen[scores[seen].argsort(descending=True)]
+        order = _best_first(masks, scores, self.score_threshold, self._network.model.config.overlap)
         boxes, inside = masks_in_boxes(masks[order], frame)
         return Instances(boxes, scores[order], labels[chosen][order], inside)
 
@@ -198,10 +197,34 @@ class MobileInstTracker:
         kernels = found.kernels[0, chosen]
         masks = self._network.masks(frame, 0, kernels)
         scores = scores[chosen] * maskness(masks).unsqueeze(1)
-        kept = scores.amax(dim=1) > self.score_threshold
+        kept = _best_first(masks, scores.amax(dim=1), self.score_threshold, self._network.model.config.overlap)
         kernels, scores = kernels[kept].cpu(), scores[kept].cpu()
         ids, means = self._tracker.update(self._frames, kernels, scores)
         self._ids, self._kernels, self._scores = ids[ids > 0], kernels[ids > 0], means[ids > 0]
+
+
+def _best_first(masks: Tensor, scores: Tensor, threshold: float, overlap: float) -> Tensor:
+    """Indices, by falling score (n,), of the instances above a threshold that double no better one.
+
+    Args:
+        masks: (n,h,w) probabilities.
+        scores: (n,).
+        threshold: of the scores.
+        overlap: IoU of two masks from which on the weaker one doubles the other; 1 = none does.
+    """
+    seen = (scores > threshold).nonzero()[:, 0]
+    order = seen[scores[seen].argsort(descending=True)]
+    if overlap >= 1.0 or len(order) < 2:  # noqa: PLR2004
+        return order
+    covered = (masks[order, ::2, ::2] > MASK).flatten(1).float()  # a quarter of the cells tells as much
+    both = covered @ covered.t()
+    areas = both.diagonal()
+    doubles = both >= overlap * (areas.unsqueeze(0) + areas.unsqueeze(1) - both).clamp_min(1.0)
+    kept = torch.ones(len(order), dtype=torch.bool, device=order.device)
+    for number in range(len(order)):
+        if kept[number]:
+            kept[number + 1 :] &= ~doubles[number, number + 1 :]
+    return order[kept]
 
 
 def instance_scores(found: Predictions, image: int) -> Tensor:
