@@ -5,12 +5,24 @@ import torch
 
 from vossegcli.systems.b2inst.blender import blend, crop_bases
 from vossegcli.systems.b2inst.losses import boundary_losses, box_loss, mask_loss
-from vossegcli.systems.b2inst.mask_scoring import boundary_dice, final_score, mask_iou
+from vossegcli.systems.b2inst.mask_scoring import boundary_dice, final_score, mask_iou, scoring_loss
 from vossegcli.systems.b2inst.targets import (
     assign_locations,
     centerness_of,
     masks_in_boxes,
 )
+
+
+def test_a_score_that_has_gone_to_zero_comes_back() -> None:
+    """Cross entropy by hand, and its gradient where a squared error of the sigmoid would have none."""
+    half, sure = torch.zeros(2), torch.full((2,), -30.0, requires_grad=True)
+    truth = torch.tensor([0.25, 0.75])
+    loss = scoring_loss(half, sure, truth, truth)
+    assert float(loss.detach()) == pytest.approx(0.6931 + 30.0 * 0.5, abs=1e-3)
+    loss.backward()
+    assert sure.grad is not None
+    assert sure.grad.tolist() == pytest.approx([-0.125, -0.375])
+    assert float(scoring_loss(half[:0], half[:0], truth[:0], truth[:0])) == 0.0
 
 
 def test_a_location_takes_the_smallest_instance_around_it() -> None:

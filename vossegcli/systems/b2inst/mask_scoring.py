@@ -47,14 +47,27 @@ class MaskScoring(nn.Module):
             size: (H,W) of the images.
 
         Returns:
-            S_IoU and S_boundary, (N,) each, in [0, 1].
+            S_IoU and S_boundary, (N,) each, as logits.
         """
         pyramid = {name: level.float() for name, level in zip(LEVELS, levels, strict=False)}
         features = self.pool(pyramid, boxes, [size] * len(boxes))
         boundaries = soft_boundary(masks)
         seen = F.adaptive_max_pool2d(torch.stack([masks, boundaries], dim=1), SIDE)
         hidden = self.convs(torch.cat([features, seen], dim=1)).flatten(1)
-        return self.iou(hidden)[:, 0].float().sigmoid(), self.boundary(hidden)[:, 0].float().sigmoid()
+        return self.iou(hidden)[:, 0].float(), self.boundary(hidden)[:, 0].float()
+
+
+def scoring_loss(iou: Tensor, boundary: Tensor, true_iou: Tensor, true_boundary: Tensor) -> Tensor:
+    """Mean over N masks of the cross entropies of both scores (logits) with what is true, all (N,).
+
+    The paper does not say how it regresses them. The squared error of a sigmoid leaves no gradient once a branch has
+    gone to zero, which the small values of S_boundary invite: seen in training, and it ruins the product of the scores.
+    """
+    terms = [
+        F.binary_cross_entropy_with_logits(said, true, reduction="sum")
+        for said, true in ((iou, true_iou), (boundary, true_boundary))
+    ]
+    return torch.stack(terms).sum() / max(len(iou), 1)
 
 
 def mask_iou(predicted: Tensor, truth: Tensor) -> Tensor:

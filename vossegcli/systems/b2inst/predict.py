@@ -99,4 +99,4 @@ class B2InstPredictor:
             return masks, scores
         pyramid = [level[image : image + 1] for level in encoded.pyramid]
         iou, boundary = self.model.scoring(pyramid, [boxes], masks, size)
-        return masks, final_score(scores, iou, boundary)
+        return masks, final_score(scores, iou.sigmoid(), boundary.sigmoid())

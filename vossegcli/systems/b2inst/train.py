@@ -16,7 +16,7 @@ from vossegcli.ops.boundaries import boundary_map, soft_boundary
 from vossegcli.systems.b2inst.blender import blend, crop_bases
 from vossegcli.systems.b2inst.box_head import boxes_of
 from vossegcli.systems.b2inst.losses import boundary_losses, box_loss, mask_loss, semantic_loss
-from vossegcli.systems.b2inst.mask_scoring import boundary_dice, mask_iou
+from vossegcli.systems.b2inst.mask_scoring import boundary_dice, mask_iou, scoring_loss
 from vossegcli.systems.b2inst.model import B2Inst, Encoded
 from vossegcli.systems.b2inst.targets import Assignment, assign_locations, masks_in_boxes
 from vossegcli.systems.base import InstanceBatch
@@ -121,6 +121,5 @@ def _mask_terms(
         size = (int(batch.images.shape[2]), int(batch.images.shape[3]))
         iou, boundary = model.scoring(encoded.pyramid, boxes, probs, size)
         true_boundary = boundary_dice(soft_boundary(predicted), soft_boundary(truth))
-        count = max(len(quality), 1)
-        terms["scores"] = ((iou - quality).square().sum() + (boundary - true_boundary).square().sum()) / count
+        terms["scores"] = scoring_loss(iou, boundary, quality, true_boundary)
     return terms
