@@ -18,9 +18,9 @@ from rich.table import Table
 
 from vossegcli.io.checkpoints import CheckpointHeader, write_checkpoint
 from vossegcli.io.label_maps import write_label_map
-from vossegcli.runners.batch import peak_memory_mib
 from vossegcli.runners.propagate import propagate
 from vossegcli.runners.propagate_options import PropagateOptions
+from vossegcli.runners.running import peak_memory_mib
 from vossegcli.systems.afb_urr.config import AFBURRConfig, BankConfig, TrunkConfig
 from vossegcli.systems.afb_urr.model import AFBURR
 from vossegcli.types import ItemResult

@@ -24,7 +24,7 @@ from tests.conftest import (
     squares,
     start,
 )
-from vossegcli.runners.batch import peak_memory_mib
+from vossegcli.runners.running import peak_memory_mib
 
 Vosseg = Callable[..., Outcome]
 

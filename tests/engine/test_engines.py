@@ -16,7 +16,8 @@ from vossegcli.engine.local import Workers
 from vossegcli.engine.queue import TaskQueue
 from vossegcli.engine.ray_cluster import RayActors
 from vossegcli.errors import ConfigError, DeviceError, InputError
-from vossegcli.runners.batch import Executor, InProcess, Task, plan_batch, run_batch
+from vossegcli.runners.batch import Executor, Task
+from vossegcli.runners.running import InProcess, plan_batch, run_batch
 from vossegcli.types import Shard
 
 HAS_RAY = importlib.util.find_spec("ray") is not None

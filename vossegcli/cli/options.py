@@ -153,7 +153,7 @@ def executor(workers: int | None, engine: EngineName, address: str | None) -> Ex
     if address is not None:
         raise typer.BadParameter("goes with --engine ray", param_hint="--address")
     if workers is None or workers == 1:
-        from vossegcli.runners.batch import InProcess
+        from vossegcli.runners.running import InProcess
 
         return InProcess()
     from vossegcli.engine.local import Workers as LocalWorkers

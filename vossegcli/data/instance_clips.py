@@ -45,7 +45,7 @@ class InstanceLayers:
 
 @dataclass(frozen=True)
 class InstanceClips:
-    """Rendered clips (see `systems.base.InstanceClipBatch`)."""
+    """Rendered clips (see `systems.samples.InstanceClipBatch`)."""
 
     frames: Tensor
     ids: Tensor

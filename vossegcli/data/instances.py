@@ -57,7 +57,7 @@ class InstanceSpec:
 
 @dataclass(frozen=True)
 class InstanceSamples:
-    """A batch of images with instances (see `systems.base.InstanceBatch`)."""
+    """A batch of images with instances (see `systems.samples.InstanceBatch`)."""
 
     images: Tensor
     ids: Tensor

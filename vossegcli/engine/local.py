@@ -17,8 +17,9 @@ import torch
 
 from vossegcli.engine.queue import STRIKES, TaskQueue
 from vossegcli.errors import DeviceError, VossegError
-from vossegcli.runners.batch import Batch, InProcess, Progress, Task
+from vossegcli.runners.batch import Batch, Progress, Task
 from vossegcli.runners.pool import cores
+from vossegcli.runners.running import InProcess
 from vossegcli.types import ItemResult
 
 GRACE_SECONDS = 20.0  # for a worker to close its files when it is told to stop

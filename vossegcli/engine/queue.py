@@ -6,7 +6,8 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
-from vossegcli.runners.batch import Batch, Task, again
+from vossegcli.runners.batch import Batch, Task
+from vossegcli.runners.running import again
 from vossegcli.types import ItemResult
 
 STRIKES = 3  # workers that an item may cost

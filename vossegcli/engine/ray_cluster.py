@@ -14,7 +14,8 @@ import torch
 
 from vossegcli.engine.queue import STRIKES, TaskQueue
 from vossegcli.errors import ConfigError, DeviceError, VossegError
-from vossegcli.runners.batch import Batch, InProcess, Progress, Task
+from vossegcli.runners.batch import Batch, Progress, Task
+from vossegcli.runners.running import InProcess
 from vossegcli.types import ItemResult
 
 KNOCK_SECONDS = 10.0

@@ -25,11 +25,12 @@ from vossegcli.io.supports import Support, find_supports, read_support
 from vossegcli.io.tables import write_csv
 from vossegcli.io.video import VideoFrames
 from vossegcli.ops.images import image_tensor
-from vossegcli.runners.batch import Batch, Executor, InProcess, Progress, Work, WorkItem, plan_batch, run_batch
+from vossegcli.runners.batch import Batch, Executor, Progress, Work, WorkItem
 from vossegcli.runners.devices import memory_errors
 from vossegcli.runners.loading import choose_model
 from vossegcli.runners.options import BatchOptions
 from vossegcli.runners.query_batches import Predicted, QueryBatches, pictures_together
+from vossegcli.runners.running import InProcess, plan_batch, run_batch
 from vossegcli.systems.base import ClassSegmentation, FewshotPredictor
 
 FIELDS = ("query", "class", "id", "area", "confidence", "review")

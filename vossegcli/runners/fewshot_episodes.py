@@ -24,10 +24,11 @@ from vossegcli.io.label_maps import VOID, write_label_map
 from vossegcli.io.overlays import draw_overlay, write_image
 from vossegcli.io.run_records import ItemState, fingerprint
 from vossegcli.ops.images import image_tensor
-from vossegcli.runners.batch import Batch, Executor, InProcess, Progress, Work, WorkItem, plan_batch, run_batch
+from vossegcli.runners.batch import Batch, Executor, Progress, Work, WorkItem
 from vossegcli.runners.devices import memory_errors
 from vossegcli.runners.loading import choose_model
 from vossegcli.runners.options import BatchOptions
+from vossegcli.runners.running import InProcess, plan_batch, run_batch
 from vossegcli.systems.base import FewshotPredictor
 
 RECORD = "episodes.json"

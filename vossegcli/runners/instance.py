@@ -25,11 +25,12 @@ from vossegcli.io.overlays import Caption, draw_captions, draw_overlay, write_im
 from vossegcli.io.queries import Query, find_queries, is_listing, queries_name
 from vossegcli.io.run_records import ItemState, append_jsonl, fingerprint, read_jsonl
 from vossegcli.io.tables import write_csv
-from vossegcli.runners.batch import Batch, Executor, InProcess, Progress, Work, WorkItem, plan_batch, run_batch
+from vossegcli.runners.batch import Batch, Executor, Progress, Work, WorkItem
 from vossegcli.runners.instance_results import coco_results
 from vossegcli.runners.loading import check_classes, check_score, choose_model
 from vossegcli.runners.options import BatchOptions
 from vossegcli.runners.query_batches import Predicted, QueryBatches, pictures_together
+from vossegcli.runners.running import InProcess, plan_batch, run_batch
 from vossegcli.runners.tiles import Found, find_in_tiles, merge_over_seams
 from vossegcli.systems.base import InstancePredictor
 

@@ -20,13 +20,14 @@ from vossegcli.io.label_maps import read_written_ids
 from vossegcli.io.overlays import draw_overlay
 from vossegcli.io.run_records import fingerprint, read_jsonl, sequence_files
 from vossegcli.io.sequences import find_sequences
-from vossegcli.runners.batch import Batch, Executor, InProcess, Progress, Work, WorkItem, plan_batch, run_batch
+from vossegcli.runners.batch import Batch, Executor, Progress, Work, WorkItem
 from vossegcli.runners.confidence import write_confidence
 from vossegcli.runners.devices import memory_errors
 from vossegcli.runners.given_masks import find_given_masks, plan_passes
 from vossegcli.runners.loading import choose_model
 from vossegcli.runners.propagate_options import PropagateOptions, check_mask, check_output
 from vossegcli.runners.rendering import overlay_path, render_sequence, video_path
+from vossegcli.runners.running import InProcess, plan_batch, run_batch
 from vossegcli.runners.sequence import SequenceJob, segment_sequence
 from vossegcli.systems.base import VideoPredictor
 from vossegcli.types import Frame, FrameSequence

@@ -18,11 +18,12 @@ from vossegcli.io.images import limit_pixels
 from vossegcli.io.run_records import fingerprint, read_jsonl, sequence_files
 from vossegcli.io.sequences import find_sequences, folder_name
 from vossegcli.io.tables import write_csv
-from vossegcli.runners.batch import Batch, Executor, InProcess, Progress, Work, WorkItem, plan_batch, run_batch
+from vossegcli.runners.batch import Batch, Executor, Progress, Work, WorkItem
 from vossegcli.runners.devices import memory_errors
 from vossegcli.runners.loading import check_classes, check_score, choose_model
 from vossegcli.runners.options import BatchOptions
 from vossegcli.runners.rendering import overlay_path, render_sequence, video_path
+from vossegcli.runners.running import InProcess, plan_batch, run_batch
 from vossegcli.runners.track_results import (
     Track,
     captions_of,

@@ -16,7 +16,7 @@ from vossegcli.layers.losses import dice_loss
 from vossegcli.ops.masks import log_odds
 from vossegcli.systems.afb_urr import losses
 from vossegcli.systems.afb_urr.model import AFBURR, QueryFeatures, flatten_cells, masks_at_stride4
-from vossegcli.systems.base import CellPlaces, ClipBatch
+from vossegcli.systems.samples import CellPlaces, ClipBatch
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from vossegcli.systems.b2inst.losses import boundary_losses, box_loss, mask_loss
 from vossegcli.systems.b2inst.mask_scoring import boundary_dice, mask_iou, scoring_loss
 from vossegcli.systems.b2inst.model import B2Inst, Encoded
 from vossegcli.systems.b2inst.targets import Assignment, assign_locations, masks_in_boxes
-from vossegcli.systems.base import InstanceBatch
+from vossegcli.systems.samples import InstanceBatch
 
 MOST_MASKS = 192  # locations an image whose masks are trained in a step
 

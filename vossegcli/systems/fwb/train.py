@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vossegcli.layers.losses import dice_loss
-from vossegcli.systems.base import EpisodeBatch
 from vossegcli.systems.fwb.feature_weighting import Levels, class_average, region_levels, relevance, similarity_maps
 from vossegcli.systems.fwb.losses import mask_cross_entropy
 from vossegcli.systems.fwb.model import FWB, masks_at_cells
+from vossegcli.systems.samples import EpisodeBatch
 
 TEMPERATURE = 0.1
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vossegcli.systems.base import InstanceBatch, InstanceClipBatch
 from vossegcli.systems.mobileinst.instance_decoder import Predictions
 from vossegcli.systems.mobileinst.losses import MASK_CELLS, centres_of, dense_losses, masks_of_ids, set_losses
 from vossegcli.systems.mobileinst.mask_decoder import mask_logits
 from vossegcli.systems.mobileinst.matcher import Match, closeness_of, match
 from vossegcli.systems.mobileinst.model import Encoded, MobileInst
 from vossegcli.systems.mobileinst.positions import random_origin
+from vossegcli.systems.samples import InstanceBatch, InstanceClipBatch
 
 
 @dataclass(frozen=True)
