@@ -61,6 +61,11 @@ class Locator(nn.Module):
         located = self.project(self._encoded(places, kernels.dtype))
         return torch.cat([kernels[..., :-1] + located, kernels[..., -1:] + SILENCE], dim=-1)
 
+    def moved(self, kernels: Tensor, before: Tensor, after: Tensor) -> Tensor:
+        """Kernels (N,K) of queries that were at places (N,2) and are at others now."""
+        change = self.project(self._encoded(after, kernels.dtype) - self._encoded(before, kernels.dtype))
+        return torch.cat([kernels[:, :-1] + change, kernels[:, -1:]], dim=1)
+
     def _encoded(self, places: Tensor, dtype: torch.dtype) -> Tensor:
         """Encodings; no gradient flows back through the sines."""
         return encode_places(places.detach(), self.channels).to(dtype)

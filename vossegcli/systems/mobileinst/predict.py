@@ -19,7 +19,7 @@ from vossegcli.ops.resize import Size, resize_smooth, scaled_size
 from vossegcli.systems.base import Instances, TrackedInstances
 from vossegcli.systems.mobileinst.instance_decoder import Predictions
 from vossegcli.systems.mobileinst.losses import MASK_CELLS
-from vossegcli.systems.mobileinst.mask_decoder import mask_logits
+from vossegcli.systems.mobileinst.mask_decoder import mask_logits, pointed_places
 from vossegcli.systems.mobileinst.model import STRIDE, Encoded, MobileInst
 from vossegcli.systems.mobileinst.tracking import KernelTracker
 
@@ -116,7 +116,8 @@ class MobileInstTracker:
     """Follows instances through a video (see `systems.base.TrackPredictor`).
 
     Only backbone and mask decoder run on every frame; the kernels of a key frame are used on the frames up to the
-    next one (paper sec. 3.4).
+    next one (paper sec. 3.4). An addition, where kernels know where their instances are: after every frame they move to
+    where the cells of their masks point to.
 
     Args:
         model: the network; copied for inference, not changed.
@@ -158,26 +159,30 @@ class MobileInstTracker:
         self._frames = 0
         self._ids = torch.zeros(0, dtype=torch.int64)
         self._kernels = torch.zeros(0, self._network.model.config.kernel)
+        self._places = torch.zeros(0, 2)
         self._scores = torch.zeros(0, self._network.model.config.classes)
 
     @torch.no_grad()
     def step(self, frame: Tensor) -> TrackedInstances:
         """Find the instances of the next frame (3,H,W), float RGB in [0, 1], each with its identity."""
         encoded = self._network.encode(frame.unsqueeze(0))
-        if self._frames % self.key_every == 0:
+        is_key = self._frames % self.key_every == 0
+        if is_key:
             self._detect(encoded)
         self._frames += 1
         masks = self._network.masks(encoded, 0, self._kernels.to(self._network.device))
         seen = (masks > MASK).flatten(1).any(dim=1).nonzero()[:, 0]
         boxes, inside = masks_in_boxes(masks[seen], encoded)
+        if not is_key:  # there, the queries have just said it
+            self._follow(encoded, masks)
         scores, labels = self._scores.to(self._network.device)[seen].max(dim=1)
         return TrackedInstances(self._ids.to(seen.device)[seen], boxes, scores, labels, inside)
 
     def state(self) -> dict[str, Tensor]:
         """Return the memory as named tensors."""
         tensors = {f"tracks.{name}": value for name, value in self._tracker.state().items()}
-        own = {"frames": torch.tensor(self._frames), "ids": self._ids, "kernels": self._kernels, "scores": self._scores}
-        return tensors | own
+        own = {"ids": self._ids, "kernels": self._kernels, "places": self._places, "scores": self._scores}
+        return tensors | own | {"frames": torch.tensor(self._frames)}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Continue from `state()`."""
@@ -185,7 +190,9 @@ class MobileInstTracker:
         prefix = "tracks."
         self._tracker.load_state({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
         self._frames = int(tensors["frames"])
-        self._ids, self._kernels, self._scores = (tensors[name].clone() for name in ("ids", "kernels", "scores"))
+        self._ids, self._kernels, self._places, self._scores = (
+            tensors[name].clone() for name in ("ids", "kernels", "places", "scores")
+        )
 
     def _detect(self, frame: _Frame) -> None:
         """Find the instances of a key frame; their kernels stand until the next one."""
@@ -201,6 +208,23 @@ class MobileInstTracker:
         kernels, scores = kernels[kept].cpu(), scores[kept].cpu()
         ids, means = self._tracker.update(self._frames, kernels, scores)
         self._ids, self._kernels, self._scores = ids[ids > 0], kernels[ids > 0], means[ids > 0]
+        if found.places is not None:
+            self._places = found.places[0, chosen][kept].cpu()[ids > 0]
+
+    def _follow(self, frame: _Frame, masks: Tensor) -> None:
+        """Move the kernels with their instances, whose masks (n,h,w) on this frame are known."""
+        locator = self._network.model.instance_decoder.locator
+        if locator is None or not len(masks):
+            return
+        covered = (masks[:, ::2, ::2] > MASK).float()  # a quarter of the cells: those of the features
+        pointed = pointed_places(frame.encoded.dense, frame.encoded.origin)[0, : covered.shape[1], : covered.shape[2]]
+        areas = covered.sum(dim=(1, 2)).unsqueeze(1)
+        before = self._places.to(masks.device)
+        after = torch.einsum("nhw,hwc->nc", covered, pointed) / areas.clamp_min(1.0)
+        after = torch.where(areas > 0, after, before)
+        self._kernels = locator.moved(self._kernels.to(masks.device), before, after).cpu()
+        self._places = after.cpu()
+        self._tracker.follow(self._ids, self._kernels)
 
 
 def _best_first(masks: Tensor, scores: Tensor, threshold: float, overlap: float) -> Tensor:

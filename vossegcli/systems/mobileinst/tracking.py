@@ -70,6 +70,11 @@ class KernelTracker:
         means = self._sums[own] / self._seen[own].unsqueeze(1) if len(self._ids) else scores
         return ids, torch.where((ids > 0).unsqueeze(1), means, scores)
 
+    def follow(self, ids: Tensor, kernels: Tensor) -> None:
+        """Replace the kernels (n,K) of tracks (n,), which have moved since the last key frame."""
+        place = {int(number): index for index, number in enumerate(self._ids)}
+        self._kernels[torch.tensor([place[int(number)] for number in ids], dtype=torch.int64)] = kernels
+
     def state(self) -> dict[str, Tensor]:
         """Return the tracks as named tensors."""
         return {
