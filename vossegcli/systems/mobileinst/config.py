@@ -137,7 +137,7 @@ SEAFORMER_640 = replace(TOPFORMER_640, attention="axial")
 #: For CPUs, training from scratch and many like objects; the choices are our own.
 COMPACT = MobileInstConfig(
     widths=(24, 48, 96, 128), heads=6, channels=128, kernel=96, feedforward=256, local_stride=16, pitch=16,
-    top_k=400, overlap=0.7, short_side=512,
+    top_k=400, overlap=0.7, draw_score=0.42, short_side=512,
 )  # fmt: skip
 
 CONFIGS = {
