@@ -1,4 +1,6 @@
 import math
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -34,6 +36,28 @@ def test_agrees_with_torchs_attention() -> None:
     keys, values, queries = (torch.randn(n, 8, generator=generator) for n in (40, 40, 9))
     expected = torch.nn.functional.scaled_dot_product_attention(queries[None], keys[None], values[None])[0]
     torch.testing.assert_close(read_memory(keys, values, queries).values, expected)
+
+
+def test_half_precision_reads_the_same() -> None:
+    generator = torch.Generator().manual_seed(1)
+    keys, values, queries = (torch.randn(n, 8, generator=generator) for n in (700, 700, 9))
+    whole, half = read_memory(keys, values, queries), read_memory(keys, values.bfloat16(), queries, 2_000)
+    torch.testing.assert_close(half.values.float(), whole.values, rtol=0.02, atol=0.01)
+    assert torch.equal(half.hits, whole.hits)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
+def test_a_memory_that_grows_entry_by_entry_leaves_nothing_behind() -> None:
+    keys, values, queries = torch.randn(700, 64), torch.randn(700, 128).bfloat16(), torch.randn(48, 64)
+    read_memory(keys, values, queries)
+    before = resident_mebibytes()
+    for entries in range(100, 700, 2):
+        read_memory(keys[:entries], values[:entries], queries)
+    assert resident_mebibytes() - before < 20.0  # with a program compiled for each size: 100 and more
+
+
+def resident_mebibytes() -> float:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def test_local_weights_prefer_near_cells_when_keys_say_nothing() -> None:

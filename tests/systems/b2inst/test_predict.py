@@ -10,7 +10,7 @@ from vossegcli.ops.masks import paste_mask
 from vossegcli.systems.b2inst import SYSTEM
 from vossegcli.systems.b2inst.config import CONFIGS, B2InstConfig
 from vossegcli.systems.b2inst.model import B2Inst
-from vossegcli.systems.b2inst.predict import B2InstPredictor
+from vossegcli.systems.b2inst.predict import STEP, B2InstPredictor
 
 TINY = B2InstConfig(
     classes=2, block="basic", stem=8, planes=(8, 8, 16, 16), depths=(1, 1, 1, 1), stride_in_1x1=False, channels=16,
@@ -81,6 +81,20 @@ def test_a_batch_gives_what_its_images_give_alone(network: B2Inst) -> None:
     for together, image in zip(predictor.predict(images), images, strict=True):
         (alone,) = predictor.predict(image.unsqueeze(0))
         assert torch.allclose(together.boxes, alone.boxes, atol=1e-3)
+
+
+def test_masks_are_scored_in_full_batches(network: B2Inst) -> None:
+    image, seen = torch.rand(1, 3, 64, 96), []
+    (many,) = B2InstPredictor(network, score_threshold=0.0, top_k=16).predict(image)
+    for count in (3, 5, 12):
+        predictor = B2InstPredictor(network, score_threshold=0.0, top_k=count)
+        assert predictor.model.scoring is not None
+        predictor.model.scoring.register_forward_hook(lambda _module, given, _result: seen.append(len(given[2])))
+        (found,) = predictor.predict(image)
+        assert len(found.scores) == count
+        for score in found.scores:  # those of the empty places never come out
+            assert (many.scores - score).abs().min() < 1e-5
+    assert set(seen) == {STEP}
 
 
 def test_nothing_is_found_above_every_score(network: B2Inst) -> None:

@@ -17,6 +17,9 @@ BEYOND = 1e6
 #: Most elements of a similarity matrix that exist at one time. 24 MiB of float32: a CPU's cache holds most of it,
 #: and the allocator reuses it (from 32 MiB on, glibc asks the kernel for fresh pages each time).
 MAX_SIMILARITIES = 6 << 20
+#: Entries by which a matrix in half precision grows: for every new shape, PyTorch's CPU kernels compile a program that
+#: is kept for good (0.4 MiB each), so a memory that grows entry by entry must not show them every size.
+STEP = 512
 
 
 class Reading(NamedTuple):
@@ -44,13 +47,16 @@ def read_memory(keys: Tensor, values: Tensor, queries: Tensor, max_similarities:
     """
     entries = keys.shape[0]
     scale = 1.0 / math.sqrt(keys.shape[1])
-    chunk = max(1, max_similarities // max(1, entries))
+    padding = 0 if values.dtype == torch.float32 else -entries % STEP
+    padded = F.pad(values, (0, 0, 0, padding)) if padding else values
+    chunk = max(1, max_similarities // max(1, entries + padding))
     read = values.new_empty(queries.shape[0], values.shape[1])
     hits = keys.new_zeros(entries)
     for start in range(0, queries.shape[0], chunk):
         part = slice(start, start + chunk)
         weights = torch.softmax((queries[part] * scale) @ keys.T, dim=1)  # (q,M)
-        torch.mm(weights.to(values.dtype), values, out=read[part])
+        shares = weights.to(values.dtype)
+        torch.mm(F.pad(shares, (0, padding)) if padding else shares, padded, out=read[part])
         hits += weights.gt_(USAGE_THRESHOLD).sum(dim=0)  # summing bools is ten times slower
     return Reading(read, hits)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
@@ -18,6 +19,9 @@ from vossegcli.systems.b2inst.box_head import boxes_of, locations
 from vossegcli.systems.b2inst.mask_scoring import final_score
 from vossegcli.systems.b2inst.model import STRIDE, B2Inst, Encoded
 from vossegcli.systems.base import Instances
+
+#: Masks are scored in batches of a multiple of it: convolutions on a CPU keep a program for every number (1.7 MiB each).
+STEP = 16
 
 
 class B2InstPredictor:
@@ -98,5 +102,7 @@ class B2InstPredictor:
         if self.model.scoring is None or not len(boxes):
             return masks, scores
         pyramid = [level[image : image + 1] for level in encoded.pyramid]
-        iou, boundary = self.model.scoring(pyramid, [boxes], masks, size)
-        return masks, final_score(scores, iou.sigmoid(), boundary.sigmoid())
+        count, empty = len(boxes), -len(boxes) % STEP
+        all_boxes, all_masks = F.pad(boxes, (0, 0, 0, empty)), F.pad(masks, (0, 0, 0, 0, 0, empty))
+        iou, boundary = self.model.scoring(pyramid, [all_boxes], all_masks, size)
+        return masks, final_score(scores, iou[:count].sigmoid(), boundary[:count].sigmoid())

@@ -75,7 +75,8 @@ def clip_objective(model: MobileInst, batch: InstanceClipBatch, weights: LossWei
 
     * Query passing (paper sec. 3.4): the queries of the first frame's global decoder go to the local decoder of the
       second; each is responsible for the instance that it has found in the first.
-    * The first frame's kernels on the second frame's mask features, as they are reused in tracking (an addition).
+    * The first frame's kernels on the second frame's mask features, as they are reused in tracking: where kernels know
+      where their instances are, they have moved along with them (an addition).
 
     Instances that only the second frame shows belong to none of the passed queries; nothing is asked of those that
     are not responsible for any.
@@ -94,7 +95,9 @@ def clip_objective(model: MobileInst, batch: InstanceClipBatch, weights: LossWei
     passed = model.instance_decoder.look_closely(found.queries[first], encoded.features[second], encoded.origin)
     said = model.predict(passed, encoded)
     embedded = encoded.embedded[second]
-    for name, predictions in (("passed", said), ("reused", _halves(found.predictions, first))):
+    earlier = _halves(found.predictions, first)
+    reused = earlier._replace(kernels=_moved_along(model, earlier, matches, truth.masks[first], later.masks))
+    for name, predictions in (("passed", said), ("reused", reused)):
         logits = mask_logits(predictions.kernels, embedded)
         parts = set_losses(predictions, logits, later.masks, later.labels, matches, idle)
         kept = parts if name == "passed" else {key: parts[key] for key in ("dice", "mask_entropy", "mask_iou")}
@@ -148,6 +151,21 @@ def _still_there(pairs: Match, masks: Tensor) -> Match:
     """The pairs whose instance another frame shows too."""
     kept = masks[pairs.instances].flatten(1).sum(dim=1) > 0
     return Match(pairs.queries[kept], pairs.instances[kept])
+
+
+def _moved_along(
+    model: MobileInst, found: Predictions, matches: list[Match], before: list[Tensor], after: list[Tensor]
+) -> Tensor:
+    """Kernels (B,N,K), those of matched queries as they are when their instances have moved to another frame."""
+    locator = model.instance_decoder.locator
+    if locator is None or found.places is None:
+        return found.kernels
+    moved = found.kernels.clone()
+    for image, (pairs, first, second) in enumerate(zip(matches, before, after, strict=True)):
+        places = found.places[image, pairs.queries]
+        way = centres_of(second[pairs.instances]) - centres_of(first[pairs.instances])
+        moved[image, pairs.queries] = locator.moved(found.kernels[image, pairs.queries], places, places + way)
+    return moved
 
 
 def _not_in(count: int, numbers: Tensor) -> Tensor:
