@@ -13,11 +13,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vossegcli.cli import options as o
 from vossegcli.cli.exit_codes import SOME_FAILED
 from vossegcli.cli.tables import show_table
 
 if TYPE_CHECKING:
     from vossegcli.runners.evaluate import EvaluateOptions
+    from vossegcli.runners.pool import Scatter
 
 SHOWN_PROBLEMS = 12
 SHOWN_ROWS = 12
@@ -45,8 +47,11 @@ class Iou(StrEnum):
 Report = Annotated[
     Path | None, typer.Option("-o", "--output", help="Folder for report.html, report.json and the tables.")
 ]
-Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 = one a core. pycocotools always works in one.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 = one a core.", rich_help_panel=o.SPREAD)]
 Compare = Annotated[Path | None, typer.Option(help="report.json of another evaluation, for the differences.")]
+OneWorker = Annotated[
+    int, typer.Option("--workers", min=0, help="Taken as in the other tasks; pycocotools works in one process.")
+]
 MaxDets = Annotated[int, typer.Option(help="Most results per image (or video) and class.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON, nothing else, on stdout.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no table.")]
@@ -73,6 +78,9 @@ def vos(
     output: Report = None,
     compare: Compare = None,
     workers: Workers = 0,
+    shard: o.ShardOption = None,
+    engine: o.Engine = o.EngineName.local,
+    address: o.Address = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -80,10 +88,10 @@ def vos(
     from vossegcli.runners.evaluate import EvaluateOptions
 
     options = EvaluateOptions(
-        "vos", predictions, truth, output, compare, workers, protocol=protocol, subset=subset, frames=frames,
-        command=_command(),
+        "vos", predictions, truth, output, compare, protocol=protocol, subset=subset, frames=frames,
+        shard=o.shard(shard), command=_command(),
     )  # fmt: skip
-    _run(options, as_json=as_json, quiet=quiet)
+    _run(options, o.scatter(workers, engine, address), as_json=as_json, quiet=quiet)
 
 
 @app.command("fewshot")
@@ -100,6 +108,9 @@ def fewshot(
     output: Report = None,
     compare: Compare = None,
     workers: Workers = 0,
+    shard: o.ShardOption = None,
+    engine: o.Engine = o.EngineName.local,
+    address: o.Address = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -107,9 +118,10 @@ def fewshot(
     from vossegcli.runners.evaluate import EvaluateOptions
 
     options = EvaluateOptions(
-        "fewshot", predictions, truth, output, compare, workers, ignore_label=ignore_label, command=_command()
-    )
-    _run(options, as_json=as_json, quiet=quiet)
+        "fewshot", predictions, truth, output, compare, ignore_label=ignore_label, shard=o.shard(shard),
+        command=_command(),
+    )  # fmt: skip
+    _run(options, o.scatter(workers, engine, address), as_json=as_json, quiet=quiet)
 
 
 @app.command("instance")
@@ -121,7 +133,7 @@ def instance(
     max_dets: MaxDets = 100,
     output: Report = None,
     compare: Compare = None,
-    workers: Workers = 0,
+    workers: OneWorker = 0,  # noqa: ARG001 - so that scripts can give it to every task
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -129,9 +141,9 @@ def instance(
     from vossegcli.runners.evaluate import EvaluateOptions
 
     options = EvaluateOptions(
-        "instance", results, truth, output, compare, workers, iou=iou, max_dets=max_dets, command=_command()
+        "instance", results, truth, output, compare, iou=iou, max_dets=max_dets, command=_command()
     )
-    _run(options, as_json=as_json, quiet=quiet)
+    _run(options, None, as_json=as_json, quiet=quiet)
 
 
 @app.command("track")
@@ -142,24 +154,24 @@ def track(
     max_dets: MaxDets = 100,
     output: Report = None,
     compare: Compare = None,
-    workers: Workers = 0,
+    workers: OneWorker = 0,  # noqa: ARG001 - so that scripts can give it to every task
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Instances in videos: AP, as YouTube-VIS measures it."""
     from vossegcli.runners.evaluate import EvaluateOptions
 
-    options = EvaluateOptions("track", results, truth, output, compare, workers, max_dets=max_dets, command=_command())
-    _run(options, as_json=as_json, quiet=quiet)
+    options = EvaluateOptions("track", results, truth, output, compare, max_dets=max_dets, command=_command())
+    _run(options, None, as_json=as_json, quiet=quiet)
 
 
 def _command() -> str:
     return shlex.join(["vosseg", *sys.argv[1:]])
 
 
-def _run(options: EvaluateOptions, *, as_json: bool, quiet: bool) -> None:
+def _run(options: EvaluateOptions, scatter: Scatter | None, *, as_json: bool, quiet: bool) -> None:
     from vossegcli.reports.evaluation import count_faults, problem_lines, summary
-    from vossegcli.runners.evaluate import evaluate
+    from vossegcli.runners.evaluate import Waiting, evaluate
 
     console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
     bar = Progress(
@@ -168,7 +180,11 @@ def _run(options: EvaluateOptions, *, as_json: bool, quiet: bool) -> None:
     )  # fmt: skip
     with bar:
         task = bar.add_task("scoring", total=None)
-        report = evaluate(options, lambda done, total: bar.update(task, completed=done, total=total))
+        report = evaluate(options, lambda done, total: bar.update(task, completed=done, total=total), scatter)
+    if isinstance(report, Waiting):
+        if not quiet:
+            console.print(f"the report follows with part {', '.join(map(str, report.missing))}")
+        return
     for line in problem_lines(report, SHOWN_PROBLEMS):
         console.print(line, style="yellow", markup=False)
     if as_json:

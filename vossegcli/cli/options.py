@@ -12,6 +12,7 @@ from vossegcli.types import Shard
 
 if TYPE_CHECKING:
     from vossegcli.runners.batch import Executor
+    from vossegcli.runners.pool import Scatter
 
 
 class MaskUse(StrEnum):
@@ -139,6 +140,23 @@ Address = Annotated[
 MOST_PIXELS = 200_000_000
 
 
+def scatter(workers: int, engine: EngineName, address: str | None) -> Scatter:
+    """What has the tasks of an evaluation done; 0 workers = one a core.
+
+    Raises:
+        typer.BadParameter: an address without a cluster.
+        ConfigError: Ray is not installed.
+    """
+    if engine is EngineName.ray:
+        from vossegcli.engine.ray_cluster import RayTasks
+
+        return RayTasks(workers or None, address)
+    _check_address(address)
+    from vossegcli.runners.pool import Processes
+
+    return Processes(workers)
+
+
 def executor(workers: int | None, engine: EngineName, address: str | None) -> Executor:
     """What has the items done.
 
@@ -150,8 +168,7 @@ def executor(workers: int | None, engine: EngineName, address: str | None) -> Ex
         from vossegcli.engine.ray_cluster import RayActors
 
         return RayActors(workers, address)
-    if address is not None:
-        raise typer.BadParameter("goes with --engine ray", param_hint="--address")
+    _check_address(address)
     if workers is None or workers == 1:
         from vossegcli.runners.running import InProcess
 
@@ -159,6 +176,11 @@ def executor(workers: int | None, engine: EngineName, address: str | None) -> Ex
     from vossegcli.engine.local import Workers as LocalWorkers
 
     return LocalWorkers(workers)
+
+
+def _check_address(address: str | None) -> None:
+    if address is not None:
+        raise typer.BadParameter("goes with --engine ray", param_hint="--address")
 
 
 def shard(text: str | None) -> Shard | None:

@@ -7,7 +7,9 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,6 +21,95 @@ from vossegcli.runners.running import InProcess
 from vossegcli.types import ItemResult
 
 KNOCK_SECONDS = 10.0
+AHEAD = 2  # tasks that are sent for each that can be done at a time
+
+
+def import_ray() -> Any:  # noqa: ANN401 - only half of it has types
+    """The package, which sends no statistics of its use.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError("Ray is not installed", where="--engine", fix="pip install 'vosseg[ray]'") from error
+    return ray
+
+
+@contextmanager
+def connected(ray: Any, address: str | None) -> Iterator[None]:  # noqa: ANN401
+    """Be connected with a cluster, or with one of this machine that ends with the connection.
+
+    Raises:
+        DeviceError: there is no such cluster.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        _knock(address)
+        ray.init(
+            address=address, include_dashboard=False if address is None else None, log_to_driver=False,
+            logging_level=logging.ERROR, configure_logging=True,
+        )  # fmt: skip
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        fix = "start it with `ray start --head`, or give another --address"
+        raise DeviceError(f"no Ray cluster ({reason})", where=address, fix=fix) from error
+    try:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)  # Ray has set one of its own
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str | None) -> None:
+    """See whether somebody listens at the address: Ray itself would try for minutes."""
+    host, colon, port = (address or "").rpartition("//")[2].rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), KNOCK_SECONDS).close()
+
+
+class RayTasks:
+    """Applies functions on a Ray cluster (see `runners.pool.Scatter`); what is lost with a machine is done again.
+
+    Args:
+        count: results that are under way at a time, at most; None = one a core of the cluster.
+        address: of the cluster's head, or `auto`; None = a cluster of this machine alone.
+
+    Raises:
+        ConfigError: Ray is not installed.
+    """
+
+    def __init__(self, count: int | None, address: str | None) -> None:
+        self._ray = import_ray()
+        self._count = count
+        self._address = address
+
+    def map(self, function: Callable[[Any], Any], tasks: Sequence[Any], *, few: int) -> Iterator[Any]:
+        """Yield the results in the order of the tasks, as they are there.
+
+        Raises:
+            DeviceError: there is no such cluster, or workers die again and again.
+        """
+        del few  # who asks for a cluster gets it
+        ray = self._ray
+        with connected(ray, self._address):
+            remote = ray.remote(max_retries=STRIKES, num_cpus=1)(function)
+            count = self._count or int(ray.cluster_resources().get("CPU", 1))
+            waiting, doing = deque(tasks), deque[Any]()
+            while waiting or doing:
+                while waiting and len(doing) < AHEAD * count:
+                    doing.append(remote.remote(waiting.popleft()))
+                try:
+                    yield ray.get(doing.popleft())
+                except ray.exceptions.RayTaskError:  # an error of the function itself
+                    raise
+                except ray.exceptions.RayError as error:
+                    raise DeviceError(
+                        f"Ray's workers die ({type(error).__name__})", fix="see Ray's own logs"
+                    ) from error
 
 
 class RayActors:
@@ -35,12 +126,7 @@ class RayActors:
     """
 
     def __init__(self, count: int | None, address: str | None) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        try:
-            import ray
-        except ImportError as error:
-            raise ConfigError("Ray is not installed", where="--engine", fix="pip install 'vosseg[ray]'") from error
-        self._ray: Any = ray  # only half of it has types
+        self._ray = import_ray()
         self._count = count
         self._address = address
 
@@ -53,32 +139,8 @@ class RayActors:
         """
         if not tasks:
             return
-        self._connect()
-        try:
+        with connected(self._ray, self._address):
             yield from self._run(batch, TaskQueue(batch, tasks), progress, len(tasks))
-        finally:
-            self._ray.shutdown()
-
-    def _connect(self) -> None:
-        handler = signal.getsignal(signal.SIGTERM)
-        try:
-            self._knock()
-            self._ray.init(
-                address=self._address, include_dashboard=False if self._address is None else None,
-                log_to_driver=False, logging_level=logging.ERROR, configure_logging=True,
-            )  # fmt: skip
-        except (OSError, RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            fix = "start it with `ray start --head`, or give another --address"
-            raise DeviceError(f"no Ray cluster ({reason})", where=self._address, fix=fix) from error
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)  # Ray has set one of its own
-
-    def _knock(self) -> None:
-        """See whether somebody listens at the address: Ray itself would try for minutes."""
-        host, colon, port = (self._address or "").rpartition("//")[2].rpartition(":")
-        if colon and port.isdecimal():
-            socket.create_connection((host, int(port)), KNOCK_SECONDS).close()
 
     def _run(self, batch: Batch[Any, Any], queue: TaskQueue, progress: Progress, tasks: int) -> Iterator[ItemResult]:
         ray = self._ray

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vossegcli import __version__
-from vossegcli.errors import InputError
+from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.atomic import write_text_atomic
 from vossegcli.io.json_files import find_run_record, read_report
+from vossegcli.io.locks import output_lock, tables_lock
 from vossegcli.io.mask_trees import read_names
+from vossegcli.io.run_records import fingerprint
 from vossegcli.io.tables import write_csv
 from vossegcli.reports import evaluation as reports
 from vossegcli.reports.evaluation import Report
 from vossegcli.reports.evaluation_page import Picture, evaluation_page
-from vossegcli.runners.evaluate_fewshot import evaluate_fewshot
+from vossegcli.runners.evaluate_fewshot import conclude_fewshot, fewshot_scoring, plan_fewshot
 from vossegcli.runners.evaluate_precision import evaluate_instance, evaluate_track
-from vossegcli.runners.evaluate_vos import Plan, evaluate_vos, plan_vos
+from vossegcli.runners.evaluate_vos import Plan, conclude_vos, plan_vos, vos_scoring
+from vossegcli.runners.evaluation_parts import Parts, Progress, Scoring
 from vossegcli.runners.evaluation_pictures import FrameImages, find_images, frame_pictures, worst_frames
-from vossegcli.runners.pool import cores
+from vossegcli.runners.pool import Processes, Scatter
+from vossegcli.types import Shard
 
-Progress = Callable[[int, int], None]
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,13 @@ class EvaluateOptions:
         truth: folder of masks, or annotation file.
         output: folder for the report, or None.
         compare: `report.json` of another evaluation, or None.
-        workers: processes; 0 = one a core.
         protocol: of `vos`.
         subset: name of a list in the data set's `ImageSets`, or a file of names, or None.
         frames: the images behind the masks, for the report's pictures, or None.
         ignore_label: of `fewshot`; None = 255 where that is void.
         iou: of `instance`.
         max_dets: of `instance` and `track`.
+        shard: of `vos` and `fewshot`: the part to score, or None for all.
         command: the command line, for the record.
     """
 
@@ -52,25 +56,39 @@ class EvaluateOptions:
     truth: Path
     output: Path | None = None
     compare: Path | None = None
-    workers: int = 0
     protocol: str = "davis"
     subset: str | None = None
     frames: Path | None = None
     ignore_label: int | None = None
     iou: str = "segm"
     max_dets: int = 100
+    shard: Shard | None = None
     command: str = ""
 
 
-def evaluate(options: EvaluateOptions, on_progress: Progress = lambda done, total: None) -> Report:
+@dataclass(frozen=True)
+class Waiting:
+    """A shard is scored; there is no report before the others are.
+
+    Attributes:
+        missing: indices of the shards that are still to be scored.
+    """
+
+    missing: tuple[int, ...]
+
+
+def evaluate(
+    options: EvaluateOptions, on_progress: Progress = lambda done, total: None, scatter: Scatter | None = None
+) -> Report | Waiting:
     """Score predictions and write the report's files, if a folder for them is given.
 
     Args:
         options: what to evaluate.
         on_progress: told (frames or images done, in all).
+        scatter: has `vos` and `fewshot` scored; None = processes of this machine, one a core.
 
     Returns:
-        the report, as in `report.json`.
+        the report, as in `report.json`; `Waiting` after a shard which is not the last one.
 
     Raises:
         InputError: bad predictions, truth or report to compare with.
@@ -79,32 +97,65 @@ def evaluate(options: EvaluateOptions, on_progress: Progress = lambda done, tota
     other = read_report(options.compare) if options.compare else None
     if other is not None and other["task"] != options.task:
         raise InputError(f"is of the task {other['task']}", where=options.compare, fix=f"give one of {options.task}")
+    if options.shard is None:
+        return _evaluate(options, other, on_progress, scatter or Processes())
+    if options.output is None:
+        raise ConfigError("the parts meet in an output folder", where="--shard", fix="give the same -o to all of them")
+    with output_lock(options.output, options.shard):
+        return _evaluate(options, other, on_progress, scatter or Processes())
+
+
+def _evaluate(
+    options: EvaluateOptions, other: Report | None, on_progress: Progress, scatter: Scatter
+) -> Report | Waiting:
     plan = images = None
     if options.task == "vos":
         plan = _plan(options)
         images = find_images(plan, options.frames)
-        report = reports.vos_report(evaluate_vos(plan, workers=options.workers or cores(), on_frames=on_progress))
+        frames = _results(options, vos_scoring(plan), on_progress, scatter)
+        if isinstance(frames, Waiting):
+            return frames
+        report = reports.vos_report(conclude_vos(plan, frames))
     elif options.task == "fewshot":
-        scores = evaluate_fewshot(
-            options.predictions,
-            options.truth,
-            ignore_label=options.ignore_label,
-            workers=options.workers or cores(),
-            on_images=on_progress,
-        )
-        report = reports.fewshot_report(scores)
+        episodes = plan_fewshot(options.predictions, options.truth, ignore_label=options.ignore_label)
+        found = _results(options, fewshot_scoring(episodes), on_progress, scatter)
+        if isinstance(found, Waiting):
+            return found
+        report = reports.fewshot_report(conclude_fewshot(episodes, found))
     elif options.task == "instance":
-        found = evaluate_instance(options.predictions, options.truth, iou=options.iou, max_dets=options.max_dets)
-        report = reports.precision_report("instance", options.iou, found)
+        scores = evaluate_instance(options.predictions, options.truth, iou=options.iou, max_dets=options.max_dets)
+        report = reports.precision_report("instance", options.iou, scores)
     else:
-        found = evaluate_track(options.predictions, options.truth, max_dets=options.max_dets)
-        report = reports.precision_report("track", "masklet", found)
+        scores = evaluate_track(options.predictions, options.truth, max_dets=options.max_dets)
+        report = reports.precision_report("track", "masklet", scores)
     report["facts"] = _facts(options) | report["facts"]
     if other is not None:
         report["comparison"] = {"with": str(options.compare), **reports.compare(report, other)}
     if options.output is not None:
         _write(options, report, plan, images)
     return report
+
+
+def _results(
+    options: EvaluateOptions, scoring: Scoring[Any, R], on_progress: Progress, scatter: Scatter
+) -> list[R] | Waiting:
+    """Results of all tasks; with shards, those of this one are kept, and the last one has them all."""
+    results = scoring.run(scatter, on_progress, options.shard)
+    if options.shard is None or options.output is None:
+        return list(results.values())
+    settings = {
+        k: v for k, v in asdict(options).items() if k not in {"command", "compare", "output", "frames", "shard"}
+    }
+    files = (path for task in scoring.tasks for path in scoring.files(task))
+    key = fingerprint(files, {**settings, "vosseg": __version__})
+    parts: Parts[R] = Parts(options.output, options.shard.count, key)
+    with tables_lock(options.output):
+        parts.keep(options.shard, scoring, results)
+        everything, missing = parts.collect(scoring)
+        if missing:
+            return Waiting(tuple(missing))
+        parts.remove()
+    return everything
 
 
 def _plan(options: EvaluateOptions) -> Plan:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from vossegcli.errors import InputError
 from vossegcli.io.mask_trees import Encoding, Mask, encoding_of, find_mask_sequences, read_mask
 from vossegcli.metrics import fewshot
 from vossegcli.runners.evaluate_vos import faults_of_truth
-from vossegcli.runners.pool import process_map
+from vossegcli.runners.evaluation_parts import Scoring
 from vossegcli.types import Areas, FewshotScores, Problem
 
 BACKGROUND = "(background)"
@@ -65,26 +66,34 @@ class ImageResult:
     fault_of_truth: str | None = None
 
 
-def evaluate_fewshot(
-    predictions: Path,
-    truth: Path,
-    *,
-    ignore_label: int | None = None,
-    workers: int = 1,
-    on_images: Callable[[int, int], None] = lambda done, total: None,
-) -> FewshotScores:
-    """Score predicted masks of one class each.
+@dataclass(frozen=True)
+class FewshotPlan:
+    """What is to be scored.
+
+    Attributes:
+        truth: folder of the true masks.
+        classes: names, in order.
+        tasks: in the order of classes and images.
+        problems: classes that the truth lacks.
+    """
+
+    truth: Path
+    classes: tuple[str, ...]
+    tasks: tuple[ImageTask, ...]
+    problems: tuple[Problem, ...]
+
+
+def plan_fewshot(predictions: Path, truth: Path, *, ignore_label: int | None = None) -> FewshotPlan:
+    """Match predicted masks of one class each with true ones.
 
     Args:
         predictions: tree `<class>/<image>.png`; every value above 0 is the class.
         truth: likewise; matched by class and name.
         ignore_label: value of the truth that counts for nothing. None = 255, but in classes whose masks hold no
             other value beside 0: there 255 is the class.
-        workers: processes.
-        on_images: told (images done, images in all).
 
     Raises:
-        InputError: a folder is not a tree of masks, nothing matches, or true masks cannot be read (all are named).
+        InputError: a folder is not a tree of masks, or nothing matches.
     """
     ours, theirs = find_mask_sequences(predictions), find_mask_sequences(truth)
     if not set(ours) & set(theirs):
@@ -95,31 +104,60 @@ def evaluate_fewshot(
         )
     encodings = {name: encoding_of(images.values()) for name, images in theirs.items()}
     predicted = {name: encoding_of(ours.get(name, {}).values()) for name in theirs}
-    tasks = [
+    tasks = tuple(
         ImageTask(
             name, image, path, ours.get(name, {}).get(image),
             {other: theirs[other][image] for other in theirs if other != name and image in theirs[other]},
             encodings, predicted[name], ignore_label,
         )
         for name, images in theirs.items() for image, path in images.items()
-    ]  # fmt: skip
-    areas: dict[str, list[Areas]] = {name: [] for name in theirs}
-    confusion: Confusion = Counter()
-    problems = [Problem("extra", name, None, "not in the truth") for name in ours if name not in theirs]
-    faults: list[str] = []
-    with process_map(workers if len(tasks) >= WORTH_PROCESSES else 1) as run:
-        for done, result in enumerate(run(score_image, tasks), start=1):
-            areas[result.name].append(result.areas)
-            confusion.update(result.confusion)
-            problems += [] if result.problem is None else [result.problem]
-            faults += [] if result.fault_of_truth is None else [result.fault_of_truth]
-            on_images(done, len(tasks))
+    )  # fmt: skip
+    problems = tuple(Problem("extra", name, None, "not in the truth") for name in ours if name not in theirs)
+    return FewshotPlan(truth, tuple(theirs), tasks, problems)
+
+
+def fewshot_scoring(plan: FewshotPlan) -> Scoring[ImageTask, ImageResult]:
+    """How the images of a plan are scored."""
+    return Scoring(
+        plan.tasks, score_image, item=lambda task: f"{task.name}/{task.image}", size=lambda _: 1, files=_files,
+        pack=_pack, unpack=_unpack, few=WORTH_PROCESSES,
+    )  # fmt: skip
+
+
+def conclude_fewshot(plan: FewshotPlan, results: Sequence[ImageResult]) -> FewshotScores:
+    """Sum up the results of all tasks of a plan, in order.
+
+    Raises:
+        InputError: true masks cannot be read (all are named).
+    """
+    faults = [result.fault_of_truth for result in results if result.fault_of_truth is not None]
     if faults:
-        raise faults_of_truth(list(dict.fromkeys(faults)), truth)
+        raise faults_of_truth(list(dict.fromkeys(faults)), plan.truth)
+    areas: dict[str, list[Areas]] = {name: [] for name in plan.classes}
+    confusion: Confusion = Counter()
+    for result in results:
+        areas[result.name].append(result.areas)
+        confusion.update(result.confusion)
+    problems = (*plan.problems, *(result.problem for result in results if result.problem is not None))
     summed = {name: fewshot.add_areas(counts) for name, counts in areas.items()}
     per_class = {name: fewshot.foreground_iou(counts) for name, counts in summed.items()}
     images_of = {name: len(counts) for name, counts in areas.items()}
-    return FewshotScores(fewshot.summarise(summed), per_class, summed, images_of, dict(confusion), tuple(problems))
+    return FewshotScores(fewshot.summarise(summed), per_class, summed, images_of, dict(confusion), problems)
+
+
+def _files(task: ImageTask) -> list[Path]:
+    return [path for path in (task.truth, task.prediction, *task.others.values()) if path is not None]
+
+
+def _pack(result: ImageResult) -> dict[str, Any]:
+    row = asdict(replace(result, confusion=Counter()))
+    return {**row, "confusion": [[*pair, pixels] for pair, pixels in result.confusion.items()]}
+
+
+def _unpack(row: dict[str, Any]) -> ImageResult:
+    confusion = Counter({(true, said): pixels for true, said, pixels in row["confusion"]})
+    problem = row["problem"] and Problem(**row["problem"])
+    return ImageResult(row["name"], Areas(**row["areas"]), confusion, problem, row["fault_of_truth"])
 
 
 def score_image(task: ImageTask) -> ImageResult:

@@ -1,10 +1,11 @@
-"""`vosseg evaluate vos`: trees of masks to J and F, frame by frame in several processes."""
+"""`vosseg evaluate vos`: trees of masks to J and F, frame by frame."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from vossegcli.io.mask_trees import (
 )
 from vossegcli.metrics import vos
 from vossegcli.metrics.regions import object_boxes
-from vossegcli.runners.pool import process_map
+from vossegcli.runners.evaluation_parts import Scoring
 from vossegcli.types import FrameScores, ObjectScores, Problem, VosScores
 
 FRAMES_A_TASK = 16
@@ -107,26 +108,21 @@ def plan_vos(predictions: Path, truth: Path, *, protocol: str = "davis", subset:
     return Plan(truth, protocol, tuple(tasks), tuple(problems))
 
 
-def evaluate_vos(
-    plan: Plan, *, workers: int = 1, on_frames: Callable[[int, int], None] = lambda done, total: None
-) -> VosScores:
-    """Score predicted masks.
+def vos_scoring(plan: Plan) -> Scoring[Task, list[FrameResult]]:
+    """How the frames of a plan are scored."""
+    return Scoring(
+        plan.tasks, score_task, item=lambda task: task.sequence, size=lambda task: len(task.frames), files=_files,
+        pack=_pack, unpack=_unpack, few=WORTH_PROCESSES,
+    )  # fmt: skip
 
-    Args:
-        plan: from `plan_vos`.
-        workers: processes.
-        on_frames: told (frames done, frames in all).
+
+def conclude_vos(plan: Plan, parts: Iterable[list[FrameResult]]) -> VosScores:
+    """Sum up the results of all tasks of a plan, in order.
 
     Raises:
         InputError: the truth has faults (all are named) or no object.
     """
-    tasks = plan.tasks
-    total = sum(len(task.frames) for task in tasks)
-    results: list[FrameResult] = []
-    with process_map(workers if len(tasks) >= WORTH_PROCESSES else 1) as run:
-        for part in run(score_task, tasks):
-            results += part
-            on_frames(len(results), total)
+    results = [result for part in parts for result in part]
     _check_truth(results, plan.truth)
     objects = list(_objects(results))
     if not objects:
@@ -134,6 +130,30 @@ def evaluate_vos(
     problems = [*plan.problems, *(r.problem for r in results if r.problem is not None), *_unknown_ids(results)]
     scored = sum(result.scores is not None for result in results)
     return VosScores(plan.protocol, vos.summarise(objects), tuple(objects), tuple(problems), scored)
+
+
+def _files(task: Task) -> list[Path]:
+    return [path for pair in task.frames for path in (pair.truth, pair.prediction) if path is not None]
+
+
+def _pack(results: list[FrameResult]) -> list[dict[str, Any]]:
+    return [asdict(result) for result in results]
+
+
+def _unpack(rows: list[dict[str, Any]]) -> list[FrameResult]:
+    return [
+        FrameResult(
+            row["sequence"], row["name"], row["size"] and tuple(row["size"]), tuple(row["truth_ids"]),
+            row["scores"] and _scores_of(row["scores"]), row["problem"] and Problem(**row["problem"]),
+            row["fault_of_truth"],
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _scores_of(row: dict[str, Any]) -> FrameScores:
+    by_id = {int(object_id): (j, f) for object_id, (j, f) in row["by_id"].items()}
+    return FrameScores(by_id, tuple(row["truth_ids"]), tuple(row["predicted_ids"]))
 
 
 def pair_sequences(

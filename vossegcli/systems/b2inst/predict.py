@@ -20,7 +20,7 @@ from vossegcli.systems.b2inst.mask_scoring import final_score
 from vossegcli.systems.b2inst.model import STRIDE, B2Inst, Encoded
 from vossegcli.systems.base import Instances
 
-#: Masks are scored in batches of a multiple of it: convolutions on a CPU keep a program for every number (1.7 MiB each).
+#: Masks are scored in batches of a multiple of it: a CPU's convolutions keep a program for every number (1.7 MiB each).
 STEP = 16
 
 
