@@ -22,7 +22,9 @@ def masks(tmp_path: Path) -> tuple[Path, Path]:
     for number, name in enumerate(SEQUENCES):
         for i in range(5):
             draw_mask(tmp_path / "gt" / name / f"{i:05d}.png", index=i)
-            draw_mask(tmp_path / "pred" / name / f"{i:05d}.png", (1, 7, 9) if (number, i) == (3, 2) else (1, 7), index=2)
+            draw_mask(
+                tmp_path / "pred" / name / f"{i:05d}.png", (1, 7, 9) if (number, i) == (3, 2) else (1, 7), index=2
+            )
     (tmp_path / "pred" / "ant" / "00001.png").unlink()
     return tmp_path / "pred", tmp_path / "gt"
 

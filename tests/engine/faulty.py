@@ -27,6 +27,10 @@ class FaultyOptions(BatchOptions):
     COMMAND = "faulty"
     SAVES = ("masks",)
 
+    @property
+    def input_name(self) -> str:
+        return "faults"
+
 
 @dataclass(frozen=True)
 class FaultyModel:

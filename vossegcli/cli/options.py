@@ -137,8 +137,6 @@ Address = Annotated[
     typer.Option(help="Head of the Ray cluster, or auto (default: one for this run).", rich_help_panel=SPREAD),
 ]
 
-MOST_PIXELS = 200_000_000
-
 
 def scatter(workers: int, engine: EngineName, address: str | None) -> Scatter:
     """What has the tasks of an evaluation done; 0 workers = one a core.

@@ -12,6 +12,7 @@ import typer
 from vossegcli.cli import options as o
 from vossegcli.cli.progress import BatchProgress
 from vossegcli.cli.tables import show_and_exit, show_totals
+from vossegcli.types import MAX_PIXELS
 
 TRACKS = "Tracks"
 
@@ -54,7 +55,7 @@ def track(
     device: o.Device = "auto",
     precision: o.PrecisionOption = o.Precision.auto,
     oom: o.OomOption = o.Oom.fail,
-    max_pixels: o.MaxPixels = o.MOST_PIXELS,
+    max_pixels: o.MaxPixels = MAX_PIXELS,
     workers: o.Workers = None,
     shard: o.ShardOption = None,
     engine: o.Engine = o.EngineName.local,

@@ -216,15 +216,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CheckpointError(f"is not a readable safetensors file ({error})", where=path) from error
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """Read the flat header alone of what `write_tensors` wrote; empty where the file is absent or damaged."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (OSError, SafetensorError):
-        return {}
-
-
 def sha256_of(path: Path) -> str:
     """Hex digest of a file."""
     with path.open("rb") as file:

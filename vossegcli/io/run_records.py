@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from vossegcli.errors import InputError
 from vossegcli.io.atomic import write_text_atomic
-from vossegcli.io.checkpoints import read_metadata
 from vossegcli.types import FrameSequence, Shard
 
 STATE_FOLDER = ".vosseg"
@@ -30,6 +31,15 @@ def fingerprint(files: Iterable[Path], settings: Mapping[str, Any]) -> str:
             raise InputError(f"cannot be read ({error.strerror})", where=path, fix="check the file") from error
         digest.update(f"\n{path.name}\t{stat.st_size}\t{stat.st_mtime_ns}".encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read the flat header alone of what `checkpoints.write_tensors` wrote; empty where it is absent or damaged."""
+    try:
+        with safe_open(path, framework="np") as file:  # needs no torch
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError):
+        return {}
 
 
 def sequence_files(sequence: FrameSequence) -> tuple[Path, ...]:

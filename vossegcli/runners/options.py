@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,14 +11,13 @@ from vossegcli import __version__
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.json_files import read_run
 from vossegcli.runners.loading import ChosenModel
-from vossegcli.types import Shard
+from vossegcli.types import MAX_PIXELS, Shard
 
-MAX_PIXELS = 200_000_000
 OOM = ("fail", "shrink")
 
 
 @dataclass(frozen=True, kw_only=True)
-class BatchOptions:
+class BatchOptions(ABC):
     """The common part of the commands' options; each command adds its own.
 
     Attributes:
@@ -66,9 +66,9 @@ class BatchOptions:
                 raise ConfigError(f"cannot save '{name}'", where="--save", fix=f"use {', '.join(self.SAVES)}")
 
     @property
+    @abstractmethod
     def input_name(self) -> str:
         """What the default output folder is called after."""
-        raise NotImplementedError
 
     @property
     def folder(self) -> Path:
