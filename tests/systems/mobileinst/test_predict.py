@@ -93,10 +93,10 @@ def learnt() -> MobileInst:
     torch.manual_seed(0)
     model = MobileInst(replace(TINY, classes=1)).train()
     video, ids = moving_squares(5)
-    pairs = [(0, 2), (1, 3), (2, 4), (0, 4)]
+    pairs = [(0, 2), (1, 3), (2, 4), (3, 1), (4, 0)]
     clips = InstanceClips(
         torch.stack([video[list(pair)] for pair in pairs]), torch.stack([ids[list(pair)] for pair in pairs]),
-        (torch.zeros(2, dtype=torch.int64),) * 4,
+        (torch.zeros(2, dtype=torch.int64),) * len(pairs),
     )  # fmt: skip
     optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
     with pytest.MonkeyPatch.context() as patch:
