@@ -13,6 +13,7 @@ from pycocotools import mask as coco_mask
 
 from tests.conftest import Outcome, squares, write_frame
 from vossegcli.io.checkpoints import CheckpointHeader, write_checkpoint
+from vossegcli.runners.instance import _drawn
 from vossegcli.systems.b2inst.config import B2InstConfig
 from vossegcli.systems.b2inst.model import B2Inst
 
@@ -91,6 +92,19 @@ def test_the_threshold_is_for_what_is_drawn(run: Command, tmp_path: Path) -> Non
     assert outcome.json()["instances"] == 0
     assert results(tmp_path), "average precision needs the others too"
     assert not np.array(Image.open(tmp_path / "out" / "masks" / "2.png")).any()
+
+
+def test_what_two_classes_find_is_drawn_once() -> None:
+    square, smaller, elsewhere = (np.zeros((20, 20), np.uint8, order="F") for _ in range(3))
+    square[2:12, 2:12], smaller[2:12, 2:10], elsewhere[2:12, 10:18] = 1, 1, 1  # IoU 0.8 with the first, 0.11 with it
+    rows = [
+        {"score": score, "segmentation": coco_mask.encode(mask)}
+        for score, mask in ((0.9, square), (0.8, smaller), (0.7, elsewhere), (0.1, elsewhere))
+    ]
+    assert _drawn(rows, 0.5) == [0, 2]
+    assert _drawn(rows, 0.0) == [0, 2]
+    assert _drawn(rows[:2], 0.85) == [0]
+    assert _drawn([], 0.5) == []
 
 
 def test_chosen_classes(run: Command, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from vossegcli.runners.tiles import Found, find_in_tiles, merge_over_seams
 from vossegcli.systems.base import InstancePredictor
 
 FIELDS = ("image", "instance", "class", "score", "area", "x", "y", "width", "height")
+SAME = 0.7  # IoU of masks from which on two classes have found one thing
 LOWEST_SCORE = 0.01  # in the COCO results, for average precision needs what nobody would draw
 
 Image = npt.NDArray[np.uint8]
@@ -149,7 +150,7 @@ class InstanceBatch(Batch[InstanceOptions, InstancePredictor]):
 
     def conclude(self) -> dict[str, Any]:
         """Write `instances.csv` and `instances.json`."""
-        return {"instances": _write_tables(self.options, self.least, [item.name for item in self.items])}
+        return {"instances": _write_tables(self.options, [item.name for item in self.items])}
 
 
 def instance(
@@ -204,10 +205,24 @@ def _write_image(batch: InstanceBatch, picture: Predicted[list[Found]], key: str
     state = ItemState(batch.options.folder, picture.name)
     wanted = set(batch.options.classes or batch.labels)
     rows = [row for row in _rows(batch, picture) if _name_of(batch, row) in wanted]
-    for row in rows:
-        append_jsonl(state.rows, {**row, "image": picture.name, "class": _name_of(batch, row)})
-    drawn = [row for row in rows if row["score"] >= batch.least]
+    numbers = _drawn(rows, batch.least)
+    for number, row in enumerate(rows):
+        facts = {"image": picture.name, "class": _name_of(batch, row), "drawn": number in numbers}
+        append_jsonl(state.rows, {**row, **facts})
+    drawn = [rows[number] for number in numbers]
     state.mark_done(key, list(_write(batch, picture.name, picture.image, drawn)), {"frames": 1})
+
+
+def _drawn(rows: Sequence[Row], least: float) -> list[int]:
+    """Numbers of the rows, best first, that are good enough and not the same thing as a better one of another class."""
+    good = [number for number, row in enumerate(rows) if row["score"] >= least]
+    masks = [rows[number]["segmentation"] for number in good]
+    alike = coco_mask.iou(masks, masks, [0] * len(masks)) >= SAME if masks else np.zeros((0, 0))
+    kept: list[int] = []
+    for place in range(len(good)):
+        if not alike[place, kept].any():
+            kept.append(place)
+    return [good[place] for place in kept]
 
 
 def _name_of(batch: InstanceBatch, row: Row) -> str:
@@ -258,7 +273,7 @@ def _caption(batch: InstanceBatch, row: Row) -> Caption:
     return Caption(x, y, width, f"{named}{row['score']:.2f}")
 
 
-def _write_tables(options: InstanceOptions, least: float, names: Sequence[str]) -> int:
+def _write_tables(options: InstanceOptions, names: Sequence[str]) -> int:
     """Write `instances.csv` and, if asked for, `instances.json`; returns how many instances were drawn."""
     rows = [row for name in names for row in read_jsonl(ItemState(options.folder, name).rows)]
     if "coco" in options.save:
@@ -267,7 +282,7 @@ def _write_tables(options: InstanceOptions, least: float, names: Sequence[str]) 
         write_text_atomic(options.folder / "instances.json", json.dumps(results))
     table = []
     seen: dict[str, int] = {}
-    for row in (row for row in rows if row["score"] >= least):
+    for row in (row for row in rows if row["drawn"]):
         seen[row["image"]] = seen.get(row["image"], 0) + 1
         x, y, width, height = row["bbox"]
         table.append({
