@@ -71,12 +71,12 @@ def _knock(address: str | None) -> None:
         socket.create_connection((host, int(port)), KNOCK_SECONDS).close()
 
 
-class RayTasks:
-    """Applies functions on a Ray cluster (see `runners.pool.Scatter`); what is lost with a machine is done again.
+class _OnRay:
+    """Something that is done on a Ray cluster.
 
     Args:
-        count: results that are under way at a time, at most; None = one a core of the cluster.
-        address: of the cluster's head, or `auto`; None = a cluster of this machine alone.
+        count: of actors, or of tasks at a time.
+        address: of the cluster's head, or `auto`; None = a cluster of this machine alone, for this run.
 
     Raises:
         ConfigError: Ray is not installed.
@@ -86,6 +86,13 @@ class RayTasks:
         self._ray = import_ray()
         self._count = count
         self._address = address
+
+
+class RayTasks(_OnRay):
+    """Applies functions on a Ray cluster (see `runners.pool.Scatter`); what is lost with a machine is done again.
+
+    `count` is of the tasks at a time; None = one a core of the cluster.
+    """
 
     def map(self, function: Callable[[Any], Any], tasks: Sequence[Any], *, few: int) -> Iterator[Any]:
         """Yield the results in the order of the tasks, as they are there.
@@ -112,23 +119,13 @@ class RayTasks:
                     ) from error
 
 
-class RayActors:
+class RayActors(_OnRay):
     """Spreads a batch over actors: one a GPU, or so many as are asked for with a share of the cores each.
 
     Every machine needs this package, and must see inputs and outputs under the same paths.
 
-    Args:
-        count: of the actors; None = one a GPU, or a machine where there are no GPUs.
-        address: of the cluster's head, or `auto`; None = a cluster of this machine alone, for this run.
-
-    Raises:
-        ConfigError: Ray is not installed.
+    `count` is of the actors; None = one a GPU, or a machine where there are no GPUs.
     """
-
-    def __init__(self, count: int | None, address: str | None) -> None:
-        self._ray = import_ray()
-        self._count = count
-        self._address = address
 
     def run(self, batch: Batch[Any, Any], tasks: Sequence[Task], progress: Progress) -> Iterator[ItemResult]:
         """Yield how the tasks end, as they end.
