@@ -1,4 +1,4 @@
-"""The names that users type: commands and systems. Standard library only."""
+"""What help texts say without importing torch: the names that users type, a default. Standard library only."""
 
 from typing import Final
 
@@ -14,3 +14,6 @@ SYSTEM_SUMMARIES: Final[dict[str, str]] = {
     B2INST: "instances in images (B2Inst, WACV 2021)",
     MOBILEINST: "instances in videos, with identities (MobileInst, AAAI 2024)",
 }
+
+#: Pixels of a picture: larger ones are refused before they are decoded, where nothing else is said.
+MAX_PIXELS: Final = 200_000_000

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-MAX_PIXELS = 200_000_000  # of a picture, where nothing else is said: larger ones are refused before they are decoded
-
 
 @dataclass(frozen=True)
 class FrameSequence:

@@ -12,7 +12,7 @@ import typer
 from vossegcli.cli import options as o
 from vossegcli.cli.progress import BatchProgress
 from vossegcli.cli.tables import show_and_exit, show_totals
-from vossegcli.types import MAX_PIXELS
+from vossegcli.names import MAX_PIXELS
 
 LARGE = "Large images"
 

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 from vossegcli import __version__
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.json_files import read_run
+from vossegcli.names import MAX_PIXELS
 from vossegcli.runners.loading import ChosenModel
-from vossegcli.types import MAX_PIXELS, Shard
+from vossegcli.types import Shard
 
 OOM = ("fail", "shrink")
 
