@@ -22,10 +22,11 @@ from vossegcli.reports.evaluation import Report
 from vossegcli.reports.evaluation_page import Picture, evaluation_page
 from vossegcli.runners.evaluate_fewshot import conclude_fewshot, fewshot_scoring, plan_fewshot
 from vossegcli.runners.evaluate_precision import evaluate_instance, evaluate_track
-from vossegcli.runners.evaluate_vos import Plan, conclude_vos, plan_vos, vos_scoring
+from vossegcli.runners.evaluate_vos import conclude_vos, vos_scoring
 from vossegcli.runners.evaluation_parts import Parts, Progress, Scoring
 from vossegcli.runners.evaluation_pictures import FrameImages, find_images, frame_pictures, worst_frames
 from vossegcli.runners.pool import Processes, Scatter
+from vossegcli.runners.vos_plan import Plan, plan_vos
 from vossegcli.types import Shard
 
 R = TypeVar("R")

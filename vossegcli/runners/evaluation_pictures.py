@@ -14,7 +14,8 @@ from vossegcli.io.overlays import data_uri, draw_errors, draw_overlay
 from vossegcli.io.sequences import find_sequences
 from vossegcli.reports.evaluation import Report
 from vossegcli.reports.evaluation_page import Picture
-from vossegcli.runners.evaluate_vos import FramePair, Plan, Task, read_prediction, read_truth
+from vossegcli.runners.evaluate_vos import read_prediction, read_truth
+from vossegcli.runners.vos_plan import FramePair, Plan, Task
 from vossegcli.types import FrameSequence
 
 MOST_PICTURES = 320
