@@ -1,6 +1,6 @@
 """What spreading over processes is worth: whole commands with 1, 2 and 4 workers and on a local Ray cluster.
 
-    python benchmarks/spread.py [--frames 12] [--size 480x854] [--repeats 3]
+    python benchmarks/spread.py [--only propagate|evaluate] [--frames 12] [--size 480x854] [--repeats 3]
 
 `propagate` on eight short made-up sequences with the embedded network, and `evaluate vos` on thirty sequences of masks.
 The baseline is one process with all threads; the ratio is its time over theirs, the shortest of the repeats, taken in
@@ -82,32 +82,39 @@ def compare(title: str, commands: dict[str, list[str | Path]], output: Path | No
     return table
 
 
+def spread(command: list[str | Path]) -> dict[str, list[str | Path]]:
+    """The ways to run a command, the baseline first."""
+    commands = {f"{n} workers" if n > 1 else "one process": [*command, "--workers", str(n)] for n in (1, 2, 4)}
+    if importlib.util.find_spec("ray") is not None:
+        commands["Ray, 2 at a time"] = [*command, "--engine", "ray", "--workers", "2"]
+    return commands
+
+
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=("propagate", "evaluate"))
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--size", default="480x854")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     height, width = (int(part) for part in arguments.size.split("x"))
     console = Console()
+    if importlib.util.find_spec("ray") is None:
+        console.print("Ray is not installed: left out")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_sequences(folder, arguments.frames, (height, width))
-        output = folder / "out"
-        run = [VOSSEG, "propagate", folder / "frames", "--mask", folder / "masks", "-o", output, "-q"]
-        commands = {f"{n} workers" if n > 1 else "one process": [*run, "--workers", str(n)] for n in (1, 2, 4)}
-        if importlib.util.find_spec("ray") is None:
-            console.print("Ray is not installed: left out")
-        else:
-            commands["Ray, 2 actors"] = [*run, "--engine", "ray", "--workers", "2"]
-        title = f"propagate, {SEQUENCES} sequences of {arguments.frames} frames"
-        console.print(compare(title, commands, output, arguments.repeats))
-        make_masks(folder)
-        score = [VOSSEG, "evaluate", "vos", folder / "pred", folder / "gt", "-q"]
-        commands = {f"{n} workers" if n > 1 else "one process": [*score, "--workers", str(n)] for n in (1, 2, 4)}
-        title = f"evaluate vos, {SCORED} sequences of {SCORED_FRAMES} frames"
-        console.print(compare(title, commands, None, arguments.repeats))
+        if arguments.only != "evaluate":
+            make_sequences(folder, arguments.frames, (height, width))
+            output = folder / "out"
+            run = [VOSSEG, "propagate", folder / "frames", "--mask", folder / "masks", "-o", output, "-q"]
+            title = f"propagate, {SEQUENCES} sequences of {arguments.frames} frames"
+            console.print(compare(title, spread(run), output, arguments.repeats))
+        if arguments.only != "propagate":
+            make_masks(folder)
+            score = [VOSSEG, "evaluate", "vos", folder / "pred", folder / "gt", "-q"]
+            title = f"evaluate vos, {SCORED} sequences of {SCORED_FRAMES} frames"
+            console.print(compare(title, spread(score), None, arguments.repeats))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import importlib.util
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -109,32 +111,31 @@ def test_a_stopped_run_leaves_no_process_behind(tmp_path: Path, monkeypatch: pyt
 
 def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     """A parent that is killed cannot tell them; they notice."""
-    parent = os.fork()
-    if parent == 0:  # pragma: no cover - the child
-        os.setsid()
-        code = (
-            "from pathlib import Path\n"
-            "from tests.conftest import Told\n"
-            "from tests.engine.faulty import faulty_batch\n"
-            "from vossegcli.engine.local import Workers\n"
-            "from vossegcli.runners.batch import run_batch\n"
-            "class Noisy(Told):\n"
-            "    def item(self, name):\n"
-            f"        (Path({str(tmp_path)!r}) / ('begun' + name)).touch()\n"
-            f"if __name__ == '__main__':\n"
-            f"    run_batch(faulty_batch(Path({str(tmp_path)!r}) / 'out', 'slow-1', 'slow-2'), Noisy(), Workers(2))\n"
-        )
-        script = tmp_path / "parent.py"
-        script.write_text(code)
-        os.execv(os.sys.executable, [os.sys.executable, str(script)])
+    code = (
+        "from pathlib import Path\n"
+        "from tests.conftest import Told\n"
+        "from tests.engine.faulty import faulty_batch\n"
+        "from vossegcli.engine.local import Workers\n"
+        "from vossegcli.runners.running import run_batch\n"
+        "class Noisy(Told):\n"
+        "    def item(self, name):\n"
+        f"        (Path({str(tmp_path)!r}) / ('begun' + name)).touch()\n"
+        f"if __name__ == '__main__':\n"
+        f"    run_batch(faulty_batch(Path({str(tmp_path)!r}) / 'out', 'slow-1', 'slow-2'), Noisy(), Workers(2))\n"
+    )
+    script = tmp_path / "parent.py"
+    script.write_text(code)
+    parent = subprocess.Popen([sys.executable, script], start_new_session=True)
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("begun*"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.1)
-    os.kill(parent, signal.SIGKILL)
-    os.waitpid(parent, 0)
-    while _group(parent) and time.monotonic() < deadline:
+    both_at_work = len(list(tmp_path.glob("begun*"))) == 2 and len(_group(parent.pid)) > 2
+    parent.kill()
+    parent.wait()
+    while _group(parent.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not _group(parent)
+    assert both_at_work
+    assert not _group(parent.pid)
 
 
 def _group(number: int) -> list[str]:
