@@ -182,7 +182,9 @@ def _run(options: EvaluateOptions, scatter: Scatter | None, *, as_json: bool, qu
         task = bar.add_task("scoring", total=None)
         report = evaluate(options, lambda done, total: bar.update(task, completed=done, total=total), scatter)
     if isinstance(report, Waiting):
-        if not quiet:
+        if as_json:
+            typer.echo(json.dumps({"missing": report.missing}))
+        elif not quiet:
             console.print(f"the report follows with part {', '.join(map(str, report.missing))}")
         return
     for line in problem_lines(report, SHOWN_PROBLEMS):
