@@ -1,5 +1,6 @@
 """Fixtures: a tiny checkpoint, small videos of moving squares, the command in this process or its own."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -28,6 +29,8 @@ from vossegcli.systems.mobileinst.model import MobileInst
 from vossegcli.types import ItemResult
 
 torch.set_num_threads(1)
+
+with_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra vosseg[ray]")
 
 HEIGHT, WIDTH = 48, 64
 COLORS = np.array([[40, 60, 40], [220, 40, 40], [40, 220, 60], [60, 60, 230], [230, 220, 50]], np.uint8)

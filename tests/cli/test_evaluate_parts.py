@@ -1,6 +1,5 @@
 """`vosseg evaluate` by several runs and on a Ray cluster: the same numbers as by one."""
 
-import importlib.util
 import json
 import random
 from collections.abc import Callable
@@ -8,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Outcome, draw_mask
+from tests.conftest import Outcome, draw_mask, with_ray
 from vossegcli.types import Shard
 
 Vosseg = Callable[..., Outcome]
 SEQUENCES = ("ant", "bee", "cow", "dog", "eel")
-with_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra vosseg[ray]")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Workers and actors that die, fail and are told to stop; items that do it to them."""
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import Told
+from tests.conftest import Told, with_ray
 from tests.engine.faulty import FULL, SMALLER, faulty_batch
 from vossegcli.engine import local
 from vossegcli.engine.local import Workers
@@ -21,9 +20,6 @@ from vossegcli.errors import ConfigError, DeviceError, InputError
 from vossegcli.runners.batch import Executor, Task
 from vossegcli.runners.running import InProcess, plan_batch, run_batch
 from vossegcli.types import Shard
-
-HAS_RAY = importlib.util.find_spec("ray") is not None
-with_ray = pytest.mark.skipif(not HAS_RAY, reason="needs the extra vosseg[ray]")
 
 
 @pytest.fixture(autouse=True)

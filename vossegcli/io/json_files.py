@@ -36,13 +36,18 @@ def read_report(path: Path) -> dict[str, Any]:
     return {"task": None, "facts": {}, **report}
 
 
-def read_run(output: Path) -> dict[str, Any]:
-    """Read `run.json`, or nothing where there is none that can be read."""
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a file of our own, or nothing where there is none that can be read."""
     try:
-        record = json.loads((output / "run.json").read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def read_run(output: Path) -> dict[str, Any]:
+    """Read `run.json`, or nothing where there is none that can be read."""
+    return read_record(output / "run.json")
 
 
 def find_run_record(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -98,11 +99,13 @@ def evaluate(
     other = read_report(options.compare) if options.compare else None
     if other is not None and other["task"] != options.task:
         raise InputError(f"is of the task {other['task']}", where=options.compare, fix=f"give one of {options.task}")
-    if options.shard is None:
-        return _evaluate(options, other, on_progress, scatter or Processes())
-    if options.output is None:
-        raise ConfigError("the parts meet in an output folder", where="--shard", fix="give the same -o to all of them")
-    with output_lock(options.output, options.shard):
+    lock: AbstractContextManager[None] = nullcontext()
+    if options.shard is not None:
+        if options.output is None:
+            fix = "give the same -o to all of them"
+            raise ConfigError("the parts meet in an output folder", where="--shard", fix=fix)
+        lock = output_lock(options.output, options.shard)
+    with lock:
         return _evaluate(options, other, on_progress, scatter or Processes())
 
 
@@ -141,15 +144,14 @@ def _results(
     options: EvaluateOptions, scoring: Scoring[Any, R], on_progress: Progress, scatter: Scatter
 ) -> list[R] | Waiting:
     """Results of all tasks; with shards, those of this one are kept, and the last one has them all."""
-    results = scoring.run(scatter, on_progress, options.shard)
     if options.shard is None or options.output is None:
-        return list(results.values())
-    settings = {
-        k: v for k, v in asdict(options).items() if k not in {"command", "compare", "output", "frames", "shard"}
-    }
+        return list(scoring.run(scatter, on_progress).values())
+    own = {"command", "compare", "output", "frames", "shard"}
+    settings = {name: value for name, value in asdict(options).items() if name not in own}
     files = (path for task in scoring.tasks for path in scoring.files(task))
-    key = fingerprint(files, {**settings, "vosseg": __version__})
+    key = fingerprint(files, {**settings, "vosseg": __version__})  # of the masks as they are before they are scored
     parts: Parts[R] = Parts(options.output, options.shard.count, key)
+    results = scoring.run(scatter, on_progress, options.shard)
     with tables_lock(options.output):
         parts.keep(options.shard, scoring, results)
         everything, missing = parts.collect(scoring)

@@ -10,12 +10,7 @@ from typing import Any
 import numpy as np
 
 from vossegcli.errors import InputError
-from vossegcli.io.mask_trees import (
-    IdsMap,
-    Mask,
-    check_is_mask,
-    read_mask,
-)
+from vossegcli.io.mask_trees import IdsMap, Mask, check_is_mask, read_mask
 from vossegcli.metrics import vos
 from vossegcli.metrics.regions import object_boxes
 from vossegcli.runners.evaluation_parts import Scoring

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from vossegcli.io.atomic import write_text_atomic
+from vossegcli.io.json_files import read_record
 from vossegcli.io.run_records import STATE_FOLDER
 from vossegcli.runners.pool import Scatter
 from vossegcli.types import Shard
@@ -80,7 +81,7 @@ class Parts(Generic[R]):
         rows: dict[int, Any] = {}
         missing = []
         for index, path in self._files.items():
-            part = _read(path)
+            part = read_record(path)
             if part.get("key") != self._key:
                 missing.append(index)
             else:
@@ -93,12 +94,3 @@ class Parts(Generic[R]):
         """Remove the files; the report has everything."""
         for path in self._files.values():
             path.unlink(missing_ok=True)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A part, or nothing where there is none that can be read."""
-    try:
-        part = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return part if isinstance(part, dict) else {}

@@ -35,7 +35,7 @@ from vossegcli.runners.tiles import Found, find_in_tiles, merge_over_seams
 from vossegcli.systems.base import InstancePredictor
 
 FIELDS = ("image", "instance", "class", "score", "area", "x", "y", "width", "height")
-SAME = 0.7  # IoU of masks from which on two classes have found one thing
+SAME = 0.7  # IoU of masks from which on they are of one thing, found twice, as by two classes
 LOWEST_SCORE = 0.01  # in the COCO results, for average precision needs what nobody would draw
 
 Image = npt.NDArray[np.uint8]
@@ -206,15 +206,17 @@ def _write_image(batch: InstanceBatch, picture: Predicted[list[Found]], key: str
     wanted = set(batch.options.classes or batch.labels)
     rows = [row for row in _rows(batch, picture) if _name_of(batch, row) in wanted]
     numbers = _drawn(rows, batch.least)
-    for number, row in enumerate(rows):
-        facts = {"image": picture.name, "class": _name_of(batch, row), "drawn": number in numbers}
-        append_jsonl(state.rows, {**row, **facts})
+    kept = (
+        {**row, "image": picture.name, "class": _name_of(batch, row), "drawn": number in numbers}
+        for number, row in enumerate(rows)
+    )
+    append_jsonl(state.rows, *kept)
     drawn = [rows[number] for number in numbers]
     state.mark_done(key, list(_write(batch, picture.name, picture.image, drawn)), {"frames": 1})
 
 
 def _drawn(rows: Sequence[Row], least: float) -> list[int]:
-    """Numbers of the rows, best first, that are good enough and not the same thing as a better one of another class."""
+    """Numbers of the rows, best first, that are good enough and not the same thing as a better one."""
     good = [number for number, row in enumerate(rows) if row["score"] >= least]
     masks = [rows[number]["segmentation"] for number in good]
     alike = coco_mask.iou(masks, masks, [0] * len(masks)) >= SAME if masks else np.zeros((0, 0))
