@@ -73,7 +73,7 @@ def measure(kind: str, folder: Path) -> None:
     watch = Watch()
     common = {"output": folder / "out", "device": "cpu"}
     if kind == "propagate":
-        propagate(PropagateOptions(frames=folder / "frames", mask=folder / "mask.png", **common), watch)
+        propagate(PropagateOptions(frames=folder / "frames", mask=folder / "mask.png", adapt=0, **common), watch)
     else:
         instance(InstanceOptions(images=str(folder / "frames"), short_side=96, **common), watch)
     tenth = len(watch.times) // 10

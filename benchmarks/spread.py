@@ -107,7 +107,18 @@ def main() -> None:
         if arguments.only != "evaluate":
             make_sequences(folder, arguments.frames, (height, width))
             output = folder / "out"
-            run = [VOSSEG, "propagate", folder / "frames", "--mask", folder / "masks", "-o", output, "-q"]
+            run = [
+                VOSSEG,
+                "propagate",
+                folder / "frames",
+                "--mask",
+                folder / "masks",
+                "--adapt",
+                "0",
+                "-o",
+                output,
+                "-q",
+            ]
             title = f"propagate, {SEQUENCES} sequences of {arguments.frames} frames"
             console.print(compare(title, spread(run), output, arguments.repeats))
         if arguments.only != "propagate":

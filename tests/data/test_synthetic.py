@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from vossegcli.data.augment import add_noise, blur_some, jitter_colour
 from vossegcli.data.clips import ClipSpec, ClipStream, split_by_source
 from vossegcli.data.motion import CAMERA, Motion, sampling_grids
-from vossegcli.data.synthetic import COARSE, FINE, Layers, render_clips
+from vossegcli.data.synthetic import COARSE, FINE, Layers, Look, render_clips
 from vossegcli.data.textures import TextureSource
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.annotations import read_coco_instances
@@ -53,8 +54,9 @@ def test_a_cutout_hides_the_background_and_carries_its_label() -> None:
         torch.tensor([[1]]),
         torch.full((1, 3, 4, size, size), 255, dtype=torch.uint8),
         torch.tensor([[2, -1, -1]]),
+        torch.tensor([[0.0, 0.0, 0.0, 1.0], [0.3, -0.2, -1.0, 1.0], [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 1.0]])[None],
     )
-    clips = render_clips(layers, 3, torch.Generator().manual_seed(1), 3)
+    clips = render_clips(layers, 3, torch.Generator().manual_seed(1), 3, Look())
     assert set(clips.labels.unique().tolist()) <= {0, 1, 2}
     white = clips.frames[0, 0].mean(dim=0) > 0.4
     assert (
@@ -63,6 +65,43 @@ def test_a_cutout_hides_the_background_and_carries_its_label() -> None:
     for stride, places in ((COARSE, clips.coarse), (FINE, clips.fine)):
         cells = clips.labels[:, :, stride // 2 :: stride, stride // 2 :: stride]
         assert torch.equal(places.textures == 1, cells == 2)
+
+
+def test_an_open_shutter_blurs_what_moves() -> None:
+    """Along the motion the edge of a white cut-out on black becomes a ramp; the label's edge lies in its middle."""
+    size = 64
+    none = torch.zeros(1, 1, size, size, dtype=torch.uint8)
+    layers = Layers(
+        torch.zeros(1, 3, size, size, dtype=torch.uint8), none, torch.zeros(1, 1, dtype=torch.int64),
+        torch.full((1, 1, 4, size, size), 255, dtype=torch.uint8), torch.ones(1, 1, dtype=torch.int64),
+        torch.tensor([[[0.0, 0.0, 0.0, 1.0], [0.0, 0.0, -1.0, 1.0]]]),
+    )  # fmt: skip
+    still = Motion(0.0, 0.0, 0.0, 0.0, 0.0)
+    grey = {}
+    for shutter in (0.0, 2.0):
+        look = Look(still, replace(still, translate=0.6), shutter, cutout_colour=0.0, colour=0.0, noise=0.0)
+        shown = []
+        for seed in range(12):
+            clips = render_clips(layers, 3, torch.Generator().manual_seed(seed), 2, look)
+            luma = clips.frames[:, :, 0]
+            shown.append(((luma > 0.1) & (luma < 0.9)).float().mean())
+            sharp = (luma < 0.1) | (luma > 0.9)
+            assert torch.equal((luma > 0.5)[sharp], (clips.labels == 1)[sharp])
+        grey[shutter] = float(torch.stack(shown).mean())
+    assert grey[2.0] > 1.5 * grey[0.0]
+
+
+def test_reach_is_a_factor_of_the_shift() -> None:
+    shift = Motion(0.5, 0.0, 0.0, 0.0, 0.0)
+    near, far = (
+        sampling_grids(
+            torch.zeros(1, 2), torch.zeros(1), 3, 32, shift, torch.Generator().manual_seed(0), torch.tensor([reach])
+        )
+        for reach in (1.0, 0.25)
+    )
+    moved = near[:, 2] - near[:, 0]
+    assert float(moved.abs().max()) > 0.01
+    assert torch.allclose(far[:, 2] - far[:, 0], 0.25 * moved, atol=1e-6)
 
 
 def test_objects_unseen_at_first_are_background(images: list[AnnotatedImage]) -> None:

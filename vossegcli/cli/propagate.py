@@ -60,6 +60,15 @@ def propagate(
             rich_help_panel=o.MODEL,
         ),
     ] = o.WorkingSize.small,
+    adapt: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Steps of training on the given masks before each sequence: slower, and it follows those very objects "
+            "better (default: the checkpoint's; 0 = none).",
+            rich_help_panel=o.MODEL,
+        ),
+    ] = None,
     checkpoint: o.Checkpoint = None,
     device: o.Device = "auto",
     precision: o.PrecisionOption = o.Precision.auto,
@@ -91,7 +100,7 @@ def propagate(
     settings = PropagateOptions(
         frames=frames, mask=mask, at=at, use_masks=use_masks, direction=direction,
         short_side=0 if size is o.WorkingSize.native else int(size), checkpoint=checkpoint, budget=budget,
-        update_rate=update_rate, merge_threshold=merge_threshold, output=output,
+        update_rate=update_rate, merge_threshold=merge_threshold, adapt=adapt, output=output,
         save=o.comma_list(save), overwrite=overwrite,
         fix_mask=fix_mask, device=device, precision=precision, seed=seed,
         command=shlex.join(["vosseg", *sys.argv[1:]]), shard=o.shard(shard), oom=oom.value, max_pixels=max_pixels,

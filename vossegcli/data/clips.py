@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from vossegcli.data.synthetic import Clips, Layers, draw_layers, render_clips
+from vossegcli.data.synthetic import Clips, Layers, Look, draw_layers, render_clips
 from vossegcli.data.textures import TextureSource
 from vossegcli.io.ahead import read_ahead
 from vossegcli.types import AnnotatedImage
@@ -65,7 +65,7 @@ class ClipStream:
 
     def _render(self, step: int, spec: ClipSpec, layers: Layers) -> Clips:
         generator = torch.Generator(self.device).manual_seed((self.seed << 32) + step)
-        return render_clips(layers.to(self.device), spec.frames, generator, self._objects(step, spec) + 1)
+        return render_clips(layers.to(self.device), spec.frames, generator, self._objects(step, spec) + 1, Look())
 
     def _objects(self, step: int, spec: ClipSpec) -> int:
         return int(np.random.default_rng((self.seed, step, 1)).integers(1, spec.objects + 1))

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CONTROL_POINTS = 5
-SLOWNESS = 1.5  # above 1, slow motion is more common than fast
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,7 @@ class Motion:
         log_scale: natural logarithm of the size's ratio.
         shear: shear factor.
         elastic: displacement of the control points, in half frame sizes.
+        slowness: above 1, slow motion is more common than fast.
     """
 
     translate: float
@@ -33,6 +33,7 @@ class Motion:
     log_scale: float
     shear: float
     elastic: float
+    slowness: float = 1.5
 
 
 CAMERA = Motion(translate=0.45, rotate=0.25, log_scale=0.3, shear=0.1, elastic=0.05)
@@ -50,7 +51,13 @@ def smooth_paths(batch: int, frames: int, channels: int, generator: torch.Genera
 
 
 def sampling_grids(
-    centre: Tensor, log_size: Tensor, frames: int, size: int, motion: Motion, generator: torch.Generator
+    centre: Tensor,
+    log_size: Tensor,
+    frames: int,
+    size: int,
+    motion: Motion,
+    generator: torch.Generator,
+    reach: Tensor | None = None,
 ) -> Tensor:
     """Draw the motion of one layer a clip.
 
@@ -61,14 +68,16 @@ def sampling_grids(
         size: H = W of the frames in pixels.
         motion: largest change.
         generator: source of randomness; its device is the device of the result.
+        reach: (B,) factor of the shift and of the elastic displacement, e.g. the size of what moves; None = 1.
 
     Returns:
         (B,T,H,W,2) texture coordinates (x, y).
     """
     batch, device = centre.shape[0], generator.device
-    amount = torch.rand(batch, 1, 1, generator=generator, device=device) ** SLOWNESS
+    amount = torch.rand(batch, 1, 1, generator=generator, device=device) ** motion.slowness
     path = smooth_paths(batch, frames, 6, generator) * amount  # (B,T,6)
-    shift = centre.unsqueeze(1) + motion.translate * path[..., :2]  # (B,T,2)
+    reach = torch.ones(batch, device=device) if reach is None else reach
+    shift = centre.unsqueeze(1) + motion.translate * reach.view(-1, 1, 1) * path[..., :2]  # (B,T,2)
     angle = motion.rotate * path[..., 2]
     shrink = torch.exp(-(log_size.unsqueeze(1) + motion.log_scale * path[..., 3]))
     shear = motion.shear * path[..., 4]
@@ -78,7 +87,9 @@ def sampling_grids(
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     pixels = torch.stack([x, y], dim=-1).view(1, 1, size * size, 2)
     coordinates: Tensor = (pixels - shift.unsqueeze(2)) @ linear.transpose(-1, -2)  # (B,T,H*W,2)
-    bend = elastic_fields(batch, frames, size, generator) * (motion.elastic * amount[..., None, None])
+    bend = elastic_fields(batch, frames, size, generator) * (
+        motion.elastic * (reach.view(-1, 1, 1) * amount)[..., None, None]
+    )
     return coordinates.view(batch, frames, size, size, 2) + bend * shrink[..., None, None, None]
 
 

@@ -9,6 +9,7 @@ Shape letters: B clips, T frames, N masks of a background, L cut-outs, S side of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,13 +18,14 @@ import torch
 from torch import Tensor
 
 from vossegcli.data.augment import add_noise, blur_some, jitter_colour
-from vossegcli.data.motion import CAMERA, OBJECT, sample_texture, sampling_grids
+from vossegcli.data.motion import CAMERA, OBJECT, Motion, sample_texture, sampling_grids
 from vossegcli.data.textures import TextureSource, pseudo_cutout
 
 COARSE, FINE = 16, 8
 CUTOUTS = 3
 CAMOUFLAGED = 0.15  # share of the cut-outs that look like what is behind them: pieces of the background itself
 MIN_VISIBLE_PIXELS = 30
+EXPOSURES = 7  # samples of a blurred cut-out
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Layers:
         background_ids: (B,N) int64 object ids of those masks, 0 = none.
         cutouts: (B,L,4,S,S) uint8, RGB and mask (0/255), painted in this order.
         cutout_ids: (B,L) int64 object id, 0 = distractor, -1 = no cut-out in this place.
+        placements: (B,1+L,4) float32 of the background and the cut-outs in the first frame: centre x and y in
+            [-1, 1], natural logarithm of the size relative to the frame, and the `reach` of the motion.
     """
 
     background: Tensor
@@ -43,10 +47,32 @@ class Layers:
     background_ids: Tensor
     cutouts: Tensor
     cutout_ids: Tensor
+    placements: Tensor
 
     def to(self, device: torch.device) -> Layers:
         """Copy to a device."""
         return Layers(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the layers of clips move and look.
+
+    Attributes:
+        camera: largest motion of the background.
+        objects: largest motion of the cut-outs.
+        shutter: longest exposure in frames; half of the cut-outs are blurred by their motion while it lasts.
+        cutout_colour: largest relative change of a cut-out's colours.
+        colour: likewise of the whole picture.
+        noise: largest standard deviation of the noise.
+    """
+
+    camera: Motion = CAMERA
+    objects: Motion = OBJECT
+    shutter: float = 0.0
+    cutout_colour: float = 0.15
+    colour: float = 0.25
+    noise: float = 0.04
 
 
 class Places(NamedTuple):
@@ -82,9 +108,12 @@ class Clips:
 
 def draw_layers(source: TextureSource, batch: int, objects: int, rng: np.random.Generator) -> Layers:
     """Draw the layers of a batch of clips with at most `objects` labelled objects each (on the host)."""
-    clips = [_draw_clip(source, objects, rng) for _ in range(batch)]
-    stacked = [torch.from_numpy(np.stack(parts)) for parts in zip(*clips, strict=True)]
-    return Layers(*stacked)
+    return stack_layers([_draw_clip(source, objects, rng) for _ in range(batch)])
+
+
+def stack_layers(clips: Sequence[tuple[np.ndarray, ...]]) -> Layers:
+    """Make a batch of the layers of single clips, each an array for every field of `Layers` without its first axis."""
+    return Layers(*(torch.from_numpy(np.stack(parts)) for parts in zip(*clips, strict=True)))
 
 
 def _draw_clip(source: TextureSource, objects: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
@@ -112,10 +141,20 @@ def _draw_clip(source: TextureSource, objects: int, rng: np.random.Generator) ->
             cutouts[place, 3] = cutout.mask * np.uint8(255)
         ids[place] = next_id if wanted else 0
         next_id += wanted
-    return background.image.transpose(2, 0, 1).copy(), masks, mask_ids, cutouts, ids
+    placements = np.ones((1 + CUTOUTS, 4), np.float32)
+    placements[0, :3] = (*rng.uniform(-0.1, 0.1, 2), rng.uniform(0.0, 0.4))
+    placements[1:, :2] = rng.uniform(-0.7, 0.7, (CUTOUTS, 2))
+    placements[1:, 2] = rng.uniform(-2.2, -0.3, CUTOUTS)
+    return background.image.transpose(2, 0, 1).copy(), masks, mask_ids, cutouts, ids, placements
 
 
-def render_clips(layers: Layers, frames: int, generator: torch.Generator, classes: int) -> Clips:
+def render_clips(
+    layers: Layers,
+    frames: int,
+    generator: torch.Generator,
+    classes: int,
+    look: Look,
+) -> Clips:
     """Set layers in motion and paint the clips; runs on the layers' device.
 
     Args:
@@ -123,14 +162,16 @@ def render_clips(layers: Layers, frames: int, generator: torch.Generator, classe
         frames: T.
         generator: source of randomness on the same device.
         classes: K of the batch.
+        look: how things move and look.
     """
     batch, _, size, _ = layers.background.shape
     device = generator.device
 
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(batch, *shape, generator=generator, device=device)
+    def grids(layer: int, largest: Motion) -> Tensor:
+        centre, log_size, reach = layers.placements[:, layer].split([2, 1, 1], dim=1)
+        return sampling_grids(centre, log_size[:, 0], frames, size, largest, generator, reach[:, 0])
 
-    grid = sampling_grids(uniform(-0.1, 0.1, 2), uniform(0.0, 0.4), frames, size, CAMERA, generator)
+    grid = grids(0, look.camera)
     canvas = sample_texture(layers.background.float() / 255.0, grid, "reflection")
     masks = sample_texture(layers.background_masks.float(), grid, "zeros") > 0.5  # (B,T,N,S,S)
     labels = torch.zeros(batch, frames, size, size, dtype=torch.int64, device=device)
@@ -140,20 +181,34 @@ def render_clips(layers: Layers, frames: int, generator: torch.Generator, classe
     for index in range(layers.cutouts.shape[1]):
         ids = layers.cutout_ids[:, index]
         texture = layers.cutouts[:, index].float() / 255.0  # (B,4,S,S)
-        texture = torch.cat([jitter_colour(texture[:, None, :3], 0.15, generator)[:, 0], texture[:, 3:]], dim=1)
-        grid = sampling_grids(uniform(-0.7, 0.7, 2), uniform(-2.2, -0.3), frames, size, OBJECT, generator)
-        painted = sample_texture(texture, grid, "border")  # (B,T,4,S,S)
-        inside = (grid.abs() <= 1.0).all(dim=-1) & (ids >= 0)[:, None, None, None]
-        alpha = painted[:, :, 3:] * inside.unsqueeze(2)
-        canvas = alpha * painted[:, :, :3] + (1.0 - alpha) * canvas
+        colours, mask = texture[:, :3], texture[:, 3:]
+        colours = jitter_colour(colours.unsqueeze(1), look.cutout_colour, generator)[:, 0]
+        texture = torch.cat([colours * mask, mask], dim=1)
+        grid = grids(1 + index, look.objects)
+        painted = _expose(texture, grid, look.shutter, generator) * (ids >= 0)[:, None, None, None, None]  # (B,T,4,S,S)
+        alpha = painted[:, :, 3:]
+        canvas = painted[:, :, :3] + (1.0 - alpha) * canvas
         covers = alpha[:, :, 0] > 0.5  # (B,T,S,S)
         labels = torch.where(covers, ids.clamp(min=0)[:, None, None, None], labels)
         places = torch.where(covers.unsqueeze(-1), grid, places)
         textures = torch.where(covers, index + 1, textures)
-    clips = jitter_colour(canvas, 0.25, generator)
-    clips = add_noise(blur_some(clips, 0.15, generator), 0.04, generator)
+    clips = jitter_colour(canvas, look.colour, generator)
+    clips = add_noise(blur_some(clips, 0.15, generator), look.noise, generator)
     coarse, fine = (_at_cells(places, textures, stride) for stride in (COARSE, FINE))
     return Clips(clips, _drop_unseen(labels), coarse, fine, classes)
+
+
+def _expose(texture: Tensor, grid: Tensor, shutter: float, generator: torch.Generator) -> Tensor:
+    """Sample textures (B,4,S,S), colours multiplied by the mask, for a random time around each frame: (B,T,4,S,S)."""
+    if not shutter:
+        return sample_texture(texture, grid, "zeros")
+    draw = torch.rand(grid.shape[0], generator=generator, device=grid.device)
+    exposure = shutter * (2.0 * draw - 1.0).clamp_min(0.0).view(-1, 1, 1, 1, 1)
+    step = grid[:, 1:] - grid[:, :-1]
+    step = torch.cat([step[:, :1], step], dim=1)  # (B,T,S,S,2) since the frame before
+    times = torch.linspace(-0.5, 0.5, EXPOSURES).tolist()
+    samples = [sample_texture(texture, grid + t * exposure * step, "zeros") for t in times]
+    return torch.stack(samples).mean(dim=0)
 
 
 def _at_cells(coordinates: Tensor, textures: Tensor, stride: int) -> Places:

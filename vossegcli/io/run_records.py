@@ -48,7 +48,7 @@ def sequence_files(sequence: FrameSequence) -> tuple[Path, ...]:
 
 
 class ItemState:
-    """The private files of one item below `OUTPUT/.vosseg`: marker, snapshot and rows.
+    """The private files of one item below `OUTPUT/.vosseg`: marker, snapshot, weights adapted to it, and rows.
 
     Args:
         output: the run's output folder.
@@ -60,6 +60,7 @@ class ItemState:
         folder = output / STATE_FOLDER / name
         self.marker = folder.with_name(folder.name + ".json")
         self.snapshot = folder.with_name(folder.name + ".safetensors")
+        self.adapted = folder.with_name(folder.name + ".adapted.safetensors")
         self.rows = folder.with_name(folder.name + ".rows.jsonl")
 
     def plan(self, key: str) -> tuple[str, str | None]:
@@ -77,6 +78,7 @@ class ItemState:
         listed = [path.relative_to(self.output).as_posix() for path in outputs]
         write_text_atomic(self.marker, json.dumps({"key": key, "outputs": listed, **facts}))
         self.snapshot.unlink(missing_ok=True)
+        self.adapted.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Remove what an earlier run made of the item, so that old and new outputs never lie side by side.
@@ -85,7 +87,7 @@ class ItemState:
             InputError: a file cannot be removed.
         """
         listed = (self._read_marker() or {"outputs": []})["outputs"]
-        for path in (*(self.output / name for name in listed), self.snapshot, self.rows, self.marker):
+        for path in (*(self.output / name for name in listed), self.snapshot, self.adapted, self.rows, self.marker):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:

@@ -20,6 +20,7 @@ from vossegcli.io.label_maps import read_written_ids
 from vossegcli.io.overlays import draw_overlay
 from vossegcli.io.run_records import fingerprint, read_jsonl, sequence_files
 from vossegcli.io.sequences import find_sequences
+from vossegcli.runners.adaptation import adapt, adapt_steps
 from vossegcli.runners.batch import Batch, Executor, Progress, Work, WorkItem
 from vossegcli.runners.confidence import write_confidence
 from vossegcli.runners.devices import memory_errors
@@ -38,6 +39,7 @@ class PropagateBatch(Batch[PropagateOptions, VideoPredictor]):
     """The sequences of `vosseg propagate`; `jobs` says what is to be done with each that can be opened."""
 
     jobs: dict[str, SequenceJob]
+    adapt_steps: int
 
     def new_predictor(self, short_side: int | None) -> VideoPredictor:
         """Build the predictor; its memory is replaced by every sequence."""
@@ -55,7 +57,9 @@ class PropagateBatch(Batch[PropagateOptions, VideoPredictor]):
 
         def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
             job = self.jobs[item.name]
-            return _run_sequence(job, self.options.save, predictor, progress), job.given.notes
+            with memory_errors(job.name):
+                adapted = adapt(self.model, job, predictor, self.adapt_steps, self.options.seed, progress)
+            return _run_sequence(job, self.options.save, adapted, progress), job.given.notes
 
         yield work
 
@@ -86,15 +90,17 @@ def propagate(
     check_mask(options, sequences)
     check_output(options)
     model = choose_model("propagate", options.checkpoint, options.device, options.precision)
-    jobs, items = _plan(options, sequences, model.settings)
+    steps = adapt_steps(model, options.adapt)
+    settings = {**model.settings, "adapt": steps, "seed": options.seed if steps else None}
+    jobs, items = _plan(options, sequences, settings)
     used = {name: job.given.use for name, job in jobs.items()}
-    facts = options.facts(options.frames.resolve(), model, direction=options.way, use_masks=used)
-    batch = PropagateBatch(options, model, tuple(items), facts, jobs)
+    facts = options.facts(options.frames.resolve(), model, direction=options.way, use_masks=used, adapt=steps)
+    batch = PropagateBatch(options, model, tuple(items), facts, jobs, steps)
     return plan_batch(batch) if dry_run else run_batch(batch, progress, executor or InProcess())
 
 
 def _plan(
-    options: PropagateOptions, sequences: Sequence[FrameSequence], settings: Mapping[str, str]
+    options: PropagateOptions, sequences: Sequence[FrameSequence], settings: Mapping[str, Any]
 ) -> tuple[dict[str, SequenceJob], list[WorkItem]]:
     """Open every sequence, find its masks and fingerprint it; what fails becomes an item that says why."""
     jobs: dict[str, SequenceJob] = {}
@@ -111,7 +117,7 @@ def _plan(
 
 
 def _job(
-    options: PropagateOptions, sequence: FrameSequence, settings: Mapping[str, str], *, alone: bool
+    options: PropagateOptions, sequence: FrameSequence, settings: Mapping[str, Any], *, alone: bool
 ) -> SequenceJob:
     """Say what is to be done with a sequence; its key covers everything that changes the result."""
     reader = open_frames(sequence)

@@ -29,6 +29,7 @@ class PropagateOptions(BatchOptions):
         budget: entries of the feature bank, or None for the checkpoint's.
         update_rate: of the feature bank, or None.
         merge_threshold: of the feature bank, or None.
+        adapt: steps of training on the given masks before a sequence is segmented, or None for the checkpoint's.
         fix_mask: repair anti-aliased or misshapen masks.
         snapshot_every: frames between snapshots of an unfinished sequence.
     """
@@ -45,6 +46,7 @@ class PropagateOptions(BatchOptions):
     budget: int | None = None
     update_rate: float | None = None
     merge_threshold: float | None = None
+    adapt: int | None = None
     fix_mask: bool = False
     snapshot_every: int = SNAPSHOT_EVERY
 
@@ -57,6 +59,8 @@ class PropagateOptions(BatchOptions):
         super().__post_init__()
         if self.snapshot_every < 1:
             raise ConfigError(f"snapshot_every is {self.snapshot_every}", fix="give 1 or more")
+        if self.adapt is not None and self.adapt < 0:
+            raise ConfigError(f"adapt is {self.adapt}", fix="give a number of steps, or 0 for none")
 
     @property
     def way(self) -> str:

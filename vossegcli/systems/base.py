@@ -15,6 +15,8 @@ from vossegcli.errors import ConfigError
 
 Config = TypeVar("Config")
 Task = Literal["propagate", "fewshot", "instance", "track"]
+#: Objective by which a system for `propagate` adapts to given masks.
+ADAPTATION = "adaptation"
 
 
 class Segmentation(NamedTuple):
@@ -37,6 +39,13 @@ class VideoPredictor(Protocol):
     @property
     def ids(self) -> tuple[int, ...]:
         """Object ids that are followed, in the order of `Segmentation.probs`."""
+
+    @property
+    def short_side(self) -> int | None:
+        """Short side at which it works at most; None = native."""
+
+    def with_network(self, network: Any) -> VideoPredictor:  # noqa: ANN401 - of the system
+        """Build a predictor with the same settings around other weights; it remembers nothing yet."""
 
     def start(self, frame: Tensor, label_map: Tensor) -> None:
         """Forget everything and begin with an annotated frame; label_map is (H,W) of integer ids."""

@@ -16,7 +16,7 @@ from vossegcli.systems.afb_urr.train import (
     correspondence_objective,
     segmentation_objective,
 )
-from vossegcli.systems.base import System
+from vossegcli.systems.base import ADAPTATION, System
 
 SYSTEM = System(
     name="afb-urr",
@@ -31,5 +31,6 @@ SYSTEM = System(
     objectives={
         "correspondence": correspondence_objective,
         "segmentation": partial(segmentation_objective, weights=LossWeights()),
+        ADAPTATION: partial(segmentation_objective, weights=LossWeights(correspondence=0.0, fine_correspondence=0.0)),
     },
 )

@@ -95,6 +95,8 @@ class AFBURRConfig:
         locality: guide the decoder by the newest frame's mask: as it is, and read by attention at stride 8 with a
             Gaussian prior on the distance (addition).
         bank: defaults of the feature bank.
+        adapt_steps: steps of training on the given masks before a video is segmented, if nobody asks for another
+            number (addition; the paper: 0).
     """
 
     query_trunk: TrunkConfig = RESNET50
@@ -108,6 +110,7 @@ class AFBURRConfig:
     mask_cells: int = 0
     locality: LocalityConfig | None = None
     bank: BankConfig = BankConfig()
+    adapt_steps: int = 0
 
     def __post_init__(self) -> None:
         """Check that the additions fit together.
@@ -177,6 +180,7 @@ COMPACT = AFBURRConfig(
     mask_cells=4,
     locality=LocalityConfig(),
     bank=BankConfig(budget=60_000, update_rate=0.1, merge_threshold=0.95, protect_annotated=True, memory_every=3),
+    adapt_steps=100,
 )
 
 CONFIGS = {"published": PUBLISHED, "compact": COMPACT}

@@ -75,6 +75,14 @@ class AFBURRPredictor:
         self.bank = FeatureBank(self.bank_config, self.device)
         self._newest: _Newest | None = None
 
+    def with_network(self, network: AFBURR) -> AFBURRPredictor:
+        """Build a predictor with the same settings around other weights; it remembers nothing yet."""
+        bank = self.bank_config
+        return AFBURRPredictor(
+            network, precision=self.precision, short_side=self.short_side, budget=bank.budget,
+            update_rate=bank.update_rate, merge_threshold=bank.merge_threshold,
+        )  # fmt: skip
+
     @property
     def ids(self) -> tuple[int, ...]:
         """Object ids that are followed, in the order of `Segmentation.probs`."""

@@ -77,7 +77,7 @@ def segmentation_objective(model: AFBURR, batch: ClipBatch, weights: LossWeights
             terms["reading"].append(reading)
         newest_mask = probs.detach()
     means = {name: torch.stack(values_).mean() for name, values_ in terms.items() if values_}
-    if model.config.key_source == "frame":
+    if model.config.key_source == "frame" and (weights.correspondence or weights.fine_correspondence):
         means |= _correspondence(query.key, query.fine_key, batch)
     means["loss"] = sum(
         (getattr(weights, name) * value for name, value in means.items() if name != "j"), torch.zeros(())
