@@ -2,9 +2,9 @@
 
     python benchmarks/soak.py [--frames 10000] [--images 2000]
 
-`propagate` with the embedded network on a made-up video of small frames, and `instance` on as many made-up images, each
-in a process of its own. Printed: resident memory after 500 frames and at the end, open files likewise, and frames a
-second in the last tenth over those in the first tenth.
+`propagate --adapt 0` with the embedded network on a made-up video of small frames, and `instance` on as many made-up
+images, each in a process of its own. Printed: resident memory after 500 frames and at the end, open files likewise, and
+frames a second in the last tenth over those in the first tenth.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python benchmarks/spread.py [--only propagate|evaluate] [--frames 12] [--size 480x854] [--repeats 3]
 
-`propagate` on eight short made-up sequences with the embedded network, and `evaluate vos` on thirty sequences of masks.
-The baseline is one process with all threads; the ratio is its time over theirs, the shortest of the repeats, taken in
-turns. Where Ray is not installed it is left out, which is said.
+`propagate --adapt 0` on eight short made-up sequences with the embedded network, and `evaluate vos` on thirty sequences
+of masks. The baseline is one process with all threads; the ratio is its time over theirs, the shortest of the repeats,
+taken in turns. Where Ray is not installed it is left out, which is said.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ from vossegcli.data.synthetic import Clips, Look, render_clips, stack_layers
 from vossegcli.data.textures import UInt8, resize_crop, resize_mask
 
 LOG_ZOOM = 0.3
-MARGIN = 1.5  # of a large object
+MARGIN = 1.5  # of the widest window, for a large object
+CUTOUT = 1.1  # side of a cut-out to that of a large object
 ELSEWHERE = 0.8  # share of the clips whose objects are set before another part of the picture
 RIM = 3  # pixels around an object that are filled with it
 SMOOTHNESS = 6.0
@@ -90,7 +91,7 @@ class SceneStream:
         size = spec.size
         chosen = [int(i) for i in rng.permutation(ids)[: spec.objects]]
         masks = [(scene.ids_map == i).astype(np.uint8) for i in chosen]
-        largest = max(LOG_ZOOM, math.log(MARGIN * _place(masks[0])[2] / size))
+        largest = max(LOG_ZOOM, math.log(MARGIN * max(_place(masks[0])[2:]) / size))
         side = size * math.exp(rng.uniform(-LOG_ZOOM, largest))  # of the window in pixels of the picture
         elsewhere = rng.random() < ELSEWHERE
         left, top = _window(np.ones_like(masks[0]) if elsewhere else masks[0], side, rng)
@@ -102,14 +103,16 @@ class SceneStream:
         placements = np.zeros((1 + spec.objects, 4), np.float32)
         placements[0, 3] = 1.0
         for index, mask in enumerate(masks):
-            x, y, extent = _place(mask)
-            box = (x - side / 2, y - side / 2, x + side / 2, y + side / 2)
+            x, y, height, width = _place(mask)
+            half = max(side / 2, CUTOUT * max(height, width) / 2)  # of the cut-out, which holds the whole object
+            box = (x - half, y - half, x + half, y + half)
             cutouts[index, :3] = resize_crop(scene.image, box, size, flip=False).transpose(2, 0, 1)
             cutouts[index, 3] = resize_mask(mask, box, size, flip=False) * np.uint8(255)
             cutout_ids[index] = index + 1
             centre = (2.0 * (x - left) / side - 1.0, 2.0 * (y - top) / side - 1.0)
             centre = tuple(rng.uniform(-0.6, 0.6, 2)) if elsewhere else centre
-            placements[1 + index] = (*centre, 0.0, 2.0 * max(extent, SMALLEST_REACH) / side)
+            reach = 2.0 * max(math.sqrt(height * width), SMALLEST_REACH) / side
+            placements[1 + index] = (*centre, math.log(2.0 * half / side), reach)
         none = np.zeros((1, size, size), np.uint8)
         return background.transpose(2, 0, 1).copy(), none, np.zeros(1, np.int64), cutouts, cutout_ids, placements
 
@@ -125,11 +128,11 @@ def _window(mask: UInt8, side: float, rng: np.random.Generator) -> tuple[float, 
     return corner[0], corner[1]
 
 
-def _place(mask: UInt8) -> tuple[float, float, float]:
-    """Centre (x, y) of a mask's box and the root of the box's area, in pixels."""
+def _place(mask: UInt8) -> tuple[float, float, float, float]:
+    """Centre x and y, height and width of a mask's box, in pixels."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
-    return columns[0] + width / 2, rows[0] + height / 2, math.sqrt(height * width)
+    return float(columns[0] + width / 2), float(rows[0] + height / 2), float(height), float(width)
 
 
 def _fill(picture: UInt8, hole: UInt8) -> UInt8:

@@ -25,6 +25,7 @@ from vossegcli.training.settings import Stage, TrainingSettings
 
 SIZE, FRAMES, OBJECTS = 192, 3, 2  # of the clips; one a step
 LEARNING_RATE, WARMUP, WEIGHT_DECAY, CLIP_NORM, AVERAGE = 3e-4, 5, 1e-4, 1.0, 0.9
+TRUST = 0.85  # how far from the old weights to the new ones; Wortsman et al., Robust Fine-tuning, CVPR 2022
 MAX_SCENES = 8  # annotated frames that are kept in memory
 TOLD_EVERY = 10  # steps
 
@@ -74,7 +75,7 @@ class _Teller:
     def on_step(self, step: int, stage: Stage, values: Mapping[str, float]) -> None:  # noqa: ARG002
         """Tell now and then."""
         if step % TOLD_EVERY == 1:
-            self.progress.item(f"{self.name}: adapting, step {step} of {self.steps}")
+            self.progress.item(f"{self.name}, adapting {step}/{self.steps}")
 
     def on_state(self, step: int, trainer: Trainer) -> None:
         """Keep no state: a minute of work is repeated, and gives the same."""
@@ -96,7 +97,9 @@ def _train(
     job: SequenceJob,
     progress: Progress,
 ) -> nn.Module:
-    """Return the moving average of the trained weights."""
+    """Return a mean of the old weights and the trained ones, which forgets less than the trained ones alone."""
+    old = network.state_dict()
+    old = {name: value.clone() for name, value in old.items() if value.is_floating_point()}
     network.to(memory_format=torch.channels_last).requires_grad_(requires_grad=True)
     trainer = Trainer(network, settings)
     spec = ClipSpec(1, SIZE, FRAMES, min(OBJECTS, stream.objects))
@@ -105,6 +108,8 @@ def _train(
     precision = torch.float32 if model.precision is torch.float16 else model.precision
     teller = _Teller(job.name, steps, progress)
     run_training(trainer, model.system.objectives, stream.stream(steps, spec), teller, precision=precision)
+    trained = trainer.average.state_dict()
+    trainer.average.load_state_dict({**trained, **{n: torch.lerp(w, trained[n], TRUST) for n, w in old.items()}})
     return trainer.average
 
 
