@@ -14,6 +14,7 @@ from tests.conftest import TINY, Clip, Told, draw_mask, draw_video, files_below,
 from vossegcli.data.scenes import Scene, SceneStream
 from vossegcli.errors import ConfigError
 from vossegcli.io.checkpoints import CheckpointHeader, write_checkpoint
+from vossegcli.io.label_maps import write_label_map
 from vossegcli.io.run_records import ItemState
 from vossegcli.runners import adaptation
 from vossegcli.runners.propagate import propagate
@@ -154,8 +155,14 @@ def test_scenes_show_what_is_taken_of_the_masks(
     assert seen == expected
 
 
-def test_an_object_that_vanishes_at_working_size_is_no_reason_to_fail(
-    options: PropagateOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(adaptation, "_scenes", lambda *arguments: [])
-    assert propagate(options, Told())["totals"]["done"] == 1
+def test_an_object_that_vanishes_at_working_size_is_no_reason_to_fail(options: PropagateOptions, clip: Clip) -> None:
+    ids_map = np.zeros((48, 64), np.uint8)
+    ids_map[0, 0] = 1
+    write_label_map(clip.mask, ids_map)
+    told = Told()
+    assert propagate(replace(options, short_side=16), told)["totals"]["done"] == 1
+    assert not any("adapting" in item for item in told.items)
+    ids_map[:9, :9] = 1
+    write_label_map(clip.mask, ids_map)
+    propagate(replace(options, short_side=16), told)
+    assert any("adapting 1/2" in item for item in told.items)

@@ -148,13 +148,7 @@ def _draw_clip(source: TextureSource, objects: int, rng: np.random.Generator) ->
     return background.image.transpose(2, 0, 1).copy(), masks, mask_ids, cutouts, ids, placements
 
 
-def render_clips(
-    layers: Layers,
-    frames: int,
-    generator: torch.Generator,
-    classes: int,
-    look: Look,
-) -> Clips:
+def render_clips(layers: Layers, frames: int, generator: torch.Generator, classes: int, look: Look) -> Clips:
     """Set layers in motion and paint the clips; runs on the layers' device.
 
     Args:

@@ -36,7 +36,12 @@ from vossegcli.types import Frame, FrameSequence
 
 @dataclass(frozen=True)
 class PropagateBatch(Batch[PropagateOptions, VideoPredictor]):
-    """The sequences of `vosseg propagate`; `jobs` says what is to be done with each that can be opened."""
+    """The sequences of `vosseg propagate`.
+
+    Attributes:
+        jobs: what is to be done with each sequence that can be opened.
+        adapt_steps: steps of training on the given masks before each.
+    """
 
     jobs: dict[str, SequenceJob]
     adapt_steps: int
