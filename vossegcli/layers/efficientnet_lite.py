@@ -1,0 +1,204 @@
+"""EfficientNet-Lite: images to feature maps at strides 2, 4, 8, 16 and 32.
+
+Tan and Le, EfficientNet, ICML 2019; the Lite variants replace Swish by ReLU6 and drop squeeze-and-excitation, so that
+they run well on CPUs and in other runtimes. Padding is TensorFlow's "same", as the ImageNet weights expect.
+
+Shape letters: B images, C channels, H W pixels, h w cells.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, Literal, NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+Variant = Literal["lite0", "lite2"]
+
+#: Normalisation of the input that the ImageNet weights expect: (rgb - MEAN) / STD for rgb in [0, 1].
+MEAN: Final = 127.0 / 255.0
+STD: Final = 128.0 / 255.0
+_EPS: Final = 1e-3
+_STEM: Final = 32
+
+
+class _Group(NamedTuple):
+    """Inverted residuals of one width; the first one has the stride."""
+
+    repeats: int
+    kernel: int
+    stride: int
+    expansion: int
+    channels: int
+
+
+_GROUPS: Final = (
+    _Group(1, 3, 1, 1, 16), _Group(2, 3, 2, 6, 24), _Group(2, 5, 2, 6, 40), _Group(3, 3, 2, 6, 80),
+    _Group(3, 5, 1, 6, 112), _Group(4, 5, 2, 6, 192), _Group(1, 3, 1, 6, 320),
+)  # fmt: skip
+#: Groups of each stage C1..C5.
+_STAGES: Final = ((0,), (1,), (2,), (3, 4), (5, 6))
+#: Factors of width and depth.
+_SCALES: Final[dict[Variant, tuple[float, float]]] = {"lite0": (1.0, 1.0), "lite2": (1.1, 1.2)}
+
+
+class ConvNorm(nn.Module):
+    """Convolution with "same" padding, batch norm and, where asked for, ReLU6."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, groups: int = 1, active: bool = True
+    ) -> None:
+        super().__init__()
+        padding = kernel // 2 if stride == 1 else 0
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False)
+        self.norm: nn.Module = nn.BatchNorm2d(out_channels, eps=_EPS)
+        self.active = active
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """Apply the convolution alone."""
+        if self.conv.stride != (1, 1):
+            x = F.pad(x, same_padding(x, self.conv.kernel_size[0], self.conv.stride[0]))
+        y: Tensor = self.conv(x)
+        return y
+
+    def finish(self, convolved: Tensor) -> Tensor:
+        """Apply what follows the convolution."""
+        y: Tensor = self.norm(convolved)
+        return F.relu6(y, inplace=True) if self.active else y
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B,C,h,w) to (B,C',h/stride,w/stride)."""
+        return self.finish(self.convolve(x))
+
+    def fold(self) -> None:
+        """Fold the batch norm (in eval mode) into the convolution, in place."""
+        if isinstance(self.norm, nn.BatchNorm2d):
+            self.conv = fuse_conv_bn_eval(self.conv, self.norm)
+            self.norm = nn.Identity()
+
+
+class InvertedResidual(nn.Module):
+    """1x1 convolution to a larger width, depthwise convolution, 1x1 back (MobileNetV2)."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = in_channels * expansion
+        self.expand = None if expansion == 1 else ConvNorm(in_channels, hidden, 1)
+        self.depthwise = ConvNorm(hidden, hidden, kernel, stride=stride, groups=hidden)
+        self.project = ConvNorm(hidden, out_channels, 1, active=False)
+        self.residual = stride == 1 and in_channels == out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B,C,h,w) to (B,C',h/stride,w/stride)."""
+        hidden = x if self.expand is None else self.expand(x)
+        y: Tensor = self.project(self.depthwise(hidden))
+        return x + y if self.residual else y
+
+
+class EfficientNetLite(nn.Module):
+    """The stages C1 (stride 2) to C5 (stride 32), or the first few of them.
+
+    Args:
+        variant: `lite0` or `lite2`.
+        stages: how many stages to build, 1 to 5.
+        dilated: keep the last stage at the stride of the one before, with convolutions that see twice as far.
+    """
+
+    def __init__(self, variant: Variant = "lite0", *, stages: int = 5, dilated: bool = False) -> None:
+        super().__init__()
+        self.stem = ConvNorm(3, _STEM, 3, stride=2)
+        self.stages = nn.ModuleList()
+        widths, before = [], _STEM
+        for groups in _STAGES[:stages]:
+            blocks: list[nn.Module] = []
+            for group in (_GROUPS[index] for index in groups):
+                channels, repeats = _scaled(group, variant)
+                for repeat in range(repeats):
+                    stride = group.stride if repeat == 0 else 1
+                    blocks.append(InvertedResidual(before, channels, group.kernel, stride, group.expansion))
+                    before = channels
+            self.stages.append(nn.Sequential(*blocks))
+            widths.append(before)
+        self.widths = tuple(widths)
+        self.variant: Variant = variant
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+        if dilated:
+            _dilate(self.stages[-1])
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Map images (B,3,H,W), normalised with `MEAN` and `STD`, to the stages' outputs (B,C,H/s,W/s)."""
+        return self.after_stem(self.stem.convolve(images))
+
+    def after_stem(self, convolved: Tensor) -> list[Tensor]:
+        """Run everything after the stem's convolution (B,32,H/2,W/2)."""
+        x = self.stem.finish(convolved)
+        features = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return features
+
+    def fold(self) -> None:
+        """Fold all batch norms (in eval mode) into their convolutions, in place; the numbers stay the same."""
+        for module in self.modules():
+            if isinstance(module, ConvNorm):
+                module.fold()
+
+
+def same_padding(x: Tensor, kernel: int, stride: int) -> tuple[int, int, int, int]:
+    """TensorFlow's "same" padding of (B,C,h,w): (left, right, top, bottom), the odd cell at the right and bottom."""
+    sides = []
+    for length in (x.shape[3], x.shape[2]):
+        total = max((math.ceil(length / stride) - 1) * stride + kernel - length, 0)
+        sides += [total // 2, total - total // 2]
+    return sides[0], sides[1], sides[2], sides[3]
+
+
+def imagenet_names(network: EfficientNetLite) -> dict[str, str]:
+    """Map each weight of a network to its name in the published ImageNet state dict."""
+    names = {}
+    for ours in network.state_dict():
+        head, _, rest = ours.partition(".")
+        if head == "stem":
+            layer, _, tensor = rest.partition(".")
+            names[ours] = f"{'_conv_stem' if layer == 'conv' else '_bn0'}.{tensor}"
+    index = 0
+    for number, stage in enumerate(network.stages):
+        assert isinstance(stage, nn.Sequential)
+        for position, block in enumerate(stage):
+            norms = iter(("_bn0", "_bn1", "_bn2") if block.expand is not None else ("_bn1", "_bn2"))
+            for part in ("expand", "depthwise", "project"):
+                layer = getattr(block, part)
+                if layer is None:
+                    continue
+                norm = next(norms)
+                for tensor in layer.state_dict():
+                    kind, _, name = tensor.partition(".")
+                    theirs = f"_{part}_conv" if kind == "conv" else norm
+                    names[f"stages.{number}.{position}.{part}.{tensor}"] = f"_blocks.{index}.{theirs}.{name}"
+            index += 1
+    return names
+
+
+def _scaled(group: _Group, variant: Variant) -> tuple[int, int]:
+    """Channels (a multiple of 8) and repeats of a group; the Lite variants leave the first and last group's depth."""
+    width, depth = _SCALES[variant]
+    channels = max(8, int(group.channels * width + 4) // 8 * 8)
+    if channels < 0.9 * group.channels * width:
+        channels += 8
+    fixed = group in (_GROUPS[0], _GROUPS[-1])
+    return channels, group.repeats if fixed else math.ceil(group.repeats * depth)
+
+
+def _dilate(stage: nn.Module) -> None:
+    for module in stage.modules():
+        if isinstance(module, ConvNorm) and module.conv.kernel_size[0] > 1:
+            kernel = module.conv.kernel_size[0]
+            if module.conv.stride == (2, 2):  # it sees as far as it would at half the size
+                module.conv.stride, module.conv.padding = (1, 1), (kernel // 2, kernel // 2)
+                continue
+            module.conv.dilation, module.conv.padding = (2, 2), (kernel - 1, kernel - 1)
