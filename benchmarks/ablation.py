@@ -21,13 +21,13 @@ from rich.table import Table
 from torch import nn
 
 from vossegcli.data.clips import ClipSpec, ClipStream, split_by_source
-from vossegcli.io.images import read_image
-from vossegcli.io.label_maps import read_label_map, read_mask_folder
+from vossegcli.io.masks.label_maps import read_label_map, read_mask_folder
+from vossegcli.io.media.images import read_image
 from vossegcli.metrics.regions import region_similarity
+from vossegcli.models.devices import resolve_precision
 from vossegcli.ops.images import image_tensor
-from vossegcli.runners.devices import resolve_precision
-from vossegcli.runners.train import read_images
-from vossegcli.runners.training_samples import VALIDATION_STEP, segment_clip
+from vossegcli.runners.train.run import read_images
+from vossegcli.runners.train.samples import VALIDATION_STEP, segment_clip
 from vossegcli.systems.afb_urr import SYSTEM
 from vossegcli.systems.afb_urr.config import COMPACT, AFBURRConfig
 from vossegcli.training.loop import Trainer, set_training_mode

@@ -18,9 +18,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from vossegcli.io.atomic import write_text_atomic
+from vossegcli.io.records.atomic import write_text_atomic
+from vossegcli.models.chosen_model import choose_model
 from vossegcli.ops.images import image_tensor
-from vossegcli.runners.loading import choose_model
 
 BUDGETS = (1_000, 3_000, 10_000, 30_000, 100_000)
 NO_MERGING = 1.0  # a cosine is never above it

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import ndimage
 
-from vossegcli.io.label_maps import write_label_map
+from vossegcli.io.masks.label_maps import write_label_map
 
 HEIGHT, WIDTH = 480, 854
 FRAMES = [67] * 19 + [66] * 11  # 1,999

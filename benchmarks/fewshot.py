@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from vossegcli.runners.devices import resolve_device, resolve_precision
+from vossegcli.models.devices import resolve_device, resolve_precision
 from vossegcli.systems.fwb.config import CONFIGS
 from vossegcli.systems.fwb.model import FWB
 from vossegcli.systems.fwb.predict import FWBPredictor

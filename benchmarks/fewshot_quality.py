@@ -26,13 +26,13 @@ from torch import Tensor
 from vossegcli.data.episode_protocol import DrawnEpisode, draw_episodes
 from vossegcli.data.episodes import FEWEST_PIXELS, LARGEST_SHARE, class_mask, classes_of
 from vossegcli.data.textures import cached_image
-from vossegcli.io.checkpoints import read_checkpoint
+from vossegcli.io.weights.checkpoints import read_checkpoint
 from vossegcli.metrics.fewshot import add_areas, count_areas, summarise
+from vossegcli.models.chosen_model import build_network, system_of
 from vossegcli.ops.images import image_tensor
 from vossegcli.ops.padding import centred_padding, pad, unpad
 from vossegcli.ops.resize import resize_smooth, working_size
-from vossegcli.runners.loading import build_network, system_of
-from vossegcli.runners.train import read_images
+from vossegcli.runners.train.run import read_images
 from vossegcli.systems.fwb.feature_weighting import class_average, similarity_maps
 from vossegcli.systems.fwb.model import FWB, STRIDE
 from vossegcli.systems.fwb.predict import FWBPredictor

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
-from vossegcli.runners.instance_results import coco_results
-from vossegcli.runners.running import peak_memory_mib
+from vossegcli.batch.run import peak_memory_mib
+from vossegcli.runners.instance.results import coco_results
 from vossegcli.systems.b2inst.config import CONFIGS
 from vossegcli.systems.b2inst.model import B2Inst
 from vossegcli.systems.b2inst.predict import B2InstPredictor

@@ -18,11 +18,11 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from vossegcli.data.textures import cached_image
-from vossegcli.io.annotations import read_coco_instances
+from vossegcli.io.datasets.annotations import read_coco_instances
 from vossegcli.metrics.instance import instance_precision
+from vossegcli.models.chosen_model import choose_model
 from vossegcli.ops.images import image_tensor
-from vossegcli.runners.instance_results import coco_results
-from vossegcli.runners.loading import choose_model
+from vossegcli.runners.instance.results import coco_results
 from vossegcli.types import AnnotatedImage
 
 #: Which of the two scores count.

@@ -16,11 +16,11 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from vossegcli.io.checkpoints import CheckpointHeader, write_checkpoint
-from vossegcli.io.label_maps import write_label_map
-from vossegcli.runners.propagate import propagate
-from vossegcli.runners.propagate_options import PropagateOptions
-from vossegcli.runners.running import peak_memory_mib
+from vossegcli.batch.run import peak_memory_mib
+from vossegcli.io.masks.label_maps import write_label_map
+from vossegcli.io.weights.checkpoints import CheckpointHeader, write_checkpoint
+from vossegcli.runners.propagate.options import PropagateOptions
+from vossegcli.runners.propagate.run import propagate
 from vossegcli.systems.afb_urr.config import AFBURRConfig, BankConfig, TrunkConfig
 from vossegcli.systems.afb_urr.model import AFBURR
 from vossegcli.types import ItemResult

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vossegcli.errors import InputError
-from vossegcli.io.label_maps import read_label_map, read_mask_folder
+from vossegcli.io.masks.label_maps import read_label_map, read_mask_folder
 from vossegcli.metrics.regions import region_similarity
 
 Scores = list[tuple[str, int, float, float]]

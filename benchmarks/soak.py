@@ -24,10 +24,10 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from vossegcli.io.label_maps import write_label_map
-from vossegcli.runners.instance import InstanceOptions, instance
-from vossegcli.runners.propagate import propagate
-from vossegcli.runners.propagate_options import PropagateOptions
+from vossegcli.io.masks.label_maps import write_label_map
+from vossegcli.runners.instance.run import InstanceOptions, instance
+from vossegcli.runners.propagate.options import PropagateOptions
+from vossegcli.runners.propagate.run import propagate
 from vossegcli.types import ItemResult
 
 HEIGHT, WIDTH = 96, 128

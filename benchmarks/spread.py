@@ -23,7 +23,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from vossegcli.io.label_maps import write_label_map
+from vossegcli.io.masks.label_maps import write_label_map
 
 VOSSEG = Path(sys.executable).parent / "vosseg"
 SEQUENCES, SCORED, SCORED_FRAMES = 8, 30, 60

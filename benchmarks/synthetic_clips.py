@@ -22,8 +22,8 @@ from torch import Tensor
 
 from vossegcli.data.instance_clips import MARGIN, InstanceClipStream
 from vossegcli.data.instances import SMALLEST, SMALLEST_SCALE, InstanceSpec
-from vossegcli.io.annotations import read_coco_instances
-from vossegcli.io.overlays import write_image
+from vossegcli.io.datasets.annotations import read_coco_instances
+from vossegcli.io.results.overlays import write_image
 
 
 def masklet(ids: Tensor, number: int) -> list[dict[str, Any] | None]:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
-from vossegcli.runners.export import write_onnx
+from vossegcli.runners.checkpoints.export import write_onnx
 from vossegcli.systems.b2inst.config import R50
 from vossegcli.systems.b2inst.model import B2Inst
 from vossegcli.systems.b2inst.predict import B2InstPredictor

@@ -18,8 +18,8 @@ from pycocotools import mask as coco_mask
 from typer.testing import CliRunner
 
 from vossegcli.cli.app import app
-from vossegcli.io.checkpoints import CheckpointHeader, write_checkpoint
-from vossegcli.io.label_maps import write_label_map
+from vossegcli.io.masks.label_maps import write_label_map
+from vossegcli.io.weights.checkpoints import CheckpointHeader, write_checkpoint
 from vossegcli.systems.afb_urr.config import AFBURRConfig, BankConfig, LocalityConfig, TrunkConfig
 from vossegcli.systems.afb_urr.model import AFBURR
 from vossegcli.systems.fwb.config import FWBConfig

@@ -12,9 +12,23 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "vossegcli"
 STDLIB_ONLY = {"names", "types", "errors"}
 ALLOWED = {
-    "cli": {"runners", "engine", "reports", "names", "errors", "types"},
-    "engine": {"runners", "types", "errors"},
-    "runners": {"training", "data", "systems", "io", "metrics", "reports", "ops", "names", "types", "errors"},
+    "cli": {"runners", "batch", "reports", "names", "errors", "types"},
+    "runners": {
+        "batch",
+        "models",
+        "training",
+        "data",
+        "systems",
+        "io",
+        "metrics",
+        "reports",
+        "ops",
+        "names",
+        "types",
+        "errors",
+    },
+    "batch": {"models", "io", "types", "errors", "names"},
+    "models": {"systems", "io", "ops", "types", "errors"},
     "training": {"types", "errors"},
     "data": {"io", "ops", "types", "errors"},
     "systems": {"layers", "ops", "types", "errors"},
@@ -92,8 +106,8 @@ def test_the_command_line_imports_runners_inside_commands_only() -> None:
     ("module", "heavy"),
     [
         ("vossegcli.cli.app", {"torch", "numpy", "scipy", "PIL", "av"}),
-        ("vossegcli.runners.evaluate", {"torch"}),
-        ("vossegcli.runners.evaluate_vos", {"torch", "scipy", "av", "pycocotools"}),
+        ("vossegcli.runners.evaluate.run", {"torch"}),
+        ("vossegcli.runners.evaluate.vos", {"torch", "scipy", "av", "pycocotools"}),
     ],
 )
 def test_importing_loads_nothing_heavy_that_is_not_needed(module: str, heavy: set[str]) -> None:

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from tests.conftest import Clip, Outcome, tiny_header, tiny_weights
-from vossegcli.io import checkpoints as files
-from vossegcli.io.checkpoints import CheckpointHeader, read_checkpoint, sha256_of, write_checkpoint
+from vossegcli.io.weights import checkpoints as files
+from vossegcli.io.weights.checkpoints import CheckpointHeader, read_checkpoint, sha256_of, write_checkpoint
 from vossegcli.systems.afb_urr.config import PUBLISHED
 from vossegcli.systems.afb_urr.model import AFBURR
 
@@ -36,7 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (embedded / "manifest.json").write_text(json.dumps({"checkpoints": [entry]}))
     (embedded / "tiny.md").write_text("# tiny\n\nTrained on nothing.\n")
     monkeypatch.setattr(files, "embedded_folder", lambda: embedded)
-    monkeypatch.setattr("vossegcli.runners.checkpoints.embedded_folder", lambda: embedded)
+    monkeypatch.setattr("vossegcli.runners.checkpoints.run.embedded_folder", lambda: embedded)
     monkeypatch.setenv("VOSSEG_HOME", str(tmp_path / "home"))
     return tmp_path / "home" / "checkpoints"
 

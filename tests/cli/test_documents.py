@@ -14,11 +14,11 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from tests.conftest import Outcome, draw_mask, draw_video, squares, write_frame
-from vossegcli.io.images import read_image
-from vossegcli.io.label_maps import read_label_map
-from vossegcli.io.queries import find_queries
-from vossegcli.io.supports import find_supports, read_support
-from vossegcli.io.video import VideoWriter
+from vossegcli.io.datasets.supports import find_supports, read_support
+from vossegcli.io.masks.label_maps import read_label_map
+from vossegcli.io.media.images import read_image
+from vossegcli.io.media.queries import find_queries
+from vossegcli.io.media.video import VideoWriter
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "examples").glob("*.sh"))

@@ -12,7 +12,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from tests.conftest import Outcome, draw_mask, draw_video
-from vossegcli.io.label_maps import write_label_map
+from vossegcli.io.masks.label_maps import write_label_map
 
 Vosseg = Callable[..., Outcome]
 FRAMES = 6

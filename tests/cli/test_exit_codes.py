@@ -13,7 +13,7 @@ import torch
 from tests.conftest import VOSSEG, Clip, Outcome, draw_mask, draw_video, files_below, finish, start
 from vossegcli.cli.exit_codes import BUG, CODES, code_of, code_of_record
 from vossegcli.errors import VossegError
-from vossegcli.runners import propagate as runner
+from vossegcli.runners.propagate import run as runner
 
 Vosseg = Callable[..., Outcome]
 

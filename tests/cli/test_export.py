@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from tests.conftest import Outcome, squares, write_frame
-from vossegcli.io.checkpoints import read_checkpoint
-from vossegcli.io.images import read_image
+from vossegcli.io.media.images import read_image
+from vossegcli.io.weights.checkpoints import read_checkpoint
+from vossegcli.models.chosen_model import build_network
 from vossegcli.ops.images import image_tensor
-from vossegcli.runners.loading import build_network
 from vossegcli.systems import get_system
 from vossegcli.systems.mobileinst.mask_decoder import mask_logits
 from vossegcli.systems.mobileinst.predict import instance_scores

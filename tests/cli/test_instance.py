@@ -12,8 +12,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from tests.conftest import Outcome, squares, write_frame
-from vossegcli.io.checkpoints import CheckpointHeader, write_checkpoint
-from vossegcli.runners.instance import _drawn
+from vossegcli.io.weights.checkpoints import CheckpointHeader, write_checkpoint
+from vossegcli.runners.instance.run import _drawn
 from vossegcli.systems.b2inst.config import B2InstConfig
 from vossegcli.systems.b2inst.model import B2Inst
 

@@ -24,7 +24,7 @@ from tests.conftest import (
     squares,
     start,
 )
-from vossegcli.runners.running import peak_memory_mib
+from vossegcli.batch.run import peak_memory_mib
 
 Vosseg = Callable[..., Outcome]
 
@@ -46,7 +46,7 @@ def test_json_of_a_failed_run(vosseg: Vosseg, clip: Clip, tmp_path: Path) -> Non
 def test_the_summary_names_masks_and_doubtful_frames(
     vosseg: Vosseg, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vossegcli.runners.confidence.REVIEW_SCORE", 1.01)  # everything is doubtful
+    monkeypatch.setattr("vossegcli.runners.propagate.confidence.REVIEW_SCORE", 1.01)  # everything is doubtful
     out = tmp_path / "out"
     outcome = vosseg("propagate", clip.frames, "--mask", clip.mask, "-o", out)
     lines = outcome.stdout.splitlines()

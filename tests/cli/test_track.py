@@ -11,8 +11,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from tests.conftest import Outcome, squares, write_frame
-from vossegcli.io.video import VideoFrames
-from vossegcli.runners.track import TrackOptions, track
+from vossegcli.io.media.video import VideoFrames
+from vossegcli.runners.track.run import TrackOptions, track
 
 Command = Callable[..., Outcome]
 

@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 
 from vossegcli.data.episodes import EpisodeSpec, EpisodeStream, classes_of, split_classes
 from vossegcli.errors import ConfigError
-from vossegcli.io.annotations import read_coco_instances
+from vossegcli.io.datasets.annotations import read_coco_instances
 from vossegcli.types import AnnotatedImage
 
 SPEC = EpisodeSpec(batch=3, shots=2, size=64, jitter=False)

@@ -7,7 +7,7 @@ import torch
 
 from vossegcli.data.instance_clips import InstanceClipStream
 from vossegcli.data.instances import InstanceSpec
-from vossegcli.io.annotations import read_coco_instances
+from vossegcli.io.datasets.annotations import read_coco_instances
 
 SPEC = InstanceSpec(batch=3, size=66, short_side=64, turns=True)
 

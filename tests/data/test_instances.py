@@ -16,7 +16,7 @@ from vossegcli.data.instances import (
     ids_map_of,
 )
 from vossegcli.errors import ConfigError
-from vossegcli.io.annotations import read_coco_instances
+from vossegcli.io.datasets.annotations import read_coco_instances
 from vossegcli.types import AnnotatedImage
 
 SPEC = InstanceSpec(batch=4, size=64, short_side=64, turns=True)

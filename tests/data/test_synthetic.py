@@ -12,7 +12,7 @@ from vossegcli.data.motion import CAMERA, Motion, sampling_grids
 from vossegcli.data.synthetic import COARSE, FINE, Layers, Look, render_clips
 from vossegcli.data.textures import TextureSource
 from vossegcli.errors import ConfigError, InputError
-from vossegcli.io.annotations import read_coco_instances
+from vossegcli.io.datasets.annotations import read_coco_instances
 from vossegcli.types import AnnotatedImage
 
 CPU = torch.device("cpu")

@@ -16,16 +16,16 @@ from safetensors.torch import save_file
 
 from tests.conftest import draw_video, files_below
 from vossegcli.errors import CheckpointError, InputError, VossegError
-from vossegcli.io.annotations import read_coco_instances
-from vossegcli.io.checkpoints import read_checkpoint
-from vossegcli.io.frames import FolderFrames
-from vossegcli.io.images import limit_pixels, read_image
-from vossegcli.io.label_maps import read_label_map
-from vossegcli.io.plain_png import read_plain_png
-from vossegcli.io.published import read_published
-from vossegcli.io.run_records import read_jsonl
-from vossegcli.io.sequences import find_sequences
-from vossegcli.io.video import VideoFrames, VideoWriter
+from vossegcli.io.datasets.annotations import read_coco_instances
+from vossegcli.io.masks.label_maps import read_label_map
+from vossegcli.io.masks.plain_png import read_plain_png
+from vossegcli.io.media.frames import FolderFrames
+from vossegcli.io.media.images import limit_pixels, read_image
+from vossegcli.io.media.sequences import find_sequences
+from vossegcli.io.media.video import VideoFrames, VideoWriter
+from vossegcli.io.records.run_records import read_jsonl
+from vossegcli.io.weights.checkpoints import read_checkpoint
+from vossegcli.io.weights.published import read_published
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="List, show, verify, import and exp
 @app.command("list")
 def list_checkpoints(*, as_json: o.Json = False) -> None:
     """List the checkpoints that ship with vosseg and those in your own folder."""
-    from vossegcli.runners import checkpoints as runner
+    from vossegcli.runners.checkpoints import run as runner
 
     rows = runner.list_checkpoints()
     if as_json:
@@ -32,7 +32,7 @@ def list_checkpoints(*, as_json: o.Json = False) -> None:
 @app.command("show")
 def show(*, name: Annotated[str, typer.Argument(help="Name or file.")], as_json: o.Json = False) -> None:
     """Show what a checkpoint says of itself, and its model card."""
-    from vossegcli.runners import checkpoints as runner
+    from vossegcli.runners.checkpoints import run as runner
 
     facts, card = runner.show_checkpoint(name)
     if as_json:
@@ -46,7 +46,7 @@ def show(*, name: Annotated[str, typer.Argument(help="Name or file.")], as_json:
 @app.command("verify")
 def verify(*, name: Annotated[str, typer.Argument(help="Name or file.")]) -> None:
     """Check a checkpoint's hash, header and every weight against its network."""
-    from vossegcli.runners import checkpoints as runner
+    from vossegcli.runners.checkpoints import run as runner
 
     facts = runner.verify_checkpoint(name)
     typer.echo(f"good: {facts['tensors']} tensors, {facts['parameters']:,} parameters, sha256 {facts['sha256']}")
@@ -61,7 +61,7 @@ def import_checkpoint(
     half: Annotated[bool, typer.Option("--half", help="Store in half precision.")] = False,
 ) -> None:
     """Turn a published checkpoint into one of ours; every key is mapped or refused by name."""
-    from vossegcli.runners import checkpoints as runner
+    from vossegcli.runners.checkpoints import run as runner
 
     facts = runner.import_checkpoint(file, system, output, half=half)
     typer.echo(f"imported {facts['tensors']} tensors to {output}, sha256 {facts['sha256']}")
@@ -80,7 +80,7 @@ def export(
     size: Annotated[str, typer.Option(help="Height x width of the images, fixed in the graphs.")] = "512x512",
 ) -> None:
     """Write a network as graphs for other runtimes; images go in as RGB from 0 to 1, resized already."""
-    from vossegcli.runners import export as runner
+    from vossegcli.runners.checkpoints import export as runner
 
     for path in runner.export_checkpoint(name, kind, o.height_and_width(size), output):
         typer.echo(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")

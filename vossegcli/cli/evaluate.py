@@ -18,8 +18,8 @@ from vossegcli.cli.exit_codes import SOME_FAILED
 from vossegcli.cli.tables import show_table
 
 if TYPE_CHECKING:
-    from vossegcli.runners.evaluate import EvaluateOptions
-    from vossegcli.runners.pool import Scatter
+    from vossegcli.batch.pool import Scatter
+    from vossegcli.runners.evaluate.run import EvaluateOptions
 
 SHOWN_PROBLEMS = 12
 SHOWN_ROWS = 12
@@ -85,7 +85,7 @@ def vos(
     quiet: Quiet = False,
 ) -> None:
     """Video object segmentation: J and F, as DAVIS measures them."""
-    from vossegcli.runners.evaluate import EvaluateOptions
+    from vossegcli.runners.evaluate.run import EvaluateOptions
 
     options = EvaluateOptions(
         "vos", predictions, truth, output, compare, protocol=protocol, subset=subset, frames=frames,
@@ -115,7 +115,7 @@ def fewshot(
     quiet: Quiet = False,
 ) -> None:
     """Few-shot segmentation: mIoU and FB-IoU, as HSNet measures them."""
-    from vossegcli.runners.evaluate import EvaluateOptions
+    from vossegcli.runners.evaluate.run import EvaluateOptions
 
     options = EvaluateOptions(
         "fewshot", predictions, truth, output, compare, ignore_label=ignore_label, shard=o.shard(shard),
@@ -138,7 +138,7 @@ def instance(
     quiet: Quiet = False,
 ) -> None:
     """Instances in images: AP, as COCO measures it, and boundary AP."""
-    from vossegcli.runners.evaluate import EvaluateOptions
+    from vossegcli.runners.evaluate.run import EvaluateOptions
 
     options = EvaluateOptions(
         "instance", results, truth, output, compare, iou=iou, max_dets=max_dets, command=_command()
@@ -159,7 +159,7 @@ def track(
     quiet: Quiet = False,
 ) -> None:
     """Instances in videos: AP, as YouTube-VIS measures it."""
-    from vossegcli.runners.evaluate import EvaluateOptions
+    from vossegcli.runners.evaluate.run import EvaluateOptions
 
     options = EvaluateOptions("track", results, truth, output, compare, max_dets=max_dets, command=_command())
     _run(options, None, as_json=as_json, quiet=quiet)
@@ -171,7 +171,7 @@ def _command() -> str:
 
 def _run(options: EvaluateOptions, scatter: Scatter | None, *, as_json: bool, quiet: bool) -> None:
     from vossegcli.reports.evaluation import count_faults, problem_lines, summary
-    from vossegcli.runners.evaluate import Waiting, evaluate
+    from vossegcli.runners.evaluate.run import Waiting, evaluate
 
     console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
     bar = Progress(

@@ -96,7 +96,7 @@ def fewshot(
     if episodes is not None:
         if support is not None:
             raise typer.BadParameter("episodes draw their supports from the data set", param_hint="--support")
-        from vossegcli.runners.fewshot_episodes import EpisodeOptions, fewshot_episodes
+        from vossegcli.runners.fewshot.episodes import EpisodeOptions, fewshot_episodes
 
         drawn = EpisodeOptions(
             dataset=Path(queries), episodes=int(episodes) if episodes.isdecimal() else Path(episodes),
@@ -108,7 +108,7 @@ def fewshot(
     else:
         if support is None:
             raise typer.BadParameter("give the annotated images, or --episodes", param_hint="--support")
-        from vossegcli.runners import fewshot as runner
+        from vossegcli.runners.fewshot import run as runner
 
         settings = runner.FewshotOptions(
             queries=queries, support=support, shots=shots, min_confidence=min_confidence, **common

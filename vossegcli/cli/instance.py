@@ -66,7 +66,7 @@ def instance(
     verbose: o.Verbose = False,
 ) -> None:
     """Find the instances of a checkpoint's classes in images (B2Inst)."""
-    from vossegcli.runners import instance as runner
+    from vossegcli.runners.instance import run as runner
 
     settings = runner.InstanceOptions(
         images=images, annotations=annotations, score_threshold=score_threshold, top_k=top_k,

@@ -11,8 +11,8 @@ import typer
 from vossegcli.types import Shard
 
 if TYPE_CHECKING:
-    from vossegcli.runners.batch import Executor
-    from vossegcli.runners.pool import Scatter
+    from vossegcli.batch.batch import Executor
+    from vossegcli.batch.pool import Scatter
 
 
 class MaskUse(StrEnum):
@@ -146,11 +146,11 @@ def scatter(workers: int, engine: EngineName, address: str | None) -> Scatter:
         ConfigError: Ray is not installed.
     """
     if engine is EngineName.ray:
-        from vossegcli.engine.ray_cluster import RayTasks
+        from vossegcli.batch.ray_cluster import RayTasks
 
         return RayTasks(workers or None, address)
     _check_address(address)
-    from vossegcli.runners.pool import Processes
+    from vossegcli.batch.pool import Processes
 
     return Processes(workers)
 
@@ -163,15 +163,15 @@ def executor(workers: int | None, engine: EngineName, address: str | None) -> Ex
         ConfigError: Ray is not installed.
     """
     if engine is EngineName.ray:
-        from vossegcli.engine.ray_cluster import RayActors
+        from vossegcli.batch.ray_cluster import RayActors
 
         return RayActors(workers, address)
     _check_address(address)
     if workers is None or workers == 1:
-        from vossegcli.runners.running import InProcess
+        from vossegcli.batch.run import InProcess
 
         return InProcess()
-    from vossegcli.engine.local import Workers as LocalWorkers
+    from vossegcli.batch.workers import Workers as LocalWorkers
 
     return LocalWorkers(workers)
 

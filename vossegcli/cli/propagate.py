@@ -94,8 +94,8 @@ def propagate(
     verbose: o.Verbose = False,
 ) -> None:
     """Segment a whole video from the mask of one frame (AFB-URR)."""
-    from vossegcli.runners import propagate as runner
-    from vossegcli.runners.propagate_options import PropagateOptions
+    from vossegcli.runners.propagate import run as runner
+    from vossegcli.runners.propagate.options import PropagateOptions
 
     settings = PropagateOptions(
         frames=frames, mask=mask, at=at, use_masks=use_masks, direction=direction,

@@ -68,7 +68,7 @@ def track(
     verbose: o.Verbose = False,
 ) -> None:
     """Find the instances of a checkpoint's classes in videos and keep their identities (MobileInst)."""
-    from vossegcli.runners import track as runner
+    from vossegcli.runners.track import run as runner
 
     settings = runner.TrackOptions(
         frames=frames, annotations=annotations, score_threshold=score_threshold, classes=o.comma_list(classes),

@@ -41,7 +41,7 @@ def train(
     quiet: o.Quiet = False,
 ) -> None:
     """Train a system on images with object masks (COCO json)."""
-    from vossegcli.runners import train as runner
+    from vossegcli.runners.train import run as runner
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     began = last = time.monotonic()

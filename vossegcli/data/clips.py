@@ -11,7 +11,7 @@ import torch
 
 from vossegcli.data.synthetic import Clips, Layers, Look, draw_layers, render_clips
 from vossegcli.data.textures import TextureSource
-from vossegcli.io.ahead import read_ahead
+from vossegcli.io.media.ahead import read_ahead
 from vossegcli.types import AnnotatedImage
 
 QUEUE_LENGTH = 3

@@ -19,7 +19,7 @@ from torch import Tensor
 from vossegcli.data.augment import add_noise, blur_some, jitter_colour, recolour_some
 from vossegcli.data.instances import COLOUR, QUEUE_LENGTH, InstanceSpec, InstanceStream
 from vossegcli.data.motion import Motion, sample_texture, sampling_grids
-from vossegcli.io.ahead import read_ahead
+from vossegcli.io.media.ahead import read_ahead
 
 MARGIN = 1.25  # side of a layer to side of the frame: what may come into view
 CROSSING = 0.6  # share of the clips that another crop's instances cross

@@ -22,7 +22,7 @@ from torch import Tensor
 from vossegcli.data.augment import jitter_colour, recolour_some
 from vossegcli.data.textures import Box, cached_image, resize_crop
 from vossegcli.errors import ConfigError
-from vossegcli.io.ahead import read_ahead
+from vossegcli.io.media.ahead import read_ahead
 from vossegcli.types import AnnotatedImage
 
 QUEUE_LENGTH = 4

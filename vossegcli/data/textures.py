@@ -17,7 +17,7 @@ from pycocotools import mask as coco_mask
 from scipy import ndimage
 
 from vossegcli.errors import ConfigError
-from vossegcli.io.images import read_image
+from vossegcli.io.media.images import read_image
 from vossegcli.types import AnnotatedImage
 
 UInt8 = npt.NDArray[np.uint8]

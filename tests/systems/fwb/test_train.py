@@ -10,10 +10,10 @@ from torchvision.models import resnet101, vgg16
 
 from vossegcli.data.episodes import EpisodeSpec, EpisodeStream, classes_of
 from vossegcli.errors import CheckpointError, ConfigError
-from vossegcli.io.annotations import read_coco_instances
-from vossegcli.io.checkpoints import read_checkpoint
-from vossegcli.runners.loading import build_network, system_of
-from vossegcli.runners.train import TrainOptions, train
+from vossegcli.io.datasets.annotations import read_coco_instances
+from vossegcli.io.weights.checkpoints import read_checkpoint
+from vossegcli.models.chosen_model import build_network, system_of
+from vossegcli.runners.train.run import TrainOptions, train
 from vossegcli.systems.afb_urr.config import COMPACT as AFB_URR
 from vossegcli.systems.afb_urr.model import AFBURR
 from vossegcli.systems.fwb import SYSTEM

@@ -1,0 +1,184 @@
+"""What happens to a run when the machine fails it: full disk, vanished folders, a second run on the same output."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import VOSSEG, Clip, Outcome, Told, draw_mask, draw_video, files_below, finish, start
+from vossegcli.errors import InputError
+from vossegcli.io.records.locks import output_lock
+from vossegcli.runners.propagate.options import PropagateOptions
+from vossegcli.runners.propagate.run import propagate
+from vossegcli.types import ItemResult, Shard
+
+Vosseg = Callable[..., Outcome]
+RECORDS = ("run.json", "run.jsonl", "lock", "tables.lock")
+
+
+@pytest.fixture
+def options(tmp_path: Path, checkpoint: Path) -> PropagateOptions:
+    """Three sequences of five frames."""
+    for name in "abc":
+        draw_video(tmp_path / "root" / name, 5, suffix=".png")
+        draw_mask(tmp_path / "given" / name / "00000.png")
+    return PropagateOptions(
+        frames=tmp_path / "root", mask=tmp_path / "given", output=tmp_path / "out", checkpoint=str(checkpoint),
+        device="cpu", precision="fp32", save=("masks", "overlay"),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("this machine lets no file system be mounted")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+class After(Told):
+    """Does something when the first item is done."""
+
+    def __init__(self, deed: Callable[[], object]) -> None:
+        super().__init__()
+        self.deed: Callable[[], object] | None = deed
+
+    def result(self, result: ItemResult) -> None:
+        super().result(result)
+        if self.deed is not None:
+            self.deed()
+            self.deed = None
+
+
+def test_a_full_disk_and_what_comes_after(options: PropagateOptions, small_disk: Path, tmp_path: Path) -> None:
+    propagate(replace(options, output=tmp_path / "enough"), Told())
+    full = replace(options, output=small_disk / "out")
+    with pytest.raises(InputError, match="No space left on device") as caught:
+        propagate(full, Told())
+    assert str(caught.value.where).startswith(str(small_disk))
+    assert not [name for name in files_below(small_disk) if Path(name).name.startswith(".vosseg-")]
+    subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
+    propagate(full, Told())
+    assert files_below(small_disk / "out", but=RECORDS) == files_below(tmp_path / "enough", but=RECORDS)
+
+
+def test_a_write_that_finds_no_space(options: PropagateOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same where no file system can be mounted: the second sequence finds the disk full."""
+    write_bytes = Path.write_bytes
+
+    def scarce(path: Path, data: bytes) -> int:
+        if path.parent.name == "b" and "masks" in path.parts:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_bytes(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", scarce)
+    monkeypatch.setattr(
+        Path, "open", _refusing(Path.open, lambda path: path.parent.name == "b" and "masks" in path.parts)
+    )
+    record = propagate(options, Told())
+    assert [(row["name"], "No space left" in row["reason"]) for row in record["failed"]] == [("b", True)]
+    monkeypatch.undo()
+    assert propagate(options, Told())["totals"] | {"seconds": 0} == {
+        **record["totals"], "done": 1, "skipped": 2, "failed": 0, "frames": 5, "seconds": 0,
+        "frames_per_second": pytest.approx(record["totals"]["frames_per_second"], rel=99),
+        "peak_memory_mib": pytest.approx(record["totals"]["peak_memory_mib"], rel=99),
+    }  # fmt: skip
+
+
+def _refusing(call: Callable[..., object], when: Callable[[Path], bool]) -> Callable[..., object]:
+    def refused(path: Path, mode: str = "r", *args: object, **kwargs: object) -> object:
+        if when(path) and mode not in {"r", "rb"}:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return call(path, mode, *args, **kwargs)
+
+    return refused
+
+
+def test_input_that_vanishes_while_running(options: PropagateOptions, tmp_path: Path) -> None:
+    told = After(lambda: shutil.rmtree(tmp_path / "root" / "b"))
+    record = propagate(options, told)
+    assert record["totals"]["done"] == 2
+    assert [row["name"] for row in record["failed"]] == ["b"]
+    assert "does not exist" in record["failed"][0]["reason"]
+
+
+def test_an_output_folder_that_vanishes_while_running(options: PropagateOptions, tmp_path: Path) -> None:
+    told = After(lambda: shutil.rmtree(tmp_path / "out"))
+    propagate(options, told)
+    assert (tmp_path / "out" / "run.json").exists()
+    record = propagate(options, Told())
+    assert record["totals"]["done"] == 1, "what was removed is done again"
+    assert record["totals"]["skipped"] == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_output_folder_that_cannot_be_written(options: PropagateOptions, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir(mode=0o500)
+    with pytest.raises(InputError, match="cannot be written"):
+        propagate(options, Told())
+
+
+def test_an_output_folder_that_is_a_file(options: PropagateOptions, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(InputError, match=r"out: cannot be written"):
+        propagate(options, Told())
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_two_runs_on_one_output(vosseg: Vosseg, clip: Clip, tmp_path: Path) -> None:
+    words = ["propagate", clip.frames, "--mask", clip.mask, "-o", tmp_path / "out"]
+    with output_lock(tmp_path / "out", None):
+        outcome = vosseg(*words)
+        assert outcome.code == 3
+        assert f"is in use by another run (process {os.getpid()} on " in outcome.stderr
+        assert vosseg(*words, "--shard", "1/2").code == 3, "a shard works only beside other shards"
+        assert not (tmp_path / "out" / "run.json").exists()
+    with output_lock(tmp_path / "out", Shard(1, 2)):
+        assert vosseg(*words).code == 3
+        assert vosseg(*words, "--shard", "1/2").code == 3
+        assert vosseg(*words, "--shard", "2/2").code == 0
+    assert vosseg(*words).code == 0
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "1/", "a/b", "1/0"])
+def test_shards_that_there_are_not(vosseg: Vosseg, clip: Clip, tmp_path: Path, shard: str) -> None:
+    outcome = vosseg("propagate", clip.frames, "--mask", clip.mask, "-o", tmp_path / "out", "--shard", shard)
+    assert outcome.code == 2
+    assert "is not a part like 2/8" in outcome.stderr
+
+
+def test_terminated_with_workers(checkpoint: Path, tmp_path: Path) -> None:
+    """SIGTERM to a run with workers: all of them end, nothing is half written, and the same command goes on."""
+    for name in "abcd":
+        draw_video(tmp_path / "root" / name, 150, suffix=".png")
+        draw_mask(tmp_path / "given" / name / "00000.png")
+    out = tmp_path / "out"
+    words = [
+        VOSSEG, "propagate", tmp_path / "root", "--mask", tmp_path / "given", "-o", out, "--checkpoint", checkpoint,
+        "--device", "cpu", "--precision", "fp32", "--workers", "2",
+    ]  # fmt: skip
+    process = start(words)
+    deadline = time.monotonic() + 300
+    while len(list(out.glob("masks/*/00003.png"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    outcome = finish(process)
+    assert outcome.code == 143, outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert not [name for name in files_below(out) if Path(name).name.startswith(".vosseg-")]
+    assert finish(start(words)).code == 0
+    assert finish(start([*words[:6], tmp_path / "alone", *words[7:-2]])).code == 0
+    assert files_below(out, but=RECORDS) == files_below(tmp_path / "alone", but=RECORDS)

@@ -1,0 +1,172 @@
+"""Which sequences a path holds."""
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vossegcli.errors import InputError
+from vossegcli.io.media.sequences import find_sequences
+
+
+def _images(folder: Path, *names: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        Image.new("RGB", (2, 2)).save(folder / name)
+
+
+def _file(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+    return path
+
+
+def _found(path: Path) -> list[tuple[str, str]]:
+    return [(sequence.name, sequence.layout) for sequence in find_sequences(path)]
+
+
+def test_a_folder_of_frames_in_natural_order(tmp_path: Path) -> None:
+    _images(tmp_path / "my clip", "10.jpg", "2.png", "é.BMP", "1.webp", "._1.jpg")
+    _file(tmp_path / "my clip" / "Thumbs.db")
+    _file(tmp_path / "my clip" / ".DS_Store")
+    _file(tmp_path / "my clip" / "notes.txt")
+    _images(tmp_path / "my clip" / "masks", "1.png")
+    (sequence,) = find_sequences(tmp_path / "my clip")
+    assert (sequence.name, sequence.layout, sequence.video, sequence.masks) == (
+        "my clip",
+        "folder",
+        None,
+        None,
+    )
+    assert [path.name for path in sequence.frames] == ["1.webp", "2.png", "10.jpg", "é.BMP"]
+
+
+def test_dots_get_the_name_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _images(tmp_path / "clip" / "sub", "1.png")
+    _images(tmp_path / "clip", "1.png")
+    monkeypatch.chdir(tmp_path / "clip")
+    assert _found(Path()) == [("clip", "folder")]
+    assert _found(Path("sub/..")) == [("clip", "folder")]
+
+
+def test_a_video_file(tmp_path: Path) -> None:
+    video = _file(tmp_path / "My.Clip.MP4")
+    (sequence,) = find_sequences(video)
+    assert (sequence.name, sequence.frames, sequence.video, sequence.layout) == (
+        "My.Clip",
+        (),
+        video,
+        "video",
+    )
+
+
+def test_a_tree_of_folders_and_videos(tmp_path: Path) -> None:
+    _images(tmp_path / "2024" / "run-10" / "cam1", "1.png")
+    _images(tmp_path / "2024" / "run-2" / "cam1", "1.png")
+    _images(tmp_path / "plain", "1.png")
+    _images(tmp_path / "plain" / "deeper", "1.png")
+    _images(tmp_path / ".hidden", "1.png")
+    _images(tmp_path / "__MACOSX", "1.png")
+    _images(tmp_path / "Masks", "1.png")
+    _file(tmp_path / "clips" / "a.mov")
+    _file(tmp_path / "plain" / "source.mp4")
+    _file(tmp_path / "plain.mkv")
+    _file(tmp_path / "notes" / "readme.txt")
+    (tmp_path / "empty").mkdir()
+    assert _found(tmp_path) == [
+        ("2024/run-2/cam1", "root"),
+        ("2024/run-10/cam1", "root"),
+        ("clips/a", "root"),
+        ("empty", "root"),
+        ("plain", "root"),
+        ("plain.mkv", "root"),
+        ("plain/deeper", "root"),
+    ]
+    by_name = {sequence.name: sequence for sequence in find_sequences(tmp_path)}
+    assert by_name["empty"].frames == ()
+    assert by_name["plain.mkv"].video == tmp_path / "plain.mkv"
+
+
+def test_a_folder_of_videos(tmp_path: Path) -> None:
+    for name in ("b.mp4", "a.avi", "a.mp4"):
+        _file(tmp_path / name)
+    assert _found(tmp_path) == [("a.avi", "root"), ("a.mp4", "root"), ("b", "root")]
+
+
+def test_links_are_followed_once_and_loops_end(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    _images(root / "real", "1.png")
+    _images(tmp_path / "elsewhere", "1.png")
+    (root / "a-link").symlink_to(root / "real")
+    (root / "real" / "loop").symlink_to(root)
+    (root / "outside").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(root)
+    (root / "itself").symlink_to(root / "itself")
+    assert _found(root) == [("outside", "root"), ("real", "root")]
+
+
+@pytest.mark.parametrize("resolution", ["480p", "Full-Resolution"])
+def test_davis(tmp_path: Path, resolution: str) -> None:
+    for name in ("bear", "dogs-jump"):
+        _images(tmp_path / "JPEGImages" / resolution / name, "00000.jpg", "00001.jpg")
+        _file(tmp_path / "ImageSets" / "2017" / "val.txt")
+    _images(tmp_path / "Annotations" / resolution / "bear", "00000.png")
+    first, second = find_sequences(tmp_path)
+    assert (first.name, first.layout, len(first.frames)) == ("bear", "davis", 2)
+    assert first.masks == tmp_path / "Annotations" / resolution / "bear"
+    assert (second.name, second.masks) == ("dogs-jump", None)
+
+
+def test_davis_prefers_480p(tmp_path: Path) -> None:
+    _images(tmp_path / "JPEGImages" / "Full-Resolution" / "bear", "00000.jpg")
+    _images(tmp_path / "JPEGImages" / "480p" / "bear", "00000.jpg")
+    (sequence,) = find_sequences(tmp_path)
+    assert sequence.frames[0].parent.parent.name == "480p"
+
+
+@pytest.mark.parametrize(("marker", "layout"), [("meta.json", "youtube-vos"), ("val.txt", "long-video")])
+def test_youtube_vos_and_long_video(tmp_path: Path, marker: str, layout: str) -> None:
+    _file(tmp_path / marker)
+    _images(tmp_path / "JPEGImages" / "rat", "0.jpg")
+    (tmp_path / "JPEGImages" / "void").mkdir()
+    _images(tmp_path / "Annotations" / "rat", "0.png")
+    first, second = find_sequences(tmp_path)
+    assert (first.name, first.layout, first.masks) == ("rat", layout, tmp_path / "Annotations" / "rat")
+    assert (second.name, second.frames) == ("void", ())
+
+
+def test_data_sets_deeper_in_a_tree(tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        _file(tmp_path / split / "meta.json")
+        _images(tmp_path / split / "JPEGImages" / "v1", "0.jpg")
+        _images(tmp_path / split / "Annotations" / "v1", "0.png")
+    assert _found(tmp_path) == [("train/v1", "youtube-vos"), ("valid/v1", "youtube-vos")]
+
+
+def test_nothing_to_segment_is_an_input_error(tmp_path: Path) -> None:
+    _images(tmp_path / "one", "1.png")
+    (tmp_path / "empty").mkdir()
+    _file(tmp_path / "text" / "a.txt")
+    _images(tmp_path / "only" / "masks", "1.png")
+    reasons = {
+        "absent": "does not exist",
+        "one/1.png": "is a single image",
+        "text/a.txt": "neither a folder nor a video",
+        "empty": "holds no frames",
+        "text": "holds no frames",
+        "only": "holds no frames",
+    }
+    for name, reason in reasons.items():
+        with pytest.raises(InputError, match=reason) as caught:
+            find_sequences(tmp_path / name)
+        assert caught.value.where == str(tmp_path / name)
+        assert caught.value.fix
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root reads every folder")
+def test_a_folder_without_permission_is_an_input_error(tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0)
+    with pytest.raises(InputError, match="cannot be listed"):
+        find_sequences(tmp_path)

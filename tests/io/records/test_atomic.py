@@ -1,0 +1,92 @@
+"""Files appear whole or not at all."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vossegcli.errors import InputError
+from vossegcli.io.records.atomic import atomic_path, clean_temporaries, write_bytes_atomic, write_text_atomic
+
+
+def test_file_appears_at_the_end_with_missing_folders(tmp_path: Path) -> None:
+    target = tmp_path / "a b" / "größe.png"
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(b"x")
+        assert temporary.parent == target.parent
+        assert temporary.suffix == ".png"
+        assert temporary.name.startswith(".")
+        assert not target.exists()
+    assert target.read_bytes() == b"x"
+    assert [path.name for path in target.parent.iterdir()] == ["größe.png"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_failure_keeps_the_old_file_and_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    target = tmp_path / "a.txt"
+    write_text_atomic(target, "old\n")
+    with pytest.raises(error), atomic_path(target) as temporary:
+        temporary.write_text("half", encoding="utf-8")
+        raise error
+    assert target.read_bytes() == b"old\n"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_text_is_utf8_and_bytes_are_kept(tmp_path: Path) -> None:
+    write_text_atomic(tmp_path / "t", "é\n")
+    write_bytes_atomic(tmp_path / "b", b"\r\n\0")
+    assert (tmp_path / "t").read_bytes() == b"\xc3\xa9\n"
+    assert (tmp_path / "b").read_bytes() == b"\r\n\0"
+
+
+def test_a_name_of_the_greatest_length_can_be_written(tmp_path: Path) -> None:
+    target = tmp_path / ("n" * 251 + ".png")
+    write_bytes_atomic(target, b"x")
+    assert target.exists()
+
+
+def test_a_file_in_the_place_of_the_folder_is_an_input_error(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("", encoding="utf-8")
+    with pytest.raises(InputError, match="cannot be written") as caught:
+        write_text_atomic(tmp_path / "out" / "a.txt", "x")
+    assert caught.value.where == str(tmp_path / "out" / "a.txt")
+
+
+def test_a_full_disk_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be written"), atomic_path(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert not list(tmp_path.iterdir())
+
+
+def test_left_overs_of_killed_processes_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, sys\n"
+        "from vossegcli.io.records.atomic import atomic_path\n"
+        "with atomic_path(pathlib.Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_bytes(b'half')\n"
+        "    os._exit(9)\n"
+    )
+    repository = Path(__file__).resolve().parents[3]
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.png")], check=False, cwd=repository)
+    (left_over,) = tmp_path.iterdir()
+    others = [tmp_path / ".hidden.png", tmp_path / ".vosseg-notes.png", tmp_path / "a.tmp"]
+    for other in others:
+        other.touch()
+    with atomic_path(tmp_path / "b.png") as own:
+        assert clean_temporaries(tmp_path) == 1
+        assert own.exists()
+    assert not left_over.exists()
+    assert all(other.exists() for other in others)
+
+
+def test_old_left_overs_of_another_machine_are_removed(tmp_path: Path) -> None:
+    young, old = tmp_path / ".vosseg-00000000-1-0123abcd.png", tmp_path / ".vosseg-00000000-1-0123abce.png"
+    young.touch()
+    old.touch()
+    os.utime(old, (0, 0))
+    assert clean_temporaries(tmp_path) == 1
+    assert young.exists()
+    assert clean_temporaries(tmp_path / "absent") == 0

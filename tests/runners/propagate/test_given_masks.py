@@ -1,0 +1,97 @@
+"""Which masks are taken and in which order the frames are visited."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import draw_mask
+from vossegcli.errors import InputError
+from vossegcli.runners.propagate.given_masks import GivenMasks, Pass, find_given_masks, frame_index, plan_passes
+from vossegcli.runners.propagate.options import PropagateOptions
+from vossegcli.types import FrameSequence
+
+NAMES = ("a", "b", "c", "d", "e")
+SIZE = (48, 64)
+
+
+def _sequence(layout: str = "folder", masks: Path | None = None) -> FrameSequence:
+    return FrameSequence("clip", (), None, layout, masks)
+
+
+def _find(sequence: FrameSequence, mask: Path | None, *, alone: bool = True, **options: object) -> GivenMasks:
+    choice = PropagateOptions(frames=Path(), mask=mask, **options).masks  # type: ignore[arg-type]
+    return find_given_masks(sequence, NAMES, SIZE, choice, alone=alone)
+
+
+def _empty(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros(SIZE, np.uint8)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("layout", "use", "taken"),
+    [("folder", "new", [1, 3]), ("davis", "first", [1]), ("long-video", "first", [1])],
+)
+def test_the_default_use_follows_the_layout(tmp_path: Path, layout: str, use: str, taken: list[int]) -> None:
+    for name in ("b", "d"):
+        draw_mask(tmp_path / f"{name}.png")
+    given = _find(_sequence(layout, tmp_path), None)
+    assert (given.use, list(given.files)) == (use, taken)
+
+
+def test_empty_masks_before_the_first_object_are_left_out(tmp_path: Path) -> None:
+    for name in ("a", "b", "e"):
+        _empty(tmp_path / f"{name}.png")
+    for name in ("c", "d"):
+        draw_mask(tmp_path / f"{name}.png")
+    assert list(_find(_sequence(), tmp_path).files) == [2, 3, 4]
+    assert list(_find(_sequence(), tmp_path, use_masks="first").files) == [2]
+    assert list(_find(_sequence(), tmp_path, direction="backward").files) == [0, 1, 2, 3]
+    assert list(_find(_sequence(), tmp_path, direction="backward", use_masks="first").files) == [3]
+
+
+def test_a_folder_of_empty_masks_is_refused_by_name(tmp_path: Path) -> None:
+    _empty(tmp_path / "a.png")
+    _empty(tmp_path / "b.png")
+    with pytest.raises(InputError, match="holds no object") as caught:
+        _find(_sequence(), tmp_path)
+    assert caught.value.where == str(tmp_path)
+
+
+def test_masks_of_no_frame_are_noted(tmp_path: Path) -> None:
+    for name in ("a", "x", "y"):
+        draw_mask(tmp_path / f"{name}.png")
+    assert _find(_sequence(), tmp_path).notes == ("masks named like no frame: 2 (x.png, y.png)",)
+
+
+def test_a_folder_of_folders_also_for_one_sequence(tmp_path: Path) -> None:
+    draw_mask(tmp_path / "clip" / "b.png")
+    assert list(_find(_sequence(), tmp_path).files) == [1]
+    assert list(_find(_sequence(), tmp_path, alone=False).files) == [1]
+
+
+def test_frames_by_name_before_index() -> None:
+    assert frame_index(("3", "0", "x"), "0", "") == 1
+    assert frame_index(("3", "0", "x"), "2", "") == 2
+    assert frame_index(("3", "0", "x"), None, "") == 0
+    for absent in ("7", "-1", "y", "1.5"):
+        with pytest.raises(InputError, match="has no frame"):
+            frame_index(("3", "0", "x"), absent, "clip")
+
+
+def test_passes_cover_every_frame(tmp_path: Path) -> None:
+    files = {2: draw_mask(tmp_path / "c.png", (1,)), 3: draw_mask(tmp_path / "d.png", (1, 5))}
+    given = GivenMasks(files, "new", SIZE, fix=False)
+    assert plan_passes(given, 5, "forward") == ((Pass(2, 5),), range(2))
+    assert plan_passes(given, 5, "backward") == ((Pass(3, -1, reverse=True),), range(4, 5))
+    (forward, back), left_out = plan_passes(given, 5, "both")
+    assert (list(forward.indices()), list(back.indices()), len(left_out)) == ([2, 3, 4], [3, 2, 1, 0], 0)
+    assert [back.decided((1, 5), index) for index in back.indices()] == [(), (5,), (1, 5), (1, 5)]
+    assert (forward.written(), back.written(), back.written(0), back.written(2)) == (3, 3, 0, 1)
+
+
+def test_both_ways_from_the_first_frame_is_one_way(tmp_path: Path) -> None:
+    given = GivenMasks({0: draw_mask(tmp_path / "a.png")}, "new", SIZE, fix=False)
+    assert plan_passes(given, 5, "both") == ((Pass(0, 5),), range(0))

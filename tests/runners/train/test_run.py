@@ -1,0 +1,288 @@
+"""`train` as a function: a tiny run on a few pictures, its files, and going on after an interruption."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from vossegcli.errors import CheckpointError, ConfigError, InputError
+from vossegcli.io.records.run_records import read_jsonl
+from vossegcli.io.weights.checkpoints import read_checkpoint
+from vossegcli.models.chosen_model import build_network
+from vossegcli.runners.train import run as runner
+from vossegcli.runners.train.instances import TrainingInstances
+from vossegcli.systems import get_system
+
+SETTINGS = """
+config = "compact"
+checkpoint_every = 2
+holdout = {holdout}
+[[stages]]
+name = "matching"
+objective = "correspondence"
+steps = 2
+batch = 1
+size = 32
+frames = 2
+[[stages]]
+name = "segmentation"
+objective = "segmentation"
+steps = 3
+batch = 1
+size = 32
+frames = 3
+freeze_norm = true
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    path = tmp_path / "settings.toml"
+    path.write_text(SETTINGS.format(holdout=0.2))
+    return path
+
+
+def options(discs: Path, settings: Path, output: Path, **changes: object) -> runner.TrainOptions:
+    return runner.TrainOptions(
+        **{
+            "system": "afb-urr",
+            "data": (discs,),
+            "config": settings,
+            "output": output,
+            "precision": "fp32",
+            **changes,
+        }
+    )  # type: ignore[arg-type]
+
+
+INSTANCES = """
+config = "compact"
+model = {{ planes = [8, 8, 16, 16], depths = [1, 1, 1, 1], channels = 16, groups = 4, basis_channels = 8, top_k = 5 }}
+checkpoint_every = 2
+validate_every = 2
+[[stages]]
+name = "a"
+objective = "instances"
+steps = 4
+batch = 2
+size = 64
+short_side = 64
+"""
+
+
+def test_instances_are_validated_while_training_and_the_best_is_kept(discs: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "instances.toml"
+    settings.write_text(INSTANCES.format())
+    run = options(discs, settings, tmp_path / "out", system="b2inst", val=(discs,))
+    facts = runner.train(run, silent)
+    rows = list(read_jsonl(tmp_path / "out" / "validation.jsonl"))
+    assert [row["step"] for row in rows] == [2]
+    assert {"validation_AP", "validation_AP50", "validation_AP75"} <= set(facts)
+    checkpoint = read_checkpoint(str(tmp_path / "out" / "model.safetensors"))
+    assert checkpoint.header.labels == ("1",), "a category without a name is called by its id"
+    assert checkpoint.header.config["classes"] == 1
+    assert checkpoint.header.training["validation_AP"] >= rows[0]["validation_AP"] - 1e-9
+    assert not (tmp_path / "out" / "best.safetensors").exists()
+    build_network(checkpoint, get_system("b2inst"))
+
+
+def test_a_warm_up_without_classes_is_the_start_for_others(discs: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "instances.toml"
+    settings.write_text("class_agnostic = true\n" + INSTANCES.format())
+    runner.train(options(discs, settings, tmp_path / "warm", system="b2inst", val=(discs,)), silent)
+    warm = read_checkpoint(str(tmp_path / "warm" / "model.safetensors"))
+    assert warm.header.labels == ("object",)
+    two = json.loads(discs.read_text())
+    two["categories"].append({"id": 9, "name": "other"})
+    two["annotations"][0]["category_id"] = 9
+    two["categories"].append({"id": 1, "name": "disc"})
+    for image in two["images"]:
+        (tmp_path / image["file_name"]).symlink_to(discs.parent / image["file_name"])
+    (tmp_path / "two.json").write_text(json.dumps(two))
+    settings.write_text(INSTANCES.format().replace("steps = 4", "steps = 1\nlearning_rate = 1e-9"))
+    start = str(tmp_path / "warm" / "model.safetensors")
+    run = options(tmp_path / "two.json", settings, tmp_path / "out", system="b2inst", init=start)
+    runner.train(run, silent)
+    tuned = read_checkpoint(str(tmp_path / "out" / "model.safetensors"))
+    assert len(tuned.header.labels) == 2
+    fresh = get_system("b2inst").class_layers
+    for name, value in tuned.tensors.items():
+        if name.startswith(fresh):
+            assert name.endswith("bias") or value.shape != warm.tensors[name].shape
+        elif name.endswith("weight"):
+            assert torch.allclose(value.float(), warm.tensors[name].float(), atol=1e-3), name
+
+
+def test_instances_resume_exactly(discs: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "instances.toml"
+    settings.write_text(INSTANCES.format())
+    whole, parts = (options(discs, settings, tmp_path / n, system="b2inst", val=(discs,)) for n in ("a", "b"))
+    runner.train(whole, silent)
+    with pytest.raises(InterruptedTrainingError):
+        runner.train(parts, interrupt_after(3))
+    runner.train(replace(parts, resume=True), silent)
+    one, other = (list(read_jsonl(tmp_path / n / "train.jsonl"))[-1] for n in ("a", "b"))
+    assert one["loss"] == other["loss"]
+
+
+def test_of_several_validations_the_best_counts(discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = tmp_path / "instances.toml"
+    settings.write_text(INSTANCES.format().replace("steps = 4", "steps = 8"))
+    measured = iter([0.2, 0.5, 0.4, 0.3])
+    monkeypatch.setattr(TrainingInstances, "validate", lambda *_: ({"validation_AP": next(measured)}, []))
+    facts = runner.train(options(discs, settings, tmp_path / "out", system="b2inst", val=(discs,)), silent)
+    assert (facts["steps"], facts["validation_AP"]) == (4, 0.5)
+    kept = read_checkpoint(str(tmp_path / "out" / "model.safetensors")).header.training
+    assert (kept["steps"], kept["validation_AP"]) == (4, 0.5)
+
+
+TRACKS = """
+config = "compact"
+model = { widths = [8, 8, 16, 16], depths = [1, 1, 1, 1], channels = 32, decoder_heads = 4, queries = 8, heads = 2 }
+checkpoint_every = 2
+[[stages]]
+name = "dense"
+objective = "dense"
+steps = 1
+batch = 2
+frames = 1
+size = 64
+short_side = 64
+[[stages]]
+name = "images"
+objective = "instances"
+steps = 2
+batch = 2
+frames = 1
+size = 64
+short_side = 64
+[[stages]]
+name = "clips"
+objective = "clips"
+steps = 2
+batch = 2
+frames = 2
+size = 64
+short_side = 64
+"""
+
+
+def test_images_and_clips_follow_each_other_and_resume_exactly(discs: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "tracks.toml"
+    settings.write_text(TRACKS)
+    whole, parts = (options(discs, settings, tmp_path / n, system="mobileinst", val=(discs,)) for n in ("a", "b"))
+    facts = runner.train(whole, silent)
+    assert facts["steps"] == 5
+    assert "validation_AP" in facts
+    rows = list(read_jsonl(tmp_path / "a" / "train.jsonl"))
+    assert [row["stage"] for row in rows] == ["dense", "images", "images", "clips", "clips"]
+    assert "passed_iou" in rows[4]
+    with pytest.raises(InterruptedTrainingError):
+        runner.train(parts, interrupt_after(3))
+    runner.train(replace(parts, resume=True), silent)
+    one, other = (read_checkpoint(str(tmp_path / n / "model.safetensors")) for n in ("a", "b"))
+    assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
+    build_network(one, get_system("mobileinst"))
+
+
+def silent(step: int, total: int, values: object) -> None:
+    pass
+
+
+class InterruptedTrainingError(Exception):
+    pass
+
+
+def interrupt_after(last: int) -> object:
+    def on_progress(step: int, total: int, values: object) -> None:
+        if step == last:
+            raise InterruptedTrainingError
+
+    return on_progress
+
+
+def test_a_run_leaves_checkpoint_log_and_report_and_resumes_exactly(
+    discs: Path, settings: Path, tmp_path: Path
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    facts = runner.train(options(discs, settings, whole), silent)
+    assert facts["steps"] == 5
+    assert 0.0 <= facts["validation_J"] <= 1.0
+    rows = list(read_jsonl(whole / "train.jsonl"))
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5]
+    assert rows[4]["stage"] == "segmentation"
+    report = (whole / "report.html").read_text()
+    assert report.count("<polyline") >= 5
+    assert "data:image/jpeg;base64," in report
+    assert "http" not in report.replace("http-equiv", "")
+
+    with pytest.raises(InterruptedTrainingError):
+        runner.train(options(discs, settings, parts), interrupt_after(3))
+    with pytest.raises(ConfigError, match="--resume"):
+        runner.train(options(discs, settings, parts), silent)
+    runner.train(options(discs, settings, parts, resume=True), silent)
+    one, other = (read_checkpoint(str(folder / "model.safetensors")) for folder in (whole, parts))
+    assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
+    assert [row["step"] for row in read_jsonl(parts / "train.jsonl")] == [1, 2, 3, 4, 5]
+    build_network(one, get_system("afb-urr"))
+
+    settings.write_text(SETTINGS.format(holdout=0.1))
+    with pytest.raises(CheckpointError, match="other settings"):
+        runner.train(options(discs, settings, parts, resume=True), silent)
+
+
+def test_a_checkpoint_can_be_the_start(discs: Path, settings: Path, tmp_path: Path, checkpoint: Path) -> None:
+    with pytest.raises(CheckpointError, match="shape|key"):  # of another configuration
+        runner.train(options(discs, settings, tmp_path / "out", init=str(checkpoint)), silent)
+    with pytest.raises(ConfigError, match="no ImageNet weights"):
+        runner.train(options(discs, settings, tmp_path / "out", init="imagenet"), silent)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        ('"compact"', '"huge"', "huge"),
+        ('"correspondence"', '"matching"', "matching"),
+        ("size = 32", "size = 33", "33"),
+    ],
+)
+def test_bad_settings_are_named(discs: Path, settings: Path, tmp_path: Path, old: str, new: str, match: str) -> None:
+    settings.write_text(SETTINGS.format(holdout=0.0).replace(old, new, 1))
+    with pytest.raises(ConfigError, match=match):
+        runner.train(options(discs, settings, tmp_path / "out"), silent)
+
+
+def test_bad_data_is_named(discs: Path, settings: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.json"
+    for text, match in (
+        ("{", "JSON"),
+        (json.dumps({"images": []}), "annotations"),
+        (json.dumps({"images": [], "annotations": [{"id": 4, "image_id": 1}]}), "annotation 4"),
+        (json.dumps({"images": [{"id": 1}], "annotations": []}), "image 1"),
+    ):
+        broken.write_text(text)
+        with pytest.raises(InputError, match=match):
+            runner.train(options(discs, settings, tmp_path / "out", data=(broken,)), silent)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(InputError, match="empty: holds no annotated images"):
+        runner.train(options(discs, settings, tmp_path / "out", data=(empty,)), silent)
+
+
+def test_an_objective_says_what_it_takes(discs: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "tracks.toml"
+    for old, new, match in (
+        ("frames = 1", "frames = 3", "'dense' takes images"),
+        ("frames = 2", "frames = 5", "'clips' takes clips of 2 frames"),
+        ("size = 64", "size = 80", "multiple of 64"),
+    ):
+        settings.write_text(TRACKS.replace(old, new))
+        with pytest.raises(ConfigError, match=match):
+            runner.train(options(discs, settings, tmp_path / "out", system="mobileinst"), silent)
+    settings.write_text(TRACKS)
+    with pytest.raises(ConfigError, match="torchvision has no weights"):
+        runner.train(options(discs, settings, tmp_path / "out", system="mobileinst", init="imagenet"), silent)

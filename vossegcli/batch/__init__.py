@@ -1,0 +1,1 @@
+"""Run a batch: plan its items, skip what is done, record what fails, spread the work."""

@@ -1,0 +1,164 @@
+"""Pictures of many queries, read ahead and put through a network some at a time. Shapes: B images, H W pixels."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Generic, NamedTuple, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vossegcli.errors import VossegError
+from vossegcli.io.media.ahead import read_ahead
+from vossegcli.io.media.images import read_image
+from vossegcli.io.media.queries import Query
+from vossegcli.io.media.video import VideoFrames
+from vossegcli.models.devices import memory_errors
+
+#: Pictures in one pass of the network, by the kind of device. A CPU is as busy with one, and then a result does not
+#: depend on what lies beside it in the batch.
+BATCH = {"cuda": 8}
+WINDOW = 2  # batches of pictures among which those of one size are looked for
+READ_AHEAD = 4
+
+R = TypeVar("R")
+
+
+def pictures_together(device: str) -> int:
+    """Pictures among which those of one size are looked for, on a kind of device; 1 = each goes alone."""
+    return BATCH[device] * WINDOW if device in BATCH else 1
+
+
+@dataclass(frozen=True)
+class Predicted(Generic[R]):
+    """One picture with its result.
+
+    Attributes:
+        name: of its outputs.
+        image: (H,W,3) uint8.
+        found: what the network makes of it.
+    """
+
+    name: str
+    image: npt.NDArray[np.uint8]
+    found: R
+
+
+class _Read(NamedTuple):
+    """The n-th picture, of a query, or the error that ended the query."""
+
+    number: int
+    query: str
+    name: str
+    image: npt.NDArray[np.uint8] | None
+    error: VossegError | None
+
+
+class QueryBatches(Generic[R]):
+    """Gives the pictures of queries with their results, asked for in the order of the queries.
+
+    Use as a context manager: the end of it ends the reading.
+
+    Args:
+        predict: from images (B,3,H,W), float RGB in [0, 1], to B results.
+        queries: all that will be asked for.
+        device: kind of device that `predict` uses.
+    """
+
+    def __init__(self, predict: Callable[[Tensor], Sequence[R]], queries: Sequence[Query], device: str) -> None:
+        self._predict = predict
+        self._size, self._window = BATCH.get(device, 1), pictures_together(device)
+        self._pictures = read_ahead(_read(queries), READ_AHEAD)
+        self._waiting: list[_Read] = []
+        self._ready: dict[int, tuple[str, Predicted[R] | VossegError]] = {}
+        self._next = 0
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop reading."""
+        self._pictures.close()
+
+    def of(self, query: Query) -> Iterator[Predicted[R]]:
+        """Yield the pictures of a query.
+
+        Raises:
+            VossegError: a picture cannot be read, or the device is out of memory.
+        """
+        while self._belongs(query):
+            _, result = self._ready.pop(self._next)
+            self._next += 1
+            if isinstance(result, VossegError):
+                raise result
+            yield result
+
+    def skip(self, query: Query) -> None:
+        """Drop what is left of a query that failed."""
+        while self._belongs(query):
+            del self._ready[self._next]
+            self._next += 1
+
+    def _belongs(self, query: Query) -> bool:
+        """Whether the next picture is one of a query; its result is ready then."""
+        while self._next not in self._ready:
+            if not self._fill():
+                return False
+        return self._ready[self._next][0] == query.name
+
+    def _fill(self) -> bool:
+        """Predict the next picture and those of its size that are near; False at the end."""
+        while len(self._waiting) < self._window and (picture := next(self._pictures, None)) is not None:
+            self._waiting.append(picture)
+        if not self._waiting:
+            return False
+        batch = [picture for picture in self._waiting if _alike(picture, self._waiting[0])][: self._size]
+        taken = {picture.number for picture in batch}
+        self._waiting = [picture for picture in self._waiting if picture.number not in taken]
+        self._ready |= self._results(batch)
+        return True
+
+    def _results(self, batch: Sequence[_Read]) -> dict[int, tuple[str, Predicted[R] | VossegError]]:
+        images = [picture.image for picture in batch if picture.image is not None]
+        if not images:
+            return {picture.number: (picture.query, picture.error) for picture in batch if picture.error is not None}
+        try:
+            with memory_errors(batch[0].name):
+                pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255.0
+                found = self._predict(pixels)
+        except VossegError as error:
+            if len(batch) == 1:
+                return {batch[0].number: (batch[0].query, error)}
+            return {number: result for picture in batch for number, result in self._results([picture]).items()}
+        return {
+            picture.number: (picture.query, Predicted(picture.name, image, one))
+            for picture, image, one in zip(batch, images, found, strict=True)
+        }
+
+
+def _read(queries: Sequence[Query]) -> Iterator[_Read]:
+    count = itertools.count()
+    for query in queries:
+        try:
+            if query.is_video:
+                for frame in VideoFrames(query.path).iterate():
+                    yield _Read(next(count), query.name, f"{query.name}/{frame.name}", frame.image, None)
+            else:
+                image = read_image(query.path)
+                yield _Read(next(count), query.name, query.name, image, None)
+        except VossegError as error:
+            yield _Read(next(count), query.name, query.name, None, error)
+
+
+def _alike(one: _Read, other: _Read) -> bool:
+    if one.image is None or other.image is None:
+        return one.number == other.number
+    return one.image.shape == other.image.shape

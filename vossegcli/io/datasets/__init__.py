@@ -1,0 +1,1 @@
+"""Read annotations, supports and episode sets."""

@@ -1,0 +1,93 @@
+"""Ids of images, videos and categories in results: those of an annotation file, or running numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from vossegcli.errors import InputError
+from vossegcli.io.datasets.annotations import read_coco_categories
+from vossegcli.io.media.queries import Query
+from vossegcli.io.records.json_files import read_json
+from vossegcli.types import FrameSequence
+
+
+def find_image_ids(queries: Sequence[Query], annotations: Path | None) -> dict[str, int]:
+    """The id of each query's image by the query's name.
+
+    Without annotations they are numbered 1, 2, ... in their order. Else the `file_name` of an image of the annotations
+    must end like the path of the query: as much of it as tells the images apart.
+
+    Raises:
+        InputError: the annotations cannot be read, or an image is not in them, or in doubt.
+    """
+    if annotations is None:
+        return {query.name: number for number, query in enumerate(queries, start=1)}
+    payload = read_json(annotations)
+    try:
+        listed = [(Path(image["file_name"]), int(image["id"])) for image in payload["images"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError("has no list of images", where=annotations, fix="give a COCO instances file") from error
+    by_stem: dict[str, list[tuple[Path, int]]] = {}
+    for path, image_id in listed:
+        by_stem.setdefault(path.name, []).append((path, image_id))
+    found = {}
+    for query in queries:
+        candidates = by_stem.get(query.path.name, [])
+        if len(candidates) > 1:
+            parts = query.path.resolve().parts
+            candidates = [(p, i) for p, i in candidates if parts[-len(p.parts) :] == p.parts]
+        if len(candidates) != 1:
+            what = "is not in the annotations" if not candidates else "is in the annotations more than once"
+            raise InputError(what, where=query.path, fix=f"give images of {annotations}")
+        found[query.name] = candidates[0][1]
+    return found
+
+
+def find_video_ids(sequences: Sequence[FrameSequence], annotations: Path | None) -> dict[str, int]:
+    """The id of each sequence's video by the sequence's name.
+
+    Without annotations they are numbered 1, 2, ... in their order. Else the folder of the `file_names` of a video of
+    the YouTube-VIS annotations must be the name of the sequence, or the shorter of the two the end of the longer.
+
+    Raises:
+        InputError: the annotations cannot be read, or a sequence is not in them, or in doubt.
+    """
+    if annotations is None:
+        return {sequence.name: number for number, sequence in enumerate(sequences, start=1)}
+    payload = read_json(annotations)
+    try:
+        listed = [(PurePosixPath(video["file_names"][0]), int(video["id"])) for video in payload["videos"]]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise InputError("has no list of videos", where=annotations, fix="give a YouTube-VIS file") from error
+    found = {}
+    for sequence in sequences:
+        own = PurePosixPath(sequence.name)
+        ids = [number for path, number in listed if path.parent == own]
+        ids = ids or [number for path, number in listed if _ends_alike(path.parent, own)]
+        if len(ids) != 1:
+            what = "is not in the annotations" if not ids else "is in the annotations more than once"
+            raise InputError(what, where=Path(sequence.name), fix=f"give sequences of {annotations}")
+        found[sequence.name] = ids[0]
+    return found
+
+
+def _ends_alike(one: PurePosixPath, other: PurePosixPath) -> bool:
+    """Whether the shorter of two paths is the end of the longer one."""
+    common = min(len(one.parts), len(other.parts))
+    return common > 0 and one.parts[-common:] == other.parts[-common:]
+
+
+def read_category_ids(labels: Sequence[str], annotations: Path | None) -> tuple[int, ...]:
+    """The category id of each of the checkpoint's classes: the annotations' by name, else 1, 2, ...
+
+    Classes that the annotations lack get ids above theirs.
+
+    Raises:
+        InputError: the annotations cannot be read.
+    """
+    if annotations is None:
+        return tuple(range(1, len(labels) + 1))
+    ids = {name: number for number, name in read_coco_categories(annotations).items()}
+    free = max(ids.values(), default=0)
+    return tuple(ids[name] if name in ids else free + 1 + number for number, name in enumerate(labels))

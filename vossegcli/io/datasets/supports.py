@@ -1,0 +1,128 @@
+"""Finding the supports of few-shot segmentation: images with masks, by class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from vossegcli.errors import InputError
+from vossegcli.io.masks.label_maps import read_label_map
+from vossegcli.io.media.images import read_image, size_text
+from vossegcli.io.media.sequences import list_images
+from vossegcli.io.records.file_names import check_unique_stems, natural_key
+
+MASK_SUFFIX = ".png"
+_LAYOUTS = "images/ and masks/ with files of the same names, <class>/<n>.jpg beside <class>/<n>.png, or such pairs"
+
+
+@dataclass(frozen=True)
+class Support:
+    """One annotated image of a class.
+
+    Attributes:
+        image: file.
+        mask: file.
+        object_id: the id of the class in the mask; None = every id.
+    """
+
+    image: Path
+    mask: Path
+    object_id: int | None
+
+
+def find_supports(folder: Path) -> dict[str, tuple[Support, ...]]:
+    """Find the supports of each class.
+
+    * `images/` and `masks/`: files of the same stem belong together; each id of the masks is a class named by it.
+    * Pairs side by side, `<n>.jpg` and `<n>.png`: likewise.
+    * One folder a class with such pairs (or with `images/` and `masks/`): the folder's name is the class, and every
+      id of its masks.
+
+    Returns:
+        class name -> supports, both in natural order.
+
+    Raises:
+        InputError: no such folder, no pair in it, an image or a mask that stands alone, or a mask without object.
+    """
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise InputError(what, where=folder, fix="give a folder of annotated images")
+    pairs = _pairs(folder)
+    if pairs:
+        return _by_id(pairs)
+    classes = sorted(
+        (f for f in folder.iterdir() if f.is_dir() and not f.name.startswith(".")), key=lambda f: natural_key(f.name)
+    )
+    found = {f.name: tuple(Support(image, mask, None) for image, mask in _pairs(f)) for f in classes}
+    found = {name: supports for name, supports in found.items() if supports}
+    if not found:
+        raise InputError("holds no annotated images", where=folder, fix=f"give {_LAYOUTS}")
+    return found
+
+
+def read_support(support: Support) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Read the image (H,W,3) of a support and the mask (H,W) of its class.
+
+    Raises:
+        InputError: a file cannot be read, the mask has another size, or the class is nowhere or everywhere in it.
+    """
+    image = read_image(support.image)
+    binary = support.object_id is None  # which object does not matter then, so soft edges do no harm
+    ids_map = read_label_map(support.mask, fix=binary).ids_map
+    check_same_size(support.mask, ids_map, image)
+    mask: npt.NDArray[np.bool_] = ids_map > 0 if binary else ids_map == support.object_id
+    if mask.all():
+        raise InputError("is full: it has no background", where=support.mask, fix="mark the class, and only the class")
+    return image, mask
+
+
+def check_same_size(path: Path, mask: npt.NDArray[np.generic], image: npt.NDArray[np.uint8]) -> None:
+    """Refuse a mask (H,W) of another size than its image (H,W,3).
+
+    Raises:
+        InputError: it is.
+    """
+    if mask.shape != image.shape[:2]:
+        raise InputError(
+            f"is {size_text(mask.shape)}, but its image is {size_text(image.shape)}",
+            where=path,
+            fix="give a mask of the image's size",
+        )
+
+
+def _pairs(folder: Path) -> list[tuple[Path, Path]]:
+    images, masks = folder / "images", folder / "masks"
+    if images.is_dir() and masks.is_dir():
+        ours, theirs = list_images(images), list_images(masks)
+    else:
+        files = list_images(folder)
+        theirs = tuple(file for file in files if file.suffix.lower() == MASK_SUFFIX)
+        ours = tuple(file for file in files if file.suffix.lower() != MASK_SUFFIX)
+        if theirs and not ours:
+            raise InputError(
+                "holds PNG files alone: which of them are masks?",
+                where=folder,
+                fix="put images into images/ and masks into masks/",
+            )
+    check_unique_stems(ours)
+    check_unique_stems(theirs)
+    by_stem = {file.stem: file for file in theirs}
+    for file in ours:
+        if file.stem not in by_stem:
+            raise InputError("has no mask of the same name", where=file, fix="add the mask or remove the image")
+    names = {file.stem for file in ours}
+    for file in theirs:
+        if file.stem not in names:
+            raise InputError("has no image of the same name", where=file, fix="add the image or remove the mask")
+    return [(file, by_stem[file.stem]) for file in ours]
+
+
+def _by_id(pairs: list[tuple[Path, Path]]) -> dict[str, tuple[Support, ...]]:
+    found: dict[int, list[Support]] = {}
+    for image, mask in pairs:
+        for object_id in read_label_map(mask).ids:
+            found.setdefault(object_id, []).append(Support(image, mask, object_id))
+    return {str(object_id): tuple(found[object_id]) for object_id in sorted(found)}

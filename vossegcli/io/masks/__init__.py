@@ -1,0 +1,1 @@
+"""Read and write masks: label maps, palettes, mask trees."""

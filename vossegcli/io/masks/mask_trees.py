@@ -1,0 +1,220 @@
+"""Trees of masks, as evaluation reads them: which sequences there are, and the ids of a frame, fast."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from vossegcli.errors import InputError
+from vossegcli.io.masks.label_maps import MAX_OBJECTS, VOID, read_label_map
+from vossegcli.io.masks.plain_png import read_plain_png
+from vossegcli.io.masks.stored_masks import png_header
+from vossegcli.io.media.images import EXIF_ORIENTATION, opened_image
+from vossegcli.io.media.sequences import folder_name, list_images
+from vossegcli.io.records.file_names import IMAGE_SUFFIXES, check_unique_stems, natural_key
+
+IdsMap = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Mask = npt.NDArray[np.bool_]
+MaskSequences = Mapping[str, Mapping[str, Path]]
+
+_ROOTS = ("Annotations/480p", "Annotations/Full-Resolution", "Annotations", "masks")
+_GENERIC = frozenset({"masks", "mask", "annotations"})
+_BYTE = 8
+_PNG_PALETTE = 3
+_MANY_IDS = 16
+
+
+def find_mask_sequences(path: Path) -> dict[str, dict[str, Path]]:
+    """Find the sequences of masks below a path.
+
+    * A folder that holds images directly is one sequence, named like the folder, or the one above `masks`.
+    * The root of a DAVIS, YouTube-VOS or Long-Video data set gives the folders of its `Annotations`, the output of
+      a command those of its `masks`.
+    * In any other folder, each subfolder at any depth that holds images is a sequence named by its POSIX path.
+
+    Returns:
+        sequence name -> frame name (file stem) -> file, both in natural order.
+
+    Raises:
+        InputError: no such folder, no images in it, or two masks of one frame.
+    """
+    if not path.is_dir():
+        what = "is not a folder" if path.exists() else "does not exist"
+        raise InputError(what, where=path, fix="give a folder of masks")
+    if list_images(path):
+        return {_sequence_name(path): _masks_of(path)}
+    root = next((path / name for name in _ROOTS if (path / name).is_dir()), path)
+    if list_images(root):
+        return {_sequence_name(path): _masks_of(root)}
+    folders = {folder.relative_to(root).as_posix(): folder for folder in _folders_below(root)}
+    found = {name: _masks_of(folders[name]) for name in sorted(folders, key=natural_key) if list_images(folders[name])}
+    if not found:
+        raise InputError("holds no mask images", where=path, fix="give a folder of masks, or a root of such folders")
+    return found
+
+
+def _sequence_name(folder: Path) -> str:
+    name = folder_name(folder)
+    above = folder.resolve().parent.name
+    return above if name.casefold() in _GENERIC and above else name
+
+
+def _folders_below(root: Path) -> Iterator[Path]:
+    """All folders of a tree, linked ones too, hidden ones left out; one that is reached twice comes once."""
+    visited = set()
+    for path, names, _ in os.walk(root, followlinks=True):
+        folder = Path(path)
+        real = folder.resolve()
+        if real in visited:
+            names.clear()
+            continue
+        visited.add(real)
+        names[:] = [name for name in names if not name.startswith(".")]
+        if folder != root:
+            yield folder
+
+
+def _masks_of(folder: Path) -> dict[str, Path]:
+    files = list_images(folder)
+    check_unique_stems(files)
+    return {file.stem: file for file in files}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What the values of a sequence's masks mean; one for all its files.
+
+    Attributes:
+        white: the value that is object 1 in a sequence of black and white masks, or None.
+        inspected: whether every file must be looked at closely, as some look smoothed.
+    """
+
+    white: int | None = None
+    inspected: bool = False
+
+
+def encoding_of(files: Iterable[Path]) -> Encoding:
+    """Find out what the masks of a sequence are, from the first that holds an object.
+
+    Only where that is black and white are the others looked at: with any other value among them, 255 is void.
+    """
+    listed = list(files)
+    for number, file in enumerate(listed):
+        values, white = _values(file)
+        if len(values) > 1 and png_header(file)[1] != _PNG_PALETTE:
+            return Encoding(inspected=not _is_flat(file))
+        if values:
+            binary = values == {white} and all(_values(other)[0] <= {white} for other in listed[number + 1 :])
+            return Encoding(white if binary else None)
+    return Encoding()
+
+
+def _values(file: Path) -> tuple[set[int], int]:
+    """The values above 0 of a mask (none where it cannot be read, which is said when its turn comes), and white.
+
+    White is 255 in 8 bits alone: 16 bits are used where 255 is the id of an object.
+    """
+    try:
+        ids_map = _read_values(file, inspected=False)
+    except InputError:
+        return set(), VOID
+    return set(np.unique(ids_map).tolist()) - {0}, int(np.iinfo(ids_map.dtype).max)
+
+
+def _is_flat(file: Path) -> bool:
+    try:
+        read_label_map(file, allow_empty=True)
+    except InputError:
+        return False
+    return True
+
+
+def read_mask(path: Path, encoding: Encoding) -> tuple[IdsMap, Mask | None]:
+    """Read a mask of a sequence.
+
+    The values of PNG label maps are taken as they are, without the inspection of `read_label_map`, which takes ten
+    times as long, unless the encoding asks for it or the mask holds suspiciously many ids.
+
+    Returns:
+        the ids (H,W), and the pixels (H,W) that are void, or None.
+
+    Raises:
+        InputError: the file cannot be read, is no mask, or holds colours that are not those of the DAVIS palette.
+    """
+    ids_map = _read_values(path, inspected=encoding.inspected)
+    if encoding.white is not None:
+        return (ids_map == encoding.white).astype(np.uint8), None
+    if ids_map.dtype != np.uint8:
+        return ids_map, None
+    void = ids_map == VOID
+    return ids_map, void if void.any() else None
+
+
+def _read_values(path: Path, *, inspected: bool) -> IdsMap:
+    try:
+        plain = None if inspected else read_plain_png(path)
+    except OSError:
+        plain = None  # Pillow says what is wrong
+    if plain is None and not inspected:
+        with opened_image(path) as image:
+            if image.format == "PNG" and image.getexif().get(EXIF_ORIENTATION, 1) == 1 and _holds_ids(image, path):
+                plain = np.asarray(image)
+    if plain is not None and (plain.dtype == np.uint8 or _few_values(plain)):
+        return plain
+    label_map = read_label_map(path, allow_empty=True)
+    if label_map.numbered and len(label_map.ids) > 1:
+        raise InputError(
+            "holds colours or shades that are no ids: from frame to frame they could mean different objects",
+            where=path,
+            fix="write palette indices, or colours of the DAVIS palette",
+        )
+    return label_map.ids_map
+
+
+def _few_values(ids_map: IdsMap) -> bool:
+    return np.unique(ids_map).size <= MAX_OBJECTS + 1
+
+
+def _holds_ids(image: Image.Image, path: Path) -> bool:
+    """Whether the samples are palette indices, or grey values that Pillow does not scale."""
+    if image.mode == "P":
+        return True
+    return image.mode in {"L", "I;16"} and "transparency" not in image.info and png_header(path)[0] >= _BYTE
+
+
+def check_is_mask(path: Path, ids: int) -> None:
+    """Look closer at a mask with suspiciously many ids: is it smoothed, or a photograph?
+
+    Raises:
+        InputError: it is.
+    """
+    if ids > _MANY_IDS:
+        read_label_map(path, allow_empty=True)
+
+
+def read_names(path: Path) -> list[str]:
+    """Read a list of sequences, one a line, as in the `ImageSets` of a data set.
+
+    Raises:
+        InputError: the file cannot be read or is empty.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read ({error})", where=path, fix="give a text file of names") from error
+    names = list(dict.fromkeys(_listed_name(line.split()[0]) for line in lines if line.strip()))
+    if not names:
+        raise InputError("lists no sequence", where=path, fix="write one name a line")
+    return names
+
+
+def _listed_name(entry: str) -> str:
+    """DAVIS 2016 lists the files of a sequence (`/JPEGImages/480p/bear/00000.jpg`), others its name."""
+    path = PurePosixPath(entry)
+    return path.parent.name if path.suffix.lower() in IMAGE_SUFFIXES else entry

@@ -1,0 +1,135 @@
+"""The stored values of a mask file, before anybody decides what they mean.
+
+Shapes: H W pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from vossegcli.errors import InputError
+from vossegcli.io.media.images import opened_image
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_GREY, _PNG_GREY_ALPHA = 0, 4
+
+
+@dataclass(frozen=True)
+class StoredMask:
+    """What a mask file holds.
+
+    Attributes:
+        pixels: (H,W) uint8 or uint16 palette indices or grey samples, or (H,W,3) uint8 RGB with transparent
+            pixels black.
+        white: the greatest sample of a grey image, which stands for white; 255 for a palette.
+        kind: what the samples are: indices of a palette, grey levels or colours.
+        lossy: whether the format changes values (JPEG, lossy WebP).
+        note: what a reader should know about the palette, or None.
+    """
+
+    pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    white: int
+    kind: Literal["palette", "grey", "color"]
+    lossy: bool
+    note: str | None = None
+
+
+def read_stored_mask(path: Path) -> StoredMask:
+    """Read the values of a mask as they are in the file: indices of a palette, samples of a grey image.
+
+    Pillow is asked for neither conversion nor scaling: `.convert("L")` would turn indices into luminance,
+    and 2- and 4-bit grey samples are scaled to 0..255 by it, which is undone here.
+
+    Args:
+        path: an image file.
+
+    Returns:
+        the stored values.
+
+    Raises:
+        InputError: the file cannot be read, or holds samples that are no ids.
+    """
+    with opened_image(path) as image:
+        lossy = _is_lossy(image, path)
+        depth, color_type = png_header(path)
+        if depth == 16 and color_type == _PNG_GREY_ALPHA:
+            raise InputError(
+                "is a 16-bit grey image with an alpha channel, whose ids cannot be read exactly",
+                where=path,
+                fix="save it without the alpha channel",
+            )
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode in {"P", "PA"}:
+            indices = np.array(upright)
+            indices = indices[..., 0] if indices.ndim == 3 else indices
+            return StoredMask(indices.astype(np.uint8), 255, "palette", lossy, _palette_note(upright, indices))
+        if upright.mode == "1":
+            return StoredMask(np.array(upright).astype(np.uint8), 1, "grey", lossy)
+        if upright.mode == "L":
+            white = 2**depth - 1 if depth < 8 and color_type == _PNG_GREY else 255
+            return StoredMask(np.array(upright) // np.uint8(255 // white), white, "grey", lossy)
+        if upright.mode in {"I", "F"} or upright.mode.startswith("I;16"):
+            return StoredMask(_as_uint16(np.asarray(upright), path), 65535, "grey", lossy)
+        if upright.mode == "LA":
+            grey, alpha = np.moveaxis(np.array(upright), -1, 0)
+            return StoredMask(_shown_over_black(grey[..., None], alpha)[..., 0], 255, "grey", lossy)
+        if upright.has_transparency_data:
+            rgba = np.array(upright.convert("RGBA"))
+            return StoredMask(_shown_over_black(rgba[..., :3], rgba[..., 3]), 255, "color", lossy)
+        return StoredMask(np.array(upright.convert("RGB")), 255, "color", lossy)
+
+
+def png_header(path: Path) -> tuple[int, int]:
+    """Give bit depth and colour type of a PNG; (8, -1) for other files."""
+    with path.open("rb") as file:
+        header = file.read(26)
+    if len(header) < 26 or not header.startswith(_PNG_SIGNATURE):
+        return 8, -1
+    return header[24], header[25]
+
+
+def _is_lossy(image: Image.Image, path: Path) -> bool:
+    if image.format == "WEBP":
+        with path.open("rb") as file:
+            return b"VP8L" not in file.read(4096)
+    return image.format in {"JPEG", "MPO", "JPEG2000"} or image.info.get("compression") == "jpeg"
+
+
+def _as_uint16(samples: npt.NDArray[np.generic], path: Path) -> npt.NDArray[np.uint16]:
+    """Take 16- and 32-bit samples, also floating point, that are ids."""
+    exact = samples.astype(np.float64)
+    if not ((exact >= 0) & (exact <= 65535) & (exact == np.floor(exact))).all():
+        raise InputError(
+            "holds values that are no ids (whole numbers 0..65535)",
+            where=path,
+            fix="save it as an 8- or 16-bit label map",
+        )
+    return samples.astype(np.uint16)
+
+
+def _shown_over_black(samples: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Make transparent pixels black; several levels of opacity are blended, one counts as opaque.
+
+    Args:
+        samples: (H,W,C) uint8.
+        alpha: (H,W) uint8.
+    """
+    levels = np.count_nonzero(np.bincount(alpha.ravel(), minlength=256)[1:])
+    opacity = np.where(alpha > 0, 255, 0) if levels <= 1 else alpha.astype(np.int64)
+    return ((samples * opacity[..., None] + 127) // 255).astype(np.uint8)
+
+
+def _palette_note(image: Image.Image, indices: npt.NDArray[np.integer]) -> str | None:
+    """Say when the palette shows black, the colour of background, at another index than 0."""
+    colors = np.array(image.getpalette("RGB") or [], dtype=np.int64).reshape(-1, 3)
+    used = [index for index in np.unique(indices) if index < len(colors)]
+    black = [int(index) for index in used if not colors[index].any()]
+    if len(colors) == 0 or not black or black[0] == 0 or not colors[0].any():
+        return None
+    return f"palette index {black[0]} is black and 0 is not: the indices were kept, 0 is background"

@@ -1,0 +1,1 @@
+"""Read pictures: images, frames, videos, sequences, queries."""

@@ -1,0 +1,237 @@
+"""Video files: exact random access in bounded memory, and an H.264 writer.
+
+Shapes: H W pixels. Images are uint8 RGB, (H,W,3).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.video.frame import VideoFrame
+
+from vossegcli.errors import InputError
+from vossegcli.io.media.video_index import (
+    VideoIndex,
+    decoded,
+    ffmpeg_url,
+    index_of_frames,
+    index_of_packets,
+    opened_video,
+)
+from vossegcli.io.records.atomic import atomic_path
+from vossegcli.types import Frame
+
+_FALLBACK_FPS = 25.0
+_BACKWARD_BYTES = 256 * 2**20
+_PROBED_FRAMES = 16
+_LONGEST_PROBED_TAIL = 300
+
+
+class VideoFrames:
+    """The frames of a video file, named by their zero-padded index.
+
+    Args:
+        path: a file in any format that FFmpeg reads. It is opened when something is asked of it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """`00000`, `00001`, ..., with more digits from 100 000 frames on."""
+        count = len(self)
+        digits = max(5, len(str(count - 1)))
+        return tuple(f"{index:0{digits}d}" for index in range(count))
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of every frame, the rotation of the metadata applied.
+
+        Raises:
+            InputError: the first frame cannot be decoded.
+        """
+        (first,) = self._decoded(0, 1)
+        height, width = _upright(first).shape[:2]
+        return height, width
+
+    @cached_property
+    def fps(self) -> float:
+        """Mean frame rate; 25 where the file does not tell.
+
+        Raises:
+            InputError: the file is not a video that can be read.
+        """
+        with opened_video(self._path) as (_, stream):
+            rate = stream.average_rate or stream.guessed_rate
+        return float(rate) if rate else _FALLBACK_FPS
+
+    def __len__(self) -> int:
+        """Count the frames that decode, not those that the header announces.
+
+        Raises:
+            InputError: the file is not a video that can be read, or holds no frames.
+        """
+        return len(self._index.times)
+
+    def iterate(self, start: int = 0, stop: int | None = None, *, reverse: bool = False) -> Iterator[Frame]:
+        """Decode the frames of [start, stop) one by one, in bounded memory in both directions.
+
+        Backwards, a run of frames is decoded forwards from its key frame and given out last first; where key
+        frames are so far apart that a run would not fit, stretches are decoded repeatedly.
+
+        Args:
+            start: index of the first frame of the range.
+            stop: index after the last one; None = to the end.
+            reverse: give the same frames, last first.
+
+        Raises:
+            InputError: a frame cannot be decoded.
+        """
+        indices = range(len(self))[start:stop]
+        if not indices:
+            return
+        if not reverse:
+            for index, frame in zip(indices, self._decoded(indices.start, indices.stop), strict=True):
+                yield self._converted(index, frame)
+            return
+        for first, last in self._backward_runs(indices):
+            run = list(self._decoded(first, last))
+            for index in range(last - 1, first - 1, -1):
+                yield self._converted(index, run.pop())
+
+    @cached_property
+    def _index(self) -> VideoIndex:
+        index = index_of_packets(self._path)
+        if index is None or not self._agrees(index):
+            index = index_of_frames(self._path)
+        if not index.times:
+            raise InputError("holds no frames", where=self._path, fix="replace or remove the file")
+        return index
+
+    def _agrees(self, index: VideoIndex) -> bool:
+        """Check the packets' index against the decoder, at both ends of the video."""
+        count = len(index.times)
+        tail = index.keys[-1]
+        try:
+            for _ in decoded(self._path, index, 0, min(_PROBED_FRAMES, count)):
+                pass
+            if count - tail <= _LONGEST_PROBED_TAIL:
+                for _ in decoded(self._path, index, tail, count, to_the_end=True):
+                    pass
+        except InputError:
+            return False
+        return True
+
+    def _decoded(self, start: int, stop: int) -> Iterator[VideoFrame]:
+        return decoded(self._path, self._index, start, stop)
+
+    def _backward_runs(self, indices: range) -> Iterator[tuple[int, int]]:
+        """Split a range into runs [first, last), last run first: within one key frame's reach, bounded."""
+        height, width = self.size
+        longest = max(8, _BACKWARD_BYTES // (2 * height * width))  # 4:2:0 takes 1.5 bytes a pixel
+        last = indices.stop
+        while last > indices.start:
+            key = self._index.keys[bisect_right(self._index.keys, last - 1) - 1]
+            first = max(key, last - longest, indices.start)
+            yield first, last
+            last = first
+
+    def _converted(self, index: int, frame: VideoFrame) -> Frame:
+        image = _upright(frame)
+        if image.shape[:2] != self.size:
+            raise InputError(
+                f"frame {self.names[index]} has another size than the first",
+                where=self._path,
+                fix="encode the video again with one size",
+            )
+        return Frame(self.names[index], image)
+
+
+class VideoWriter:
+    """Write an H.264 mp4 file that appears when the block ends well.
+
+    Sides of odd length, which 4:2:0 cannot hold, are padded by repeating the last row or column.
+
+    Args:
+        path: the file to write.
+        fps: frames a second, above 0.
+        size: (H, W) of every frame.
+    """
+
+    def __init__(self, path: Path, fps: float, size: tuple[int, int]) -> None:
+        self._path = path
+        self._fps = Fraction(fps).limit_denominator(1001)
+        self._size = size
+        self._written = 0
+
+    def __enter__(self) -> Self:
+        """Open the file under a temporary name.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        height, width = self._size
+        with ExitStack() as stack:
+            temporary = stack.enter_context(atomic_path(self._path))
+            options = {"movflags": "+faststart"}
+            self._container = av.open(ffmpeg_url(temporary), "w", format="mp4", options=options)
+            stack.callback(self._container.close)
+            self._stream = self._container.add_stream("libx264", rate=self._fps)
+            self._stream.width, self._stream.height = width + width % 2, height + height % 2
+            self._stream.pix_fmt = "yuv420p"
+            self._stream.options = {"crf": "19", "preset": "veryfast"}
+            self._stream.codec_context.colorspace = 1  # BT.709, limited range, as players assume
+            self._stream.codec_context.color_range = 1
+            self._stack = stack.pop_all()
+        return self
+
+    def write(self, image: npt.NDArray[np.uint8]) -> None:
+        """Append a frame.
+
+        Args:
+            image: (H,W,3) uint8 RGB.
+
+        Raises:
+            ValueError: the image has another size than the video.
+        """
+        height, width = self._size
+        if image.shape != (height, width, 3):
+            raise ValueError(f"image of shape {image.shape} in a video of {height} x {width}")
+        padded = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        frame = VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+        self._container.mux(self._stream.encode(frame))
+        self._written += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish the file, or remove it if the block failed.
+
+        Raises:
+            InputError: no frame was written.
+        """
+        if error is not None:
+            self._stack.__exit__(kind, error, trace)
+            return
+        with self._stack:
+            if not self._written:
+                raise InputError("no frames to write", where=self._path, fix="give at least one frame")
+            self._container.mux(self._stream.encode(None))
+
+
+def _upright(frame: VideoFrame) -> npt.NDArray[np.uint8]:
+    """Convert a frame to RGB and rotate it as its display matrix says (in quarter turns)."""
+    image = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+    return np.ascontiguousarray(np.rot90(image, k=round(frame.rotation / 90) % 4))

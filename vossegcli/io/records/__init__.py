@@ -1,0 +1,1 @@
+"""Read and write records: atomic files, locks, run records, tables, JSON."""

@@ -1,0 +1,165 @@
+"""Files that record a run: `run.json`, `run.jsonl`, and one marker per finished item for resuming."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from vossegcli.errors import InputError
+from vossegcli.io.records.atomic import write_text_atomic
+from vossegcli.types import FrameSequence, Shard
+
+STATE_FOLDER = ".vosseg"
+
+
+def fingerprint(files: Iterable[Path], settings: Mapping[str, Any]) -> str:
+    """Hash what a result depends on: each file's name, size and time of change, and the settings.
+
+    Raises:
+        InputError: a file has gone.
+    """
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    for path in files:
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise InputError(f"cannot be read ({error.strerror})", where=path, fix="check the file") from error
+        digest.update(f"\n{path.name}\t{stat.st_size}\t{stat.st_mtime_ns}".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read the flat header alone of what `checkpoints.write_tensors` wrote; empty where it is absent or damaged."""
+    try:
+        with safe_open(path, framework="np") as file:  # needs no torch
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError):
+        return {}
+
+
+def sequence_files(sequence: FrameSequence) -> tuple[Path, ...]:
+    """The files that a sequence is made of."""
+    return sequence.frames if sequence.video is None else (sequence.video,)
+
+
+class ItemState:
+    """The private files of one item below `OUTPUT/.vosseg`: marker, snapshot, weights adapted to it, and rows.
+
+    Args:
+        output: the run's output folder.
+        name: POSIX path that names the item.
+    """
+
+    def __init__(self, output: Path, name: str) -> None:
+        self.output = output
+        folder = output / STATE_FOLDER / name
+        self.marker = folder.with_name(folder.name + ".json")
+        self.snapshot = folder.with_name(folder.name + ".safetensors")
+        self.adapted = folder.with_name(folder.name + ".adapted.safetensors")
+        self.rows = folder.with_name(folder.name + ".rows.jsonl")
+
+    def plan(self, key: str) -> tuple[str, str | None]:
+        """Say what a run with this key does with the item: `skip`, `resume` or `run`, and why."""
+        marker = self._read_marker()
+        if marker is not None and marker.get("key") == key:
+            gone = next((path for path in marker["outputs"] if not (self.output / path).is_file()), None)
+            return ("skip", "already done") if gone is None else ("run", f"{gone} is missing")
+        if read_metadata(self.snapshot).get("key") == key:
+            return "resume", "was interrupted"
+        return "run", None if marker is None else "input or settings changed"
+
+    def mark_done(self, key: str, outputs: Iterable[Path], facts: Mapping[str, Any]) -> None:
+        """Record that the item is done: its key and the files below the output folder that must exist."""
+        listed = [path.relative_to(self.output).as_posix() for path in outputs]
+        write_text_atomic(self.marker, json.dumps({"key": key, "outputs": listed, **facts}))
+        self.snapshot.unlink(missing_ok=True)
+        self.adapted.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove what an earlier run made of the item, so that old and new outputs never lie side by side.
+
+        Raises:
+            InputError: a file cannot be removed.
+        """
+        listed = (self._read_marker() or {"outputs": []})["outputs"]
+        for path in (*(self.output / name for name in listed), self.snapshot, self.adapted, self.rows, self.marker):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise _write_error(path, error) from error
+
+    def _read_marker(self) -> dict[str, Any] | None:
+        """Read the marker; one that is damaged, or that lists files elsewhere, counts as absent."""
+        try:
+            marker = json.loads(self.marker.read_text(encoding="utf-8"))
+            listed = [PurePosixPath(name) for name in marker["outputs"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        inside = not any(path.is_absolute() or ".." in path.parts for path in listed)
+        return dict(marker) if inside else None
+
+
+def record_name(shard: Shard | None, suffix: str) -> str:
+    """Name of the record of a run: `run.json`, or `run-2-of-8.json` for a shard."""
+    return f"run.{suffix}" if shard is None else f"run-{shard.index}-of-{shard.count}.{suffix}"
+
+
+def write_run(output: Path, shard: Shard | None, record: Mapping[str, Any]) -> None:
+    """Write the record of a run."""
+    write_text_atomic(output / record_name(shard, "json"), json.dumps(record, indent=2, default=str) + "\n")
+
+
+def append_jsonl(path: Path, *rows: Mapping[str, Any]) -> None:
+    """Append a line of JSON for each row.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    text = "".join(json.dumps(row, default=str) + "\n" for row in rows)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise _write_error(path, error) from error
+
+
+def read_jsonl(path: Path) -> Iterable[dict[str, Any]]:
+    """Yield the rows of a JSONL file up to the first that is torn or damaged."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                return
+            yield row
+
+
+def length_of(path: Path) -> int:
+    """Bytes of a file, 0 where there is none."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def cut_jsonl(path: Path, length: int) -> None:
+    """Cut a file back to `length` bytes, the rows that a saved state knows of; it is never lengthened.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    if length_of(path) > length:
+        try:
+            with path.open("rb+") as file:
+                file.truncate(length)
+        except OSError as error:
+            raise _write_error(path, error) from error
+
+
+def _write_error(path: Path, error: OSError) -> InputError:
+    return InputError(f"cannot be written ({error.strerror})", where=path, fix="check the disk and its permissions")

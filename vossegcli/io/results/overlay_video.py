@@ -1,0 +1,66 @@
+"""Pictures of a finished sequence, from its frames: overlay images and an overlay video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from vossegcli.io.media.ahead import WriteBehind, read_ahead
+from vossegcli.io.media.frames import FrameReader
+from vossegcli.io.media.video import VideoFrames, VideoWriter
+from vossegcli.io.results.overlays import write_image
+from vossegcli.types import Frame
+
+FOLDER_FPS = 24.0
+
+
+def overlay_path(output: Path, name: str, frame_name: str) -> Path:
+    """Where the overlay image of a frame goes."""
+    return output / "overlay" / name / f"{frame_name}.jpg"
+
+
+def video_path(output: Path, name: str) -> Path:
+    """Where the overlay video of a sequence goes."""
+    return output / "video" / f"{name}.mp4"
+
+
+def render_sequence(
+    output: Path,
+    name: str,
+    reader: FrameReader,
+    draw: Callable[[Frame], npt.NDArray[np.uint8]],
+    *,
+    images: bool,
+    video: bool,
+) -> None:
+    """Draw every frame with its objects tinted and outlined.
+
+    Args:
+        output: the run's output folder.
+        name: of the sequence.
+        reader: its frames.
+        draw: from a frame to its overlay; asked for in the order of the frames.
+        images: write one JPEG a frame.
+        video: write one H.264 file, at the video's own rate or 24 frames a second for image files.
+
+    Raises:
+        InputError: a frame cannot be read again, or a file not written.
+    """
+    with ExitStack() as stack:
+        fps = reader.fps if isinstance(reader, VideoFrames) else FOLDER_FPS
+        film = stack.enter_context(VideoWriter(video_path(output, name), fps, reader.size)) if video else None
+
+        def write(frame: Frame) -> None:
+            overlay = draw(frame)
+            if images:
+                write_image(overlay_path(output, name, frame.name), overlay)
+            if film is not None:
+                film.write(overlay)
+
+        writer = stack.enter_context(WriteBehind[Frame](write, 4))
+        for frame in stack.enter_context(closing(read_ahead(reader.iterate(), 4))):
+            writer.submit(frame)

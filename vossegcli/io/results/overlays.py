@@ -1,0 +1,175 @@
+"""Pictures made of results: overlays, cut-outs, probabilities.
+
+Shapes: H W pixels.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from vossegcli.errors import InputError
+from vossegcli.io.masks.palette import PALETTE
+from vossegcli.io.records.atomic import atomic_path
+
+_OUTLINE_LIGHTENING = 0.55
+_THICK_OUTLINE_FROM = 720  # pixels of the shorter side
+_PNG_COMPRESSION = 3
+WIDEST_CAPTION = 1.25  # of its object
+
+
+def draw_overlay(
+    image: npt.NDArray[np.uint8], ids_map: npt.NDArray[np.integer], alpha: float = 0.5
+) -> npt.NDArray[np.uint8]:
+    """Tint each object in its palette colour and outline it in a lighter one.
+
+    The outline lies inside the object, one pixel wide, two on frames of 720 pixels and more.
+
+    Args:
+        image: (H,W,3) uint8 RGB.
+        ids_map: (H,W) object ids, 0 = background.
+        alpha: weight of the colour, 0..1.
+
+    Returns:
+        (H,W,3) uint8 RGB, a new array.
+
+    Raises:
+        ValueError: image and label map differ in size.
+    """
+    if image.shape[:2] != ids_map.shape:
+        raise ValueError(f"image {image.shape} and label map {ids_map.shape} differ in size")
+    rows = np.where(ids_map > 255, 1 + (ids_map.astype(np.int64) - 1) % 255, ids_map)  # as in color_of
+    inside = ids_map > 0
+    outline = _inner_outline(ids_map, 2 if min(ids_map.shape) >= _THICK_OUTLINE_FROM else 1)
+    colors = PALETTE.astype(np.float32)
+    light = colors + (255.0 - colors) * _OUTLINE_LIGHTENING
+    drawn = image.copy()
+    tint = (1.0 - alpha) * image[inside] + alpha * colors[rows[inside]]
+    drawn[inside] = np.rint(tint).clip(0, 255).astype(np.uint8)
+    drawn[outline] = np.rint(light[rows[outline]]).astype(np.uint8)
+    return drawn
+
+
+class Caption(NamedTuple):
+    """A short text on a picture, from its upper left corner (x, y) on, for an object of a width."""
+
+    x: int
+    y: int
+    width: int
+    text: str
+
+
+def draw_captions(image: npt.NDArray[np.uint8], captions: Sequence[Caption]) -> npt.NDArray[np.uint8]:
+    """Write texts, white on dark, on a picture (H,W,3), but not those that are much wider than their object.
+
+    Hundreds of small objects would disappear under theirs.
+    """
+    picture = Image.fromarray(image)
+    draw = ImageDraw.Draw(picture, "RGBA")
+    for x, y, width, text in captions:
+        left, top, right, bottom = draw.textbbox((0, 0), text)
+        if right > WIDEST_CAPTION * width:
+            continue
+        x = max(0, min(x, picture.width - int(right) - 4))
+        y = max(0, min(y, picture.height - int(bottom) - 4))
+        draw.rectangle((x, y, x + right - left + 3, y + bottom + 2), fill=(0, 0, 0, 150))
+        draw.text((x + 2, y), text, fill=(255, 255, 255, 255))
+    return np.asarray(picture)
+
+
+def write_image(path: Path, image: npt.NDArray[np.uint8]) -> None:
+    """Write a picture atomically, as JPEG (quality 92, full colour resolution) or PNG by its suffix.
+
+    Args:
+        path: the file to write, `.jpg`, `.jpeg` or `.png`.
+        image: (H,W,3) uint8 RGB, (H,W) uint8 grey, or, for PNG only, (H,W,4) uint8 RGBA.
+
+    Raises:
+        InputError: another suffix, or the file cannot be written.
+    """
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    suffix = path.suffix.lower()
+    if suffix not in {".jpg", ".jpeg", ".png"}:
+        raise InputError("is neither a .jpg nor a .png name", where=path, fix="choose one of the two")
+    with atomic_path(path) as temporary:
+        if suffix == ".png":
+            picture.save(temporary, format="PNG", compress_level=_PNG_COMPRESSION)
+        else:
+            picture.save(temporary, format="JPEG", quality=92, subsampling=0)
+
+
+def write_probability(path: Path, probs: npt.NDArray[np.floating]) -> None:
+    """Write probabilities as an 8-bit grey PNG, 255 = 1.
+
+    Args:
+        path: the file to write, atomically; `.png`.
+        probs: (H,W) in [0, 1]; values outside are clipped.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    grey = np.rint(probs.astype(np.float32).clip(0.0, 1.0) * 255.0).astype(np.uint8)
+    write_image(path, grey)
+
+
+#: Colours that people with any colour vision tell apart (Okabe and Ito): right, predicted in vain, missed.
+ERROR_COLORS = {"right": (0, 114, 178), "wrong": (230, 159, 0), "missed": (204, 121, 167)}
+
+
+def draw_errors(
+    image: npt.NDArray[np.uint8] | None, truth: npt.NDArray[np.integer], predicted: npt.NDArray[np.integer]
+) -> npt.NDArray[np.uint8]:
+    """Colour where a prediction is right, predicts what is not there (or another object), and misses an object.
+
+    Args:
+        image: (H,W,3) uint8 RGB below the colours, or None for grey.
+        truth: (H,W) object ids.
+        predicted: (H,W) object ids.
+
+    Returns:
+        (H,W,3) uint8 RGB.
+    """
+    drawn = np.full((*truth.shape, 3), 40, np.uint8) if image is None else image // 2
+    areas = {
+        "right": (truth == predicted) & (truth > 0),
+        "wrong": (predicted > 0) & (predicted != truth),
+        "missed": (truth > 0) & (predicted == 0),
+    }
+    for name, area in areas.items():
+        color = np.array(ERROR_COLORS[name], np.float32)
+        drawn[area] = (0.35 * drawn[area] + 0.65 * color).astype(np.uint8) if image is not None else color
+    return drawn
+
+
+def _inner_outline(ids_map: npt.NDArray[np.integer], width: int) -> npt.NDArray[np.bool_]:
+    """Mark the object pixels (H,W) within `width` steps of another id; the frame's border is none."""
+    outline = np.zeros(ids_map.shape, dtype=np.bool_)
+    for step in range(1, width + 1):
+        for first, second in ((np.s_[:, step:], np.s_[:, :-step]), (np.s_[step:], np.s_[:-step])):
+            differs = ids_map[first] != ids_map[second]
+            outline[first] |= differs
+            outline[second] |= differs
+    return outline & (ids_map > 0)
+
+
+def data_uri(image: npt.NDArray[np.uint8], *, width: int | None = None, quality: int = 85) -> str:
+    """Encode an image (H,W,3) uint8 as a JPEG data URI, for reports in one file.
+
+    Args:
+        image: (H,W,3) uint8 RGB.
+        width: of the picture in pixels at most; None = as it is.
+        quality: of the JPEG.
+    """
+    picture = Image.fromarray(image)
+    if width is not None:
+        picture.thumbnail((width, 4 * width), Image.Resampling.BOX)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

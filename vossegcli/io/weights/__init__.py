@@ -1,0 +1,1 @@
+"""Read and write weights: checkpoints, published files, pre-trained backbones."""

@@ -1,0 +1,1 @@
+"""From a name and a device to weights and a predictor."""

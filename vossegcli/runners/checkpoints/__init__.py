@@ -1,0 +1,1 @@
+"""List, verify, import and export checkpoints."""

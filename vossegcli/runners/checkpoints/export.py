@@ -1,0 +1,75 @@
+"""`vosseg checkpoints export`: networks for other runtimes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from vossegcli.errors import ConfigError
+from vossegcli.io.records.atomic import atomic_path
+from vossegcli.io.weights.checkpoints import read_checkpoint
+from vossegcli.models.chosen_model import build_network, system_of
+from vossegcli.systems.base import Graph
+
+
+def export_checkpoint(name: str, kind: str, size: tuple[int, int], output: Path) -> list[Path]:
+    """Write the graphs of a checkpoint, each to a file named after the output and the graph.
+
+    Args:
+        name: checkpoint name or file.
+        kind: `onnx` or `torchscript`.
+        size: (H,W) of the images that the graphs take.
+        output: e.g. `nuclei.onnx`, which gives `nuclei.key.onnx` and `nuclei.reuse.onnx`.
+
+    Raises:
+        CheckpointError: it cannot be read.
+        ConfigError: the system has no graphs, the size does not fit, or a package is missing.
+    """
+    if kind not in WRITERS:
+        raise ConfigError(f"unknown format '{kind}'", fix=f"use one of {', '.join(WRITERS)}")
+    checkpoint = read_checkpoint(name)
+    system = system_of(checkpoint)
+    if system.graphs is None:
+        raise ConfigError(
+            f"the system '{system.name}' has nothing to export", fix="give a checkpoint of another system"
+        )
+    network = build_network(checkpoint, system)
+    written = []
+    for graph in system.graphs(network, size):
+        suffix = output.suffix if output.suffix in SUFFIXES else ""
+        path = output.with_name(f"{output.name.removesuffix(suffix)}.{graph.name}{suffix or SUFFIXES_OF[kind]}")
+        with atomic_path(path) as temporary, torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporters warn of their own workings
+            WRITERS[kind](graph, temporary)
+        written.append(path)
+    return written
+
+
+def write_onnx(graph: Graph, path: Path) -> None:
+    """Write a graph as ONNX.
+
+    Raises:
+        ConfigError: a package is missing.
+    """
+    try:
+        import onnxscript  # noqa: F401 - what torch's exporter needs
+    except ImportError as error:
+        raise ConfigError("the package onnxscript is missing", fix="pip install vosseg[onnx]") from error
+    program = torch.onnx.export(
+        graph.module, tuple(graph.inputs.values()), input_names=list(graph.inputs), output_names=list(graph.outputs),
+        dynamo=True, verbose=False,
+    )  # fmt: skip
+    assert program is not None
+    program.save(str(path))
+
+
+def _write_torchscript(graph: Graph, path: Path) -> None:
+    torch.jit.trace(graph.module, tuple(graph.inputs.values())).save(str(path))
+
+
+SUFFIXES_OF = {"onnx": ".onnx", "torchscript": ".pt"}
+SUFFIXES = frozenset({".onnx", ".pt", ".ts", ".torchscript"})
+WRITERS: Mapping[str, Callable[[Graph, Path], None]] = {"onnx": write_onnx, "torchscript": _write_torchscript}

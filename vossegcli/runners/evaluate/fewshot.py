@@ -1,0 +1,217 @@
+"""`vosseg evaluate fewshot`: trees `<class>/<image>.png` to mIoU, FB-IoU and a confusion matrix."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vossegcli.errors import InputError
+from vossegcli.io.masks.mask_trees import Encoding, Mask, encoding_of, find_mask_sequences, read_mask
+from vossegcli.metrics import fewshot
+from vossegcli.runners.evaluate.parts import Scoring
+from vossegcli.runners.evaluate.vos import faults_of_truth
+from vossegcli.types import Areas, FewshotScores, Problem
+
+BACKGROUND = "(background)"
+WORTH_PROCESSES = 200  # images; with fewer, processes take longer to start than to work
+Confusion = Counter[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """A true mask: the class's pixels and those that count for nothing, (H,W) each."""
+
+    objects: Mask
+    void: Mask
+
+
+@dataclass(frozen=True)
+class ImageTask:
+    """One image of one class.
+
+    Attributes:
+        name: of the class.
+        image: name.
+        truth: its true mask.
+        prediction: its predicted mask, or None.
+        others: true masks of the same image for other classes.
+        encodings: what the values of the true masks of each class mean.
+        predicted: what those of the class's predicted masks mean.
+        ignore_label: value of the truth that counts for nothing; None = 255 where that is void.
+    """
+
+    name: str
+    image: str
+    truth: Path
+    prediction: Path | None
+    others: dict[str, Path]
+    encodings: dict[str, Encoding]
+    predicted: Encoding
+    ignore_label: int | None
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What came of an image."""
+
+    name: str
+    areas: Areas
+    confusion: Confusion
+    problem: Problem | None = None
+    fault_of_truth: str | None = None
+
+
+@dataclass(frozen=True)
+class FewshotPlan:
+    """What is to be scored.
+
+    Attributes:
+        truth: folder of the true masks.
+        classes: names, in order.
+        tasks: in the order of classes and images.
+        problems: classes that the truth lacks.
+    """
+
+    truth: Path
+    classes: tuple[str, ...]
+    tasks: tuple[ImageTask, ...]
+    problems: tuple[Problem, ...]
+
+
+def plan_fewshot(predictions: Path, truth: Path, *, ignore_label: int | None = None) -> FewshotPlan:
+    """Match predicted masks of one class each with true ones.
+
+    Args:
+        predictions: tree `<class>/<image>.png`; every value above 0 is the class.
+        truth: likewise; matched by class and name.
+        ignore_label: value of the truth that counts for nothing. None = 255, but in classes whose masks hold no
+            other value beside 0: there 255 is the class.
+
+    Raises:
+        InputError: a folder is not a tree of masks, or nothing matches.
+    """
+    ours, theirs = find_mask_sequences(predictions), find_mask_sequences(truth)
+    if not set(ours) & set(theirs):
+        raise InputError(
+            f"has the classes {', '.join(list(theirs)[:5])}; the prediction has {', '.join(list(ours)[:5])}",
+            where=truth,
+            fix="name the folders of both trees after the classes",
+        )
+    encodings = {name: encoding_of(images.values()) for name, images in theirs.items()}
+    predicted = {name: encoding_of(ours.get(name, {}).values()) for name in theirs}
+    tasks = tuple(
+        ImageTask(
+            name, image, path, ours.get(name, {}).get(image),
+            {other: theirs[other][image] for other in theirs if other != name and image in theirs[other]},
+            encodings, predicted[name], ignore_label,
+        )
+        for name, images in theirs.items() for image, path in images.items()
+    )  # fmt: skip
+    problems = tuple(Problem("extra", name, None, "not in the truth") for name in ours if name not in theirs)
+    return FewshotPlan(truth, tuple(theirs), tasks, problems)
+
+
+def fewshot_scoring(plan: FewshotPlan) -> Scoring[ImageTask, ImageResult]:
+    """How the images of a plan are scored."""
+    return Scoring(
+        plan.tasks, score_image, item=lambda task: f"{task.name}/{task.image}", size=lambda _: 1, files=_files,
+        pack=_pack, unpack=_unpack, few=WORTH_PROCESSES,
+    )  # fmt: skip
+
+
+def conclude_fewshot(plan: FewshotPlan, results: Sequence[ImageResult]) -> FewshotScores:
+    """Sum up the results of all tasks of a plan, in order.
+
+    Raises:
+        InputError: true masks cannot be read (all are named).
+    """
+    faults = [result.fault_of_truth for result in results if result.fault_of_truth is not None]
+    if faults:
+        raise faults_of_truth(list(dict.fromkeys(faults)), plan.truth)
+    areas: dict[str, list[Areas]] = {name: [] for name in plan.classes}
+    confusion: Confusion = Counter()
+    for result in results:
+        areas[result.name].append(result.areas)
+        confusion.update(result.confusion)
+    problems = (*plan.problems, *(result.problem for result in results if result.problem is not None))
+    summed = {name: fewshot.add_areas(counts) for name, counts in areas.items()}
+    per_class = {name: fewshot.foreground_iou(counts) for name, counts in summed.items()}
+    images_of = {name: len(counts) for name, counts in areas.items()}
+    return FewshotScores(fewshot.summarise(summed), per_class, summed, images_of, dict(confusion), problems)
+
+
+def _files(task: ImageTask) -> list[Path]:
+    return [path for path in (task.truth, task.prediction, *task.others.values()) if path is not None]
+
+
+def _pack(result: ImageResult) -> dict[str, Any]:
+    row = asdict(replace(result, confusion=Counter()))
+    return {**row, "confusion": [[*pair, pixels] for pair, pixels in result.confusion.items()]}
+
+
+def _unpack(row: dict[str, Any]) -> ImageResult:
+    confusion = Counter({(true, said): pixels for true, said, pixels in row["confusion"]})
+    problem = row["problem"] and Problem(**row["problem"])
+    return ImageResult(row["name"], Areas(**row["areas"]), confusion, problem, row["fault_of_truth"])
+
+
+def score_image(task: ImageTask) -> ImageResult:
+    """Read and score one image."""
+    try:
+        true = _read_truth(task.truth, task.encodings[task.name], task.ignore_label)
+        others = {
+            other: _read_truth(path, task.encodings[other], task.ignore_label).objects
+            for other, path in task.others.items()
+        }
+    except InputError as error:
+        return ImageResult(task.name, Areas(0, 0, 0, 0), Counter(), fault_of_truth=str(error))
+    predicted, problem = _read_prediction(task, true.objects.shape)
+    areas = fewshot.count_areas(predicted, true.objects, true.void)
+    confusion: Confusion = Counter()
+    _add_confusion(confusion, task.name, areas, predicted & ~true.objects & ~true.void, others)
+    return ImageResult(task.name, areas, confusion, problem)
+
+
+def _read_truth(path: Path, encoding: Encoding, ignore_label: int | None) -> _Truth:
+    if ignore_label is None:
+        ids_map, void = read_mask(path, encoding)
+    else:
+        ids_map, _ = read_mask(path, Encoding(inspected=encoding.inspected))
+        void = ids_map == ignore_label
+    nothing = np.zeros(ids_map.shape, np.bool_) if void is None else void
+    return _Truth((ids_map > 0) & ~nothing, nothing)
+
+
+def _read_prediction(task: ImageTask, shape: tuple[int, ...]) -> tuple[Mask, Problem | None]:
+    """The predicted pixels; none of them and a problem where there is no mask of that size."""
+    empty = np.zeros(shape, np.bool_)
+    if task.prediction is None:
+        return empty, Problem("missing", task.name, task.image, "no predicted mask")
+    try:
+        ids_map, _ = read_mask(task.prediction, task.predicted)
+    except InputError as error:
+        return empty, Problem("unreadable", task.name, task.image, error.what)
+    if ids_map.shape != shape:
+        detail = f"is {ids_map.shape[1]}x{ids_map.shape[0]}, the truth {shape[1]}x{shape[0]}"
+        return empty, Problem("misshapen", task.name, task.image, detail)
+    return ids_map > 0, None
+
+
+def _add_confusion(confusion: Confusion, name: str, counts: Areas, wrong: Mask, others: dict[str, Mask]) -> None:
+    """Add the pixels of one image: what was wrongly taken for the class, by what it is in the same image."""
+    confusion[name, name] += counts.both
+    confusion[name, BACKGROUND] += counts.only_truth
+    confusion[BACKGROUND, BACKGROUND] += counts.neither
+    left = counts.only_predicted
+    for other, mask in others.items():
+        if mask.shape == wrong.shape:
+            taken = int(np.count_nonzero(wrong & mask))
+            confusion[other, name] += taken
+            left -= taken
+            wrong = wrong & ~mask
+    confusion[BACKGROUND, name] += left

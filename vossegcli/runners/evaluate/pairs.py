@@ -1,0 +1,135 @@
+"""What `vosseg evaluate vos` scores: which predicted mask belongs to which true one, in tasks of some frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vossegcli.errors import InputError
+from vossegcli.io.masks.mask_trees import Encoding, MaskSequences, encoding_of, find_mask_sequences
+from vossegcli.metrics import vos
+from vossegcli.types import Problem
+
+FRAMES_A_TASK = 16
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class FramePair:
+    """One frame to look at: the truth and, where the frame is scored, its prediction (None = missing)."""
+
+    name: str
+    truth: Path
+    prediction: Path | None
+    scored: bool
+
+
+@dataclass(frozen=True)
+class Task:
+    """Some frames of a sequence; a worker does one task at a time.
+
+    Attributes:
+        sequence: its name.
+        truth: what the values of the true masks mean.
+        prediction: what those of the predicted masks mean.
+        one_object: whether all objects count as one.
+        frames: in order.
+    """
+
+    sequence: str
+    truth: Encoding
+    prediction: Encoding
+    one_object: bool
+    frames: tuple[FramePair, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be scored.
+
+    Attributes:
+        truth: folder of the true masks.
+        protocol: see `metrics.vos.LEFT_OUT`.
+        tasks: in the order of sequences and frames.
+        problems: sequences that the truth lacks.
+    """
+
+    truth: Path
+    protocol: str
+    tasks: tuple[Task, ...]
+    problems: tuple[Problem, ...]
+
+
+def plan_vos(predictions: Path, truth: Path, *, protocol: str = "davis", subset: Sequence[str] | None = None) -> Plan:
+    """Match predicted masks with true ones.
+
+    Args:
+        predictions: folder of masks, in any layout that `propagate` reads or writes.
+        truth: likewise; frames are matched by name.
+        protocol: see `metrics.vos.LEFT_OUT`.
+        subset: names of the sequences that count; None = all of the truth.
+
+    Raises:
+        InputError: a folder is not one of masks, nothing matches, or the truth lacks a sequence of the subset.
+    """
+    pairs, problems = pair_sequences(find_mask_sequences(predictions), find_mask_sequences(truth), subset, truth)
+    tasks = [task for name, (ours, theirs) in pairs.items() for task in _tasks(name, ours, theirs, protocol)]
+    problems += [p for name, (ours, theirs) in pairs.items() for p in _unmatched(name, ours, theirs, protocol)]
+    return Plan(truth, protocol, tuple(tasks), tuple(problems))
+
+
+def pair_sequences(
+    ours: MaskSequences, theirs: MaskSequences, subset: Sequence[str] | None, where: Path
+) -> tuple[dict[str, tuple[dict[str, Path], dict[str, Path]]], list[Problem]]:
+    """Match predicted sequences with true ones by name; a single one on both sides matches whatever its name.
+
+    Returns:
+        name -> (predicted masks, true masks), and the sequences that the truth lacks.
+
+    Raises:
+        InputError: nothing matches, or the subset names a sequence that the truth lacks.
+    """
+    if len(ours) == len(theirs) == 1 and subset is None:
+        name = next(iter(theirs))
+        return {name: (dict(next(iter(ours.values()))), dict(theirs[name]))}, []
+    if subset is not None:
+        absent = [name for name in subset if name not in theirs]
+        if absent:
+            raise InputError(f"has no sequence {_some(absent)}", where=where, fix="check the list of sequences")
+        theirs = {name: theirs[name] for name in subset}
+    if not set(ours) & set(theirs):
+        raise InputError(
+            f"has the sequences {_some(theirs)}, the prediction {_some(ours)}: none is in both",
+            where=where,
+            fix="give folders whose sequences have the same names",
+        )
+    extra = [Problem("extra", name, None, "not in the truth") for name in ours if name not in theirs]
+    if subset is not None:
+        extra = []
+    return {name: (dict(ours.get(name, {})), dict(masks)) for name, masks in theirs.items()}, extra
+
+
+def _tasks(sequence: str, ours: dict[str, Path], theirs: dict[str, Path], protocol: str) -> Iterator[Task]:
+    names = list(theirs)
+    scored = set(vos.scored_frames(len(names), protocol))
+    frames = [FramePair(name, theirs[name], ours.get(name), i in scored) for i, name in enumerate(names)]
+    truth, prediction = encoding_of(theirs.values()), encoding_of(ours.values())
+    for start in range(0, len(frames), FRAMES_A_TASK):
+        yield Task(sequence, truth, prediction, protocol == "davis2016", tuple(frames[start : start + FRAMES_A_TASK]))
+
+
+def _unmatched(sequence: str, ours: dict[str, Path], theirs: dict[str, Path], protocol: str) -> Iterator[Problem]:
+    """What does not match in a sequence as a whole."""
+    if not vos.scored_frames(len(theirs), protocol):
+        yield Problem("not scored", sequence, None, f"{len(theirs)} frames with ground truth leave none to score")
+    surplus = [name for name in ours if name not in theirs]
+    if surplus and ours:
+        yield Problem(
+            "extra", sequence, None, f"{len(surplus)} predicted frames have no ground truth: {_some(surplus)}"
+        )
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:NAMED]) + (f" and {len(listed) - NAMED} more" if len(listed) > NAMED else "")

@@ -1,0 +1,220 @@
+"""`vosseg evaluate`: scores, the report of them, and its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vossegcli import __version__
+from vossegcli.batch.pool import Processes, Scatter
+from vossegcli.errors import ConfigError, InputError
+from vossegcli.io.masks.mask_trees import read_names
+from vossegcli.io.records.atomic import write_text_atomic
+from vossegcli.io.records.json_files import find_run_record, read_report
+from vossegcli.io.records.locks import output_lock, tables_lock
+from vossegcli.io.records.run_records import fingerprint
+from vossegcli.io.records.tables import write_csv
+from vossegcli.reports import evaluation as reports
+from vossegcli.reports.evaluation import Report
+from vossegcli.reports.evaluation_page import Picture, evaluation_page
+from vossegcli.runners.evaluate.fewshot import conclude_fewshot, fewshot_scoring, plan_fewshot
+from vossegcli.runners.evaluate.pairs import Plan, plan_vos
+from vossegcli.runners.evaluate.parts import Parts, Progress, Scoring
+from vossegcli.runners.evaluate.pictures import FrameImages, find_images, frame_pictures, worst_frames
+from vossegcli.runners.evaluate.precision import evaluate_instance, evaluate_track
+from vossegcli.runners.evaluate.vos import conclude_vos, vos_scoring
+from vossegcli.types import Shard
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What the command line gives.
+
+    Attributes:
+        task: `vos`, `fewshot`, `instance` or `track`.
+        predictions: folder of masks, or file of results.
+        truth: folder of masks, or annotation file.
+        output: folder for the report, or None.
+        compare: `report.json` of another evaluation, or None.
+        protocol: of `vos`.
+        subset: name of a list in the data set's `ImageSets`, or a file of names, or None.
+        frames: the images behind the masks, for the report's pictures, or None.
+        ignore_label: of `fewshot`; None = 255 where that is void.
+        iou: of `instance`.
+        max_dets: of `instance` and `track`.
+        shard: of `vos` and `fewshot`: the part to score, or None for all.
+        command: the command line, for the record.
+    """
+
+    task: str
+    predictions: Path
+    truth: Path
+    output: Path | None = None
+    compare: Path | None = None
+    protocol: str = "davis"
+    subset: str | None = None
+    frames: Path | None = None
+    ignore_label: int | None = None
+    iou: str = "segm"
+    max_dets: int = 100
+    shard: Shard | None = None
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A shard is scored; there is no report before the others are.
+
+    Attributes:
+        missing: indices of the shards that are still to be scored.
+    """
+
+    missing: tuple[int, ...]
+
+
+def evaluate(
+    options: EvaluateOptions, on_progress: Progress = lambda done, total: None, scatter: Scatter | None = None
+) -> Report | Waiting:
+    """Score predictions and write the report's files, if a folder for them is given.
+
+    Args:
+        options: what to evaluate.
+        on_progress: told (frames or images done, in all).
+        scatter: has `vos` and `fewshot` scored; None = processes of this machine, one a core.
+
+    Returns:
+        the report, as in `report.json`; `Waiting` after a shard which is not the last one.
+
+    Raises:
+        InputError: bad predictions, truth or report to compare with.
+        ConfigError: a setting out of range.
+    """
+    other = read_report(options.compare) if options.compare else None
+    if other is not None and other["task"] != options.task:
+        raise InputError(f"is of the task {other['task']}", where=options.compare, fix=f"give one of {options.task}")
+    lock: AbstractContextManager[None] = nullcontext()
+    if options.shard is not None:
+        if options.output is None:
+            fix = "give the same -o to all of them"
+            raise ConfigError("the parts meet in an output folder", where="--shard", fix=fix)
+        lock = output_lock(options.output, options.shard)
+    with lock:
+        return _evaluate(options, other, on_progress, scatter or Processes())
+
+
+def _evaluate(
+    options: EvaluateOptions, other: Report | None, on_progress: Progress, scatter: Scatter
+) -> Report | Waiting:
+    plan = images = None
+    if options.task == "vos":
+        plan = _plan(options)
+        images = find_images(plan, options.frames)
+        frames = _results(options, vos_scoring(plan), on_progress, scatter)
+        if isinstance(frames, Waiting):
+            return frames
+        report = reports.vos_report(conclude_vos(plan, frames))
+    elif options.task == "fewshot":
+        episodes = plan_fewshot(options.predictions, options.truth, ignore_label=options.ignore_label)
+        found = _results(options, fewshot_scoring(episodes), on_progress, scatter)
+        if isinstance(found, Waiting):
+            return found
+        report = reports.fewshot_report(conclude_fewshot(episodes, found))
+    elif options.task == "instance":
+        scores = evaluate_instance(options.predictions, options.truth, iou=options.iou, max_dets=options.max_dets)
+        report = reports.precision_report("instance", options.iou, scores)
+    else:
+        scores = evaluate_track(options.predictions, options.truth, max_dets=options.max_dets)
+        report = reports.precision_report("track", "masklet", scores)
+    report["facts"] = _facts(options) | report["facts"]
+    if other is not None:
+        report["comparison"] = {"with": str(options.compare), **reports.compare(report, other)}
+    if options.output is not None:
+        _write(options, report, plan, images)
+    return report
+
+
+def _results(
+    options: EvaluateOptions, scoring: Scoring[Any, R], on_progress: Progress, scatter: Scatter
+) -> list[R] | Waiting:
+    """Results of all tasks; with shards, those of this one are kept, and the last one has them all."""
+    if options.shard is None or options.output is None:
+        return list(scoring.run(scatter, on_progress).values())
+    own = {"command", "compare", "output", "frames", "shard"}
+    settings = {name: value for name, value in asdict(options).items() if name not in own}
+    files = (path for task in scoring.tasks for path in scoring.files(task))
+    key = fingerprint(files, {**settings, "vosseg": __version__})  # of the masks as they are before they are scored
+    parts: Parts[R] = Parts(options.output, options.shard.count, key)
+    results = scoring.run(scatter, on_progress, options.shard)
+    with tables_lock(options.output):
+        parts.keep(options.shard, scoring, results)
+        everything, missing = parts.collect(scoring)
+        if missing:
+            return Waiting(tuple(missing))
+        parts.remove()
+    return everything
+
+
+def _plan(options: EvaluateOptions) -> Plan:
+    path = _list_file(options)
+    subset = None if path is None else read_names(path)
+    return plan_vos(options.predictions, options.truth, protocol=options.protocol, subset=subset)
+
+
+def _list_file(options: EvaluateOptions) -> Path | None:
+    """The list of sequences: a file, or a name in `ImageSets` of the data set (of 2016 for that year's protocol)."""
+    if options.subset is None:
+        return None
+    year = "2016" if options.protocol == "davis2016" else "2017"
+    lists = (path for path in (options.truth / "ImageSets").rglob("*.txt") if path.stem == options.subset)
+    found = sorted(lists, key=lambda path: (year not in path.parts, path))
+    path = next((path for path in (Path(options.subset), *found) if path.is_file()), None)
+    if path is None:
+        raise InputError(
+            f"no list of sequences '{options.subset}'", where=options.truth, fix="give a text file of names"
+        )
+    return path
+
+
+def _facts(options: EvaluateOptions) -> dict[str, Any]:
+    return {
+        "vosseg": __version__,
+        "command": options.command,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "predictions": str(options.predictions),
+        "ground truth": str(options.truth),
+        **({"list": str(_list_file(options))} if options.subset else {}),
+        **_facts_of_run(find_run_record(options.predictions)),
+    }
+
+
+def _facts_of_run(record: dict[str, Any]) -> dict[str, Any]:
+    """What is known of the run that made the predictions."""
+    if not record:
+        return {}
+    checkpoint, totals = record["checkpoint"], record.get("totals")
+    return {
+        "made by": record.get("command"),
+        "checkpoint": f"{checkpoint.get('name')} (sha256 {str(checkpoint.get('sha256'))[:12]})",
+        "device": f"{record.get('device')}, {record.get('precision')}",
+        "frames a second": totals.get("frames_per_second") if isinstance(totals, dict) else None,
+    }
+
+
+def _write(options: EvaluateOptions, report: Report, plan: Plan | None, images: FrameImages | None) -> None:
+    assert options.output is not None
+    write_text_atomic(options.output / "report.json", json.dumps(report, indent=1))
+    for name, columns, rows in reports.tables(report, Path(options.subset).stem if options.subset else "all"):
+        write_csv(options.output / name, columns, rows)
+    pictures: Sequence[Picture] = ()
+    worst: Sequence[Picture] = ()
+    if plan is not None and images is not None:
+        pictures, worst = frame_pictures(plan, images), worst_frames(plan, report, images)
+    page = evaluation_page(report, pictures, worst)  # names of files may hold bytes that are not UTF-8
+    write_text_atomic(options.output / "report.html", page.encode("utf-8", "replace").decode())

@@ -1,0 +1,175 @@
+"""`vosseg evaluate vos`: trees of masks to J and F, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vossegcli.errors import InputError
+from vossegcli.io.masks.mask_trees import IdsMap, Mask, check_is_mask, read_mask
+from vossegcli.metrics import vos
+from vossegcli.metrics.regions import object_boxes
+from vossegcli.runners.evaluate.pairs import FramePair, Plan, Task
+from vossegcli.runners.evaluate.parts import Scoring
+from vossegcli.types import FrameScores, ObjectScores, Problem, VosScores
+
+WORTH_PROCESSES = 5  # tasks; with fewer, processes take longer to start than to work
+LISTED_FAULTS = 40
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """What came of a frame: its size, the ids of the truth, and the scores where it is scored."""
+
+    sequence: str
+    name: str
+    size: tuple[int, int] | None
+    truth_ids: tuple[int, ...]
+    scores: FrameScores | None
+    problem: Problem | None = None
+    fault_of_truth: str | None = None
+
+
+def vos_scoring(plan: Plan) -> Scoring[Task, list[FrameResult]]:
+    """How the frames of a plan are scored."""
+    return Scoring(
+        plan.tasks, score_task, item=lambda task: task.sequence, size=lambda task: len(task.frames), files=_files,
+        pack=_pack, unpack=_unpack, few=WORTH_PROCESSES,
+    )  # fmt: skip
+
+
+def conclude_vos(plan: Plan, parts: Iterable[list[FrameResult]]) -> VosScores:
+    """Sum up the results of all tasks of a plan, in order.
+
+    Raises:
+        InputError: the truth has faults (all are named) or no object.
+    """
+    results = [result for part in parts for result in part]
+    _check_truth(results, plan.truth)
+    objects = list(_objects(results))
+    if not objects:
+        raise InputError("holds no object in any frame that counts", where=plan.truth, fix="give masks with objects")
+    problems = [*plan.problems, *(r.problem for r in results if r.problem is not None), *_unknown_ids(results)]
+    scored = sum(result.scores is not None for result in results)
+    return VosScores(plan.protocol, vos.summarise(objects), tuple(objects), tuple(problems), scored)
+
+
+def _files(task: Task) -> list[Path]:
+    return [path for pair in task.frames for path in (pair.truth, pair.prediction) if path is not None]
+
+
+def _pack(results: list[FrameResult]) -> list[dict[str, Any]]:
+    return [asdict(result) for result in results]
+
+
+def _unpack(rows: list[dict[str, Any]]) -> list[FrameResult]:
+    return [
+        FrameResult(
+            row["sequence"], row["name"], row["size"] and tuple(row["size"]), tuple(row["truth_ids"]),
+            row["scores"] and _scores_of(row["scores"]), row["problem"] and Problem(**row["problem"]),
+            row["fault_of_truth"],
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _scores_of(row: dict[str, Any]) -> FrameScores:
+    by_id = {int(object_id): (j, f) for object_id, (j, f) in row["by_id"].items()}
+    return FrameScores(by_id, tuple(row["truth_ids"]), tuple(row["predicted_ids"]))
+
+
+def score_task(task: Task) -> list[FrameResult]:
+    """Read and score the frames of a task."""
+    return [_score_pair(task, pair) for pair in task.frames]
+
+
+def _score_pair(task: Task, pair: FramePair) -> FrameResult:
+    try:
+        truth, void = read_truth(task, pair)
+        boxes = object_boxes(truth if void is None else np.where(void, 0, truth))
+        check_is_mask(pair.truth, len(boxes))
+    except InputError as error:
+        return FrameResult(task.sequence, pair.name, None, (), None, fault_of_truth=error.what)
+    size = (truth.shape[0], truth.shape[1])
+    if not pair.scored:
+        return FrameResult(task.sequence, pair.name, size, tuple(boxes), None)
+    predicted, problem = read_prediction(task, pair, size)
+    scores = vos.score_frame(predicted, truth, void)
+    return FrameResult(task.sequence, pair.name, size, scores.truth_ids, scores, problem)
+
+
+def read_truth(task: Task, pair: FramePair) -> tuple[IdsMap, Mask | None]:
+    """Ids and void pixels (H,W) of the true mask.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    ids_map, void = read_mask(pair.truth, task.truth)
+    return (ids_map > 0).astype(np.uint8) if task.one_object else ids_map, void
+
+
+def read_prediction(task: Task, pair: FramePair, size: tuple[int, int]) -> tuple[IdsMap, Problem | None]:
+    """The predicted ids (H,W); an empty mask and a problem where there is none of that size."""
+    empty = np.zeros(size, np.uint8)
+    if pair.prediction is None:
+        return empty, Problem("missing", task.sequence, pair.name, "no predicted mask")
+    try:
+        ids_map, _ = read_mask(pair.prediction, task.prediction)
+        check_is_mask(pair.prediction, len(object_boxes(ids_map)))
+    except InputError as error:
+        return empty, Problem("unreadable", task.sequence, pair.name, error.what)
+    if ids_map.shape != size:
+        detail = f"is {ids_map.shape[1]}x{ids_map.shape[0]}, the truth {size[1]}x{size[0]}"
+        return empty, Problem("misshapen", task.sequence, pair.name, detail)
+    return (ids_map > 0).astype(np.uint8) if task.one_object else ids_map, None
+
+
+def _check_truth(results: Sequence[FrameResult], where: Path) -> None:
+    faults = [f"{r.sequence}/{r.name}: {r.fault_of_truth}" for r in results if r.fault_of_truth is not None]
+    sizes: dict[str, tuple[int, int]] = {}
+    for result in results:
+        if result.size is not None and sizes.setdefault(result.sequence, result.size) != result.size:
+            first, found = (f"{w}x{h}" for h, w in (sizes[result.sequence], result.size))
+            faults.append(f"{result.sequence}/{result.name}: is {found}, the sequence begins with {first}")
+    if faults:
+        raise faults_of_truth(faults, where)
+
+
+def faults_of_truth(faults: Sequence[str], where: Path) -> InputError:
+    """One error that names everything that is wrong with the ground truth."""
+    more = [f"... and {len(faults) - LISTED_FAULTS} more"] if len(faults) > LISTED_FAULTS else []
+    listed = "\n  ".join([*faults[:LISTED_FAULTS], *more])
+    return InputError(f"{len(faults)} faults in the ground truth:\n  {listed}", where=where, fix="mend these files")
+
+
+def _objects(results: Sequence[FrameResult]) -> Iterator[ObjectScores]:
+    by_sequence: dict[str, list[FrameResult]] = {}
+    for result in results:
+        by_sequence.setdefault(result.sequence, []).append(result)
+    for sequence, frames in by_sequence.items():
+        scored = [(frame.name, frame.scores) for frame in frames if frame.scores is not None]
+        if scored:
+            for object_id in sorted({object_id for frame in frames for object_id in frame.truth_ids}):
+                yield vos.score_object(sequence, object_id, scored)
+
+
+def _unknown_ids(results: Sequence[FrameResult]) -> list[Problem]:
+    known: dict[str, set[int]] = {}
+    found: dict[str, dict[int, int]] = {}
+    for result in results:
+        known.setdefault(result.sequence, set()).update(result.truth_ids)
+        for object_id in result.scores.predicted_ids if result.scores else ():
+            counts = found.setdefault(result.sequence, {})
+            counts[object_id] = counts.get(object_id, 0) + 1
+    return [
+        Problem(
+            "unknown id", sequence, None, f"id {object_id} is predicted in {count} frames, the truth has no such id"
+        )
+        for sequence, counts in found.items()
+        for object_id, count in sorted(counts.items())
+        if object_id not in known[sequence]
+    ]

@@ -1,0 +1,1 @@
+"""Segment the classes that a few annotated images show."""

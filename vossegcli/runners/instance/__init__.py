@@ -1,0 +1,1 @@
+"""Find instances in images."""

@@ -1,0 +1,1 @@
+"""Segment a video from given masks."""

@@ -1,0 +1,149 @@
+"""Adapts a network to the objects of a sequence, on clips made of its annotated frames, before it is segmented."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from vossegcli.batch.batch import Progress
+from vossegcli.data.clips import ClipSpec
+from vossegcli.data.scenes import Scene, SceneStream
+from vossegcli.errors import CheckpointError
+from vossegcli.io.weights.checkpoints import read_tensors, write_tensors
+from vossegcli.models.chosen_model import ChosenModel
+from vossegcli.ops.images import image_tensor
+from vossegcli.ops.resize import resize_smooth, working_size
+from vossegcli.runners.propagate.segment import SequenceJob
+from vossegcli.systems.base import ADAPTATION, VideoPredictor
+from vossegcli.training.loop import Trainer, run_training
+from vossegcli.training.settings import Stage, TrainingSettings
+
+SIZE, FRAMES, OBJECTS = 192, 3, 2  # of the clips; one a step
+LEARNING_RATE, WARMUP, WEIGHT_DECAY, CLIP_NORM, AVERAGE = 3e-4, 5, 1e-4, 1.0, 0.9
+TRUST = 0.85  # how far from the old weights to the new ones; Wortsman et al., Robust Fine-tuning, CVPR 2022
+MAX_SCENES = 8  # annotated frames that are kept in memory
+TOLD_EVERY = 10  # steps
+
+
+def adapt_steps(model: ChosenModel, asked: int | None) -> int:
+    """The steps of adaptation: what is asked for, else the checkpoint's own number."""
+    return model.system.parse_config(model.checkpoint.header.config).adapt_steps if asked is None else asked
+
+
+def adapt(
+    model: ChosenModel, job: SequenceJob, predictor: VideoPredictor, steps: int, seed: int, progress: Progress
+) -> VideoPredictor:
+    """Train a copy of the network on clips of the annotated frames and return a predictor around it.
+
+    The weights are kept beside the snapshots, so that an interrupted sequence goes on with the very same.
+
+    Args:
+        model: the network to start from; not changed.
+        job: the sequence.
+        predictor: around that network; says at which size to work.
+        steps: of training; 0 = none, the predictor is returned as it is.
+        seed: of the clips.
+        progress: told how it goes.
+
+    Raises:
+        InputError: an annotated frame or its mask cannot be read.
+    """
+    if not steps:
+        return predictor
+    network = copy.deepcopy(model.network)
+    if not _restore(job, network):
+        scenes = _scenes(job, predictor.short_side)
+        if not scenes:  # objects of so few pixels that they vanish at working size
+            return predictor
+        network = _train(model, network, SceneStream(scenes, seed, model.device), _settings(steps, seed), job, progress)
+        write_tensors(job.state.adapted, network.state_dict(), {"key": job.key})
+        progress.item(job.name)
+    return predictor.with_network(network)
+
+
+class _Teller:
+    """Tells the progress how far an adaptation has come."""
+
+    def __init__(self, name: str, steps: int, progress: Progress) -> None:
+        self.name, self.steps, self.progress = name, steps, progress
+
+    def on_step(self, step: int, stage: Stage, values: Mapping[str, float]) -> None:  # noqa: ARG002
+        """Tell now and then."""
+        if step % TOLD_EVERY == 1:
+            self.progress.item(f"{self.name}, adapting {step}/{self.steps}")
+
+    def on_state(self, step: int, trainer: Trainer) -> None:
+        """Keep no state: a minute of work is repeated, and gives the same."""
+
+
+def _settings(steps: int, seed: int) -> TrainingSettings:
+    stage = Stage(
+        ADAPTATION, ADAPTATION, steps, batch=1, size=SIZE, frames=FRAMES, learning_rate=LEARNING_RATE, warmup=WARMUP,
+        weight_decay=WEIGHT_DECAY, freeze_norm=True,
+    )  # fmt: skip
+    return TrainingSettings("", (stage,), seed=seed, ema=AVERAGE, clip_norm=CLIP_NORM, checkpoint_every=steps)
+
+
+def _train(
+    model: ChosenModel,
+    network: nn.Module,
+    stream: SceneStream,
+    settings: TrainingSettings,
+    job: SequenceJob,
+    progress: Progress,
+) -> nn.Module:
+    """Return a mean of the old weights and the trained ones, which forgets less than the trained ones alone."""
+    old = network.state_dict()
+    old = {name: value.clone() for name, value in old.items() if value.is_floating_point()}
+    network.to(memory_format=torch.channels_last).requires_grad_(requires_grad=True)
+    trainer = Trainer(network, settings)
+    spec = ClipSpec(1, SIZE, FRAMES, min(OBJECTS, stream.objects))
+    steps = settings.total_steps
+    # Half precision without scaled gradients would lose the small ones.
+    precision = torch.float32 if model.precision is torch.float16 else model.precision
+    teller = _Teller(job.name, steps, progress)
+    run_training(trainer, model.system.objectives, stream.stream(steps, spec), teller, precision=precision)
+    trained = trainer.average.state_dict()
+    trainer.average.load_state_dict({**trained, **{n: torch.lerp(w, trained[n], TRUST) for n, w in old.items()}})
+    return trainer.average
+
+
+def _scenes(job: SequenceJob, short_side: int | None) -> list[Scene]:
+    """Read the annotated frames at working size, each with the objects that are taken from its mask."""
+    taken: dict[int, np.ndarray] = {}
+    known: set[int] = set()
+    for index in sorted(job.given.files, reverse=job.passes[0].reverse):
+        label_map = job.given.read(index)
+        fresh = [i for i in label_map.ids if job.given.use == "all" or i not in known]
+        known.update(fresh)
+        if fresh:
+            taken[index] = np.where(np.isin(label_map.ids_map, fresh), label_map.ids_map, 0)
+    chosen = np.unique(np.linspace(0, len(taken) - 1, MAX_SCENES).round().astype(int))
+    scenes = []
+    for index in np.array(list(taken))[chosen]:
+        (frame,) = job.reader.iterate(index, index + 1)
+        image = image_tensor(frame.image)
+        size = working_size((image.shape[-2], image.shape[-1]), short_side)
+        small = (resize_smooth(image.unsqueeze(0), size)[0] * 255.0).round().to(torch.uint8)
+        ids = torch.from_numpy(taken[index].astype(np.int32)).float()
+        ids = F.interpolate(ids[None, None], size=size, mode="nearest-exact")[0, 0].int()
+        if bool(ids.any()):
+            scenes.append(Scene(small.permute(1, 2, 0).contiguous().numpy(), ids.numpy()))
+    return scenes
+
+
+def _restore(job: SequenceJob, network: nn.Module) -> bool:
+    """Load the weights that an interrupted run of this very job adapted, if there are any."""
+    try:
+        tensors, metadata = read_tensors(job.state.adapted)
+    except CheckpointError:
+        return False
+    if metadata.get("key") != job.key:
+        return False
+    network.load_state_dict(tensors)
+    return True

@@ -1,0 +1,226 @@
+"""Which masks of a sequence are given, on which frames, and in which order the frames are visited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from vossegcli.errors import InputError
+from vossegcli.io.masks.label_maps import read_label_map, read_mask_folder
+from vossegcli.types import FrameSequence, LabelMap
+
+FIRST_ONLY_LAYOUTS = frozenset({"davis", "long-video"})
+
+
+@dataclass(frozen=True)
+class MaskChoice:
+    """What the user said about masks.
+
+    Attributes:
+        mask: a file, a folder of masks, a folder of such folders, or None for what the layout provides.
+        at: name or index of the frame that a mask file belongs to; None = the first.
+        use: `first`, `new`, `all`, or None for the layout's default.
+        direction: `forward`, `backward` or `both`; with `backward`, "first" means first on the way, the last.
+        fix: repair anti-aliased or misshapen masks.
+    """
+
+    mask: Path | None
+    at: str | None
+    use: str | None
+    direction: str
+    fix: bool
+
+
+@dataclass(frozen=True)
+class GivenMasks:
+    """The masks that are taken for one sequence.
+
+    Attributes:
+        files: mask file by frame index, ascending; the first on the way holds an object.
+        use: `first`, `new` or `all`.
+        size: (H,W) of the frames.
+        fix: repair anti-aliased or misshapen masks.
+        notes: what a person should know about how they were found and read.
+    """
+
+    files: Mapping[int, Path]
+    use: str
+    size: tuple[int, int]
+    fix: bool
+    notes: tuple[str, ...] = ()
+
+    def read(self, index: int) -> LabelMap:
+        """Read the mask of a frame; it may be empty.
+
+        Raises:
+            InputError: it cannot be used.
+        """
+        return read_label_map(self.files[index], size=self.size, fix=self.fix, allow_empty=True)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One way through the video.
+
+    Attributes:
+        start: index of the first frame that is visited; its mask is given.
+        stop: index after the last frame, or before it when reversed (may be -1).
+        reverse: towards the first frame.
+        only: for each object id, the frame before which this pass has the say; empty = everywhere.
+    """
+
+    start: int
+    stop: int
+    reverse: bool = False
+    only: Mapping[int, int] = field(default_factory=dict)
+
+    def indices(self) -> range:
+        """Frame indices in the order of the pass."""
+        return range(self.start, self.stop, -1 if self.reverse else 1)
+
+    def written(self, done: int | None = None) -> int:
+        """Of the first `done` frames (None = all), how many it writes: a second pass writes not its start."""
+        visited = len(self.indices()) if done is None else done
+        return max(0, visited - 1) if self.only else visited
+
+    def decided(self, ids: Sequence[int], index: int) -> tuple[int, ...]:
+        """The objects on which this pass has the say in a frame."""
+        return tuple(i for i in ids if not self.only or index < self.only[i])
+
+
+def find_given_masks(
+    sequence: FrameSequence, names: Sequence[str], size: tuple[int, int], choice: MaskChoice, *, alone: bool
+) -> GivenMasks:
+    """Find the masks of one sequence.
+
+    Args:
+        sequence: the sequence.
+        names: of its frames.
+        size: (H,W) of its frames.
+        choice: what the user said.
+        alone: the sequence is the only one of the input.
+
+    Raises:
+        InputError: no mask, none that belongs to a frame, or none with an object.
+    """
+    path = sequence.masks if choice.mask is None else choice.mask
+    if path is None:
+        raise InputError("no mask is given", where=sequence.name, fix="give one with --mask")
+    use = choice.use or ("first" if sequence.layout in FIRST_ONLY_LAYOUTS else "new")
+    if path.is_file():
+        index = frame_index(names, choice.at, sequence.name)
+        notes = [] if choice.at in {None, names[index]} else [f"--at {choice.at} is frame {names[index]}"]
+        files = {index: path}
+    else:
+        if choice.mask is not None and (not alone or (path / sequence.name).is_dir()):
+            path = path / sequence.name
+        files, notes = _files_by_frame(path, names)
+    given = GivenMasks(files, use, size, choice.fix)
+    return _from_the_first_object(given, path, backward=choice.direction == "backward", notes=notes)
+
+
+def frame_index(names: Sequence[str], at: str | None, where: str) -> int:
+    """Find a frame by name, else by index.
+
+    Raises:
+        InputError: no such frame.
+    """
+    if at is None:
+        return 0
+    if at in names:
+        return list(names).index(at)
+    if at.isdecimal() and int(at) < len(names):
+        return int(at)
+    raise InputError(f"has no frame '{at}' (frames: {_some(names)})", where=where, fix="give a name or an index")
+
+
+def plan_passes(given: GivenMasks, frames: int, direction: str) -> tuple[tuple[Pass, ...], range]:
+    """Decide the ways through the video, and which frames no pass reaches (their masks stay empty).
+
+    Args:
+        given: the masks.
+        frames: number of frames.
+        direction: `forward`, `backward` or `both`.
+
+    Returns:
+        The passes in order and the indices that are left out.
+    """
+    first, last = min(given.files), max(given.files)
+    if direction == "backward":
+        return (Pass(last, -1, reverse=True),), range(last + 1, frames)
+    forward = Pass(first, frames)
+    if direction == "forward":
+        return (forward,), range(first)
+    appears = first_frames(given)
+    start = max(appears.values())
+    return (forward, Pass(start, -1, reverse=True, only=appears))[: 2 if start else 1], range(0)
+
+
+def first_frames(given: GivenMasks) -> dict[int, int]:
+    """The first frame on which each object is annotated."""
+    appears: dict[int, int] = {}
+    for index in given.files:
+        for object_id in given.read(index).ids:
+            appears.setdefault(object_id, index)
+    return appears
+
+
+def wanted_on(given: GivenMasks, index: int, start: int, known: Sequence[int]) -> npt.NDArray[np.integer] | None:
+    """The part of a frame's mask that counts on the way: new objects only, or all of them.
+
+    Args:
+        given: the masks.
+        index: the frame.
+        start: the first frame of the pass, whose mask is taken already.
+        known: ids that are followed already.
+
+    Returns:
+        (H,W) ids, or None when there is nothing to take.
+    """
+    if index == start or index not in given.files:
+        return None
+    label_map = given.read(index)
+    if given.use == "all":
+        return label_map.ids_map if label_map.ids else None
+    fresh = [i for i in label_map.ids if i not in known]
+    return np.where(np.isin(label_map.ids_map, fresh), label_map.ids_map, 0) if fresh else None
+
+
+def _files_by_frame(folder: Path, names: Sequence[str]) -> tuple[dict[int, Path], list[str]]:
+    """List the masks of a folder by the index of their frame, ascending, and note those of no frame."""
+    index_of = {name: index for index, name in enumerate(names)}
+    by_stem = read_mask_folder(folder)
+    found = {index_of[stem]: path for stem, path in by_stem.items() if stem in index_of}
+    if not found:
+        raise InputError(
+            f"no mask is named like a frame (masks: {_some(by_stem)}; frames: {_some(names)})",
+            where=folder,
+            fix="name each mask like its frame",
+        )
+    strangers = [path.name for stem, path in by_stem.items() if stem not in index_of]
+    notes = [f"masks named like no frame: {len(strangers)} ({_some(strangers)})"] if strangers else []
+    return dict(sorted(found.items())), notes
+
+
+def _from_the_first_object(given: GivenMasks, path: Path, *, backward: bool, notes: Sequence[str]) -> GivenMasks:
+    """Leave out the empty masks before the first object on the way, and all later ones if one is enough."""
+    way = sorted(given.files, reverse=backward)
+    label_map = given.read(way[0])
+    while not label_map.ids:
+        way = way[1:]
+        if not way:
+            what = "holds no object: every pixel is background"
+            raise InputError(what, where=path, fix="mark at least one object")
+        label_map = given.read(way[0])
+    kept = sorted(way[:1] if given.use == "first" else way)
+    note = (label_map.note,) if label_map.note else ()
+    return replace(given, files={i: given.files[i] for i in kept}, notes=(*note, *notes))
+
+
+def _some(names: Sequence[str] | Mapping[str, Path]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "")

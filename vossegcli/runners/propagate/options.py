@@ -1,0 +1,107 @@
+"""What a user can ask of `vosseg propagate`, and what is refused before anything is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vossegcli.batch.options import BatchOptions
+from vossegcli.errors import ConfigError, InputError
+from vossegcli.io.media.sequences import folder_name
+from vossegcli.runners.propagate.given_masks import MaskChoice
+from vossegcli.types import FrameSequence
+
+SNAPSHOT_EVERY = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class PropagateOptions(BatchOptions):
+    """What the command line gives; see `vosseg propagate --help`.
+
+    Attributes:
+        frames: folder of frames, video file, or root.
+        mask: mask file, folder of masks, folder of such folders, or None for what the layout provides.
+        at: name or index of the frame that a mask file belongs to.
+        use_masks: `first`, `new`, `all`, or None for the layout's default.
+        direction: `forward`, `backward`, `both`, or None: both where `at` is given, else forward.
+        short_side: work at this short side at most; 0 = native.
+        budget: entries of the feature bank, or None for the checkpoint's.
+        update_rate: of the feature bank, or None.
+        merge_threshold: of the feature bank, or None.
+        adapt: steps of training on the given masks before a sequence is segmented, or None for the checkpoint's.
+        fix_mask: repair anti-aliased or misshapen masks.
+        snapshot_every: frames between snapshots of an unfinished sequence.
+    """
+
+    COMMAND = "propagate"
+    SAVES = ("masks", "overlay", "video", "probabilities")
+
+    frames: Path
+    mask: Path | None = None
+    at: str | None = None
+    use_masks: str | None = None
+    direction: str | None = None
+    short_side: int | None = 480
+    budget: int | None = None
+    update_rate: float | None = None
+    merge_threshold: float | None = None
+    adapt: int | None = None
+    fix_mask: bool = False
+    snapshot_every: int = SNAPSHOT_EVERY
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without opening a file.
+
+        Raises:
+            ConfigError: an unknown kind of output, or no frames between snapshots.
+        """
+        super().__post_init__()
+        if self.snapshot_every < 1:
+            raise ConfigError(f"snapshot_every is {self.snapshot_every}", fix="give 1 or more")
+        if self.adapt is not None and self.adapt < 0:
+            raise ConfigError(f"adapt is {self.adapt}", fix="give a number of steps, or 0 for none")
+
+    @property
+    def way(self) -> str:
+        """The direction that is meant."""
+        return self.direction or ("both" if self.at is not None else "forward")
+
+    @property
+    def input_name(self) -> str:
+        """What the default output folder is called after."""
+        return folder_name(self.frames) if self.frames.is_dir() else self.frames.stem
+
+    @property
+    def masks(self) -> MaskChoice:
+        """What is said about masks."""
+        return MaskChoice(self.mask, self.at, self.use_masks, self.way, self.fix_mask)
+
+
+def check_mask(options: PropagateOptions, sequences: Sequence[FrameSequence]) -> None:
+    """Refuse masks that no sequence could be done with.
+
+    Raises:
+        InputError: nothing is there, or one file for several sequences.
+        ConfigError: `--at` without a mask file.
+    """
+    mask = options.mask
+    if mask is not None and not mask.exists():
+        raise InputError("does not exist", where=mask, fix="give a mask file or a folder of masks with --mask")
+    is_file = mask is not None and mask.is_file()
+    if is_file and len(sequences) > 1:
+        fix = "give a folder that holds a folder of masks a sequence"
+        raise InputError(f"is one mask for {len(sequences)} sequences", where=mask, fix=fix)
+    if options.at is not None and not is_file:
+        raise ConfigError("--at needs a mask file", fix="give one with --mask, or name the masks like their frames")
+
+
+def check_output(options: PropagateOptions) -> None:
+    """Refuse output folders where a run would write over something else, or be the next run's input.
+
+    Raises:
+        InputError: another folder is needed.
+    """
+    options.check_folder(options.frames)
+    if options.mask is not None and options.mask.resolve().is_relative_to(options.folder.resolve() / "masks"):
+        raise InputError("would be overwritten", where=options.mask, fix="copy it, or give another --output")

@@ -1,0 +1,262 @@
+"""Segments one sequence: decode ahead, step the predictor, write behind, save snapshots to resume from."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vossegcli.batch.batch import Progress
+from vossegcli.errors import CheckpointError
+from vossegcli.io.masks.label_maps import read_written_ids, write_label_map
+from vossegcli.io.media.ahead import WriteBehind, read_ahead
+from vossegcli.io.media.frames import FrameReader
+from vossegcli.io.records.run_records import ItemState, append_jsonl, cut_jsonl, length_of
+from vossegcli.io.results.overlays import write_probability
+from vossegcli.io.weights.checkpoints import read_tensors, write_tensors
+from vossegcli.ops.images import image_tensor
+from vossegcli.ops.masks import one_hot_classes
+from vossegcli.runners.propagate.confidence import confidence_rows
+from vossegcli.runners.propagate.given_masks import GivenMasks, Pass, wanted_on
+from vossegcli.systems.base import Segmentation, VideoPredictor
+from vossegcli.types import Frame
+
+READ_AHEAD = 4
+WRITE_BEHIND = 8
+
+
+@dataclass(frozen=True)
+class SequenceJob:
+    """What is to be done with one sequence.
+
+    Attributes:
+        name: of the sequence.
+        reader: its frames.
+        given: its masks.
+        passes: the ways through it.
+        left_out: indices of frames that no pass reaches; their masks are empty.
+        output: the run's output folder.
+        probabilities: write per-object probabilities too.
+        key: fingerprint; a snapshot of another key is not used.
+        snapshot_every: frames between snapshots.
+    """
+
+    name: str
+    reader: FrameReader
+    given: GivenMasks
+    passes: tuple[Pass, ...]
+    left_out: range
+    output: Path
+    probabilities: bool
+    key: str
+    snapshot_every: int
+
+    @property
+    def frames(self) -> int:
+        """How many frames are written, some of them twice where objects appear in the middle of both ways."""
+        return len(self.left_out) + sum(way.written() for way in self.passes)
+
+    @property
+    def state(self) -> ItemState:
+        """Marker, snapshot and rows."""
+        return ItemState(self.output, self.name)
+
+    def mask_path(self, frame_name: str) -> Path:
+        """Where the label map of a frame goes."""
+        return self.output / "masks" / self.name / f"{frame_name}.png"
+
+    def probability_path(self, frame_name: str, object_id: int) -> Path:
+        """Where the probability of an object goes."""
+        return self.output / "probabilities" / self.name / str(object_id) / f"{frame_name}.png"
+
+
+@dataclass(frozen=True)
+class _Result:
+    """A segmented frame on its way to the disk, off the device; only the objects that its pass decides.
+
+    Attributes:
+        index: of the frame.
+        name: of the frame.
+        ids: the K objects.
+        label_map: (H,W) their ids.
+        uncertainty: (K,) as in `Segmentation`.
+        peaks: (K,) largest probability of each.
+        probs: (H,W) float32 of each, where probabilities are written, else nothing.
+        beneath: the label map that an earlier pass wrote for this frame, or None.
+    """
+
+    index: int
+    name: str
+    ids: tuple[int, ...]
+    label_map: npt.NDArray[np.integer]
+    uncertainty: list[float]
+    peaks: list[float]
+    probs: list[npt.NDArray[np.float32]]
+    beneath: Path | None
+
+
+@dataclass(frozen=True)
+class _Position:
+    """Where an interrupted sequence stood: pass, frames done in it, and the length of the rows file."""
+
+    pass_number: int = 0
+    done: int = 0
+    rows: int = 0
+
+
+def segment_sequence(job: SequenceJob, predictor: VideoPredictor, progress: Progress) -> int:
+    """Segment a sequence into label maps, probabilities and confidence rows.
+
+    Args:
+        job: what to do.
+        predictor: its memory is replaced.
+        progress: told of every frame.
+
+    Returns:
+        The number of frames segmented now (frames done before an interruption are not counted).
+
+    Raises:
+        VossegError: a frame or a mask cannot be used; what was written before stays and is resumed from.
+    """
+    position = _restore(job, predictor)
+    before = sum(way.written() for way in job.passes[: position.pass_number])
+    before += job.passes[position.pass_number].written(position.done)
+    if before:
+        progress.done_before(len(job.left_out) + before)
+    else:
+        _write_left_out(job, progress)
+    cut_jsonl(job.state.rows, position.rows)
+    with WriteBehind[_Result](lambda result: _write(job, result), WRITE_BEHIND) as writer:
+        for number in range(position.pass_number, len(job.passes)):
+            first = position.done if number == position.pass_number else 0
+            with closing(_run_pass(job, job.passes[number], first, predictor)) as results:
+                for done, result in enumerate(results, start=first + 1):
+                    if result.ids:
+                        writer.submit(result)
+                        progress.frame()
+                    if done % job.snapshot_every == 0:
+                        writer.flush()
+                        _save(job, predictor, _Position(number, done, length_of(job.state.rows)))
+    return job.frames - (len(job.left_out) + before if before else 0)
+
+
+def _run_pass(job: SequenceJob, way: Pass, done: int, predictor: VideoPredictor) -> Generator[_Result, None, None]:
+    """Segment the frames of a pass, the first `done` of which are done already."""
+    indices = way.indices()[done:]
+    if not indices:
+        return
+    low, high = min(indices[0], indices[-1]), max(indices[0], indices[-1])
+    with closing(read_ahead(job.reader.iterate(low, high + 1, reverse=way.reverse), READ_AHEAD)) as frames:
+        for index, frame in zip(indices, frames, strict=True):
+            segmentation = _segment_frame(job, way, index, frame, predictor)
+            yield _off_the_device(job, way, index, frame.name, predictor.ids, segmentation)
+
+
+def _segment_frame(job: SequenceJob, way: Pass, index: int, frame: Frame, predictor: VideoPredictor) -> Segmentation:
+    image = image_tensor(frame.image)
+    if index == way.start:
+        ids_map = _tensor(job.given.read(index).ids_map)
+        predictor.start(image, ids_map)
+        return _as_given(ids_map, predictor.ids)
+    segmentation = predictor.step(image)
+    wanted = wanted_on(job.given, index, way.start, predictor.ids)
+    if wanted is None:
+        return segmentation
+    ids_map = _tensor(wanted)
+    predictor.add_objects(image, ids_map)
+    return _overruled(segmentation, ids_map, predictor.ids)
+
+
+def _as_given(ids_map: Tensor, ids: tuple[int, ...]) -> Segmentation:
+    """The segmentation of a frame whose mask was given: certain."""
+    return Segmentation(ids_map, one_hot_classes(ids_map, ids)[1:], torch.zeros(len(ids)))
+
+
+def _overruled(segmentation: Segmentation, given: Tensor, ids: tuple[int, ...]) -> Segmentation:
+    """A predicted frame with the objects that were given on it."""
+    label_map = segmentation.label_map.cpu()
+    marked = torch.tensor([i for i in ids if bool((given == i).any())])
+    kept = torch.where(torch.isin(label_map, marked), 0, label_map)
+    certain = _as_given(given, ids)
+    old = segmentation.probs.cpu()
+    probs = torch.cat([old, old.new_zeros(len(ids) - old.shape[0], *old.shape[1:])]) * (given == 0)
+    unsure = torch.cat([segmentation.uncertainty.cpu(), torch.zeros(len(ids) - old.shape[0])])
+    is_marked = torch.isin(torch.tensor(ids), marked)
+    return Segmentation(
+        torch.where(given > 0, given, kept),
+        torch.where(is_marked[:, None, None], certain.probs, probs),
+        torch.where(is_marked, 0.0, unsure),
+    )
+
+
+def _off_the_device(
+    job: SequenceJob, way: Pass, index: int, name: str, ids: tuple[int, ...], segmentation: Segmentation
+) -> _Result:
+    """Keep what is written, so that no tensor of the device waits in the queue."""
+    decided = way.decided(ids, index)
+    rows = [ids.index(i) for i in decided]
+    label_map: npt.NDArray[np.integer] = segmentation.label_map.cpu().numpy()
+    label_map = label_map.astype(np.uint8 if max(ids) <= 255 else np.uint16)
+    if len(decided) < len(ids):
+        label_map = np.where(np.isin(label_map, decided), label_map, 0)
+    uncertainty, peaks = segmentation.uncertainty.tolist(), segmentation.probs.amax(dim=(1, 2)).tolist()
+    return _Result(
+        index, name, decided, label_map, [uncertainty[k] for k in rows], [peaks[k] for k in rows],
+        [segmentation.probs[k].cpu().numpy() for k in rows] if job.probabilities else [],
+        job.mask_path(name) if way.only and index >= min(way.only.values()) else None,
+    )  # fmt: skip
+
+
+def _write(job: SequenceJob, result: _Result) -> None:
+    """Write one frame: label map, probabilities, confidence rows."""
+    label_map, ids = result.label_map, result.ids
+    if result.beneath is not None:  # a second way through the video leaves alone what is decided already
+        earlier = read_written_ids(result.beneath)
+        label_map = np.where((earlier > 0) & ~np.isin(earlier, ids), earlier, label_map)
+    rows = confidence_rows(result.index, result.name, ids, label_map, result.uncertainty, result.peaks)
+    write_label_map(job.mask_path(result.name), label_map)
+    for object_id, probs in zip(ids, result.probs, strict=False):
+        write_probability(job.probability_path(result.name, object_id), probs)
+    append_jsonl(job.state.rows, *rows)
+
+
+def _write_left_out(job: SequenceJob, progress: Progress) -> None:
+    """Write empty label maps for the frames that no pass reaches."""
+    blank = np.zeros(job.reader.size, np.uint8)
+    for index in job.left_out:
+        write_label_map(job.mask_path(job.reader.names[index]), blank)
+        progress.frame()
+
+
+def _save(job: SequenceJob, predictor: VideoPredictor, position: _Position) -> None:
+    metadata = {"key": job.key, **asdict(position)}
+    write_tensors(job.state.snapshot, predictor.state(), {name: str(value) for name, value in metadata.items()})
+
+
+def _restore(job: SequenceJob, predictor: VideoPredictor) -> _Position:
+    """Load the snapshot, if there is one for this very job and what was written before it is still there."""
+    try:
+        tensors, metadata = read_tensors(job.state.snapshot)
+    except CheckpointError:
+        return _Position()
+    if metadata.get("key") != job.key:
+        return _Position()
+    position = _Position(int(metadata["pass_number"]), int(metadata["done"]), int(metadata["rows"]))
+    before = [i for way in job.passes[: position.pass_number] for i in way.indices()]
+    before += [*job.passes[position.pass_number].indices()[: position.done], *job.left_out]
+    written = all(job.mask_path(job.reader.names[index]).is_file() for index in before)
+    if not written or length_of(job.state.rows) < position.rows:
+        return _Position()
+    predictor.load_state(tensors)
+    return position
+
+
+def _tensor(ids_map: npt.NDArray[np.integer[Any]]) -> Tensor:
+    return torch.from_numpy(ids_map.astype(np.int32))

@@ -1,0 +1,1 @@
+"""Follow instances through videos."""

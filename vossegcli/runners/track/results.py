@@ -1,0 +1,148 @@
+"""Rows of a followed sequence to tracks, maps of ids, captions and YouTube-VIS masklets; memory stays bounded.
+
+Shapes: H W pixels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco_mask
+
+from vossegcli.io.masks.label_maps import write_label_map
+from vossegcli.io.records.atomic import write_lines_atomic
+from vossegcli.io.records.run_records import read_jsonl
+from vossegcli.io.results.overlays import Caption, draw_captions, draw_overlay
+from vossegcli.io.results.rle import decoded_runs
+from vossegcli.runners.track.follow import TrackJob
+from vossegcli.types import Frame
+
+TRACKS_AT_ONCE = 50  # whose masks are in memory together
+
+Row = dict[str, Any]
+Ids = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Track:
+    """One identity over its life.
+
+    Attributes:
+        number: as the predictor calls it.
+        label: number of its class, from 0.
+        score: mean over the key frames that it was seen on.
+        first: index of the first frame with it.
+        last: and of the last.
+        frames: with it.
+        area: sum of its areas in pixels.
+    """
+
+    number: int
+    label: int
+    score: float
+    first: int
+    last: int
+    frames: int
+    area: int
+
+
+def collect_tracks(rows: Path) -> list[Track]:
+    """The tracks of a sequence in the order of their first frames; class and score are those of their last rows."""
+    found: dict[int, Track] = {}
+    for row in read_jsonl(rows):
+        number, index = row["id"], row["frame"]
+        known = found.get(number, Track(number, 0, 0.0, index, index, 0, 0))
+        found[number] = Track(
+            number, row["label"], row["score"], known.first, index, known.frames + 1, known.area + row["area"]
+        )
+    return sorted(found.values(), key=lambda track: (track.first, track.number))
+
+
+def ids_maps(job: TrackJob, tracks: Sequence[Track]) -> Iterator[Path]:
+    """Write a map of ids a frame; tracks are called 1, 2, ... in their order. Yields the files."""
+    for index, rows in _by_frame(job):
+        path = job.output / "masks" / job.name / f"{job.reader.names[index]}.png"
+        write_label_map(path, _paint(job, rows, tracks))
+        yield path
+
+
+def captions_of(
+    job: TrackJob, tracks: Sequence[Track], labels: Sequence[str]
+) -> Callable[[Frame], npt.NDArray[np.uint8]]:
+    """What draws the tracks of the frames, asked for in their order: tinted, outlined, with identity and class."""
+    frames = _by_frame(job)
+    classes = [f" {label}" for label in labels] if len(labels) > 1 else [""]
+    names = {track.number: f"{k}{classes[track.label]}" for k, track in enumerate(tracks, start=1)}
+
+    def draw(frame: Frame) -> npt.NDArray[np.uint8]:
+        _, rows = next(frames)
+        captions = []
+        for row in rows:
+            if row["id"] in names:
+                left, top, width, _ = coco_mask.toBbox(_rle(job, row))
+                captions.append(Caption(int(left), int(top), int(width), names[row["id"]]))
+        return draw_captions(draw_overlay(frame.image, _paint(job, rows, tracks)), captions)
+
+    return draw
+
+
+def masklets_path(job: TrackJob) -> Path:
+    """Where the masks of a finished sequence's tracks are kept for `tracks.json`."""
+    return job.state.rows.with_name(job.state.rows.name.replace(".rows.jsonl", ".tracks.jsonl"))
+
+
+def write_masklets(job: TrackJob, tracks: Sequence[Track]) -> Path:
+    """Write a line a track: `label`, `score` and `segmentations`, a compressed RLE or null a frame.
+
+    The rows are read once for every few tracks.
+    """
+
+    def lines() -> Iterator[str]:
+        for start in range(0, len(tracks), TRACKS_AT_ONCE):
+            part = tracks[start : start + TRACKS_AT_ONCE]
+            found: dict[int, list[dict[str, Any] | None]] = {track.number: [None] * len(job.reader) for track in part}
+            for row in read_jsonl(job.state.rows):
+                if row["id"] in found:
+                    found[row["id"]][row["frame"]] = _rle(job, row)
+            for track in part:
+                line = {"label": track.label, "score": round(track.score, 5), "segmentations": found.pop(track.number)}
+                yield json.dumps(line) + "\n"
+
+    write_lines_atomic(masklets_path(job), lines())
+    return masklets_path(job)
+
+
+def _by_frame(job: TrackJob) -> Iterator[tuple[int, list[Row]]]:
+    """The rows of every frame, also of those without any."""
+    groups = groupby(read_jsonl(job.state.rows), key=lambda row: int(row["frame"]))
+    following = next(groups, None)
+    for index in range(len(job.reader)):
+        if following is not None and following[0] == index:
+            yield index, list(following[1])
+            following = next(groups, None)
+        else:
+            yield index, []
+
+
+def _paint(job: TrackJob, rows: Iterable[Row], tracks: Sequence[Track]) -> Ids:
+    """The tracks of a frame as ids (H,W); the best lie on top."""
+    order = {track.number: (k, track.score) for k, track in enumerate(tracks, start=1)}
+    height, width = job.reader.size
+    columns = np.zeros(width * height, np.uint16)  # column by column, as the runs go
+    shown = [row for row in rows if row["id"] in order]
+    for row in sorted(shown, key=lambda row: order[row["id"]][1]):
+        ends = np.cumsum(decoded_runs(row["rle"]))
+        for start, stop in zip(ends[0::2], ends[1::2], strict=False):
+            columns[start:stop] = order[row["id"]][0]
+    return columns.reshape(width, height).T
+
+
+def _rle(job: TrackJob, row: Row) -> dict[str, Any]:
+    return {"size": list(job.reader.size), "counts": row["rle"]}

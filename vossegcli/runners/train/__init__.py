@@ -1,0 +1,1 @@
+"""Train a system on files."""

@@ -1,0 +1,232 @@
+"""What systems are trained on and validated with, by their task: synthetic clips, or few-shot episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vossegcli.data.clips import ClipSpec, ClipStream, split_by_source
+from vossegcli.data.episodes import Episodes, EpisodeSpec, EpisodeStream, classes_of, split_classes
+from vossegcli.data.synthetic import Clips
+from vossegcli.errors import ConfigError
+from vossegcli.io.results.overlays import data_uri, draw_overlay
+from vossegcli.systems.base import FewshotPredictor, Task, VideoPredictor
+from vossegcli.training.settings import TrainingSettings
+from vossegcli.types import AnnotatedImage
+
+VALIDATION_STEP = 1 << 30  # far from every training step, so that validation samples are never trained on
+VALIDATION_BATCHES = 6
+VALIDATION_EPISODES = 40
+REPORT_PICTURES = 6
+
+Values = dict[str, float]
+Pictures = list[tuple[str, str]]
+
+
+class TrainingSamples(Protocol):
+    """The samples of a run.
+
+    Attributes:
+        judge: the task of the predictor that `validate` measures.
+    """
+
+    judge: Task
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes that the network learns; empty where it learns none."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the checkpoint's header says of them."""
+
+    def batches(self, start: int) -> Iterator[Any]:
+        """Yield the batches from a step on."""
+
+    def validate(self, predictor: Any) -> tuple[Values, Pictures]:  # noqa: ANN401 - of the task
+        """Measure a predictor on held-out samples; return values and (caption, data URI) of some results."""
+
+
+class TrainingClips:
+    """Synthetic clips of annotated images.
+
+    Args:
+        images: the pool.
+        validation: images to validate on; empty = a part of the pool's sources.
+        settings: of the run.
+        device: where clips are rendered.
+
+    Raises:
+        ConfigError: no image has an object.
+    """
+
+    judge: Task = "propagate"
+    labels = ()
+
+    def __init__(
+        self,
+        images: Sequence[AnnotatedImage],
+        validation: Sequence[AnnotatedImage],
+        settings: TrainingSettings,
+        device: torch.device,
+    ) -> None:
+        self._settings = settings
+        self._device = device
+        self._training, held_out = split_by_source(images, 0.0 if validation else settings.holdout)
+        self._held_out = list(validation) or held_out
+        if not any(image.segmentations for image in self._training):
+            raise ConfigError("no training images with objects", fix="give COCO instances files with --data")
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The number of images."""
+        return {"images": len(self._training)}
+
+    def batches(self, start: int) -> Iterator[Clips]:
+        """Yield the clips from a step on."""
+        stream = ClipStream(self._training, self._settings.pseudo_objects, self._settings.seed, self._device)
+        yield from stream.stream(start, self._settings.total_steps, self._spec)
+
+    def _spec(self, step: int) -> ClipSpec:
+        stage, _ = self._settings.locate(step)
+        if stage.frames < 2:
+            raise ConfigError(f"stage '{stage.name}': frames is {stage.frames}", fix="give 2 or more")
+        return ClipSpec(stage.batch, stage.size, stage.frames, stage.objects)
+
+    @torch.inference_mode()
+    def validate(self, predictor: VideoPredictor) -> tuple[Values, Pictures]:
+        """Measure J on held-out synthetic clips, segmented as in use, and draw some of them."""
+        if not self._held_out:
+            return {}, []
+        stage = self._settings.stages[-1]
+        stream = ClipStream(self._held_out, self._settings.pseudo_objects, self._settings.seed, self._device)
+        spec = ClipSpec(stage.batch, stage.size, max(stage.frames, 6), stage.objects)
+        ious: list[float] = []
+        pictures: Pictures = []
+        for index in range(VALIDATION_BATCHES):
+            clips = stream.batch(VALIDATION_STEP + index, spec)
+            for clip in range(spec.batch):
+                if not bool(clips.labels[clip, 0].any()):
+                    continue
+                predicted, values = segment_clip(predictor, clips, clip)
+                ious += values
+                if len(pictures) < REPORT_PICTURES:
+                    caption = f"mean J {np.mean(values):.2f}" if values else "no object"
+                    pictures.append((caption, data_uri(_picture_of_clip(clips, clip, predicted))))
+        return {"validation_J": round(float(np.mean(ious)), 4), "validation_clips_J_count": len(ious)}, pictures
+
+
+class TrainingEpisodes:
+    """Few-shot episodes of annotated images.
+
+    Args:
+        images: the pool.
+        validation: images of other classes to validate on; empty = a part of the pool's classes.
+        settings: of the run.
+        device: where the batches go.
+
+    Raises:
+        ConfigError: no class is in two images.
+    """
+
+    judge: Task = "fewshot"
+    labels = ()
+
+    def __init__(
+        self,
+        images: Sequence[AnnotatedImage],
+        validation: Sequence[AnnotatedImage],
+        settings: TrainingSettings,
+        device: torch.device,
+    ) -> None:
+        self._settings = settings
+        self._device = device
+        self._training, held_out = split_classes(images, 0.0 if validation else settings.holdout)
+        self._held_out = classes_of(validation) or held_out
+        self._stream = EpisodeStream(self._training, settings.seed, device)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The number of classes and of images that show one."""
+        images = {image.path for shown in self._training.values() for image in shown}
+        held_out = sorted(f"{dataset}:{category}" for dataset, category in self._held_out)
+        return {"classes": len(self._training), "images": len(images), "held_out": held_out}
+
+    def batches(self, start: int) -> Iterator[Episodes]:
+        """Yield the episodes from a step on."""
+        yield from self._stream.stream(start, self._settings.total_steps, self._spec)
+
+    def _spec(self, step: int) -> EpisodeSpec:
+        stage, _ = self._settings.locate(step)
+        return EpisodeSpec(stage.batch, stage.shots, stage.size)
+
+    def validate(self, predictor: FewshotPredictor) -> tuple[Values, Pictures]:
+        """Measure IoU on episodes of held-out classes, segmented as in use, and draw some of them."""
+        if not self._held_out:
+            return {}, []
+        stage = self._settings.stages[-1]
+        stream = EpisodeStream(self._held_out, self._settings.seed, self._device)
+        by_class: dict[int, list[float]] = {}
+        pictures: Pictures = []
+        for index in range(VALIDATION_EPISODES):
+            episode = stream.batch(VALIDATION_STEP + index, EpisodeSpec(1, stage.shots, stage.size, jitter=False))
+            predicted, iou = segment_episode(predictor, episode)
+            by_class.setdefault(int(episode.classes[0]), []).append(iou)
+            if len(pictures) < REPORT_PICTURES:
+                pictures.append((f"IoU {iou:.2f}", data_uri(_picture_of_episode(episode, predicted))))
+        return {"validation_mIoU": round(float(np.mean([np.mean(v) for v in by_class.values()])), 4)}, pictures
+
+
+def segment_clip(predictor: Any, clips: Clips, clip: int) -> tuple[list[Tensor], list[float]]:  # noqa: ANN401
+    """Segment one clip from its first masks; return label maps and J of each object and frame."""
+    frames, labels = clips.frames[clip], clips.labels[clip]
+    predictor.start(frames[0], labels[0])
+    predicted, values = [labels[0]], []
+    for t in range(1, frames.shape[0]):
+        label_map = predictor.step(frames[t]).label_map
+        predicted.append(label_map)
+        for object_id in predictor.ids:
+            a, b = label_map == object_id, labels[t] == object_id
+            union = int((a | b).sum())
+            if union:
+                values.append(int((a & b).sum()) / union)
+    return predicted, values
+
+
+def _picture_of_clip(clips: Clips, clip: int, predicted: Sequence[Tensor]) -> np.ndarray:
+    """Frames of a clip side by side, true masks above and predicted masks below: (2S,T*S,3) uint8."""
+    images = (clips.frames[clip].permute(0, 2, 3, 1) * 255).byte().cpu().numpy()
+    rows = [clips.labels[clip].unbind(), predicted]
+    return np.concatenate([
+        np.concatenate([
+            draw_overlay(i, m.cpu().numpy().astype(np.uint8)) for i, m in zip(images, row, strict=True)
+        ], axis=1)
+        for row in rows
+    ])  # fmt: skip
+
+
+def segment_episode(predictor: FewshotPredictor, episode: Episodes) -> tuple[Tensor, float]:
+    """Segment the first image of a batch of one group from the others; return its mask (H,W) and IoU."""
+    predictor.clear()
+    predictor.fit(list(episode.images[0, 1:]), list(episode.masks[0, 1:]))
+    predicted = predictor.predict(episode.images[0, :1])[0].label_map > 0
+    truth = episode.masks[0, 0] == 1
+    union = int((predicted | truth).sum())
+    return predicted, int((predicted & truth).sum()) / union if union else 1.0
+
+
+def _picture_of_episode(episode: Episodes, predicted: Tensor) -> np.ndarray:
+    """The query and its supports, with true masks above and the predicted one below: (2S,M*S,3) uint8."""
+    pictures = (episode.images[0].permute(0, 2, 3, 1) * 255).byte().cpu().numpy()
+    true = list(episode.masks[0].unbind())
+    rows = [true, [predicted, *true[1:]]]
+    return np.concatenate([
+        np.concatenate([
+            draw_overlay(i, m.cpu().numpy().astype(np.uint8)) for i, m in zip(pictures, row, strict=True)
+        ], axis=1)
+        for row in rows
+    ])  # fmt: skip
