@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from vossegcli.errors import ConfigError
-from vossegcli.training.loop import Trainer, learning_rate, run_training
+from vossegcli.training.loop import Trainer, learning_rate, parameter_groups, run_training
 from vossegcli.training.settings import Stage, TrainingSettings
 
 STAGE = {"name": "a", "objective": "square", "steps": 10, "batch": 1, "size": 16, "frames": 2, "warmup": 2}
@@ -41,6 +41,7 @@ def test_learning_rate_by_hand() -> None:
         ({"config": "x", "stages": [{**STAGE, "colour": 1}]}, "colour"),
         ({"config": "x", "stages": [{**STAGE, "size": 20}]}, "size"),
         ({"config": "x", "stages": [{**STAGE, "frames": 0}]}, "frames"),
+        ({"config": "x", "stages": [{**STAGE, "backbone_rate": -0.1}]}, "backbone_rate"),
         ({"config": "x", "stages": [{"name": "a"}]}, "missing"),
         ({"config": "x", "stages": [STAGE], "sead": 1}, "sead"),
     ],
@@ -113,3 +114,30 @@ def test_a_step_without_finite_gradient_changes_nothing() -> None:
     assert values["skipped"] == 1.0
     assert subject.step == 1
     assert all(torch.equal(before[name], value) for name, value in subject.state().items())
+
+
+def two_layers() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 1.0])
+def test_the_backbone_learns_at_its_own_rate(rate: float) -> None:
+    stage = {**STAGE, "backbone_rate": rate, "weight_decay": 0.0, "warmup": 1, "learning_rate": 1e-3}
+    subject = Trainer(two_layers(), settings(stages=[stage]), ("0.",))
+    before = {name: value.clone() for name, value in subject.model.named_parameters()}
+    subject.train_step(square, torch.randn(4, 3), torch.float32)
+    moved = {name: float((value - before[name]).abs().max()) for name, value in subject.model.named_parameters()}
+    # Adam's first step moves each weight by the learning rate, whatever its gradient.
+    expected = {"0": rate * stage["learning_rate"], "1": stage["learning_rate"]}
+    for name, distance in moved.items():
+        assert distance == pytest.approx(expected[name.split(".")[0]], rel=1e-3), name
+
+
+def test_parameters_of_all_kinds_are_trained_once() -> None:
+    network = two_layers()
+    groups = parameter_groups(network, ("0.",))
+    assert [(group["backbone"], group["decayed"]) for group in groups] == [
+        (False, False), (False, True), (True, False), (True, True),
+    ]  # fmt: skip
+    assert sorted(map(id, network.parameters())) == sorted(id(p) for group in groups for p in group["params"])

@@ -198,6 +198,7 @@ class System:
         starts: what a network's backbone can start from, by name: `imagenet`, or another system whose checkpoints hold
             a backbone that fits; each takes the network and weights and works in place.
         objectives: training objectives by name; what they take depends on the task.
+        backbone: how the names of the weights begin that `imagenet` starts; they may be trained at a lower rate.
         class_layers: how the names of the weights begin whose shape depends on the classes; they start fresh when
             training starts from a checkpoint for others.
         frames: frames of the samples of those objectives that take no other number (1 = images).
@@ -215,6 +216,7 @@ class System:
     imagenet_backbone: Callable[[Any], str]
     starts: Mapping[str, Callable[[Any, Mapping[str, Tensor]], None]]
     objectives: Mapping[str, Callable[[Any, Any], dict[str, Tensor]]]
+    backbone: tuple[str, ...] = ()
     class_layers: tuple[str, ...] = ()
     frames: Mapping[str, int] = field(default_factory=dict)
     multiple: int = 16

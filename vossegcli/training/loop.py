@@ -33,16 +33,14 @@ class Trainer:
     Args:
         model: the network to train; stays on its device.
         settings: of the whole run.
+        backbone: how the names of the backbone's parameters begin; `Stage.backbone_rate` is for them.
     """
 
-    def __init__(self, model: nn.Module, settings: TrainingSettings) -> None:
+    def __init__(self, model: nn.Module, settings: TrainingSettings, backbone: tuple[str, ...] = ()) -> None:
         self.model = model
         self.settings = settings
         self.average = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
-        decayed = [p for p in model.parameters() if p.ndim > 1]
-        others = [p for p in model.parameters() if p.ndim <= 1]
-        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups)
+        self.optimiser = torch.optim.AdamW(parameter_groups(model, backbone))
         self.step = 0
 
     def state(self) -> dict[str, Tensor]:
@@ -72,8 +70,9 @@ class Trainer:
         """
         stage, inner = self.settings.locate(self.step)
         rate = learning_rate(stage, inner)
-        for group, decay in zip(self.optimiser.param_groups, (stage.weight_decay, 0.0), strict=True):
-            group.update(lr=rate, weight_decay=decay)
+        for group in self.optimiser.param_groups:
+            factor = stage.backbone_rate if group["backbone"] else 1.0
+            group.update(lr=rate * factor, weight_decay=stage.weight_decay if group["decayed"] else 0.0)
         device = next(self.model.parameters()).device.type
         with torch.autocast(device, precision, enabled=precision != torch.float32):
             terms = objective(self.model, batch)
@@ -98,6 +97,20 @@ class Trainer:
                 value.lerp_(current[name], 1.0 - decay)
             else:
                 value.copy_(current[name])
+
+
+def parameter_groups(model: nn.Module, backbone: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Sort parameters for an optimiser: those of the backbone or not (`backbone`), matrices or vectors (`decayed`).
+
+    Args:
+        model: the network.
+        backbone: how the names of the backbone's parameters begin.
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        kind = (name.startswith(backbone), parameter.ndim > 1)
+        groups.setdefault(kind, []).append(parameter)
+    return [{"params": groups[kind], "backbone": kind[0], "decayed": kind[1]} for kind in sorted(groups)]
 
 
 def run_training(

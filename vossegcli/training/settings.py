@@ -25,6 +25,7 @@ class Stage:
         short_side: what the short side of an image is brought to before it is cropped, at random scale (instances).
         recolour: share of the images whose colours are exchanged, as for microscopy of other stains (instances).
         learning_rate: peak, after `warmup` steps; then a cosine down to a hundredth.
+        backbone_rate: factor of the learning rate for the weights of the backbone; 0 = they stay as they are.
         warmup: steps of linear increase.
         weight_decay: AdamW's.
         freeze_norm: keep batch-norm statistics fixed.
@@ -41,6 +42,7 @@ class Stage:
     short_side: int = 512
     recolour: float = 0.0
     learning_rate: float = 5e-4
+    backbone_rate: float = 1.0
     warmup: int = 50
     weight_decay: float = 0.02
     freeze_norm: bool = False
@@ -54,6 +56,8 @@ class Stage:
         for name in ("steps", "batch", "size", "frames", "objects", "shots", "short_side", "warmup"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"stage '{self.name}': {name} is {getattr(self, name)}", fix="give 1 or more")
+        if self.backbone_rate < 0.0:
+            raise ConfigError(f"stage '{self.name}': backbone_rate is {self.backbone_rate}", fix="give 0 or more")
         if self.size % 16:
             raise ConfigError(f"stage '{self.name}': size is {self.size}", fix="give a multiple of 16")
 

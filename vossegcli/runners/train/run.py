@@ -108,7 +108,7 @@ def train(options: TrainOptions, on_progress: Callable[[int, int, Mapping[str, f
         system.starts["imagenet"](model, read_imagenet(backbone))
     elif options.init != "none":
         start_from(model, read_checkpoint(options.init), system, samples.labels)
-    trainer = Trainer(model, settings)
+    trainer = Trainer(model, settings, system.backbone)
     observer = _Observer(options, settings, system, config, samples, precision, on_progress)
     if options.resume:
         observer.resume(trainer)
