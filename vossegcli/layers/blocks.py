@@ -5,9 +5,6 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
 
 def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
     """3x3 convolution with bias that keeps the size; He initialisation (fan out), zero bias."""
@@ -33,10 +30,10 @@ class PreActivationBlock(nn.Module):
         return residual.add_(x)
 
 
-def share_of_conv(conv: nn.Conv2d, x: Tensor, first: int) -> Tensor:
-    """The share of a 3x3 convolution's output, without bias, that some of its input channels make.
+def partial_conv(conv: nn.Conv2d, x: Tensor, first: int) -> Tensor:
+    """Convolve some of the input channels of a 3x3 convolution, without its bias.
 
-    A convolution is linear: the shares of all channels and the bias add up to its output, and a share that is
+    A convolution is linear: the partial convolutions of all channels and the bias add up to its output, and one that is
     the same for many inputs need be computed only once.
 
     Args:

@@ -24,6 +24,11 @@ def centred_padding(height: int, width: int, multiple: int) -> Padding:
     return Padding(left, extra_w - left, top, extra_h - top)
 
 
+def trailing_padding(height: int, width: int, multiple: int) -> Padding:
+    """Return the padding to the right and below that makes both sides a multiple."""
+    return Padding(0, -width % multiple, 0, -height % multiple)
+
+
 def pad(x: Tensor, padding: Padding) -> Tensor:
     """Zero-pad the last two axes of `x` (...,H,W)."""
     return F.pad(x, tuple(padding)) if any(padding) else x

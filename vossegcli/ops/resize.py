@@ -9,6 +9,11 @@ Size = tuple[int, int]
 LONGEST = 5 / 3  # long side to short side of what images are scaled to, at most
 
 
+def size_of(x: Tensor) -> Size:
+    """Return (H,W) of (...,H,W)."""
+    return int(x.shape[-2]), int(x.shape[-1])
+
+
 def working_size(size: Size, short_side: int | None) -> Size:
     """Return (H,W) with the short side brought down to `short_side`; smaller images and None stay as they are."""
     height, width = size

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from vossegcli.layers.blocks import conv3x3, share_of_conv
+from vossegcli.layers.blocks import conv3x3, partial_conv
 from vossegcli.systems.afb_urr.decoder import (
     CLASSES_AT_ONCE,
     Decoder,
@@ -52,10 +52,10 @@ def test_two_largest_agree_with_a_sort() -> None:
     assert torch.equal(torch.cat([first, second], dim=1), probs.topk(2, dim=1).values)
 
 
-def test_shares_add_up_to_the_convolution() -> None:
+def test_partial_convolutions_add_up_to_the_convolution() -> None:
     torch.manual_seed(0)
     conv = conv3x3(7, 4)
     torch.nn.init.normal_(conv.bias)
     x = torch.rand(2, 7, 5, 6)
-    shares = share_of_conv(conv, x[:, :3], 0) + share_of_conv(conv, x[:, 3:], 3) + conv.bias.view(1, -1, 1, 1)
-    torch.testing.assert_close(shares, conv(x))
+    parts = partial_conv(conv, x[:, :3], 0) + partial_conv(conv, x[:, 3:], 3) + conv.bias.view(1, -1, 1, 1)
+    torch.testing.assert_close(parts, conv(x))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vossegcli.errors import CheckpointError, ConfigError
-from vossegcli.layers.blocks import IMAGENET_MEAN, IMAGENET_STD
+from vossegcli.layers.normalise import IMAGENET_MEAN, IMAGENET_STD
 from vossegcli.systems.b2inst.config import COMPACT, R50
 from vossegcli.systems.b2inst.convert import convert_published, imagenet_backbone, load_fwb, load_imagenet
 from vossegcli.systems.b2inst.model import B2Inst

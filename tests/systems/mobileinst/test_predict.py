@@ -10,7 +10,9 @@ from torch import Tensor
 from tests.systems.b2inst.test_predict import squares_and_bars
 from vossegcli.data.instance_clips import InstanceClips
 from vossegcli.errors import CheckpointError, ConfigError
+from vossegcli.ops.canvas import Canvas
 from vossegcli.ops.masks import paste_mask
+from vossegcli.ops.padding import trailing_padding
 from vossegcli.systems.base import TrackedInstances
 from vossegcli.systems.mobileinst import SYSTEM, predict, train
 from vossegcli.systems.mobileinst.config import CONFIGS, MobileInstConfig
@@ -160,8 +162,7 @@ def test_masks_at_the_border_stay_where_they_are() -> None:
     y, x = torch.meshgrid(torch.arange(25.0), torch.arange(19.0), indexing="ij")
     discs = ((0.0, 0.0), (0.0, 9.0), (24.0, 18.0), (12.0, 9.0))
     masks = torch.stack([torch.sigmoid(5.0 - torch.hypot(y - row, x - column)) for row, column in discs])
-    frame = predict._Frame(None, native, size)  # type: ignore[arg-type]
-    boxes, inside = predict.masks_in_boxes(masks, frame)
+    boxes, inside = predict.masks_in_boxes(masks, Canvas(native, size, trailing_padding(*size, 64)))
     large = (
         F.interpolate(masks.unsqueeze(1), size=(200, 152), mode="bilinear", align_corners=False)[:, 0, :, :150] > 0.5
     )

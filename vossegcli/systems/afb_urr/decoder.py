@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vossegcli.layers.blocks import PreActivationBlock, conv3x3, share_of_conv, upsample2
+from vossegcli.layers.blocks import PreActivationBlock, conv3x3, partial_conv, upsample2
 from vossegcli.systems.afb_urr.encoders import Pyramid
 
 LOCAL_WINDOW = 7
@@ -188,11 +188,11 @@ class Decoder(nn.Module):
     def skips(self, pyramid: Pyramid, value: Tensor) -> Skips:
         """Compute what depends on the frame alone, once a frame; value is (B,V,h,w), the query's."""
         return Skips(
-            stride16=share_of_conv(self.convFM, value, self.read_channels) + _bias(self.convFM),
+            stride16=partial_conv(self.convFM, value, self.read_channels) + _bias(self.convFM),
             stride8=self.RF3.skip(pyramid.r3),
             stride4=self.RF2.skip(pyramid.r2),
             stride2=pyramid.r1,
-            local=share_of_conv(self.local_convFM, pyramid.r1, 0) + _bias(self.local_convFM),
+            local=partial_conv(self.local_convFM, pyramid.r1, 0) + _bias(self.local_convFM),
         )
 
     def forward(
@@ -219,10 +219,10 @@ class Decoder(nn.Module):
 
     def _rough_logits(self, read: Tensor, skips: Skips, newest: Tensor | None, guidance: Tensor | None) -> Tensor:
         """Decode (B,k,C,h,w) to foreground minus background logits (B,k,H/2,W/2), float32."""
-        matched = share_of_conv(self.convFM, read.flatten(0, 1), 0)  # (B*k,C,h,w)
+        matched = partial_conv(self.convFM, read.flatten(0, 1), 0)  # (B*k,C,h,w)
         if newest is not None:
             first = self.read_channels + self.value_channels
-            matched = matched + share_of_conv(self.convFM, newest.flatten(0, 1), first)
+            matched = matched + partial_conv(self.convFM, newest.flatten(0, 1), first)
         guide4 = None if guidance is None else guidance.flatten(0, 1)
         guide8 = None if guide4 is None else F.avg_pool2d(guide4, 2)
         x = self.ResMM(add_to_classes(matched, skips.stride16))
@@ -238,7 +238,7 @@ class Decoder(nn.Module):
         """Compare each pixel with its class's local reference (paper eq. 10-12): (B,k,H/2,W/2), float32."""
         r1 = skips.stride2
         reference = local_reference(r1.unsqueeze(1), rough.unsqueeze(2)).flatten(0, 1)  # (B*k,C,H/2,W/2)
-        of_reference = share_of_conv(self.local_convFM, reference, r1.shape[1])
+        of_reference = partial_conv(self.local_convFM, reference, r1.shape[1])
         x = self.local_ResMM(add_to_classes(of_reference, skips.local))  # (B*k,Cl,H/2,W/2)
         refined = _foreground(self.local_pred2(F.relu(x)))  # (B*k,1,H/2,W/2)
         return _window_max(rough) * refined.view_as(rough)

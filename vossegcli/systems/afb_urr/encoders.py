@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from vossegcli.layers.blocks import IMAGENET_MEAN, IMAGENET_STD, conv3x3, upsample2
+from vossegcli.layers.blocks import conv3x3, upsample2
+from vossegcli.layers.normalise import NormalisedInput
 from vossegcli.layers.resnet import fold_stage, initialise_residual, make_stage, stage_channels
 from vossegcli.systems.afb_urr.config import TrunkConfig
 
@@ -26,16 +27,11 @@ class Pyramid(NamedTuple):
     r4: Tensor
 
 
-class Trunk(nn.Module):
+class Trunk(NormalisedInput):
     """Normalisation, stem and stages C2..C4 of a ResNet, under the public checkpoint's parameter names."""
-
-    mean: Tensor
-    std: Tensor
 
     def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
         self.conv1 = nn.Conv2d(3, config.stem, 7, stride=2, padding=3, bias=False)
         self.bn1: nn.Module = nn.BatchNorm2d(config.stem)
         widths = [config.stem, *(stage_channels(config.block, p) for p in config.planes)]
@@ -44,11 +40,6 @@ class Trunk(nn.Module):
         self.res2, self.res3, self.res4 = stages
         self.widths = tuple(widths)
         initialise_residual([self.conv1, *stages])
-
-    def normalise(self, frames: Tensor) -> Tensor:
-        """Map RGB (B,3,H,W) in [0, 1] to ImageNet's zero mean and unit variance."""
-        normalised: Tensor = (frames - self.mean) / self.std
-        return normalised
 
     def stages(self, stem: Tensor) -> Pyramid:
         """Run the stages on the stem's sum (B,C,H/2,W/2), before its batch norm."""

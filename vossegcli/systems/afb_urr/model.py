@@ -6,7 +6,6 @@ H W pixels (multiples of 16), h w cells at stride 16.
 
 from __future__ import annotations
 
-import copy
 from typing import NamedTuple
 
 import torch
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vossegcli.layers.blocks import conv3x3
+from vossegcli.layers.inference import inference_copy
 from vossegcli.systems.afb_urr.config import AFBURRConfig
 from vossegcli.systems.afb_urr.decoder import Decoded, Decoder, Skips
 from vossegcli.systems.afb_urr.encoders import FineKey, KeyValue, MemoryEncoder, Pyramid, QueryEncoder
@@ -163,12 +163,12 @@ def masks_at_stride4(masks: Tensor) -> Tensor:
     return F.avg_pool2d(masks.float().contiguous(), MASK_STRIDE)
 
 
-def inference_copy(model: AFBURR, precision: torch.dtype) -> AFBURR:
+def folded_copy(model: AFBURR, precision: torch.dtype) -> AFBURR:
     """Copy a network for inference: eval mode, no gradients, batch norms folded, channels last; same numbers.
 
     The convolutions' weights are stored in `precision`: autocast would convert them anew at every call.
     """
-    twin = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
+    twin = inference_copy(model)
     twin.encoder_q.fold()
     twin.encoder_m.fold()
     for module in twin.modules():

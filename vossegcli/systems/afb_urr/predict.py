@@ -12,17 +12,19 @@ import torch
 from torch import Tensor
 
 from vossegcli.errors import InputError
+from vossegcli.ops.canvas import Canvas, shrunk_canvas
 from vossegcli.ops.masks import label_map_from_classes, log_odds, one_hot_classes
-from vossegcli.ops.padding import Padding, centred_padding, pad, unpad
-from vossegcli.ops.resize import Size, resize_smooth, working_size
+from vossegcli.ops.padding import pad, unpad
+from vossegcli.ops.precision import autocast
+from vossegcli.ops.resize import resize_smooth, size_of
 from vossegcli.systems.afb_urr.config import BankConfig
 from vossegcli.systems.afb_urr.decoder import uncertainty
 from vossegcli.systems.afb_urr.feature_bank import FeatureBank
-from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, flatten_cells, inference_copy
+from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, flatten_cells, folded_copy
 from vossegcli.systems.base import Segmentation
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Newest:
     """The frame of the last step: what the next read needs, and what is still to be memorised."""
 
@@ -60,7 +62,7 @@ class AFBURRPredictor:
         update_rate: float | None = None,
         merge_threshold: float | None = None,
     ) -> None:
-        self.model = inference_copy(model, precision)
+        self.model = folded_copy(model, precision)
         self.device = next(self.model.parameters()).device
         self.precision = precision
         self.short_side = short_side
@@ -104,9 +106,8 @@ class AFBURRPredictor:
             raise InputError("the mask holds no object", fix="mark at least one object")
         self._ids = ids
         self.bank = FeatureBank(self.bank_config, self.device)
-        small, padding = self._prepare(frame)
-        masks = one_hot_classes(label_map.to(self.device), ids).unsqueeze(0)  # (1,K,H,W)
-        masks = pad(resize_smooth(masks, working_size(_size(frame), self.short_side)), padding)
+        canvas, small = self._prepare(frame)
+        masks = canvas.enter(one_hot_classes(label_map.to(self.device), ids).unsqueeze(0))  # (1,K,H',W')
         with self._autocast():
             keys = self.model.encode_keys(small)
         self._newest = _Newest(small, *keys, masks, 0, frozenset(range(len(ids) + 1)), memorised=False)
@@ -118,11 +119,12 @@ class AFBURRPredictor:
         Raises:
             InputError: the frame has another size than the first one.
         """
-        newest = self._after_start()
-        self._memorise(newest)
-        small, padding = self._prepare(frame)
+        newest = self._memorised()
+        canvas, small = self._prepare(frame)
         if small.shape != newest.frame.shape:
-            raise InputError(f"the frame is {_size(frame)}, unlike the frames before it", fix="give frames of one size")
+            raise InputError(
+                f"the frame is {size_of(frame)}, unlike the frames before it", fix="give frames of one size"
+            )
         with self._autocast():
             query = self.model.encode_query(small)
         read = self.bank.read(flatten_cells(query.key)[0], self.precision).unsqueeze(0)  # (1,K,hw,V)
@@ -131,11 +133,11 @@ class AFBURRPredictor:
             local = self.model.read_newest(query.fine_key, newest.fine_key, newest.masks)
         with self._autocast():
             probs = self.model.decode(read, query, local).probs  # (1,K,H',W')
-        logits = unpad(log_odds(probs), padding)
-        memory = pad(logits.softmax(dim=1), padding)
+        logits = unpad(log_odds(probs), canvas.padding)
+        memory = pad(logits.softmax(dim=1), canvas.padding)
         keys = query.key, query.fine_key
         self._newest = _Newest(small, *keys, memory, newest.index + 1, frozenset(), memorised=False)
-        return self._segmentation(resize_smooth(logits, _size(frame)).softmax(dim=1)[0])
+        return self._segmentation(resize_smooth(logits, canvas.native).softmax(dim=1)[0])
 
     @torch.inference_mode()
     def add_objects(self, frame: Tensor, label_map: Tensor) -> None:
@@ -152,9 +154,9 @@ class AFBURRPredictor:
         given = _ids_of(label_map, frame)
         fresh = tuple(i for i in given if i not in self._ids)
         self._ids = (*self._ids, *fresh)
-        padding = self._prepare(frame)[1]
+        canvas = shrunk_canvas(frame, self.short_side, STRIDE)
         annotated = one_hot_classes(label_map.to(self.device), self._ids).unsqueeze(0)  # (1,K,H,W)
-        annotated = pad(resize_smooth(annotated, working_size(_size(frame), self.short_side)), padding)
+        annotated = canvas.enter(annotated)
         classes = [self._ids.index(i) + 1 for i in given]
         empty = newest.masks.new_zeros(1, len(fresh), *newest.masks.shape[-2:])
         masks = torch.cat([newest.masks, empty], dim=1)
@@ -168,9 +170,8 @@ class AFBURRPredictor:
 
     def state(self) -> dict[str, Tensor]:
         """Return the memory as named tensors; memorise the newest frame first, which changes nothing."""
-        newest = self._after_start()
         with torch.inference_mode():
-            self._memorise(newest)
+            newest = self._memorised()
         tensors = {f"bank.{name}": value for name, value in self.bank.state().items()}
         tensors |= {"newest.frame": newest.frame, "newest.key": newest.key, "newest.masks": newest.masks}
         if newest.fine_key is not None:
@@ -189,7 +190,9 @@ class AFBURRPredictor:
         fine_key = tensors["newest.fine_key"].to(self.device) if "newest.fine_key" in tensors else None
         self._newest = _Newest(frame, key, fine_key, masks, index, frozenset(), memorised=True)
 
-    def _memorise(self, newest: _Newest) -> None:
+    def _memorised(self) -> _Newest:
+        """Return the newest frame, after it has been taken into the bank if it is due and was not."""
+        newest = self._after_start()
         due = newest.annotated or newest.index % self.bank_config.memory_every == 0
         if due and not newest.memorised:
             with self._autocast():
@@ -198,7 +201,8 @@ class AFBURRPredictor:
             if missing:
                 self.bank.add_classes(missing, memory.keys.shape[3], memory.values.shape[3])
             self.bank.update(memory.keys[0], memory.values[0], newest.index, newest.annotated)
-        newest.memorised = True
+        self._newest = replace(newest, memorised=True)
+        return self._newest
 
     def _segmentation(self, class_probs: Tensor) -> Segmentation:
         """From class probabilities (K,H,W) at native size."""
@@ -210,12 +214,11 @@ class AFBURRPredictor:
         mean = torch.where(area > 0, total / area.clamp_min(1), 1.0)
         return Segmentation(label_map_from_classes(classes, self._ids), class_probs[1:], mean)
 
-    def _prepare(self, frame: Tensor) -> tuple[Tensor, Padding]:
-        """Bring a frame (3,H,W) to the working size and pad it: (1,3,H',W')."""
-        size = working_size(_size(frame), self.short_side)
-        padding = centred_padding(*size, STRIDE)
-        small = pad(resize_smooth(frame.to(self.device).unsqueeze(0), size), padding)
-        return small.contiguous(memory_format=torch.channels_last), padding
+    def _prepare(self, frame: Tensor) -> tuple[Canvas, Tensor]:
+        """Bring a frame (3,H,W) onto its canvas: (1,3,H',W')."""
+        canvas = shrunk_canvas(frame, self.short_side, STRIDE)
+        small = canvas.enter(frame.to(self.device).unsqueeze(0))
+        return canvas, small.contiguous(memory_format=torch.channels_last)
 
     def _after_start(self) -> _Newest:
         if self._newest is None:
@@ -223,17 +226,13 @@ class AFBURRPredictor:
         return self._newest
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
-
-
-def _size(frame: Tensor) -> Size:
-    return int(frame.shape[-2]), int(frame.shape[-1])
+        return autocast(self.device, self.precision)
 
 
 def _ids_of(label_map: Tensor, frame: Tensor) -> tuple[int, ...]:
     if label_map.shape != frame.shape[-2:]:
         raise InputError(
-            f"the mask is {tuple(label_map.shape)}, the frame {_size(frame)}",
+            f"the mask is {tuple(label_map.shape)}, the frame {size_of(frame)}",
             fix="give a mask of the frame's size",
         )
     return tuple(int(i) for i in label_map.unique() if i > 0)

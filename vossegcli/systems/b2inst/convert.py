@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vossegcli.errors import CheckpointError, ConfigError
-from vossegcli.layers.blocks import IMAGENET_STD
+from vossegcli.layers.normalise import IMAGENET_STD
 from vossegcli.systems.b2inst.config import R50, R101, B2InstConfig
 from vossegcli.systems.b2inst.model import B2Inst
 from vossegcli.systems.base import Imported

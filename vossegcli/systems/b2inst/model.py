@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vossegcli.layers.blocks import IMAGENET_MEAN, IMAGENET_STD
+from vossegcli.layers.normalise import NormalisedInput
 from vossegcli.systems.b2inst.backbone import Backbone
 from vossegcli.systems.b2inst.basis_head import Bases, BasisHead
 from vossegcli.systems.b2inst.box_head import BoxHead, LevelOutput
@@ -34,17 +33,12 @@ class Encoded(NamedTuple):
     bases: Bases
 
 
-class B2Inst(nn.Module):
+class B2Inst(NormalisedInput):
     """The parts; how they play together is in `predict` and `train`."""
-
-    mean: Tensor
-    std: Tensor
 
     def __init__(self, config: B2InstConfig) -> None:
         super().__init__()
         self.config = config
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
         self.backbone = Backbone(config)
         self.box_head = BoxHead(config)
         self.basis_head = BasisHead(config)
@@ -52,7 +46,7 @@ class B2Inst(nn.Module):
 
     def forward(self, images: Tensor) -> Encoded:
         """Encode images (B,3,H,W), RGB in [0, 1], sides multiples of 32."""
-        pyramid = self.backbone((images - self.mean) / self.std)
+        pyramid = self.backbone(self.normalise(images))
         return Encoded(pyramid, self.box_head(pyramid), self.basis_head(pyramid))
 
     def attention(self, encoded: Encoded, images: Tensor, locations: Tensor) -> Tensor:

@@ -5,15 +5,14 @@ Shape letters: B images, N instances or locations, L classes, H W pixels, R side
 
 from __future__ import annotations
 
-import copy
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
-from vossegcli.ops.padding import Padding, pad
-from vossegcli.ops.resize import resize_smooth, scaled_size
+from vossegcli.layers.inference import inference_copy
+from vossegcli.ops.canvas import scaled_canvas
+from vossegcli.ops.precision import autocast
 from vossegcli.systems.b2inst.blender import blend, crop_bases
 from vossegcli.systems.b2inst.box_head import boxes_of, locations
 from vossegcli.systems.b2inst.mask_scoring import final_score
@@ -45,7 +44,7 @@ class B2InstPredictor:
         score_threshold: float | None = None,
         top_k: int | None = None,
     ) -> None:
-        self.model = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
+        self.model = inference_copy(model)
         self.device = next(self.model.parameters()).device
         self.precision = precision
         config = model.config
@@ -56,17 +55,14 @@ class B2InstPredictor:
     @torch.no_grad()
     def predict(self, images: Tensor) -> list[Instances]:
         """Find the instances of images (B,3,H,W), float RGB in [0, 1]."""
-        native = (int(images.shape[2]), int(images.shape[3]))
-        size = scaled_size(native, self.short_side)
-        small = resize_smooth(images.to(self.device), size)
-        padded = pad(small, Padding(0, -size[1] % STRIDE, 0, -size[0] % STRIDE))
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            encoded: Encoded = self.model(padded)
-        scale = torch.tensor([native[1] / size[1], native[0] / size[0]] * 2, device=self.device)
+        canvas = scaled_canvas(images, self.short_side, STRIDE)
+        with autocast(self.device, self.precision):
+            encoded: Encoded = self.model(canvas.enter(images.to(self.device)))
+        scale = canvas.box_scale(self.device)
         found = []
         for image in range(images.shape[0]):
-            boxes, scores, labels, chosen = self._detect(encoded, image, size)
-            masks, scores = self._segment(encoded, image, boxes, scores, chosen, (padded.shape[2], padded.shape[3]))
+            boxes, scores, labels, chosen = self._detect(encoded, image, canvas.size)
+            masks, scores = self._segment(encoded, image, boxes, scores, chosen, canvas.padded)
             order = scores.argsort(descending=True)
             found.append(Instances(boxes[order] * scale, scores[order], labels[order], masks[order]))
         return found

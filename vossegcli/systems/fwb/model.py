@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vossegcli.layers.blocks import IMAGENET_MEAN, IMAGENET_STD, conv3x3, share_of_conv
+from vossegcli.layers.blocks import conv3x3, partial_conv
+from vossegcli.layers.normalise import NormalisedInput
 from vossegcli.systems.fwb.backbones import build_backbone
 from vossegcli.systems.fwb.config import FWBConfig
 from vossegcli.systems.fwb.feature_weighting import Levels, calibrate
@@ -17,17 +18,12 @@ from vossegcli.systems.fwb.feature_weighting import Levels, calibrate
 STRIDE = 8
 
 
-class FWB(nn.Module):
+class FWB(NormalisedInput):
     """The network. Class features and their weights are computed from supports, nothing of a class is stored."""
-
-    mean: Tensor
-    std: Tensor
 
     def __init__(self, config: FWBConfig) -> None:
         super().__init__()
         self.config = config
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
         self.backbone, self.channels = build_backbone(config)
         self.join = conv3x3(self.channels + 1, config.head_channels)
         with torch.no_grad():  # the map starts with as much say as all the features together
@@ -36,13 +32,13 @@ class FWB(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """Encode images (B,3,H,W), RGB in [0, 1], to features (B,C,h,w), float32."""
-        features: Tensor = self.backbone((images - self.mean) / self.std)
+        features: Tensor = self.backbone(self.normalise(images))
         return features.float()
 
     def head_base(self, features: Tensor) -> Tensor:
         """What the head makes of features (B,C,h,w) without the similarity: (B,D,h,w), the same for all prototypes."""
         assert self.join.bias is not None
-        return share_of_conv(self.join, features, 0) + self.join.bias.view(1, -1, 1, 1)
+        return partial_conv(self.join, features, 0) + self.join.bias.view(1, -1, 1, 1)
 
     def head(self, base: Tensor, maps: Tensor, levels: Levels) -> Tensor:
         """Classify every cell for every prototype (paper sec. 3.3: the map joins the features).
@@ -58,7 +54,7 @@ class FWB(nn.Module):
         batch, count = maps.shape[:2]
         if self.config.calibrated:
             maps = calibrate(maps, levels)
-        of_maps = share_of_conv(self.join, maps.flatten(0, 1).unsqueeze(1), self.channels)  # (B*N,D,h,w)
+        of_maps = partial_conv(self.join, maps.flatten(0, 1).unsqueeze(1), self.channels)  # (B*N,D,h,w)
         hidden = F.relu(of_maps.unflatten(0, (batch, count)) + base.unsqueeze(1))
         logits: Tensor = self.classify(hidden.flatten(0, 1))
         per_prototype: Tensor = logits.unflatten(0, (batch, count))

@@ -5,7 +5,6 @@ Shape letters: L classes, K supports, N experts, C channels, H W pixels, h w cel
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vossegcli.ops.padding import centred_padding, pad, unpad
-from vossegcli.ops.resize import resize_smooth, working_size
+from vossegcli.layers.inference import inference_copy
+from vossegcli.ops.canvas import shrunk_canvas
+from vossegcli.ops.precision import autocast
 from vossegcli.systems.base import ClassSegmentation
 from vossegcli.systems.fwb.boosting import Experts, boost, join_experts, mean_iou
 from vossegcli.systems.fwb.feature_weighting import (
@@ -72,7 +72,7 @@ class FWBPredictor:
         weighting: bool = True,
         min_confidence: float = 0.0,
     ) -> None:
-        self.model = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
+        self.model = inference_copy(model)
         self.device = next(self.model.parameters()).device
         self.precision = precision
         wanted = self.model.config.short_side if short_side is None else short_side
@@ -140,19 +140,15 @@ class FWBPredictor:
         """
         if not self._classes:
             raise RuntimeError("call fit() first")
-        native = (int(images.shape[2]), int(images.shape[3]))
-        size = working_size(native, self.short_side)
-        padding = centred_padding(*size, STRIDE)
-        small = pad(resize_smooth(images.to(self.device), size), padding)
-        features = self._encode(small)
+        canvas = shrunk_canvas(images, self.short_side, STRIDE)
+        features = self._encode(canvas.enter(images.to(self.device)))
         base = self.model.head_base(features)
-        padded = (int(small.shape[2]), int(small.shape[3]))
         probs, confidence = [], []
         for known in self._classes:
             maps = similarity_maps(known.experts.features.unsqueeze(0), known.weights, features)  # (B,N,h,w)
-            of_experts = _probabilities(self.model.head(base, maps, known.levels), padded)
+            of_experts = _probabilities(self.model.head(base, maps, known.levels), canvas.padded)
             joined = join_experts(of_experts, known.experts.weights)  # (B,H,W)
-            probs.append(resize_smooth(unpad(joined.unsqueeze(1), padding), native)[:, 0])
+            probs.append(canvas.leave(joined.unsqueeze(1))[:, 0])
             cells = masks_at_cells(joined, (features.shape[2], features.shape[3]))
             found = (cells > self.model.config.threshold).float()
             confidence.append(_confidence(known, maps.mean(dim=1, keepdim=True), cells, found))
@@ -163,7 +159,7 @@ class FWBPredictor:
         return [ClassSegmentation(*parts) for parts in zip(label_maps, stacked, sure, strict=True)]
 
     def _encode(self, images: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+        with autocast(self.device, self.precision):
             return self.model.encode(images)
 
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vossegcli.errors import InputError
-from vossegcli.ops.padding import centred_padding, pad
-from vossegcli.ops.resize import resize_smooth, working_size
+from vossegcli.ops.canvas import shrunk_canvas
+from vossegcli.ops.padding import pad
 from vossegcli.systems.fwb.losses import VOID
 from vossegcli.systems.fwb.model import STRIDE, masks_at_cells
 
@@ -61,11 +61,10 @@ def stack_supports(
     parts = []
     for number, (image, mask) in enumerate(zip(images, masks, strict=True), start=1):
         _check_support(number, image, mask)
-        size = working_size((int(image.shape[1]), int(image.shape[2])), short_side)
-        padding = centred_padding(*size, STRIDE)
-        features = encode(pad(resize_smooth(image.to(device).unsqueeze(0), size), padding))
-        soft = F.interpolate((mask.to(device) > 0).float()[None, None], size=size, mode="area")[0]  # (1,H,W)
-        inside, outside = pad(soft, padding), pad(1.0 - soft, padding)
+        canvas = shrunk_canvas(image, short_side, STRIDE)
+        features = encode(canvas.enter(image.to(device).unsqueeze(0)))
+        soft = F.interpolate((mask.to(device) > 0).float()[None, None], size=canvas.size, mode="area")[0]  # (1,H,W)
+        inside, outside = pad(soft, canvas.padding), pad(1.0 - soft, canvas.padding)
         truth = torch.where(inside + outside > 0, (inside > HALF).long(), VOID)
         cells = (int(features.shape[2]), int(features.shape[3]))
         parts.append(Supports(features, masks_at_cells(inside, cells), masks_at_cells(outside, cells), truth))

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vossegcli.layers.blocks import IMAGENET_MEAN, IMAGENET_STD
+from vossegcli.layers.normalise import NormalisedInput
 from vossegcli.systems.mobileinst.backbone import STRIDE, Backbone
 from vossegcli.systems.mobileinst.config import MobileInstConfig
 from vossegcli.systems.mobileinst.instance_decoder import InstanceDecoder, Predictions
@@ -37,17 +37,12 @@ class Encoded(NamedTuple):
     origin: Tensor
 
 
-class MobileInst(nn.Module):
+class MobileInst(NormalisedInput):
     """Backbone, mask decoder and instance decoder."""
-
-    mean: Tensor
-    std: Tensor
 
     def __init__(self, config: MobileInstConfig) -> None:
         super().__init__()
         self.config = config
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
         self.backbone = Backbone(config)
         self.mask_decoder = MaskDecoder(config, self.backbone.context_channels)
         self.instance_decoder = InstanceDecoder(config, self.backbone.context_channels)
@@ -56,7 +51,7 @@ class MobileInst(nn.Module):
         """Encode images (B,3,H,W) in [0, 1], sides multiples of `STRIDE`, that lie at an origin (2,) or at zero."""
         if origin is None:
             origin = torch.zeros(2, device=images.device)
-        local, context = self.backbone((images - self.mean) / self.std)
+        local, context = self.backbone(self.normalise(images))
         features, dense = self.mask_decoder(local, context, origin)
         embedded = self.mask_decoder.embed(features)
         if self.instance_decoder.locator is not None:

@@ -5,7 +5,6 @@ Shape letters: B images, N queries, n instances, L classes, H W pixels, h w cell
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
@@ -14,8 +13,9 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
-from vossegcli.ops.padding import Padding, pad
-from vossegcli.ops.resize import Size, resize_smooth, scaled_size
+from vossegcli.layers.inference import inference_copy
+from vossegcli.ops.canvas import Canvas, scaled_canvas
+from vossegcli.ops.precision import autocast
 from vossegcli.systems.base import Instances, TrackedInstances
 from vossegcli.systems.mobileinst.instance_decoder import Predictions
 from vossegcli.systems.mobileinst.losses import MASK_CELLS
@@ -28,41 +28,37 @@ MASK = 0.5  # probability from which on a pixel belongs to a mask; the public re
 
 
 class _Frame(NamedTuple):
-    """Encoded images, their size and the one at which the network worked."""
+    """Encoded images and the canvas on which the network worked."""
 
     encoded: Encoded
-    native: Size
-    size: Size
+    canvas: Canvas
 
 
 class _Network:
     """The network with resizing and padding around it."""
 
     def __init__(self, model: MobileInst, precision: torch.dtype, short_side: int | None) -> None:
-        self.model = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
+        self.model = inference_copy(model)
         self.device = next(self.model.parameters()).device
         self.precision = precision
         self.short_side = model.config.short_side if short_side is None else short_side
 
     def encode(self, images: Tensor) -> _Frame:
         """Encode images (B,3,H,W), float RGB in [0, 1]."""
-        native = (int(images.shape[2]), int(images.shape[3]))
-        size = scaled_size(native, self.short_side)
-        small = resize_smooth(images.to(self.device), size)
-        padded = pad(small, Padding(0, -size[1] % STRIDE, 0, -size[0] % STRIDE))
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            encoded: Encoded = self.model(padded)
-        return _Frame(encoded, native, size)
+        canvas = scaled_canvas(images, self.short_side, STRIDE)
+        with autocast(self.device, self.precision):
+            encoded: Encoded = self.model(canvas.enter(images.to(self.device)))
+        return _Frame(encoded, canvas)
 
     def detect(self, encoded: Encoded) -> Predictions:
         """What the queries say of encoded images, in float32."""
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+        with autocast(self.device, self.precision):
             found = self.model.detect(encoded)
         return found.map(Tensor.float)
 
     def masks(self, frame: _Frame, image: int, kernels: Tensor) -> Tensor:
         """Probabilities (n,h,w) of kernels (n,K) in one of the images, without the padding."""
-        cells = (-(-frame.size[0] // MASK_CELLS), -(-frame.size[1] // MASK_CELLS))
+        cells = (-(-frame.canvas.size[0] // MASK_CELLS), -(-frame.canvas.size[1] // MASK_CELLS))
         if not len(kernels):
             return kernels.new_zeros(0, *cells, device=self.device)
         probs = mask_logits(kernels.unsqueeze(0), frame.encoded.embedded[image : image + 1].float())[0].sigmoid()
@@ -108,7 +104,7 @@ class MobileInstPredictor:
         masks = self._network.masks(frame, image, found.kernels[image, chosen])
         scores = scores[chosen] * maskness(masks)
         order = _best_first(masks, scores, self.score_threshold, self._network.model.config.overlap)
-        boxes, inside = masks_in_boxes(masks[order], frame)
+        boxes, inside = masks_in_boxes(masks[order], frame.canvas)
         return Instances(boxes, scores[order], labels[chosen][order], inside)
 
 
@@ -172,7 +168,7 @@ class MobileInstTracker:
         self._frames += 1
         masks = self._network.masks(encoded, 0, self._kernels.to(self._network.device))
         seen = (masks > MASK).flatten(1).any(dim=1).nonzero()[:, 0]
-        boxes, inside = masks_in_boxes(masks[seen], encoded)
+        boxes, inside = masks_in_boxes(masks[seen], encoded.canvas)
         if not is_key:  # there, the queries have just said it
             self._follow(encoded, masks)
         scores, labels = self._scores.to(self._network.device)[seen].max(dim=1)
@@ -262,7 +258,7 @@ def maskness(masks: Tensor) -> Tensor:
     return (masks * covered).sum(dim=(1, 2)) / covered.sum(dim=(1, 2)).clamp_min(1.0)
 
 
-def masks_in_boxes(masks: Tensor, frame: _Frame) -> tuple[Tensor, Tensor]:
+def masks_in_boxes(masks: Tensor, canvas: Canvas) -> tuple[Tensor, Tensor]:
     """Boxes (n,4) in pixels of the image around masks (n,h,w), none of them empty, and the masks in them (n,R,R).
 
     A box is half a cell larger than the cells that are covered, for between two cells the mask can reach that far, but
@@ -279,9 +275,8 @@ def masks_in_boxes(masks: Tensor, frame: _Frame) -> tuple[Tensor, Tensor]:
         high = torch.where(line, numbers, -1).amax(dim=1) + 1
         sides.append((low - 0.5, high + 0.5))
     (left, right), (top, bottom) = sides
-    limits = torch.tensor([frame.size[1], frame.size[0]] * 2, device=masks.device) / MASK_CELLS
+    limits = torch.tensor([canvas.size[1], canvas.size[0]] * 2, device=masks.device) / MASK_CELLS
     cells = torch.stack([left, top, right, bottom], dim=1).clamp_min(0.0).minimum(limits)
     numbered = torch.cat([torch.arange(len(masks), device=masks.device).unsqueeze(1).float(), cells], dim=1)
     inside = roi_align(masks.unsqueeze(1), numbered, SIDE, sampling_ratio=1, aligned=True)[:, 0]
-    scale = torch.tensor([frame.native[1] / frame.size[1], frame.native[0] / frame.size[0]] * 2, device=masks.device)
-    return cells * MASK_CELLS * scale, inside
+    return cells * MASK_CELLS * canvas.box_scale(masks.device), inside

@@ -1,0 +1,24 @@
+import torch
+
+from vossegcli.ops.resize import resize_smooth, scaled_size, size_of, working_size
+
+
+def test_working_size_never_grows() -> None:
+    assert working_size((480, 854), 480) == (480, 854)
+    assert working_size((1080, 1920), 480) == (480, 853)
+    assert working_size((100, 50), 480) == (100, 50)
+    assert working_size((1080, 1920), None) == (1080, 1920)
+
+
+def test_scaled_size_grows_too_but_the_long_side_stays_below_five_thirds() -> None:
+    assert scaled_size((100, 120), 300) == (300, 360)
+    assert scaled_size((100, 400), 300) == (125, 500)
+    assert scaled_size((123, 77), 0) == (123, 77)
+
+
+def test_resizing_keeps_the_mean_and_a_size_that_fits_is_left_alone() -> None:
+    image = torch.rand(1, 3, 40, 60)
+    small = resize_smooth(image, (10, 15))
+    assert size_of(small) == (10, 15)
+    torch.testing.assert_close(small.mean(), image.mean(), atol=5e-3, rtol=0.0)
+    assert resize_smooth(image, (40, 60)) is image

@@ -1,0 +1,43 @@
+from dataclasses import replace
+
+import torch
+
+from tests.systems.afb_urr.test_contract import TINY, TINY_TRUNK
+from tests.systems.contract import square_clip
+from vossegcli.systems.afb_urr.config import COMPACT
+from vossegcli.systems.afb_urr.feature_bank import FeatureBank
+from vossegcli.systems.afb_urr.model import AFBURR
+from vossegcli.systems.afb_urr.predict import AFBURRPredictor
+
+
+def test_a_step_changes_neither_the_newest_frame_nor_what_it_memorises() -> None:
+    torch.manual_seed(0)
+    predictor = AFBURRPredictor(AFBURR(replace(COMPACT, memory_trunk=TINY_TRUNK, **TINY)).eval())
+    video, labels = square_clip(4, (48, 64), (1, 2))
+    predictor.start(video[0], labels[0])
+    predictor.step(video[1])
+    newest = predictor._newest
+    assert newest is not None
+    before = {name: torch.as_tensor(getattr(newest, name)).clone() for name in ("frame", "key", "fine_key", "masks")}
+    predictor.step(video[2])
+    predictor.add_objects(video[2], torch.where(labels[2] == 2, 9, 0))
+    predictor.step(video[3])
+    assert not newest.memorised
+    assert newest.index == 1
+    assert all(torch.equal(before[name], getattr(newest, name)) for name in before)
+
+
+def test_the_bank_changes_none_of_the_tensors_that_it_is_given() -> None:
+    generator = torch.Generator().manual_seed(0)
+    bank = FeatureBank(replace(COMPACT.bank, merge_threshold=0.0, budget=40), torch.device("cpu"))
+    bank.add_classes(2, 4, 3)
+    for frame in range(4):
+        keys = torch.randn(2, 9, 4, generator=generator)
+        values = torch.randn(2, 9, 3, generator=generator)
+        queries = torch.randn(5, 4, generator=generator)
+        before = keys.clone(), values.clone(), queries.clone()
+        bank.update(keys, values, frame)
+        bank.read(queries)
+        assert torch.equal(keys, before[0])
+        assert torch.equal(values, before[1])
+        assert torch.equal(queries, before[2])
