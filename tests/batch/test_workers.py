@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.engine.faulty import FULL, SMALLER, faulty_batch
+from tests.batch.faulty import FULL, SMALLER, faulty_batch
 
 from tests.conftest import Told, with_ray
 from vossegcli.batch import workers as local
@@ -110,7 +110,7 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path\n"
         "from tests.conftest import Told\n"
-        "from tests.engine.faulty import faulty_batch\n"
+        "from tests.batch.faulty import faulty_batch\n"
         "from vossegcli.batch.workers import Workers\n"
         "from vossegcli.batch.run import run_batch\n"
         "class Noisy(Told):\n"
