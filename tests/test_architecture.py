@@ -11,6 +11,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "vossegcli"
 STDLIB_ONLY = {"names", "types", "errors"}
+TORCH_ONLY = {"samples"}
+RECORDS = STDLIB_ONLY | TORCH_ONLY
 ALLOWED = {
     "cli": {"runners", "batch", "reports", "names", "errors", "types"},
     "runners": {
@@ -23,6 +25,7 @@ ALLOWED = {
         "metrics",
         "reports",
         "ops",
+        "samples",
         "names",
         "types",
         "errors",
@@ -30,18 +33,21 @@ ALLOWED = {
     "batch": {"models", "io", "types", "errors", "names"},
     "models": {"systems", "io", "ops", "types", "errors"},
     "training": {"types", "errors"},
-    "data": {"io", "ops", "types", "errors"},
-    "systems": {"layers", "ops", "types", "errors"},
+    "data": {"io", "ops", "samples", "types", "errors"},
+    "systems": {"layers", "ops", "samples", "types", "errors"},
     "reports": {"types"},
     "metrics": {"ops", "types", "errors"},
     "io": {"types", "errors"},
     "layers": {"ops"},
     "ops": set(),
+    "samples": set(),
     "names": set(),
     "types": set(),
     "errors": set(),
 }
-FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem in STDLIB_ONLY)
+FILES = sorted(
+    path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem in STDLIB_ONLY | TORCH_ONLY
+)
 
 
 def layer_of(path: Path) -> str:
@@ -85,6 +91,13 @@ def test_base_modules_use_the_standard_library_only(name: str) -> None:
             assert module.split(".")[0] in sys.stdlib_module_names, module
 
 
+@pytest.mark.parametrize("name", sorted(TORCH_ONLY))
+def test_records_of_tensors_use_torch_only(name: str) -> None:
+    tree = ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
+    for module in imported_modules(tree):
+        assert module.split(".")[0] in {*sys.stdlib_module_names, "torch"}, module
+
+
 @pytest.mark.parametrize("path", [p for p in FILES if layer_of(p) == "systems"], ids=lambda p: p.name)
 def test_systems_do_not_import_siblings(path: Path) -> None:
     parts = path.relative_to(PACKAGE / "systems").parts
@@ -92,7 +105,7 @@ def test_systems_do_not_import_siblings(path: Path) -> None:
         return
     for module in imported_modules(ast.parse(path.read_text(encoding="utf-8"))):
         if module.startswith("vossegcli.systems."):
-            assert module.split(".")[2] in {parts[0], "base", "samples"}, module
+            assert module.split(".")[2] in {parts[0], "base"}, module
 
 
 def test_the_command_line_imports_runners_inside_commands_only() -> None:

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from vossegcli.data.synthetic import Clips, Places
 from vossegcli.errors import InputError
+from vossegcli.samples import ClipSamples, Correspondences
 from vossegcli.systems.base import System, VideoPredictor
 from vossegcli.training.loop import set_training_mode
 
@@ -31,11 +31,11 @@ def square_clip(frames: int, size: tuple[int, int], ids: tuple[int, ...]) -> tup
     return video, labels
 
 
-def still_places(cells: int) -> Places:
+def still_places(cells: int) -> Correspondences:
     """Two clips of three frames in which nothing moves."""
     axis = torch.arange(float(cells))
     coordinates = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1).expand(2, 3, cells, cells, 2)
-    return Places(coordinates.contiguous(), torch.zeros(2, 3, cells, cells, dtype=torch.int64))
+    return Correspondences(coordinates.contiguous(), torch.zeros(2, 3, cells, cells, dtype=torch.int64))
 
 
 class VideoSystemContract:
@@ -150,7 +150,7 @@ class VideoSystemContract:
             ious.append(float(terms["j"]))
         assert max(ious[-10:]) > 0.6 > ious[0]
 
-    def clips(self) -> Clips:
+    def clips(self) -> ClipSamples:
         pairs = [square_clip(3, (48, 48), (1,)), square_clip(3, (48, 48), (1, 2))]
         frames, labels = torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
-        return Clips(frames, labels, still_places(3), still_places(6), 3)
+        return ClipSamples(frames, labels, still_places(3), still_places(6), 3)

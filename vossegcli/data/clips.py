@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from vossegcli.data.synthetic import Clips, Layers, Look, draw_layers, render_clips
+from vossegcli.data.synthetic import Layers, Look, draw_layers, render_clips
 from vossegcli.data.textures import TextureSource
 from vossegcli.io.media.ahead import read_ahead
+from vossegcli.samples import ClipSamples
 from vossegcli.types import AnnotatedImage
 
 QUEUE_LENGTH = 3
@@ -46,11 +47,11 @@ class ClipStream:
         self.device = device
         self._sources: dict[int, TextureSource] = {}
 
-    def batch(self, step: int, spec: ClipSpec) -> Clips:
+    def batch(self, step: int, spec: ClipSpec) -> ClipSamples:
         """Draw and render the batch of one step."""
         return self._render(step, spec, self._draw(step, spec))
 
-    def stream(self, start: int, stop: int, spec_of: Callable[[int], ClipSpec]) -> Iterator[Clips]:
+    def stream(self, start: int, stop: int, spec_of: Callable[[int], ClipSpec]) -> Iterator[ClipSamples]:
         """Yield the batches of the steps from `start` to `stop` - 1, drawn ahead in a thread."""
         steps = range(start, stop)
         drawn = read_ahead((self._draw(step, spec_of(step)) for step in steps), QUEUE_LENGTH)
@@ -63,7 +64,7 @@ class ClipStream:
             self._sources[spec.size] = TextureSource(self.images, spec.size, self.pseudo_objects)
         return draw_layers(self._sources[spec.size], spec.batch, self._objects(step, spec), rng)
 
-    def _render(self, step: int, spec: ClipSpec, layers: Layers) -> Clips:
+    def _render(self, step: int, spec: ClipSpec, layers: Layers) -> ClipSamples:
         generator = torch.Generator(self.device).manual_seed((self.seed << 32) + step)
         return render_clips(layers.to(self.device), spec.frames, generator, self._objects(step, spec) + 1, Look())
 

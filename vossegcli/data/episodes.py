@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pycocotools import mask as coco_mask
-from torch import Tensor
 
 from vossegcli.data.augment import jitter_colour
-from vossegcli.data.textures import Box, cached_image, resize_crop, resize_mask
+from vossegcli.data.textures import CropBox, cached_image, resize_crop, resize_mask
 from vossegcli.errors import ConfigError
 from vossegcli.io.media.ahead import read_ahead
+from vossegcli.samples import EpisodeSamples
 from vossegcli.types import AnnotatedImage
 
 QUEUE_LENGTH = 4
@@ -45,26 +45,6 @@ class EpisodeSpec:
     shots: int
     size: int
     jitter: bool = True
-
-
-@dataclass(frozen=True)
-class Episodes:
-    """A batch of episodes. Each image of a group is a query, and a support of others of its group.
-
-    Attributes:
-        images: (B,M,3,S,S) float32 RGB in [0, 1].
-        masks: (B,M,S,S) float32 of 0 and 1, the group's class.
-        supports: (B,M,M) bool: from which images (last axis) each image is segmented.
-        labels: (B,M,S,S) int64, what every pixel is: a class (its number + 1 among the stream's classes), or the
-            background of a data set (below 0).
-        classes: (B,) int64, the number of each group's class.
-    """
-
-    images: Tensor
-    masks: Tensor
-    supports: Tensor
-    labels: Tensor
-    classes: Tensor
 
 
 def classes_of(images: Sequence[AnnotatedImage]) -> dict[ClassKey, list[AnnotatedImage]]:
@@ -112,7 +92,7 @@ class EpisodeStream:
         weights = np.array([len(shown) for shown in classes.values()]) ** 0.25
         self.weights = weights / weights.sum()
 
-    def batch(self, step: int, spec: EpisodeSpec) -> Episodes:
+    def batch(self, step: int, spec: EpisodeSpec) -> EpisodeSamples:
         """Draw the batch of one step: the first image of each group has all the others as supports."""
         rng = np.random.default_rng((self.seed, step))
         numbers = self._numbers(rng, spec.batch)
@@ -121,7 +101,7 @@ class EpisodeStream:
         generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
         pictures = torch.from_numpy(images).to(self.device).permute(0, 1, 4, 2, 3).float() / 255.0
         coloured = jitter_colour(pictures.flatten(0, 1).unsqueeze(1), COLOUR, generator).view_as(pictures)
-        return Episodes(
+        return EpisodeSamples(
             coloured if spec.jitter else pictures,
             torch.from_numpy(masks).to(self.device).float(),
             torch.from_numpy(np.stack([_choose_supports(rng, spec.shots + 1) for _ in numbers])).to(self.device),
@@ -129,7 +109,7 @@ class EpisodeStream:
             torch.tensor(numbers, device=self.device),
         )
 
-    def stream(self, start: int, stop: int, spec_of: Callable[[int], EpisodeSpec]) -> Iterator[Episodes]:
+    def stream(self, start: int, stop: int, spec_of: Callable[[int], EpisodeSpec]) -> Iterator[EpisodeSamples]:
         """Yield the batches of the steps from `start` to `stop` - 1, drawn ahead in a thread."""
         yield from read_ahead((self.batch(step, spec_of(step)) for step in range(start, stop)), QUEUE_LENGTH)
 
@@ -162,7 +142,7 @@ class EpisodeStream:
         """A crop (S,S,3) of an image in which a class can be seen, its labels and the class's mask (S,S)."""
         masks = {k: class_mask(record, key[1]) for k, key in self._shown(record)}
         flip = bool(rng.random() < 0.5)
-        box: Box = (0.0, 0.0, float(record.width), float(record.height))
+        box: CropBox = (0.0, 0.0, float(record.width), float(record.height))
         small = resize_mask(masks[number], box, size, flip=flip)
         for _ in range(TRIES):
             tried = _crop(rng, masks[number])
@@ -196,7 +176,7 @@ def _choose_supports(rng: np.random.Generator, images: int) -> npt.NDArray[np.bo
     return chosen
 
 
-def _crop(rng: np.random.Generator, mask: npt.NDArray[np.uint8]) -> Box:
+def _crop(rng: np.random.Generator, mask: npt.NDArray[np.uint8]) -> CropBox:
     """A square crop of 40 to 100 % of the short side around a random pixel of the class."""
     height, width = mask.shape
     side = min(height, width) * rng.uniform(0.4, 1.0)

@@ -20,6 +20,7 @@ from vossegcli.data.augment import add_noise, blur_some, jitter_colour, recolour
 from vossegcli.data.instances import COLOUR, QUEUE_LENGTH, InstanceSpec, InstanceStream
 from vossegcli.data.motion import Motion, sample_texture, sampling_grids
 from vossegcli.io.media.ahead import read_ahead
+from vossegcli.samples import InstanceClipSamples
 
 MARGIN = 1.25  # side of a layer to side of the frame: what may come into view
 CROSSING = 0.6  # share of the clips that another crop's instances cross
@@ -43,23 +44,16 @@ class InstanceLayers:
     labels: tuple[Tensor, ...]
 
 
-@dataclass(frozen=True)
-class InstanceClips:
-    """Rendered clips (see `systems.samples.InstanceClipBatch`)."""
-
-    frames: Tensor
-    ids: Tensor
-    labels: tuple[Tensor, ...]
-
-
 class InstanceClipStream(InstanceStream):
     """Batches of images, and of clips; the batch of a step depends on the seed and the step alone."""
 
-    def clips(self, step: int, spec: InstanceSpec, frames: int = 2) -> InstanceClips:
+    def clips(self, step: int, spec: InstanceSpec, frames: int = 2) -> InstanceClipSamples:
         """Draw and render the batch of one step."""
         return self._render(step, self.draw_layers(step, spec), frames, spec)
 
-    def stream_clips(self, start: int, stop: int, spec_of: Callable[[int], InstanceSpec]) -> Iterator[InstanceClips]:
+    def stream_clips(
+        self, start: int, stop: int, spec_of: Callable[[int], InstanceSpec]
+    ) -> Iterator[InstanceClipSamples]:
         """Yield the batches of the steps from `start` to `stop` - 1, drawn ahead in a thread."""
         steps = range(start, stop)
         drawn = read_ahead((self.draw_layers(step, spec_of(step)) for step in steps), QUEUE_LENGTH)
@@ -84,7 +78,7 @@ class InstanceClipStream(InstanceStream):
             torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(ids).astype(np.int32)), tuple(labels)
         )
 
-    def _render(self, step: int, layers: InstanceLayers, frames: int, spec: InstanceSpec) -> InstanceClips:
+    def _render(self, step: int, layers: InstanceLayers, frames: int, spec: InstanceSpec) -> InstanceClipSamples:
         generator = torch.Generator(self.device).manual_seed((self.seed << 32) + step)
         moved = InstanceLayers(layers.pictures.to(self.device), layers.ids.to(self.device), layers.labels)
         return render_instance_clips(moved, spec.size, frames, generator, spec.recolour)
@@ -92,7 +86,7 @@ class InstanceClipStream(InstanceStream):
 
 def render_instance_clips(
     layers: InstanceLayers, size: int, frames: int, generator: torch.Generator, recolour: float = 0.0
-) -> InstanceClips:
+) -> InstanceClipSamples:
     """Set layers in motion and paint the clips; runs on the layers' device.
 
     Args:
@@ -118,4 +112,4 @@ def render_instance_clips(
         ids = torch.where(covers, own, ids)
     coloured = jitter_colour(recolour_some(canvas, recolour, generator), COLOUR, generator)
     clips = add_noise(blur_some(coloured, 0.1, generator), 0.04, generator)
-    return InstanceClips(clips, ids, layers.labels)
+    return InstanceClipSamples(clips, ids, layers.labels)

@@ -17,12 +17,12 @@ import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
 from scipy import ndimage
-from torch import Tensor
 
 from vossegcli.data.augment import jitter_colour, recolour_some
-from vossegcli.data.textures import Box, cached_image, resize_crop
+from vossegcli.data.textures import CropBox, cached_image, resize_crop
 from vossegcli.errors import ConfigError
 from vossegcli.io.media.ahead import read_ahead
+from vossegcli.samples import InstanceSamples
 from vossegcli.types import AnnotatedImage
 
 QUEUE_LENGTH = 4
@@ -53,18 +53,6 @@ class InstanceSpec:
     short_side: int
     turns: bool
     recolour: float = 0.0
-
-
-@dataclass(frozen=True)
-class InstanceSamples:
-    """A batch of images with instances (see `systems.samples.InstanceBatch`)."""
-
-    images: Tensor
-    ids: Tensor
-    boxes: tuple[Tensor, ...]
-    labels: tuple[Tensor, ...]
-    classes_map: Tensor
-    distance: Tensor
 
 
 @dataclass(frozen=True)
@@ -185,7 +173,7 @@ def boundary_distance(ids: IdsMap) -> npt.NDArray[np.float32]:
     return share
 
 
-def _resize_ids(ids: IdsMap, box: Box, size: int) -> IdsMap:
+def _resize_ids(ids: IdsMap, box: CropBox, size: int) -> IdsMap:
     """Cut a box out, zeros beyond the border, and resize to (S,S) by nearest neighbour."""
     left, top, right, bottom = box
     before = (max(0, int(np.ceil(-top))), max(0, int(np.ceil(-left))))

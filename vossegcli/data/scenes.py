@@ -20,8 +20,9 @@ from scipy import ndimage
 
 from vossegcli.data.clips import ClipSpec
 from vossegcli.data.motion import Motion
-from vossegcli.data.synthetic import Clips, Look, render_clips, stack_layers
+from vossegcli.data.synthetic import Look, render_clips, stack_layers
 from vossegcli.data.textures import UInt8, resize_crop, resize_mask
+from vossegcli.samples import ClipSamples
 
 LOG_ZOOM = 0.3
 MARGIN = 1.5  # of the widest window, for a large object
@@ -73,12 +74,12 @@ class SceneStream:
         """The most objects of a scene."""
         return max(len(ids) for _, ids in self.scenes)
 
-    def stream(self, steps: int, spec: ClipSpec) -> Iterator[Clips]:
+    def stream(self, steps: int, spec: ClipSpec) -> Iterator[ClipSamples]:
         """Yield the batches of the steps from 0 on."""
         for step in range(steps):
             yield self.batch(step, spec)
 
-    def batch(self, step: int, spec: ClipSpec) -> Clips:
+    def batch(self, step: int, spec: ClipSpec) -> ClipSamples:
         """Draw and render the batch of one step."""
         rng = np.random.default_rng((self.seed, step))
         layers = stack_layers([self._draw(spec, rng) for _ in range(spec.batch)])

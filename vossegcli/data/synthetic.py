@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor
 from vossegcli.data.augment import add_noise, blur_some, jitter_colour
 from vossegcli.data.motion import CAMERA, OBJECT, Motion, sample_texture, sampling_grids
 from vossegcli.data.textures import TextureSource, pseudo_cutout
+from vossegcli.samples import ClipSamples, Correspondences
 
 COARSE, FINE = 16, 8
 CUTOUTS = 3
@@ -75,37 +75,6 @@ class Look:
     noise: float = 0.04
 
 
-class Places(NamedTuple):
-    """What the centre of each cell shows.
-
-    Attributes:
-        coordinates: (B,T,h,w,2) float32 place (x, y) on the texture, in cells.
-        textures: (B,T,h,w) int64 which texture it is (0 = background, l = cut-out l).
-    """
-
-    coordinates: Tensor
-    textures: Tensor
-
-
-@dataclass(frozen=True)
-class Clips:
-    """Rendered clips.
-
-    Attributes:
-        frames: (B,T,3,S,S) float32 RGB in [0, 1].
-        labels: (B,T,S,S) int64, 0 = background, objects 1..K; every object is visible in frame 0.
-        coarse: places of the cells at stride 16.
-        fine: places of the cells at stride 8.
-        classes: K = largest number of objects + 1; a clip may have fewer.
-    """
-
-    frames: Tensor
-    labels: Tensor
-    coarse: Places
-    fine: Places
-    classes: int
-
-
 def draw_layers(source: TextureSource, batch: int, objects: int, rng: np.random.Generator) -> Layers:
     """Draw the layers of a batch of clips with at most `objects` labelled objects each (on the host)."""
     return stack_layers([_draw_clip(source, objects, rng) for _ in range(batch)])
@@ -148,7 +117,7 @@ def _draw_clip(source: TextureSource, objects: int, rng: np.random.Generator) ->
     return background.image.transpose(2, 0, 1).copy(), masks, mask_ids, cutouts, ids, placements
 
 
-def render_clips(layers: Layers, frames: int, generator: torch.Generator, classes: int, look: Look) -> Clips:
+def render_clips(layers: Layers, frames: int, generator: torch.Generator, classes: int, look: Look) -> ClipSamples:
     """Set layers in motion and paint the clips; runs on the layers' device.
 
     Args:
@@ -189,7 +158,7 @@ def render_clips(layers: Layers, frames: int, generator: torch.Generator, classe
     clips = jitter_colour(canvas, look.colour, generator)
     clips = add_noise(blur_some(clips, 0.15, generator), look.noise, generator)
     coarse, fine = (_at_cells(places, textures, stride) for stride in (COARSE, FINE))
-    return Clips(clips, _drop_unseen(labels), coarse, fine, classes)
+    return ClipSamples(clips, _drop_unseen(labels), coarse, fine, classes)
 
 
 def _expose(texture: Tensor, grid: Tensor, shutter: float, generator: torch.Generator) -> Tensor:
@@ -205,11 +174,11 @@ def _expose(texture: Tensor, grid: Tensor, shutter: float, generator: torch.Gene
     return torch.stack(samples).mean(dim=0)
 
 
-def _at_cells(coordinates: Tensor, textures: Tensor, stride: int) -> Places:
+def _at_cells(coordinates: Tensor, textures: Tensor, stride: int) -> Correspondences:
     """Take the pixel at the centre of each cell; coordinates in [-1, 1] become cells."""
     centre = slice(stride // 2, None, stride)
     half_side = coordinates.shape[2] / 2 / stride
-    return Places(coordinates[:, :, centre, centre] * half_side, textures[:, :, centre, centre])
+    return Correspondences(coordinates[:, :, centre, centre] * half_side, textures[:, :, centre, centre])
 
 
 def _drop_unseen(labels: Tensor) -> Tensor:

@@ -113,10 +113,10 @@ def _decode(record: AnnotatedImage, index: int) -> UInt8:
     return mask
 
 
-Box = tuple[float, float, float, float]
+CropBox = tuple[float, float, float, float]
 
 
-def _random_crop(rng: np.random.Generator, height: int, width: int) -> Box:
+def _random_crop(rng: np.random.Generator, height: int, width: int) -> CropBox:
     """Draw a nearly square crop (left, top, right, bottom) that covers 35 to 100 % of the short side."""
     side = min(height, width) * rng.uniform(0.35, 1.0)
     wide = min(width, side * rng.uniform(0.8, 1.25))
@@ -125,7 +125,7 @@ def _random_crop(rng: np.random.Generator, height: int, width: int) -> Box:
     return left, top, left + wide, top + high
 
 
-def _box_around(rng: np.random.Generator, mask: UInt8) -> Box:
+def _box_around(rng: np.random.Generator, mask: UInt8) -> CropBox:
     """Square box around a mask with a random margin, so that the object fills 45 to 90 % of it."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if rows.size == 0:
@@ -135,7 +135,7 @@ def _box_around(rng: np.random.Generator, mask: UInt8) -> Box:
     return centre_x - half, centre_y - half, centre_x + half, centre_y + half
 
 
-def resize_crop(image: UInt8, box: Box, size: int, *, flip: bool) -> UInt8:
+def resize_crop(image: UInt8, box: CropBox, size: int, *, flip: bool) -> UInt8:
     """Cut a box (it may reach over the border, where the border repeats) and resize to (S,S,3)."""
     padded, inner = _pad_to_box(image, box, "edge")
     resized = Image.fromarray(padded).resize((size, size), Image.Resampling.BILINEAR, box=inner)
@@ -143,7 +143,7 @@ def resize_crop(image: UInt8, box: Box, size: int, *, flip: bool) -> UInt8:
     return np.ascontiguousarray(array[:, ::-1]) if flip else array
 
 
-def resize_mask(mask: UInt8, box: Box, size: int, *, flip: bool) -> UInt8:
+def resize_mask(mask: UInt8, box: CropBox, size: int, *, flip: bool) -> UInt8:
     """As `resize_crop` for a mask of 0/1: zeros beyond the border, threshold at one half."""
     padded, inner = _pad_to_box(mask * np.uint8(255), box, "constant")
     resized = Image.fromarray(padded).resize((size, size), Image.Resampling.BILINEAR, box=inner)
@@ -151,7 +151,7 @@ def resize_mask(mask: UInt8, box: Box, size: int, *, flip: bool) -> UInt8:
     return np.ascontiguousarray(array[:, ::-1]) if flip else array
 
 
-def _pad_to_box(array: UInt8, box: Box, mode: str) -> tuple[UInt8, Box]:
+def _pad_to_box(array: UInt8, box: CropBox, mode: str) -> tuple[UInt8, CropBox]:
     left, top, right, bottom = box
     pads = [max(0, int(np.ceil(v))) for v in (-left, -top, right - array.shape[1], bottom - array.shape[0])]
     if not any(pads):

@@ -8,11 +8,11 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from tests.systems.b2inst.test_predict import squares_and_bars
-from vossegcli.data.instance_clips import InstanceClips
 from vossegcli.errors import CheckpointError, ConfigError
 from vossegcli.ops.canvas import Canvas
 from vossegcli.ops.masks import paste_mask
 from vossegcli.ops.padding import trailing_padding
+from vossegcli.samples import InstanceClipSamples
 from vossegcli.systems.base import TrackedInstances
 from vossegcli.systems.mobileinst import SYSTEM, predict, train
 from vossegcli.systems.mobileinst.config import CONFIGS, MobileInstConfig
@@ -96,7 +96,7 @@ def learnt() -> MobileInst:
     model = MobileInst(replace(TINY, classes=1)).train()
     video, ids = moving_squares(5)
     pairs = [(0, 2), (1, 3), (2, 4), (3, 1), (4, 0)]
-    clips = InstanceClips(
+    clips = InstanceClipSamples(
         torch.stack([video[list(pair)] for pair in pairs]), torch.stack([ids[list(pair)] for pair in pairs]),
         (torch.zeros(2, dtype=torch.int64),) * len(pairs),
     )  # fmt: skip
@@ -122,7 +122,7 @@ def test_the_first_frame_speaks_for_the_second(learnt: MobileInst) -> None:
     labels = (torch.zeros(2, dtype=torch.int64),)
     terms = []
     for first in (video[2], empty):
-        clips = InstanceClips(torch.stack([first, video[4]])[None], torch.stack([ids[2], ids[4]])[None], labels)
+        clips = InstanceClipSamples(torch.stack([first, video[4]])[None], torch.stack([ids[2], ids[4]])[None], labels)
         with torch.no_grad():
             terms.append(SYSTEM.objectives["clips"](learnt, clips))
     for name in ("passed", "reused"):

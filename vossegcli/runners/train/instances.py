@@ -12,13 +12,14 @@ from pycocotools import mask as coco_mask
 
 from vossegcli.data.clips import split_by_source
 from vossegcli.data.instance_clips import InstanceClipStream
-from vossegcli.data.instances import InstanceSamples, InstanceSpec
+from vossegcli.data.instances import InstanceSpec
 from vossegcli.data.textures import cached_image
 from vossegcli.io.results.overlays import data_uri, draw_overlay
 from vossegcli.metrics.instance import instance_precision
 from vossegcli.ops.images import image_tensor
 from vossegcli.ops.masks import paste_mask
 from vossegcli.runners.instance.results import coco_results
+from vossegcli.samples import InstanceSamples
 from vossegcli.systems.base import InstancePredictor, Instances, Task
 from vossegcli.training.settings import TrainingSettings
 from vossegcli.types import AnnotatedImage

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from vossegcli.data.clips import ClipSpec, ClipStream, split_by_source
-from vossegcli.data.episodes import Episodes, EpisodeSpec, EpisodeStream, classes_of, split_classes
-from vossegcli.data.synthetic import Clips
+from vossegcli.data.episodes import EpisodeSpec, EpisodeStream, classes_of, split_classes
 from vossegcli.errors import ConfigError
 from vossegcli.io.results.overlays import data_uri, draw_overlay
+from vossegcli.samples import ClipSamples, EpisodeSamples
 from vossegcli.systems.base import FewshotPredictor, Task, VideoPredictor
 from vossegcli.training.settings import TrainingSettings
 from vossegcli.types import AnnotatedImage
@@ -86,7 +86,7 @@ class TrainingClips:
         """The number of images."""
         return {"images": len(self._training)}
 
-    def batches(self, start: int) -> Iterator[Clips]:
+    def batches(self, start: int) -> Iterator[ClipSamples]:
         """Yield the clips from a step on."""
         stream = ClipStream(self._training, self._settings.pseudo_objects, self._settings.seed, self._device)
         yield from stream.stream(start, self._settings.total_steps, self._spec)
@@ -156,7 +156,7 @@ class TrainingEpisodes:
         held_out = sorted(f"{dataset}:{category}" for dataset, category in self._held_out)
         return {"classes": len(self._training), "images": len(images), "held_out": held_out}
 
-    def batches(self, start: int) -> Iterator[Episodes]:
+    def batches(self, start: int) -> Iterator[EpisodeSamples]:
         """Yield the episodes from a step on."""
         yield from self._stream.stream(start, self._settings.total_steps, self._spec)
 
@@ -181,7 +181,7 @@ class TrainingEpisodes:
         return {"validation_mIoU": round(float(np.mean([np.mean(v) for v in by_class.values()])), 4)}, pictures
 
 
-def segment_clip(predictor: Any, clips: Clips, clip: int) -> tuple[list[Tensor], list[float]]:  # noqa: ANN401
+def segment_clip(predictor: Any, clips: ClipSamples, clip: int) -> tuple[list[Tensor], list[float]]:  # noqa: ANN401
     """Segment one clip from its first masks; return label maps and J of each object and frame."""
     frames, labels = clips.frames[clip], clips.labels[clip]
     predictor.start(frames[0], labels[0])
@@ -197,7 +197,7 @@ def segment_clip(predictor: Any, clips: Clips, clip: int) -> tuple[list[Tensor],
     return predicted, values
 
 
-def _picture_of_clip(clips: Clips, clip: int, predicted: Sequence[Tensor]) -> np.ndarray:
+def _picture_of_clip(clips: ClipSamples, clip: int, predicted: Sequence[Tensor]) -> np.ndarray:
     """Frames of a clip side by side, true masks above and predicted masks below: (2S,T*S,3) uint8."""
     images = (clips.frames[clip].permute(0, 2, 3, 1) * 255).byte().cpu().numpy()
     rows = [clips.labels[clip].unbind(), predicted]
@@ -209,7 +209,7 @@ def _picture_of_clip(clips: Clips, clip: int, predicted: Sequence[Tensor]) -> np
     ])  # fmt: skip
 
 
-def segment_episode(predictor: FewshotPredictor, episode: Episodes) -> tuple[Tensor, float]:
+def segment_episode(predictor: FewshotPredictor, episode: EpisodeSamples) -> tuple[Tensor, float]:
     """Segment the first image of a batch of one group from the others; return its mask (H,W) and IoU."""
     predictor.clear()
     predictor.fit(list(episode.images[0, 1:]), list(episode.masks[0, 1:]))
@@ -219,7 +219,7 @@ def segment_episode(predictor: FewshotPredictor, episode: Episodes) -> tuple[Ten
     return predicted, int((predicted & truth).sum()) / union if union else 1.0
 
 
-def _picture_of_episode(episode: Episodes, predicted: Tensor) -> np.ndarray:
+def _picture_of_episode(episode: EpisodeSamples, predicted: Tensor) -> np.ndarray:
     """The query and its supports, with true masks above and the predicted one below: (2S,M*S,3) uint8."""
     pictures = (episode.images[0].permute(0, 2, 3, 1) * 255).byte().cpu().numpy()
     true = list(episode.masks[0].unbind())

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from vossegcli.layers.losses import dice_loss
 from vossegcli.ops.masks import log_odds
+from vossegcli.samples import ClipSamples, Correspondences
 from vossegcli.systems.afb_urr import losses
 from vossegcli.systems.afb_urr.model import AFBURR, QueryFeatures, flatten_cells, masks_at_stride4
-from vossegcli.systems.samples import CellPlaces, ClipBatch
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class LossWeights:
     hard_pixels: float = 0.4
 
 
-def correspondence_objective(model: AFBURR, batch: ClipBatch) -> dict[str, Tensor]:
+def correspondence_objective(model: AFBURR, batch: ClipSamples) -> dict[str, Tensor]:
     """Train the keys alone to match the cells of all pairs of frames of a clip."""
     terms = _correspondence(*model.encode_keys(batch.frames.flatten(0, 1)), batch)
     return {"loss": sum(terms.values(), torch.zeros(())), **terms}
 
 
-def segmentation_objective(model: AFBURR, batch: ClipBatch, weights: LossWeights) -> dict[str, Tensor]:
+def segmentation_objective(model: AFBURR, batch: ClipSamples, weights: LossWeights) -> dict[str, Tensor]:
     """Segment frames 1..T-1 in order from frame 0's masks; each predicted frame joins the memory.
 
     The original shows the model only frame 0's bank in training; here the memory grows as it does in use.
@@ -98,7 +98,7 @@ def _frame(query: QueryFeatures, t: int, frames: int) -> QueryFeatures:
     return QueryFeatures(query.key[t::frames], fine_key, type(query.skips)(*(s[t::frames] for s in query.skips)))
 
 
-def _correspondence(keys: Tensor, fine_keys: Tensor | None, batch: ClipBatch) -> dict[str, Tensor]:
+def _correspondence(keys: Tensor, fine_keys: Tensor | None, batch: ClipSamples) -> dict[str, Tensor]:
     """Correspondence losses of keys (B*T,C,h,w) over all pairs of frames, and of fine keys over neighbours in time."""
     clips, frames = batch.frames.shape[:2]
     pairs = [(a, b) for a in range(frames) for b in range(frames) if a != b]
@@ -109,12 +109,12 @@ def _correspondence(keys: Tensor, fine_keys: Tensor | None, batch: ClipBatch) ->
             fine = flatten_cells(fine_keys).unflatten(0, (clips, frames))
             near = [(a, b) for a, b in pairs if abs(a - b) == 1]
             # Each clip on its own: the local read never sees another video, nor cells that are far away.
-            alone = [_pair_losses(fine[i : i + 1], _clip(batch.fine, i), near) for i in range(clips)]
+            alone = [_pair_losses(fine[i : i + 1], batch.fine.clip(i), near) for i in range(clips)]
             terms["fine_correspondence"] = torch.stack(alone).mean()
     return terms
 
 
-def _pair_losses(keys: Tensor, places: CellPlaces, pairs: list[tuple[int, int]]) -> Tensor:
+def _pair_losses(keys: Tensor, places: Correspondences, pairs: list[tuple[int, int]]) -> Tensor:
     """Mean correspondence loss of keys (B,T,hw,C) over ordered pairs of frames."""
     coordinates, textures = places.coordinates.flatten(2, 3), places.textures.flatten(2, 3)
     terms = []
@@ -124,18 +124,6 @@ def _pair_losses(keys: Tensor, places: CellPlaces, pairs: list[tuple[int, int]])
         )
         terms.append(losses.correspondence_loss(keys[:, a], keys[:, b], targets, visible))
     return torch.stack(terms).mean()
-
-
-@dataclass(frozen=True)
-class _ClipPlaces:
-    """What the cells of one clip show."""
-
-    coordinates: Tensor
-    textures: Tensor
-
-
-def _clip(places: CellPlaces, index: int) -> _ClipPlaces:
-    return _ClipPlaces(places.coordinates[index : index + 1], places.textures[index : index + 1])
 
 
 def _mean_iou(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:

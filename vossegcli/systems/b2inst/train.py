@@ -13,13 +13,13 @@ from torch import Tensor
 
 from vossegcli.layers.losses import focal_class_loss
 from vossegcli.ops.boundaries import boundary_map, soft_boundary
+from vossegcli.samples import InstanceSamples
 from vossegcli.systems.b2inst.blender import blend, crop_bases
 from vossegcli.systems.b2inst.box_head import boxes_of
 from vossegcli.systems.b2inst.losses import boundary_losses, box_loss, mask_loss, semantic_loss
 from vossegcli.systems.b2inst.mask_scoring import boundary_dice, mask_iou, scoring_loss
 from vossegcli.systems.b2inst.model import B2Inst, Encoded
 from vossegcli.systems.b2inst.targets import Assignment, assign_locations, masks_in_boxes
-from vossegcli.systems.samples import InstanceBatch
 
 MOST_MASKS = 192  # locations an image whose masks are trained in a step
 
@@ -39,7 +39,7 @@ class LossWeights:
     scores: float = 1.0
 
 
-def instance_objective(model: B2Inst, batch: InstanceBatch, weights: LossWeights) -> dict[str, Tensor]:
+def instance_objective(model: B2Inst, batch: InstanceSamples, weights: LossWeights) -> dict[str, Tensor]:
     """Detect, segment and score the instances of a batch.
 
     Returns:
@@ -66,7 +66,7 @@ def instance_objective(model: B2Inst, batch: InstanceBatch, weights: LossWeights
 
 
 def _detection_terms(
-    encoded: Encoded, batch: InstanceBatch, assignments: list[Assignment], sizes: list[tuple[int, int]]
+    encoded: Encoded, batch: InstanceSamples, assignments: list[Assignment], sizes: list[tuple[int, int]]
 ) -> dict[str, Tensor]:
     device = batch.images.device
     logits = torch.cat([level.logits.flatten(2).transpose(1, 2) for level in encoded.levels], dim=1)  # (B,N,L)
@@ -96,7 +96,7 @@ def _of_instances(values: Tensor, instance: Tensor) -> Tensor:
 
 
 def _mask_terms(
-    model: B2Inst, encoded: Encoded, batch: InstanceBatch, assignments: list[Assignment]
+    model: B2Inst, encoded: Encoded, batch: InstanceSamples, assignments: list[Assignment]
 ) -> dict[str, Tensor]:
     """Masks of some of the locations with an instance, in the true boxes, and their scores."""
     config, device = model.config, batch.images.device

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vossegcli.layers.losses import dice_loss
+from vossegcli.samples import EpisodeSamples
 from vossegcli.systems.fwb.feature_weighting import Levels, class_average, region_levels, relevance, similarity_maps
 from vossegcli.systems.fwb.losses import mask_cross_entropy
 from vossegcli.systems.fwb.model import FWB, masks_at_cells
-from vossegcli.systems.samples import EpisodeBatch
 
 TEMPERATURE = 0.1
 
@@ -29,7 +29,7 @@ class LossWeights:
     contrast: float = 1.0
 
 
-def episode_objective(model: FWB, batch: EpisodeBatch, weights: LossWeights) -> dict[str, Tensor]:
+def episode_objective(model: FWB, batch: EpisodeSamples, weights: LossWeights) -> dict[str, Tensor]:
     """Segment each image from others of its group.
 
     The gradient flows through supports and queries alike (the authors' code stops it in the supports).

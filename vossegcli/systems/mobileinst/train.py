@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vossegcli.samples import InstanceClipSamples, InstanceSamples
 from vossegcli.systems.mobileinst.instance_decoder import Predictions
 from vossegcli.systems.mobileinst.losses import MASK_CELLS, centres_of, dense_losses, masks_of_ids, set_losses
 from vossegcli.systems.mobileinst.mask_decoder import mask_logits
 from vossegcli.systems.mobileinst.matcher import Match, closeness_of, match
 from vossegcli.systems.mobileinst.model import Encoded, MobileInst
 from vossegcli.systems.mobileinst.positions import random_origin
-from vossegcli.systems.samples import InstanceBatch, InstanceClipBatch
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ class _Found:
     matches: list[Match]
 
 
-def dense_objective(model: MobileInst, batch: InstanceBatch, weights: LossWeights) -> dict[str, Tensor]:
+def dense_objective(model: MobileInst, batch: InstanceSamples, weights: LossWeights) -> dict[str, Tensor]:
     """Train backbone and mask decoder alone: foreground, boundaries and ways to the centres."""
     encoded = model(batch.images, random_origin(batch.images.device))
     terms = dense_losses(encoded.dense, batch.ids, [len(labels) for labels in batch.labels])
     return {**terms, "loss": _weighed(terms, weights)}
 
 
-def instance_objective(model: MobileInst, batch: InstanceBatch, weights: LossWeights) -> dict[str, Tensor]:
+def instance_objective(model: MobileInst, batch: InstanceSamples, weights: LossWeights) -> dict[str, Tensor]:
     """Detect and segment the instances of images."""
     encoded = model(batch.images, random_origin(batch.images.device))
     truth = _truth(batch.ids, batch.labels)
@@ -70,7 +70,7 @@ def instance_objective(model: MobileInst, batch: InstanceBatch, weights: LossWei
     return {**terms, "loss": _weighed(terms, weights)}
 
 
-def clip_objective(model: MobileInst, batch: InstanceClipBatch, weights: LossWeights) -> dict[str, Tensor]:
+def clip_objective(model: MobileInst, batch: InstanceClipSamples, weights: LossWeights) -> dict[str, Tensor]:
     """Detect and segment both frames, and the later one with what the earlier one's queries have seen.
 
     * Query passing (paper sec. 3.4): the queries of the first frame's global decoder go to the local decoder of the
