@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.batch.faulty import FULL, SMALLER, faulty_batch
 
+from tests.batch.faulty import FULL, SMALLER, faulty_batch
 from tests.conftest import Told, with_ray
 from vossegcli.batch import workers as local
 from vossegcli.batch.batch import Executor, Task
