@@ -47,6 +47,9 @@ def root(
 
 def main() -> None:
     """Entry point."""
+    from vossegcli.batch.threads import prepare_threads
+
+    prepare_threads()
     for stream in (sys.stdout, sys.stderr):  # names of files may hold what the terminal's encoding lacks
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
