@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 #: Short spinning for GNU's runtime (PyTorch on Linux) and for LLVM's and Intel's (macOS, Windows; in milliseconds).
