@@ -110,10 +110,10 @@ def test_palette_with_alpha(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_label_map(path).ids_map, ids_map)
 
 
-def test_black_at_another_palette_index_is_noted(tmp_path: Path) -> None:
+def test_black_at_another_palette_index_is_background(tmp_path: Path) -> None:
     path = _palette_png(tmp_path / "p.png", _ids(1), [255, 255, 255, 0, 0, 0])
     label_map = read_label_map(path)
-    assert label_map.ids == (1,)
+    np.testing.assert_array_equal(label_map.ids_map, 1 - _ids(1))
     assert "index 1 is black" in (label_map.note or "")
 
 

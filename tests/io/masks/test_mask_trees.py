@@ -16,6 +16,7 @@ from vossegcli.io.masks.mask_trees import (
     read_mask,
     read_names,
 )
+from vossegcli.io.masks.palette import PALETTE
 from vossegcli.io.masks.plain_png import read_plain_png
 
 IDS = np.array([[0, 1, 7], [255, 3, 0]], np.uint8)
@@ -170,3 +171,16 @@ def test_lists_of_names(tmp_path: Path) -> None:
     (tmp_path / "none.txt").write_text("\n")
     with pytest.raises(InputError, match="lists no sequence"):
         read_names(tmp_path / "none.txt")
+
+
+def test_palettes_of_editors_are_read_as_anywhere_else(tmp_path: Path) -> None:
+    """Photoshop and `quantize` put black where they like; the fast way would read their order."""
+    picture = Image.fromarray(np.array([[0, 0, 128], [0, 0, 0]], np.uint8))
+    picture.putpalette([128, 0, 0] + [9, 9, 9] * 127 + [0, 0, 0])
+    picture.point(lambda index: 128 if index == 0 else 0).save(tmp_path / "e.png")
+    assert read_plain_png(tmp_path / "e.png") is None
+    assert read_ids(tmp_path / "e.png").tolist() == [[0, 0, 1], [0, 0, 0]]
+    clear = Image.fromarray(IDS)
+    clear.putpalette(PALETTE.tobytes())
+    clear.save(tmp_path / "c.png", transparency=7)
+    assert read_ids(tmp_path / "c.png").tolist() == [[0, 1, 0], [255, 3, 0]]

@@ -7,22 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from vossegcli.errors import InputError
+from vossegcli.errors import ConfigError, InputError
+from vossegcli.io.masks.edge_repair import clean_values
 from vossegcli.io.masks.palette import PALETTE
-from vossegcli.io.masks.soft_edges import (
-    EdgeReport,
-    IndexedMask,
-    index_values,
-    inspect_edges,
-    is_photograph,
-    snap_to_flat,
-)
+from vossegcli.io.masks.soft_edges import IndexedMask
 from vossegcli.io.masks.stored_masks import StoredMask, read_stored_mask
 from vossegcli.io.media.images import opened_image, size_text
 from vossegcli.io.media.sequences import list_images
@@ -44,20 +38,26 @@ VOID = 255
 
 _DIM_GREY = 32
 _COMPRESSION = 4
-_MAX_SNAPPED_SHARE = 0.25
 _NOTED_COLORS = 8
 
 
 def read_label_map(
-    path: Path, *, size: tuple[int, int] | None = None, fix: bool = False, allow_empty: bool = False
+    path: Path,
+    *,
+    size: tuple[int, int] | None = None,
+    fix: bool = False,
+    exact: bool = False,
+    allow_empty: bool = False,
 ) -> LabelMap:
     """Read a mask as object ids, keeping the ids of the file.
 
-    * Palette images: the indices. Grey images, 1 to 16 bits: the samples. If white (255, or 65535 in 16 bits)
+    * Palette images: the indices, or the colours where an editor ordered the palette (`read_indexed`). A transparent
+      index is background. Grey images, 1 to 16 bits: the samples. If white (255, or 65535 in 16 bits)
       is the only value beside 0, it is object 1; 255 beside other ids is void and becomes background, unless
       an id exceeds it.
-    * RGB(A): flat colours; ids of the DAVIS palette if all colours are in it, else numbered 1, 2, ... in the
-      order of (R, G, B). Black and transparent pixels are background.
+    * Cut-outs and black on transparent: the alpha channel. Other RGB(A): flat colours; ids of the DAVIS palette if
+      all colours are in it, else numbered 1, 2, ... in the order of (R, G, B). Black and transparent pixels are
+      background.
     * Grey levels of JPEG files, and of repaired images that contain white, are numbered like colours.
 
     Args:
@@ -65,6 +65,7 @@ def read_label_map(
         size: (H, W) of the frame that the mask belongs to; None = any.
         fix: snap anti-aliased pixels to their nearest flat colour and resize to `size` by nearest neighbour,
             instead of raising.
+        exact: take every value as it is, whatever the edges look like.
         allow_empty: accept a mask without objects.
 
     Returns:
@@ -73,21 +74,15 @@ def read_label_map(
     Raises:
         InputError: the file cannot be read, is anti-aliased, a photograph, of another size than its frame,
             holds no object, or more than 254.
+        ConfigError: both `fix` and `exact`.
     """
+    if fix and exact:
+        raise ConfigError("a mask is either repaired or taken as it is", fix="give one of --fix-mask and --exact-mask")
     stored = read_stored_mask(path)
-    notes = [stored.note]
-    mask = index_values(stored.pixels, lossy=stored.lossy)
-    report = inspect_edges(mask)
-    if is_photograph(mask, report):
-        raise _photograph_error(path, len(mask.values))
-    if report.anti_aliased:
-        mask, repair = _repaired(path, mask, report) if fix else _refused(path, mask, report)
-        notes.append(repair)
-    elif mask.values.shape[1] == 1 and report.soft.any():
-        notes.append(_thin_note(mask, report.soft))
+    mask, shades, repairs = clean_values(path, stored, fix=fix, exact=exact)
     _check_object_count(path, mask)
-    given = _ids_of_values(stored, mask, are_levels=stored.kind == "grey" and (stored.lossy or report.anti_aliased))
-    notes.append(given.note)
+    given = _ids_of_values(stored, mask, are_levels=stored.kind == "grey" and shades)
+    notes = [stored.note, *repairs, given.note]
     ids_map = given.ids[mask.codes]
     if size is not None and ids_map.shape != size:
         if not fix:
@@ -246,33 +241,6 @@ def _resized_by_nearest(ids_map: npt.NDArray[np.uint16], size: tuple[int, int]) 
     return resized
 
 
-def _repaired(path: Path, mask: IndexedMask, report: EdgeReport) -> tuple[IndexedMask, str]:
-    snapped, changed = snap_to_flat(mask, report)
-    if changed > _MAX_SNAPPED_SHARE * mask.codes.size:
-        raise _photograph_error(path, len(mask.values))
-    return snapped, f"{changed} anti-aliased pixels were snapped to {len(snapped.values)} flat values"
-
-
-def _refused(path: Path, mask: IndexedMask, report: EdgeReport) -> NoReturn:
-    kind = "colours" if mask.values.shape[1] == 3 else "values"
-    share = 100 * mask.counts[~report.flat].sum() / mask.codes.size
-    flat_count = int(report.flat.sum())
-    raise InputError(
-        f"is anti-aliased: beside {flat_count} flat {kind} it holds {len(mask.values) - flat_count} more on "
-        f"their edges ({share:.2g} % of the pixels)",
-        where=path,
-        fix="save the mask without smoothing (PNG, nearest neighbour), or pass --fix-mask to snap them",
-    )
-
-
-def _photograph_error(path: Path, value_count: int) -> InputError:
-    return InputError(
-        f"holds {value_count} different values and few flat regions: a photograph, not a mask",
-        where=path,
-        fix="give a label map",
-    )
-
-
 def _size_error(path: Path, found: tuple[int, ...], wanted: tuple[int, int]) -> InputError:
     turned = " (turned by 90 degrees?)" if found[0] != found[1] and found == wanted[::-1] else ""
     return InputError(
@@ -280,11 +248,6 @@ def _size_error(path: Path, found: tuple[int, ...], wanted: tuple[int, int]) -> 
         where=path,
         fix="give a mask of the frame's size, or pass --fix-mask to resize it by nearest neighbour",
     )
-
-
-def _thin_note(mask: IndexedMask, soft: npt.NDArray[np.bool_]) -> str:
-    values = ", ".join(str(int(value)) for value in mask.values[soft, 0][:_NOTED_COLORS])
-    return f"value {values} occurs only as a thin line between others: was the mask smoothed?"
 
 
 def read_written_ids(path: Path) -> npt.NDArray[np.integer]:

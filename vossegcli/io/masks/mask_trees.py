@@ -12,9 +12,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from vossegcli.errors import InputError
+from vossegcli.io.masks.indexed_images import is_plain_palette
 from vossegcli.io.masks.label_maps import MAX_OBJECTS, VOID, read_label_map
 from vossegcli.io.masks.plain_png import read_plain_png
-from vossegcli.io.masks.stored_masks import png_header
+from vossegcli.io.masks.stored_masks import png_header, read_stored_mask
 from vossegcli.io.media.images import EXIF_ORIENTATION, opened_image
 from vossegcli.io.media.sequences import folder_name, list_images
 from vossegcli.io.records.file_names import IMAGE_SUFFIXES, check_unique_stems, natural_key
@@ -157,6 +158,7 @@ def read_mask(path: Path, encoding: Encoding) -> tuple[IdsMap, Mask | None]:
 
 
 def _read_values(path: Path, *, inspected: bool) -> IdsMap:
+    plain: IdsMap | None
     try:
         plain = None if inspected else read_plain_png(path)
     except OSError:
@@ -165,6 +167,9 @@ def _read_values(path: Path, *, inspected: bool) -> IdsMap:
         with opened_image(path) as image:
             if image.format == "PNG" and image.getexif().get(EXIF_ORIENTATION, 1) == 1 and _holds_ids(image, path):
                 plain = np.asarray(image)
+        if plain is None:
+            stored = read_stored_mask(path)
+            plain = stored.pixels if stored.kind == "palette" else None
     if plain is not None and (plain.dtype == np.uint8 or _few_values(plain)):
         return plain
     label_map = read_label_map(path, allow_empty=True)
@@ -184,7 +189,7 @@ def _few_values(ids_map: IdsMap) -> bool:
 def _holds_ids(image: Image.Image, path: Path) -> bool:
     """Whether the samples are palette indices, or grey values that Pillow does not scale."""
     if image.mode == "P":
-        return True
+        return is_plain_palette(image)
     return image.mode in {"L", "I;16"} and "transparency" not in image.info and png_header(path)[0] >= _BYTE
 
 

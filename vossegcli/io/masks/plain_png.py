@@ -15,7 +15,7 @@ from zlib_ng import zlib_ng
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER_END = 33
 _GREY, _PALETTE = 0, 3
-_NOT_PLAIN = frozenset({b"eXIf", b"acTL"})  # a rotation, an animation
+_NOT_PLAIN = frozenset({b"eXIf", b"acTL", b"tRNS"})  # a rotation, an animation, transparency
 _MOST_PIXELS = 1 << 28
 
 
@@ -40,8 +40,8 @@ def read_plain_png(path: Path) -> npt.NDArray[np.uint8] | None:
         if position + 12 > len(data):
             return None
         length, kind = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
-        if kind in _NOT_PLAIN or (kind == b"tRNS" and color_type == _GREY):
-            return None
+        if kind in _NOT_PLAIN or (kind == b"PLTE" and any(data[position + 8 : position + 11])):
+            return None  # index 0 is not black: the palette may be an editor's
         if kind == b"IDAT":
             parts.append(data[position + 8 : position + 8 + length])
         position += 12 + length

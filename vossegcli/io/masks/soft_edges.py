@@ -29,10 +29,13 @@ _MIN_CORE_COVER = 0.5  # of the image; a photograph has less
 _MIN_PHOTOGRAPH_PIXELS = 4096
 _MIN_SOFT_VALUES = 3
 _MIN_SOFT_BORDER = 0.3  # of all borders between values
+_MIN_SOFT_BORDER_OF_COLORS = 0.5  # likewise, in a palette image, whose indices are ids unless nearly all edges are soft
+_MIN_EQUAL_SHARE = 0.3  # of the pixels of an id map equal their right neighbour
 _COLOR_TOLERANCE = 16  # levels: a channel that changes less across an edge says nothing
 _NOISE_TOLERANCE = 32  # levels: what JPEG adds to a flat colour
 _NOISY_VALUES = 64
 _MOST_MASK_VALUES = 1024
+_WHITE = 255
 _SNAP_RADIUS = 3  # pixels: flat values further off are no candidates for an edge pixel
 
 
@@ -45,12 +48,14 @@ class IndexedMask:
         values: (V,C) int64, ascending in the lexical order of their channels.
         counts: (V,) int64, pixels of each value.
         lossy: whether the file format changes values (JPEG).
+        white: the value that stands for white in a grey image of black and white: 255, or 65535 in 16 bits.
     """
 
     codes: IntArray
     values: IntArray
     counts: IntArray
     lossy: bool = False
+    white: int = 255
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,8 @@ def index_values(pixels: npt.NDArray[np.integer], *, lossy: bool = False) -> Ind
     histogram = np.bincount(keys.ravel())
     found = np.flatnonzero(histogram)
     rank = np.cumsum(histogram > 0) - 1
-    return IndexedMask(rank[keys].astype(np.int64), found[:, None].astype(np.int64), histogram[found], lossy)
+    white = 255 if pixels.dtype == np.uint8 else 65535
+    return IndexedMask(rank[keys].astype(np.int64), found[:, None].astype(np.int64), histogram[found], lossy, white)
 
 
 def inspect_edges(mask: IndexedMask) -> EdgeReport:
@@ -122,6 +128,25 @@ def is_photograph(mask: IndexedMask, report: EdgeReport) -> bool:
         return False
     too_many = count > _MOST_MASK_VALUES or report.soft.sum() >= count / 8
     return bool(too_many and report.core.mean() < _MIN_CORE_COVER)
+
+
+def is_noise(mask: IndexedMask) -> bool:
+    """Tell whether an image of ids beyond doubt has so little flat area that it can only be a photograph.
+
+    Objects of 2x2 pixels that touch each other still have half of their pixels equal to the right neighbour.
+    """
+    if len(mask.values) <= _NOISY_VALUES or mask.codes.size < _MIN_PHOTOGRAPH_PIXELS:
+        return False
+    return bool((mask.codes[:, 1:] == mask.codes[:, :-1]).mean() < _MIN_EQUAL_SHARE)
+
+
+def follows_edges(mask: IndexedMask, report: EdgeReport) -> bool:
+    """Tell whether the soft values run along most edges between others, as smoothing leaves them.
+
+    A few tiny objects beside a large one lie between values too, but not all along its edge.
+    """
+    enough = int(report.soft.sum()) >= _MIN_SOFT_VALUES
+    return enough and _soft_border_share(mask.codes, report.soft) >= _MIN_SOFT_BORDER_OF_COLORS
 
 
 def snap_to_flat(mask: IndexedMask, report: EdgeReport) -> tuple[IndexedMask, int]:
@@ -158,10 +183,10 @@ def _is_smoothed(mask: IndexedMask, flat: BoolArray, soft: BoolArray) -> bool:
     if not soft_count or mask.counts[flat].sum() < _MIN_FLAT_COVER * mask.codes.size:
         return False
     color = mask.values.shape[1] == 3
-    if not color and mask.values[-1, 0] in {255, 65535}:
+    if _has_white(mask):
         if not flat[1:-1].any():  # black and white, and nothing else that is flat
             return True
-    elif not color and flat_count < 2:
+    elif not color and (flat_count < 2 or mask.white > _WHITE):  # 16 bits are for ids, not for shades
         return False
     if soft_count < _MIN_SOFT_VALUES:
         return False
@@ -202,7 +227,7 @@ def _is_noisy(mask: IndexedMask, report: EdgeReport) -> bool:
 
 
 def _has_white(mask: IndexedMask) -> bool:
-    return mask.values.shape[1] == 1 and mask.values[-1, 0] in {255, 65535}
+    return mask.values.shape[1] == 1 and int(mask.values[-1, 0]) == mask.white
 
 
 def _flat_values(mask: IndexedMask, report: EdgeReport) -> IntArray:
@@ -247,7 +272,7 @@ def _sure_rows(mask: IndexedMask, report: EdgeReport, kept: IntArray) -> IntArra
 def _reindexed(mask: IndexedMask, kept: IntArray, codes: IntArray) -> IndexedMask:
     """Keep some values, ascending rows of the old ones; `codes` are indices into them."""
     counts = np.bincount(codes.ravel(), minlength=len(kept)).astype(np.int64)
-    return IndexedMask(codes, mask.values[kept], counts, mask.lossy)
+    return IndexedMask(codes, mask.values[kept], counts, mask.lossy, mask.white)
 
 
 def _holds_near_values(values: IntArray) -> bool:

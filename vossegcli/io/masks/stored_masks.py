@@ -14,6 +14,8 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from vossegcli.errors import InputError
+from vossegcli.io.masks.cut_outs import alpha_is_mask, opacity, shown_over_black
+from vossegcli.io.masks.indexed_images import read_indexed
 from vossegcli.io.media.images import opened_image
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -30,7 +32,8 @@ class StoredMask:
         white: the greatest sample of a grey image, which stands for white; 255 for a palette.
         kind: what the samples are: indices of a palette, grey levels or colours.
         lossy: whether the format changes values (JPEG, lossy WebP).
-        note: what a reader should know about the palette, or None.
+        note: what a reader should know about the palette or the alpha channel, or None.
+        colors: (N,3) uint8, the palette of `kind` palette where it is not the DAVIS palette, else None.
     """
 
     pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -38,6 +41,7 @@ class StoredMask:
     kind: Literal["palette", "grey", "color"]
     lossy: bool
     note: str | None = None
+    colors: npt.NDArray[np.uint8] | None = None
 
 
 def read_stored_mask(path: Path) -> StoredMask:
@@ -66,22 +70,19 @@ def read_stored_mask(path: Path) -> StoredMask:
             )
         upright = ImageOps.exif_transpose(image)
         if upright.mode in {"P", "PA"}:
-            indices = np.array(upright)
-            indices = indices[..., 0] if indices.ndim == 3 else indices
-            return StoredMask(indices.astype(np.uint8), 255, "palette", lossy, _palette_note(upright, indices))
+            indexed = read_indexed(upright)
+            return StoredMask(indexed.pixels, 255, indexed.kind, lossy, indexed.note, indexed.colors)
         if upright.mode == "1":
             return StoredMask(np.array(upright).astype(np.uint8), 1, "grey", lossy)
         if upright.mode == "L":
             white = 2**depth - 1 if depth < 8 and color_type == _PNG_GREY else 255
-            return StoredMask(np.array(upright) // np.uint8(255 // white), white, "grey", lossy)
+            levels = np.array(upright) // np.uint8(255 // white)
+            key = upright.info.get("transparency")  # the one transparent level of a grey PNG, as it is in the file
+            return StoredMask(np.where(levels == key, 0, levels) if key else levels, white, "grey", lossy)
         if upright.mode in {"I", "F"} or upright.mode.startswith("I;16"):
             return StoredMask(_as_uint16(np.asarray(upright), path), 65535, "grey", lossy)
-        if upright.mode == "LA":
-            grey, alpha = np.moveaxis(np.array(upright), -1, 0)
-            return StoredMask(_shown_over_black(grey[..., None], alpha)[..., 0], 255, "grey", lossy)
-        if upright.has_transparency_data:
-            rgba = np.array(upright.convert("RGBA"))
-            return StoredMask(_shown_over_black(rgba[..., :3], rgba[..., 3]), 255, "color", lossy)
+        if upright.mode == "LA" or upright.has_transparency_data:
+            return _without_alpha(upright, lossy=lossy)
         return StoredMask(np.array(upright.convert("RGB")), 255, "color", lossy)
 
 
@@ -113,23 +114,12 @@ def _as_uint16(samples: npt.NDArray[np.generic], path: Path) -> npt.NDArray[np.u
     return samples.astype(np.uint16)
 
 
-def _shown_over_black(samples: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Make transparent pixels black; several levels of opacity are blended, one counts as opaque.
-
-    Args:
-        samples: (H,W,C) uint8.
-        alpha: (H,W) uint8.
-    """
-    levels = np.count_nonzero(np.bincount(alpha.ravel(), minlength=256)[1:])
-    opacity = np.where(alpha > 0, 255, 0) if levels <= 1 else alpha.astype(np.int64)
-    return ((samples * opacity[..., None] + 127) // 255).astype(np.uint8)
-
-
-def _palette_note(image: Image.Image, indices: npt.NDArray[np.integer]) -> str | None:
-    """Say when the palette shows black, the colour of background, at another index than 0."""
-    colors = np.array(image.getpalette("RGB") or [], dtype=np.int64).reshape(-1, 3)
-    used = [index for index in np.unique(indices) if index < len(colors)]
-    black = [int(index) for index in used if not colors[index].any()]
-    if len(colors) == 0 or not black or black[0] == 0 or not colors[0].any():
-        return None
-    return f"palette index {black[0]} is black and 0 is not: the indices were kept, 0 is background"
+def _without_alpha(image: Image.Image, *, lossy: bool) -> StoredMask:
+    """Read an image with an alpha channel: the alpha of a cut-out, else the colours over black."""
+    is_grey = image.mode == "LA"
+    samples = np.array(image if is_grey else image.convert("RGBA"))
+    values, alpha = samples[..., :-1], samples[..., -1]
+    if alpha_is_mask(values, alpha):
+        return StoredMask(opacity(alpha), 255, "grey", lossy, "the alpha channel was read as the mask")
+    shown = shown_over_black(values, alpha)
+    return StoredMask(shown[..., 0], 255, "grey", lossy) if is_grey else StoredMask(shown, 255, "color", lossy)
