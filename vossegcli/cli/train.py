@@ -12,14 +12,14 @@ import typer
 from rich.console import Console
 
 from vossegcli.cli import options as o
-from vossegcli.names import SYSTEM_SUMMARIES
+from vossegcli.names import SYSTEM_NAMES
 
 LINE_EVERY_SECONDS = 10.0
 
 
 def train(
     *,
-    system: Annotated[str, typer.Argument(help=f"System to train: {', '.join(SYSTEM_SUMMARIES)}.")],
+    system: Annotated[str, typer.Argument(help=f"System to train: {', '.join(SYSTEM_NAMES)}.")],
     data: Annotated[
         list[Path],
         typer.Option(

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from vossegcli.errors import InputError
-from vossegcli.io.masks.palette import color_of
+from vossegcli.io.masks.palette import PALETTE
 from vossegcli.io.results.overlays import draw_overlay, write_image, write_probability
 
 
@@ -21,7 +21,7 @@ def test_objects_are_tinted_and_outlined_and_the_rest_is_kept() -> None:
     np.testing.assert_array_equal(image, before)
     np.testing.assert_array_equal(drawn[ids_map == 0], image[ids_map == 0])
     assert drawn[10, 10].tolist() == [114, 50, 50]
-    expected = [round(50 + level / 2) for level in color_of(300)]
+    expected = [round(50 + level / 2) for level in PALETTE[45].tolist()]
     assert np.abs(drawn[10, 20].astype(int) - expected).max() <= 1
     for row, column in ((5, 10), (10, 5), (14, 10), (10, 14), (10, 15), (10, 24)):
         assert drawn[row, column].astype(int).sum() > drawn[10, 10].astype(int).sum()
@@ -39,7 +39,7 @@ def test_alpha_and_empty_maps() -> None:
     image = np.full((4, 4, 3), 7, dtype=np.uint8)
     np.testing.assert_array_equal(draw_overlay(image, np.zeros((4, 4), dtype=np.uint8)), image)
     full = draw_overlay(image, np.full((4, 4), 2, dtype=np.uint8), alpha=1.0)
-    assert full[2, 2].tolist() == list(color_of(2))
+    assert full[2, 2].tolist() == PALETTE[2].tolist()
     with pytest.raises(ValueError, match="differ in size"):
         draw_overlay(image, np.zeros((4, 5), dtype=np.uint8))
 

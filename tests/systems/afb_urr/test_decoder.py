@@ -38,12 +38,12 @@ def test_groups_of_classes_change_nothing() -> None:
     pyramid = Pyramid(*(torch.rand(1, c, n, n) for c, n in ((4, 16), (5, 8), (7, 4), (9, 2))))
     skips = decoder.skips(pyramid, torch.rand(1, 3, 2, 2))
     match = torch.rand(1, CLASSES_AT_ONCE + 3, 6, 2, 2)
-    both = decoder(match, skips).probs
-    small = decoder(match[:, : CLASSES_AT_ONCE - 1], skips).probs
+    both = decoder(match, skips)
+    small = decoder(match[:, : CLASSES_AT_ONCE - 1], skips)
     assert both.shape == (1, CLASSES_AT_ONCE + 3, 32, 32)
     assert not torch.allclose(both[:, : CLASSES_AT_ONCE - 1], small)  # classes compete: a subset differs
     order = torch.randperm(match.shape[1])
-    torch.testing.assert_close(decoder(match[:, order], skips).probs, both[:, order], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(decoder(match[:, order], skips), both[:, order], rtol=1e-4, atol=1e-5)
 
 
 def test_two_largest_agree_with_a_sort() -> None:

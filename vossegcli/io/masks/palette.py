@@ -28,12 +28,6 @@ PALETTE = davis_palette()
 PALETTE.setflags(write=False)
 
 
-def color_of(object_id: int) -> tuple[int, int, int]:
-    """Give the RGB colour of an object; ids above 255 take the colours of 1..255 again.
-
-    Args:
-        object_id: 0 or more; 0 is background, black.
-    """
-    row = object_id if object_id < 256 else 1 + (object_id - 1) % 255
-    red, green, blue = (int(value) for value in PALETTE[row])
-    return red, green, blue
+def palette_rows(ids: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    """Return the row of the palette for each id; ids above 255 take the colours of 1..255 again, 0 is background."""
+    return np.where(ids > 255, 1 + (ids.astype(np.int64) - 1) % 255, ids)

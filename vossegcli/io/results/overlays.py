@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from vossegcli.errors import InputError
-from vossegcli.io.masks.palette import PALETTE
+from vossegcli.io.masks.palette import PALETTE, palette_rows
 from vossegcli.io.records.atomic import atomic_path
 
 _OUTLINE_LIGHTENING = 0.55
@@ -45,7 +45,7 @@ def draw_overlay(
     """
     if image.shape[:2] != ids_map.shape:
         raise ValueError(f"image {image.shape} and label map {ids_map.shape} differ in size")
-    rows = np.where(ids_map > 255, 1 + (ids_map.astype(np.int64) - 1) % 255, ids_map)  # as in color_of
+    rows = palette_rows(ids_map)
     inside = ids_map > 0
     outline = _inner_outline(ids_map, 2 if min(ids_map.shape) >= _THICK_OUTLINE_FROM else 1)
     colors = PALETTE.astype(np.float32)

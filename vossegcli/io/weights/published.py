@@ -17,12 +17,12 @@ from vossegcli.errors import CheckpointError
 
 _DTYPES = [type(np.dtype(t)) for t in ("float64", "float32", "float16", "int64", "int32", "uint8", "bool")]
 _RECONSTRUCT: Callable[..., Any] = np.float64(0).__reduce__()[0]  # type: ignore[assignment]
-#: What NumPy's scalars consist of inside a pickle (the published files store the loss and the seed as such).
-#: What torch's unpickler raises on damaged files, apart from its own error.
+#: Errors that torch's unpickler raises on damaged files, apart from its own error.
 DAMAGE = (
     OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError, struct.error,
     OverflowError, MemoryError,
 )  # fmt: skip
+#: Parts of NumPy scalars inside a pickle (the published files store the loss and the seed as such).
 NUMPY_SCALARS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (_RECONSTRUCT, "numpy.core.multiarray.scalar"),
     (_RECONSTRUCT, "numpy._core.multiarray.scalar"),

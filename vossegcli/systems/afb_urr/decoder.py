@@ -20,18 +20,6 @@ EPS = 1e-8
 CLASSES_AT_ONCE = 8
 
 
-class Decoded(NamedTuple):
-    """What the decoder gives.
-
-    Attributes:
-        probs: (B,K,H,W) float32 probability of each class on its own (they need not add up to 1).
-        rough_uncertainty: (B,1,H,W) uncertainty before the refinement, `exp(1 - p1/p2)`.
-    """
-
-    probs: Tensor
-    rough_uncertainty: Tensor
-
-
 class Skips(NamedTuple):
     """What the decoder computes of a frame once for all its classes."""
 
@@ -197,7 +185,7 @@ class Decoder(nn.Module):
 
     def forward(
         self, read: Tensor, skips: Skips, newest: Tensor | None = None, guidance: Tensor | None = None
-    ) -> Decoded:
+    ) -> Tensor:
         """Decode every class of every frame.
 
         Args:
@@ -205,6 +193,9 @@ class Decoder(nn.Module):
             skips: what depends on the frame alone.
             newest: (B,K,N,h,w) read from the newest frame, when the module was built with it.
             guidance: (B,K,G,H/4,W/4) masks in [0, 1], when the module was built with guidance.
+
+        Returns:
+            (B,K,H,W) float32 probability of each class on its own (they need not add up to 1).
         """
         groups = [slice(k, k + CLASSES_AT_ONCE) for k in range(0, read.shape[1], CLASSES_AT_ONCE)]
         rough_logits = []
@@ -215,7 +206,7 @@ class Decoder(nn.Module):
         rough = logits.sigmoid().softmax(dim=1)  # (B,K,H/2,W/2), a softmax of probabilities as published
         unsure = uncertainty(rough)  # (B,1,H/2,W/2)
         local = torch.cat([self._local_logits(skips, rough[:, g]) for g in groups], dim=1)  # (B,K,H/2,W/2)
-        return Decoded(upsample2(logits + unsure * local).sigmoid(), upsample2(unsure))
+        return upsample2(logits + unsure * local).sigmoid()
 
     def _rough_logits(self, read: Tensor, skips: Skips, newest: Tensor | None, guidance: Tensor | None) -> Tensor:
         """Decode (B,k,C,h,w) to foreground minus background logits (B,k,H/2,W/2), float32."""

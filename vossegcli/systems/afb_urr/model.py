@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vossegcli.layers.blocks import conv3x3
 from vossegcli.layers.inference import inference_copy
 from vossegcli.systems.afb_urr.config import AFBURRConfig
-from vossegcli.systems.afb_urr.decoder import Decoded, Decoder, Skips
+from vossegcli.systems.afb_urr.decoder import Decoder, Skips
 from vossegcli.systems.afb_urr.encoders import FineKey, KeyValue, MemoryEncoder, Pyramid, QueryEncoder
 from vossegcli.systems.afb_urr.matching import local_weights, row_bands
 
@@ -137,13 +137,16 @@ class AFBURR(nn.Module):
         read = F.pixel_shuffle((weights @ bands).permute(0, 3, 1, 2), 2)  # (B,K,H/4,W/4)
         return torch.stack([read, small], dim=2)
 
-    def decode(self, read: Tensor, query: QueryFeatures, newest: Tensor | None) -> Decoded:
+    def decode(self, read: Tensor, query: QueryFeatures, newest: Tensor | None) -> Tensor:
         """Decode what was read for every class.
 
         Args:
             read: (B,K,hw,V+mask_channels) from the bank.
             query: the frame's features.
             newest: (B,K,2,H/4,W/4) from `read_newest`, when the config has locality.
+
+        Returns:
+            (B,K,H,W) float32 probability of each class on its own (they need not add up to 1).
         """
         height, width = query.key.shape[-2:]
         read_map = _to_map(read, height, width)  # (B,K,V+mask_channels,h,w)
@@ -154,8 +157,8 @@ class AFBURR(nn.Module):
                 newest = newest.to(read.dtype)
                 guidance = torch.cat([guidance, newest], dim=2)  # (B,K,3,H/4,W/4)
                 newest_map = F.pixel_unshuffle(newest[:, :, :1], self.config.mask_cells)  # (B,K,n*n,h,w)
-        decoded: Decoded = self.decoder(read_map, query.skips, newest_map, guidance)
-        return decoded
+        probs: Tensor = self.decoder(read_map, query.skips, newest_map, guidance)
+        return probs
 
 
 def masks_at_stride4(masks: Tensor) -> Tensor:

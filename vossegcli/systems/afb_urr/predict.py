@@ -132,7 +132,7 @@ class AFBURRPredictor:
         if query.fine_key is not None and newest.fine_key is not None:
             local = self.model.read_newest(query.fine_key, newest.fine_key, newest.masks)
         with self._autocast():
-            probs = self.model.decode(read, query, local).probs  # (1,K,H',W')
+            probs = self.model.decode(read, query, local)  # (1,K,H',W')
         logits = unpad(log_odds(probs), canvas.padding)
         memory = pad(logits.softmax(dim=1), canvas.padding)
         keys = query.key, query.fine_key

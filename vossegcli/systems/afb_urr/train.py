@@ -61,7 +61,7 @@ def segmentation_objective(model: AFBURR, batch: ClipSamples, weights: LossWeigh
         if now.fine_key is not None and before.fine_key is not None:
             with torch.autocast(now.key.device.type, enabled=False):
                 newest = model.read_newest(now.fine_key, before.fine_key, newest_mask)
-        logits = log_odds(model.decode(read, now, newest).probs)  # (B,K,H,W)
+        logits = log_odds(model.decode(read, now, newest))  # (B,K,H,W)
         probs = logits.softmax(dim=1)
         terms["cross_entropy"].append(losses.hard_pixel_cross_entropy(logits, batch.labels[:, t], weights.hard_pixels))
         terms["dice"].append(dice_loss(probs[:, 1:], truth[:, t, 1:]).mean())

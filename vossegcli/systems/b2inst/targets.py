@@ -15,7 +15,6 @@ from vossegcli.systems.b2inst.box_head import locations
 
 RANGES = (0, 64, 128, 256, 512, 1 << 20)  # largest distance to a side that a level is for, in pixels
 RADIUS = 1.5  # of the centre of an instance whose cells are responsible for it, in cells
-BOUNDARY_THRESHOLD = 0.1
 
 
 class Assignment(NamedTuple):
