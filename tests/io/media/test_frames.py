@@ -116,13 +116,9 @@ def test_every_mode_becomes_rgb(tmp_path: Path) -> None:
     tripled = np.repeat(grey[..., None], 3, axis=2)
     color.save(tmp_path / "rgb.bmp")
     Image.fromarray(grey).save(tmp_path / "grey.png")
-    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "grey16.png")
-    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "grey16.tif")
-    Image.fromarray(grey.astype(np.float32) / 255).save(tmp_path / "float.tif")
     Image.fromarray(grey > 127).save(tmp_path / "bit.png")
     np.testing.assert_array_equal(read_image(tmp_path / "rgb.bmp"), np.array(color))
-    for name in ("grey.png", "grey16.png", "grey16.tif", "float.tif"):
-        np.testing.assert_array_equal(read_image(tmp_path / name), tripled, err_msg=name)
+    np.testing.assert_array_equal(read_image(tmp_path / "grey.png"), tripled)
     np.testing.assert_array_equal(read_image(tmp_path / "bit.png")[..., 1], (grey > 127) * 255)
 
 
@@ -139,12 +135,6 @@ def test_palette_cmyk_and_transparency(tmp_path: Path) -> None:
     assert red[1:].max() < 15
     Image.fromarray(np.array([[[200, 100, 50, 255], [200, 100, 50, 0]]], dtype=np.uint8)).save(tmp_path / "a.png")
     assert read_image(tmp_path / "a.png").tolist() == [[[200, 100, 50], [0, 0, 0]]]
-
-
-def test_floats_outside_the_unit_range_are_refused(tmp_path: Path) -> None:
-    Image.fromarray(np.full((2, 2), 3.0, dtype=np.float32)).save(tmp_path / "f.tif")
-    with pytest.raises(InputError, match="outside"):
-        read_image(tmp_path / "f.tif")
 
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:

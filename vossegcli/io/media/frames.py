@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vossegcli.errors import InputError
-from vossegcli.io.media.images import read_image, read_image_size, size_text
+from vossegcli.io.media.depth import RangeChoice, Samples, SequenceDepth
+from vossegcli.io.media.images import read_image_size, read_samples, size_text
 from vossegcli.io.media.video import VideoFrames
 from vossegcli.io.records.file_names import check_unique_stems
 from vossegcli.types import Frame, FrameSequence
@@ -30,6 +31,10 @@ class FrameReader(Protocol):
     def size(self) -> tuple[int, int]:
         """(H, W) of every frame."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know about how the frames are read, as their range of values; may decode some."""
+
     def __len__(self) -> int:
         """Count the frames."""
 
@@ -43,17 +48,19 @@ class FolderFrames:
     Args:
         files: image files in order.
         name: what to call the sequence in an error.
+        choice: the range of values that is shown, for frames of more than 8 bits; None = that of their content.
 
     Raises:
         InputError: no file, or two files with the same stem.
     """
 
-    def __init__(self, files: tuple[Path, ...], name: str = "frames") -> None:
+    def __init__(self, files: tuple[Path, ...], name: str = "frames", choice: RangeChoice = None) -> None:
         if not files:
             raise InputError("holds no frames", where=name, fix="put image files there, or leave it out")
         self._files = files
         self._names = tuple(path.stem for path in files)
         self._size: tuple[int, int] | None = None
+        self._depth = SequenceDepth(len(files), self._samples, choice)
         check_unique_stems(files)
 
     @property
@@ -67,6 +74,11 @@ class FolderFrames:
         if self._size is None:
             self._size = read_image_size(self._files[0])
         return self._size
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How frames of more than 8 bits are scaled."""
+        return () if self._depth.note is None else (self._depth.note,)
 
     def __len__(self) -> int:
         """Count the frames."""
@@ -87,8 +99,11 @@ class FolderFrames:
         for index in reversed(indices) if reverse else indices:
             yield Frame(self._names[index], self._read(self._files[index]))
 
+    def _samples(self, index: int) -> Samples:
+        return read_samples(self._files[index])
+
     def _read(self, path: Path) -> npt.NDArray[np.uint8]:
-        image = read_image(path)
+        image = self._depth.shown(read_samples(path), str(path))
         if image.shape[:2] != self.size:
             found, wanted = size_text(image.shape[:2]), size_text(self.size)
             raise InputError(

@@ -1,6 +1,6 @@
-"""Single image files.
+"""Single image files, with all their bits or as 8-bit RGB, upright.
 
-Shapes: H W pixels. Images are uint8 RGB, (H,W,3).
+Shapes: H W pixels. Images are uint8 RGB, (H,W,3); samples are those, or (H,W) or (H,W,3) of more than 8 bits.
 """
 
 from __future__ import annotations
@@ -11,41 +11,95 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import numpy.typing as npt
+import tifffile
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vossegcli.errors import InputError
+from vossegcli.io.media.depth import RangeChoice, Samples, is_deep, scale_image
 
 EXIF_ORIENTATION = 0x0112
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ORIENTATIONS_ON_THEIR_SIDE = frozenset({5, 6, 7, 8})
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_COLORS = frozenset({2, 4, 6})  # RGB, grey with alpha, RGBA: of these Pillow gives the upper 8 bits alone
+_DEEP_PNG = 16
+_HEADER = 26
+_BITS_PER_SAMPLE = 258
+_BYTE = 8
+_ALPHA = 4
 
 
-def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """Read an image file as RGB, upright.
-
-    The EXIF orientation is applied. Grey, palette, CMYK and 16-bit images (0..65535 to 0..255) are
-    converted; transparency shows black.
+def read_image(path: Path, choice: RangeChoice = None) -> npt.NDArray[np.uint8]:
+    """Read an image file as RGB, upright; more than 8 bits are scaled.
 
     Args:
-        path: a file in any format that Pillow reads; of several pages the first is taken.
+        path: a file in any format that Pillow or tifffile reads; of several pages the first is taken.
+        choice: the range of values that is shown, for more than 8 bits; None = that of the image's content.
 
     Returns:
-        (H,W,3) uint8 RGB.
+        (H,W,3) uint8 RGB; transparency shows black.
 
     Raises:
         InputError: the file is absent, empty, truncated, too large or not an image.
     """
+    return scale_image(read_samples(path), choice)[0]
+
+
+def read_samples(path: Path) -> Samples:
+    """Read a picture with all its bits, the EXIF orientation applied.
+
+    Args:
+        path: a file in any format that Pillow or tifffile reads; of several pages the first is taken.
+
+    Returns:
+        (H,W,3) uint8 RGB, transparency shown over black, or samples of more than 8 bits, (H,W) or (H,W,3).
+
+    Raises:
+        InputError: the file is absent, empty, truncated, too large or not an image.
+    """
+    signature = _start(path)
+    if signature.startswith(_PNG_SIGNATURE) and signature[24:25] == bytes([_DEEP_PNG]) and signature[25] in _PNG_COLORS:
+        return _deep_png(path)
+    if signature[:4] in TIFF_SIGNATURES and not _is_plain_tiff(path):
+        return _tiff(path)
     with opened_image(path) as image:
         upright = ImageOps.exif_transpose(image)
-        if upright.mode in {"I", "F"} or upright.mode.startswith("I;16"):
-            grey = _grey_to_8_bit(np.asarray(upright), path)
-            return np.repeat(grey[..., None], 3, axis=2)
-        if upright.has_transparency_data:
-            rgba = upright.convert("RGBA")
-            upright = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
-        return np.array(upright.convert("RGB"))
+        return np.array(upright) if _is_deep_grey(upright) else rgb_over_black(upright)
+
+
+def rgb_over_black(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Convert a picture of up to 8 bits to (H,W,3) RGB; what is transparent shows black."""
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
+    return np.array(image.convert("RGB"))
+
+
+def page_samples(page: npt.NDArray[Any], where: str | Path) -> Samples:
+    """Take a page of a stack for a frame.
+
+    Args:
+        page: (H,W), (H,W,1), (H,W,3) or (H,W,4), of any type of real numbers.
+        where: to say in an error.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if page.ndim == 3 and page.shape[2] == 1:
+        page = page[..., 0]
+    if page.dtype.kind not in "biuf" or page.ndim not in {2, 3} or (page.ndim == 3 and page.shape[2] not in {3, 4}):
+        what = f"holds samples of shape {page.shape} and type {page.dtype}"
+        raise InputError(what, where=where, fix="save grey or RGB frames, a page each")
+    native = page.astype(page.dtype.newbyteorder("="), copy=False)
+    if native.dtype == np.int8 or native.dtype == np.bool_:
+        native = native.astype(np.int16) if native.dtype == np.int8 else native.astype(np.uint8) * np.uint8(255)
+    native = _over_black(native) if native.ndim == 3 and native.shape[2] == _ALPHA else native
+    return native if is_deep(native) or native.ndim == 3 else np.repeat(native[..., None], 3, axis=2)
 
 
 def read_image_size(path: Path) -> tuple[int, int]:
@@ -57,6 +111,9 @@ def read_image_size(path: Path) -> tuple[int, int]:
     Raises:
         InputError: the file is absent, empty or not an image.
     """
+    signature = _start(path)
+    if signature[:4] in TIFF_SIGNATURES and (size := _tiff_size(path)) is not None:
+        return size
     with opened_image(path) as image:
         width, height = image.size
         on_its_side = image.getexif().get(EXIF_ORIENTATION) in _ORIENTATIONS_ON_THEIR_SIDE
@@ -123,16 +180,99 @@ def size_text(size: tuple[int, ...]) -> str:
     return f"{size[1]}x{size[0]}"
 
 
-def _grey_to_8_bit(grey: npt.NDArray[np.generic], path: Path) -> npt.NDArray[np.uint8]:
-    """Scale by the full range of the type, not by the content, so that frames keep their brightness."""
-    if np.issubdtype(grey.dtype, np.integer):
-        values = grey.astype(np.float64) / 257.0
-    else:
-        values = grey.astype(np.float64) * 255.0
-    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 255.5:
-        raise InputError(
-            "holds values outside 0..65535 (integers) or 0..1 (floating point)",
-            where=path,
-            fix="convert it to 8 or 16 bits",
-        )
-    return np.rint(values).clip(0, 255).astype(np.uint8)
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEADER)
+    except OSError:
+        return b""  # Pillow says what is wrong
+
+
+def _is_plain_tiff(path: Path) -> bool:
+    """Whether Pillow gives all bits of a TIFF file."""
+    try:
+        with Image.open(path) as image:
+            bits = image.tag_v2.get(_BITS_PER_SAMPLE, 1)  # type: ignore[attr-defined]
+            return max(bits if isinstance(bits, tuple) else (bits,)) <= _BYTE and not _is_deep_grey(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return True  # refused when it is opened again
+    except (OSError, SyntaxError, ValueError, struct.error):
+        return False
+
+
+def _tiff_size(path: Path) -> tuple[int, int] | None:
+    try:
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            height, width = int(page.imagelength), int(page.imagewidth)
+            turned = page.tags.valueof(EXIF_ORIENTATION, 1) in _ORIENTATIONS_ON_THEIR_SIDE
+    except Exception:  # noqa: BLE001 - Pillow says what is wrong
+        return None
+    check_pixels(path, height, width)
+    return (width, height) if turned else (height, width)
+
+
+def _tiff(path: Path) -> Samples:
+    """Read a TIFF file that Pillow cannot, or not with all bits."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            check_pixels(path, page.imagelength, page.imagewidth)
+            orientation = page.tags.valueof(EXIF_ORIENTATION, 1)
+            samples = page.asarray()
+    except InputError:
+        raise
+    except Exception:  # noqa: BLE001 - damaged, or compressed in a way that tifffile alone does not decode
+        return _grey_tiff(path)
+    if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and samples.ndim == 3:
+        samples = np.moveaxis(samples, 0, 2)
+    if samples.ndim == 3 and samples.shape[2] == 2 and page.extrasamples:  # grey and alpha
+        samples = samples[..., 0]
+    return upright_samples(page_samples(samples, path), orientation)
+
+
+def _grey_tiff(path: Path) -> Samples:
+    with opened_image(path) as image:
+        if not _is_deep_grey(image):
+            fix = "save it without compression, or install imagecodecs"
+            raise InputError("is compressed in a way that cannot be decoded", where=path, fix=fix)
+        return np.array(ImageOps.exif_transpose(image))
+
+
+def _is_deep_grey(image: Image.Image) -> bool:
+    return image.mode in {"I", "F"} or image.mode.startswith("I;16")
+
+
+def _deep_png(path: Path) -> Samples:
+    with opened_image(path) as image:
+        orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+        image.load()  # Pillow names what is damaged; FFmpeg would show the rest in grey
+    try:
+        with av.open(f"file:{path}", format="png_pipe") as container:
+            frame = next(container.decode(video=0))
+            rgba: npt.NDArray[Any] = frame.to_ndarray(format="rgba64le")
+    except (av.FFmpegError, StopIteration) as error:
+        raise InputError("cannot be decoded", where=path, fix="save it as a PNG or TIFF file again") from error
+    return upright_samples(_over_black(rgba), orientation)
+
+
+def _over_black(rgba: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Show the colours (H,W,3) of (H,W,4) over black, where alpha is of the same type of integers."""
+    color, alpha = rgba[..., :3], rgba[..., 3:]
+    if rgba.dtype.kind != "u":
+        return np.ascontiguousarray(color)
+    opaque = np.iinfo(rgba.dtype).max
+    if (alpha == opaque).all():
+        return np.ascontiguousarray(color)
+    return np.rint(color * (alpha / float(opaque))).astype(rgba.dtype)
+
+
+def upright_samples(samples: Samples, orientation: int) -> Samples:
+    """Turn samples as an EXIF orientation (1 to 8) says."""
+    if orientation in {5, 6, 7, 8}:
+        samples = samples.swapaxes(0, 1)
+    if orientation in {2, 3, 6, 7}:
+        samples = samples[:, ::-1]
+    if orientation in {3, 4, 7, 8}:
+        samples = samples[::-1]
+    return np.ascontiguousarray(samples)
