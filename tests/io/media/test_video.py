@@ -141,16 +141,82 @@ def test_backward_runs_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert list(frames._backward_runs(range(30))) == [(21, 30), (20, 21), (11, 20), (2, 11), (0, 2)]
 
 
-def test_the_rotation_of_phones_is_applied(tmp_path: Path) -> None:
+TURNS = {
+    "as stored": ((1, 0, 0, 1), lambda image: image),
+    "clockwise, as phones write": ((0, 1, -1, 0), lambda image: np.rot90(image, -1)),
+    "half a turn": ((-1, 0, 0, -1), lambda image: np.rot90(image, 2)),
+    "counterclockwise": ((0, -1, 1, 0), lambda image: np.rot90(image, 1)),
+    "hflip": ((-1, 0, 0, 1), lambda image: image[:, ::-1]),
+    "vflip": ((1, 0, 0, -1), lambda image: image[::-1]),
+    "transposed": ((0, 1, 1, 0), lambda image: image.transpose(1, 0, 2)),
+    "transposed and half a turn": ((0, -1, -1, 0), lambda image: np.rot90(image.transpose(1, 0, 2), 2)),
+}
+
+
+@pytest.mark.parametrize("name", TURNS)
+def test_the_whole_display_matrix_is_applied(name: str, tmp_path: Path) -> None:
     path = _encode(tmp_path / "a.mp4", 3)
     stored = next(VideoFrames(path).iterate()).image
-    turned = {(0, 1, -1, 0): -1, (-1, 0, 0, -1): 2, (0, -1, 1, 0): 1}
-    for matrix, quarter_turns in turned.items():
-        _rotate(path, matrix)
-        frames = VideoFrames(path)
-        upright = np.rot90(stored, quarter_turns)
-        assert frames.size == upright.shape[:2]
-        np.testing.assert_array_equal(next(frames.iterate()).image, upright)
+    matrix, turned = TURNS[name]
+    _rotate(path, matrix)
+    frames = VideoFrames(path)
+    assert frames.size == turned(stored).shape[:2]
+    np.testing.assert_array_equal(next(frames.iterate()).image, turned(stored))
+
+
+@pytest.mark.parametrize("matrix", [(2, 0, 0, 1), (1, 1, -1, 1), (1, 1, 0, 1)])
+def test_other_matrices_are_refused(matrix: tuple[int, int, int, int], tmp_path: Path) -> None:
+    path = _encode(tmp_path / "a.mp4", 3)
+    _rotate(path, matrix)
+    with pytest.raises(InputError, match="no quarter turn"):
+        _ = VideoFrames(path).size
+
+
+def _encode_deep(path: Path, codec: str, pixels: str, frames: list[npt.NDArray[Any]], source: str) -> VideoFrames:
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=10)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = pixels
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format=source).reformat(format=pixels)))
+        container.mux(stream.encode(None))
+    return VideoFrames(path)
+
+
+@pytest.mark.parametrize(("pixels", "factor", "offset"), [
+    ("gray12le", 16, 0), ("gray10le", 2, 300), ("gray16le", 16, 0), ("gray16le", 4, 5000),
+])  # fmt: skip
+def test_deep_grey_video_is_scaled_by_its_content(pixels: str, factor: int, offset: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    grey = [rng.integers(0, 256, (48, 64), np.uint8) for _ in range(3)]
+    grey[0] //= 3
+    deep = [frame.astype(np.uint16) * factor + offset for frame in grey]
+    frames = _encode_deep(tmp_path / "a.mkv", "ffv1", pixels, deep, pixels)
+    shown = np.stack([frame.image[..., 0] for frame in frames.iterate()]).astype(int)
+    assert np.abs(shown - np.stack(grey)).max() <= 2
+    assert "shown as 0:255" in frames.notes[0]
+    (last,) = VideoFrames(tmp_path / "a.mkv").iterate(2, 3)
+    np.testing.assert_array_equal(last.image[..., 0], shown[2])
+
+
+@pytest.mark.parametrize(("codec", "pixels"), [
+    ("libx264", "yuv420p10le"), ("libx265", "yuv420p12le"), ("ffv1", "gbrp12le"), ("ffv1", "rgb48le"),
+])  # fmt: skip
+def test_deep_footage_looks_as_in_eight_bits(codec: str, pixels: str, tmp_path: Path) -> None:
+    pictures = [np.repeat(np.linspace(0, 255, 64, dtype=np.uint8)[None, :, None], 48, 0).repeat(3, 2)] * 2
+    frames = _encode_deep(tmp_path / "a.mkv", codec, pixels, pictures, "rgb24")
+    shown = [frame.image.astype(int) for frame in frames.iterate()]
+    assert np.abs(shown[1] - pictures[1]).max() <= 9  # lossy
+    assert len(frames.notes) == 1
+
+
+def test_footage_that_uses_little_of_its_depth_is_scaled_by_its_content(tmp_path: Path) -> None:
+    pictures = [np.repeat(np.linspace(20, 50, 64, dtype=np.uint8)[None, :, None], 48, 0).repeat(3, 2)] * 2
+    frames = _encode_deep(tmp_path / "a.mkv", "ffv1", "gbrp12le", pictures, "rgb24")
+    row = next(frames.iterate()).image[10, :, 1]
+    assert (row[0], row[63]) == (0, 255)
+    whole = VideoFrames(tmp_path / "a.mkv", "type")
+    assert np.abs(next(whole.iterate()).image.astype(int) - pictures[0]).max() <= 1
 
 
 def test_variable_frame_rates_keep_every_frame(tmp_path: Path) -> None:

@@ -149,7 +149,8 @@ def to_8_bit(samples: Samples, values: ValueRange) -> npt.NDArray[np.uint8]:
     if values.high <= values.low:
         return np.zeros(samples.shape, np.uint8)
     scaled = (samples.astype(np.float64) - values.low) * (255.0 / (values.high - values.low))
-    return np.rint(np.nan_to_num(scaled, nan=0.0).clip(0.0, 255.0)).astype(np.uint8)
+    shown: npt.NDArray[np.uint8] = np.rint(np.nan_to_num(scaled, nan=0.0).clip(0.0, 255.0)).astype(np.uint8)
+    return shown
 
 
 def as_rgb(samples: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -20,6 +20,9 @@ import numpy.typing as npt
 from av.video.frame import VideoFrame
 
 from vossegcli.errors import InputError
+from vossegcli.io.media.depth import RangeChoice
+from vossegcli.io.media.display_matrix import turn_of
+from vossegcli.io.media.video_depth import VideoDepth
 from vossegcli.io.media.video_index import (
     VideoIndex,
     decoded,
@@ -42,10 +45,12 @@ class VideoFrames:
 
     Args:
         path: a file in any format that FFmpeg reads. It is opened when something is asked of it.
+        choice: the range of values that is shown, for more than 8 bits; None = the pixel format's depth, or the
+            range of the content where that fills little of it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, choice: RangeChoice = None) -> None:
+        self._path, self._choice = path, choice
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -56,14 +61,13 @@ class VideoFrames:
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        """(H, W) of every frame, the rotation of the metadata applied.
+        """(H, W) of every frame, turned as the metadata say.
 
         Raises:
-            InputError: the first frame cannot be decoded.
+            InputError: the first frame cannot be decoded, or is to be shown askew.
         """
         (first,) = self._decoded(0, 1)
-        height, width = _upright(first).shape[:2]
-        return height, width
+        return turn_of(first, self._path).size(first.height, first.width)
 
     @cached_property
     def fps(self) -> float:
@@ -75,6 +79,11 @@ class VideoFrames:
         with opened_video(self._path) as (_, stream):
             rate = stream.average_rate or stream.guessed_rate
         return float(rate) if rate else _FALLBACK_FPS
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How frames of more than 8 bits are scaled."""
+        return () if self._depth.note is None else (self._depth.note,)
 
     def __len__(self) -> int:
         """Count the frames that decode, not those that the header announces.
@@ -109,6 +118,14 @@ class VideoFrames:
             run = list(self._decoded(first, last))
             for index in range(last - 1, first - 1, -1):
                 yield self._converted(index, run.pop())
+
+    @cached_property
+    def _depth(self) -> VideoDepth:
+        return VideoDepth(len(self), self._frame_at, self._choice)
+
+    def _frame_at(self, index: int) -> VideoFrame:
+        (frame,) = self._decoded(index, index + 1)
+        return frame
 
     @cached_property
     def _index(self) -> VideoIndex:
@@ -148,7 +165,7 @@ class VideoFrames:
             last = first
 
     def _converted(self, index: int, frame: VideoFrame) -> Frame:
-        image = _upright(frame)
+        image = turn_of(frame, self._path).applied(self._depth.shown(frame, str(self._path)))
         if image.shape[:2] != self.size:
             raise InputError(
                 f"frame {self.names[index]} has another size than the first",
@@ -229,9 +246,3 @@ class VideoWriter:
             if not self._written:
                 raise InputError("no frames to write", where=self._path, fix="give at least one frame")
             self._container.mux(self._stream.encode(None))
-
-
-def _upright(frame: VideoFrame) -> npt.NDArray[np.uint8]:
-    """Convert a frame to RGB and rotate it as its display matrix says (in quarter turns)."""
-    image = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-    return np.ascontiguousarray(np.rot90(image, k=round(frame.rotation / 90) % 4))
