@@ -54,7 +54,7 @@ def turn_of(frame: VideoFrame, path: Path) -> Turn:
     Raises:
         InputError: by something else than quarter turns and flips.
     """
-    found = next((item for item in frame.side_data if item.type == Type.DISPLAYMATRIX), None)
+    found = frame.side_data.get(Type.DISPLAYMATRIX)
     if found is None:
         return Turn()
     a, b, _, c, d, *_ = (int(value) / _ONE for value in np.frombuffer(bytes(found), np.int32))  # x' = ax + cy
