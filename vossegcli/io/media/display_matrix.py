@@ -54,8 +54,9 @@ def turn_of(frame: VideoFrame, path: Path) -> Turn:
     Raises:
         InputError: by something else than quarter turns and flips.
     """
-    found = frame.side_data.get(Type.DISPLAYMATRIX)
-    if found is None:
+    try:
+        found = frame.side_data[Type.DISPLAYMATRIX]
+    except KeyError:
         return Turn()
     a, b, _, c, d, *_ = (int(value) / _ONE for value in np.frombuffer(bytes(found), np.int32))  # x' = ax + cy
     if not any((a, b, c, d)):
