@@ -5,11 +5,14 @@ Shapes: H W pixels.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
+from av.buffer import Buffer
 from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 
@@ -54,11 +57,11 @@ def turn_of(frame: VideoFrame, path: Path) -> Turn:
     Raises:
         InputError: by something else than quarter turns and flips.
     """
-    try:
-        found = frame.side_data[Type.DISPLAYMATRIX]
-    except KeyError:
+    side_data = cast("Mapping[Type, Buffer]", frame.side_data)  # PyAV's stub knows another type
+    if Type.DISPLAYMATRIX not in side_data:
         return Turn()
-    a, b, _, c, d, *_ = (int(value) / _ONE for value in np.frombuffer(bytes(found), np.int32))  # x' = ax + cy
+    fixed = np.frombuffer(bytes(side_data[Type.DISPLAYMATRIX]), np.int32)
+    a, b, _, c, d = (int(value) / _ONE for value in fixed[:5])  # x' = a x + c y, y' = b x + d y
     if not any((a, b, c, d)):
         return Turn()
     straight = _are_units(a, d) and not (b or c)
