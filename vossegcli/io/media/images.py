@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import numpy.typing as npt
 import tifffile
@@ -244,6 +243,8 @@ def _is_deep_grey(image: Image.Image) -> bool:
 
 
 def _deep_png(path: Path) -> Samples:
+    import av  # heavy, and seldom needed here
+
     with opened_image(path) as image:
         orientation = image.getexif().get(EXIF_ORIENTATION, 1)
         image.load()  # Pillow names what is damaged; FFmpeg would show the rest in grey
