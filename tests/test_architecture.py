@@ -30,7 +30,7 @@ ALLOWED = {
         "types",
         "errors",
     },
-    "batch": {"models", "io", "types", "errors", "names"},
+    "batch": {"models", "io", "reports", "types", "errors", "names"},
     "models": {"systems", "io", "ops", "types", "errors"},
     "training": {"types", "errors"},
     "data": {"io", "ops", "samples", "types", "errors"},

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vossegcli import __version__
-from vossegcli.cli import checkpoints, evaluate, fewshot, instance, propagate, track, train
+from vossegcli.cli import checkpoints, evaluate, fewshot, instance, propagate, report, track, train
 from vossegcli.cli.exit_codes import ErrorGroup
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("instance")(instance.instance)
 app.command("track")(track.track)
 app.add_typer(evaluate.app, name="evaluate")
 app.command("train")(train.train)
+app.command("report")(report.report)
 app.add_typer(checkpoints.app, name="checkpoints")
 
 

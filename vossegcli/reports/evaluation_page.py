@@ -10,12 +10,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
+from vossegcli.reports.curves import CURVE_POINTS, HEIGHT, WIDTH, histogram, polyline
 from vossegcli.reports.evaluation import Report, is_defined
 
-WIDTH, HEIGHT = 320, 90
 BINS = 20
-#: What bounds the size of the page: points of one curve, points of all curves, and scores that a click can show.
-CURVE_POINTS, ALL_CURVE_POINTS, EMBEDDED_SCORES = 240, 100_000, 120_000
+#: Bounds of the size of the page: points of all curves, and scores that a click can show.
+ALL_CURVE_POINTS, EMBEDDED_SCORES = 100_000, 120_000
 
 
 TITLES = {
@@ -94,18 +94,7 @@ def _rows(report: Report) -> list[dict[str, Any]]:
 
 
 def _score_curves(name: str, row: Mapping[str, Any], points: int) -> Lines:
-    return Lines(name, {letter.lower(): _polyline(row[letter], points) for letter in "JF"})
-
-
-def _polyline(values: Sequence[float], points: int = CURVE_POINTS) -> str:
-    """Points of a curve over its index, averaged to at most so many; 0 is at the bottom, 1 at the top."""
-    size = max(1, -(-len(values) // points))
-    groups = [values[i : i + size] for i in range(0, len(values), size)]
-    means = [sum(group) / len(group) for group in groups]
-    if len(means) == 1:
-        means *= 2
-    step = WIDTH / (len(means) - 1)
-    return " ".join(f"{i * step:.1f},{HEIGHT * (1.0 - value):.1f}" for i, value in enumerate(means))
+    return Lines(name, {letter.lower(): polyline(row[letter], points) for letter in "JF"})
 
 
 def _precision_lines(report: Report) -> list[tuple[float, str]]:
@@ -113,19 +102,16 @@ def _precision_lines(report: Report) -> list[tuple[float, str]]:
     if "curves" not in report:
         return []
     curves = report["curves"]
-    return [(t, _polyline(row)) for t, row in zip(curves["thresholds"], curves["precisions"], strict=True)]
+    return [(t, polyline(row)) for t, row in zip(curves["thresholds"], curves["precisions"], strict=True)]
 
 
 def _histogram(report: Report) -> list[tuple[float, float, int]]:
     """(left edge, height as a share of the highest, count) of J over all objects and frames."""
     if report["task"] != "vos":
         return []
-    counts = [0] * BINS
-    for row in report["per_object"].values():
-        for j in row["J"]:
-            counts[min(int(j * BINS), BINS - 1)] += 1
-    highest = max(*counts, 1)
-    return [(i / BINS, count / highest, count) for i, count in enumerate(counts)]
+    counted = histogram([j for row in report["per_object"].values() for j in row["J"]], 0.0, 1.0, BINS)
+    highest = max(*(count for _, count in counted), 1)
+    return [(left, count / highest, count) for left, count in counted]
 
 
 def _confusion(report: Report) -> list[tuple[str, list[float]]]:

@@ -1,0 +1,15 @@
+"""`vosseg report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(run: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Output folder of a run.")]) -> None:
+    """Write the page of a finished run, report.html, into its folder."""
+    from vossegcli.batch.report import write_report
+
+    typer.echo(str(write_report(run)))
