@@ -26,7 +26,7 @@ def images(discs: Path) -> list[AnnotatedImage]:
 def test_still_texture_gives_places_that_do_not_move() -> None:
     generator = torch.Generator().manual_seed(0)
     still = Motion(0.0, 0.0, 0.0, 0.0, 0.0)
-    grid = sampling_grids(torch.zeros(1, 2), torch.zeros(1), 3, 32, still, generator)
+    grid = sampling_grids(torch.zeros(1, 3, 2), torch.zeros(1, 3), 32, still, generator)
     assert torch.allclose(grid[:, 0], grid[:, 2])
     assert grid[0, 0, 0, 0].tolist() == pytest.approx([-31 / 32, -31 / 32], abs=1e-6)
 
@@ -37,7 +37,7 @@ def test_places_tell_where_a_cell_lies_in_the_other_frame() -> None:
     generator = torch.Generator().manual_seed(3)
     ramp = torch.linspace(0, 255, size).expand(size, size)
     texture = torch.stack([ramp, ramp.T, torch.zeros(size, size)]).to(torch.uint8)[None]
-    grid = sampling_grids(torch.zeros(1, 2), torch.full((1,), 0.3), 2, size, CAMERA, generator)
+    grid = sampling_grids(torch.zeros(1, 2, 2), torch.full((1, 2), 0.3), size, CAMERA, generator)
     sampled = torch.nn.functional.grid_sample(
         texture.float() / 255, grid[:, 1], padding_mode="reflection", align_corners=False
     )
@@ -55,6 +55,7 @@ def test_a_cutout_hides_the_background_and_carries_its_label() -> None:
         torch.full((1, 3, 4, size, size), 255, dtype=torch.uint8),
         torch.tensor([[2, -1, -1]]),
         torch.tensor([[0.0, 0.0, 0.0, 1.0], [0.3, -0.2, -1.0, 1.0], [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 1.0]])[None],
+        torch.zeros(1, 4, 3),
     )
     clips = render_clips(layers, 3, torch.Generator().manual_seed(1), 3, Look())
     assert set(clips.labels.unique().tolist()) <= {0, 1, 2}
@@ -74,7 +75,7 @@ def test_an_open_shutter_blurs_what_moves() -> None:
     layers = Layers(
         torch.zeros(1, 3, size, size, dtype=torch.uint8), none, torch.zeros(1, 1, dtype=torch.int64),
         torch.full((1, 1, 4, size, size), 255, dtype=torch.uint8), torch.ones(1, 1, dtype=torch.int64),
-        torch.tensor([[[0.0, 0.0, 0.0, 1.0], [0.0, 0.0, -1.0, 1.0]]]),
+        torch.tensor([[[0.0, 0.0, 0.0, 1.0], [0.0, 0.0, -1.0, 1.0]]]), torch.zeros(1, 2, 3),
     )  # fmt: skip
     still = Motion(0.0, 0.0, 0.0, 0.0, 0.0)
     grey = {}
@@ -95,7 +96,7 @@ def test_reach_is_a_factor_of_the_shift() -> None:
     shift = Motion(0.5, 0.0, 0.0, 0.0, 0.0)
     near, far = (
         sampling_grids(
-            torch.zeros(1, 2), torch.zeros(1), 3, 32, shift, torch.Generator().manual_seed(0), torch.tensor([reach])
+            torch.zeros(1, 3, 2), torch.zeros(1, 3), 32, shift, torch.Generator().manual_seed(0), torch.tensor([reach])
         )
         for reach in (1.0, 0.25)
     )

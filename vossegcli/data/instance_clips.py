@@ -102,8 +102,8 @@ def render_instance_clips(
     for layer, motion in enumerate((TOGETHER, ACROSS)):
         spread = 0.0 if layer == 0 else 0.8
         centre = spread * (2.0 * torch.rand(batch, 2, generator=generator, device=device) - 1.0)
-        log_size = torch.full((batch,), math.log(side / size), device=device)
-        grid = sampling_grids(centre, log_size, frames, size, motion, generator)
+        log_size = torch.full((batch, frames), math.log(side / size), device=device)
+        grid = sampling_grids(centre.unsqueeze(1).expand(-1, frames, -1), log_size, size, motion, generator)
         texture = layers.pictures[:, layer].float() / 255.0
         painted = sample_texture(texture, grid, "border")
         own = sample_texture(layers.ids[:, layer : layer + 1].float(), grid, "zeros", mode="nearest")[:, :, 0].long()

@@ -53,7 +53,6 @@ def smooth_paths(batch: int, frames: int, channels: int, generator: torch.Genera
 def sampling_grids(
     centre: Tensor,
     log_size: Tensor,
-    frames: int,
     size: int,
     motion: Motion,
     generator: torch.Generator,
@@ -62,9 +61,8 @@ def sampling_grids(
     """Draw the motion of one layer a clip.
 
     Args:
-        centre: (B,2) where the texture's centre is in the first frame, x and y in [-1, 1].
-        log_size: (B,) natural logarithm of the texture's size relative to the frame.
-        frames: T.
+        centre: (B,T,2) where the texture's centre would be without random motion, x and y; the frame is [-1, 1].
+        log_size: (B,T) natural logarithm of the texture's size relative to the frame, likewise.
         size: H = W of the frames in pixels.
         motion: largest change.
         generator: source of randomness; its device is the device of the result.
@@ -73,13 +71,13 @@ def sampling_grids(
     Returns:
         (B,T,H,W,2) texture coordinates (x, y).
     """
-    batch, device = centre.shape[0], generator.device
+    (batch, frames), device = log_size.shape, generator.device
     amount = torch.rand(batch, 1, 1, generator=generator, device=device) ** motion.slowness
     path = smooth_paths(batch, frames, 6, generator) * amount  # (B,T,6)
     reach = torch.ones(batch, device=device) if reach is None else reach
-    shift = centre.unsqueeze(1) + motion.translate * reach.view(-1, 1, 1) * path[..., :2]  # (B,T,2)
+    shift = centre + motion.translate * reach.view(-1, 1, 1) * path[..., :2]  # (B,T,2)
     angle = motion.rotate * path[..., 2]
-    shrink = torch.exp(-(log_size.unsqueeze(1) + motion.log_scale * path[..., 3]))
+    shrink = torch.exp(-(log_size + motion.log_scale * path[..., 3]))
     shear = motion.shear * path[..., 4]
     cos, sin = angle.cos() * shrink, angle.sin() * shrink
     linear = torch.stack([cos, sin + shear * cos, -sin, cos - shear * sin], dim=-1).unflatten(-1, (2, 2))

@@ -103,6 +103,7 @@ class SceneStream:
         cutout_ids = np.full(spec.objects, -1)
         placements = np.zeros((1 + spec.objects, 4), np.float32)
         placements[0, 3] = 1.0
+        courses = np.zeros((1 + spec.objects, 3), np.float32)
         for index, mask in enumerate(masks):
             x, y, height, width = _place(mask)
             half = max(side / 2, CUTOUT * max(height, width) / 2)  # of the cut-out, which holds the whole object
@@ -115,7 +116,15 @@ class SceneStream:
             reach = 2.0 * max(math.sqrt(height * width), SMALLEST_REACH) / side
             placements[1 + index] = (*centre, math.log(2.0 * half / side), reach)
         none = np.zeros((1, size, size), np.uint8)
-        return background.transpose(2, 0, 1).copy(), none, np.zeros(1, np.int64), cutouts, cutout_ids, placements
+        return (
+            background.transpose(2, 0, 1).copy(),
+            none,
+            np.zeros(1, np.int64),
+            cutouts,
+            cutout_ids,
+            placements,
+            courses,
+        )
 
 
 def _window(mask: UInt8, side: float, rng: np.random.Generator) -> tuple[float, float]:

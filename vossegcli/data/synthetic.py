@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from vossegcli.data.augment import add_noise, blur_some, jitter_colour
+from vossegcli.data.courses import FULL_GROWTH, draw_places
 from vossegcli.data.motion import CAMERA, OBJECT, Motion, sample_texture, sampling_grids
 from vossegcli.data.textures import TextureSource, pseudo_cutout
 from vossegcli.samples import ClipSamples, Correspondences
@@ -40,6 +41,8 @@ class Layers:
         cutout_ids: (B,L) int64 object id, 0 = distractor, -1 = no cut-out in this place.
         placements: (B,1+L,4) float32 of the background and the cut-outs in the first frame: centre x and y in
             [-1, 1], natural logarithm of the size relative to the frame, and the `reach` of the motion.
+        courses: (B,1+L,3) float32 of the background and the cut-outs, beside their random motion: shift over the clip
+            in x and y, in half frame sizes, and growth of the logarithm of the size over `FULL_GROWTH` frames.
     """
 
     background: Tensor
@@ -48,6 +51,7 @@ class Layers:
     cutouts: Tensor
     cutout_ids: Tensor
     placements: Tensor
+    courses: Tensor
 
     def to(self, device: torch.device) -> Layers:
         """Copy to a device."""
@@ -110,11 +114,7 @@ def _draw_clip(source: TextureSource, objects: int, rng: np.random.Generator) ->
             cutouts[place, 3] = cutout.mask * np.uint8(255)
         ids[place] = next_id if wanted else 0
         next_id += wanted
-    placements = np.ones((1 + CUTOUTS, 4), np.float32)
-    placements[0, :3] = (*rng.uniform(-0.1, 0.1, 2), rng.uniform(0.0, 0.4))
-    placements[1:, :2] = rng.uniform(-0.7, 0.7, (CUTOUTS, 2))
-    placements[1:, 2] = rng.uniform(-2.2, -0.3, CUTOUTS)
-    return background.image.transpose(2, 0, 1).copy(), masks, mask_ids, cutouts, ids, placements
+    return background.image.transpose(2, 0, 1).copy(), masks, mask_ids, cutouts, ids, *draw_places(ids, rng)
 
 
 def render_clips(layers: Layers, frames: int, generator: torch.Generator, classes: int, look: Look) -> ClipSamples:
@@ -129,10 +129,15 @@ def render_clips(layers: Layers, frames: int, generator: torch.Generator, classe
     """
     batch, _, size, _ = layers.background.shape
     device = generator.device
+    time = torch.linspace(0.0, 1.0, frames, device=device).view(1, -1, 1) * torch.tensor(
+        [1.0, 1.0, min(1.0, (frames - 1) / (FULL_GROWTH - 1))], device=device
+    )
 
     def grids(layer: int, largest: Motion) -> Tensor:
         centre, log_size, reach = layers.placements[:, layer].split([2, 1, 1], dim=1)
-        return sampling_grids(centre, log_size[:, 0], frames, size, largest, generator, reach[:, 0])
+        course = layers.courses[:, layer].unsqueeze(1) * time  # (B,T,3)
+        centres, log_sizes = centre.unsqueeze(1) + course[..., :2], log_size + course[..., 2]
+        return sampling_grids(centres, log_sizes, size, largest, generator, reach[:, 0])
 
     grid = grids(0, look.camera)
     canvas = sample_texture(layers.background.float() / 255.0, grid, "reflection")

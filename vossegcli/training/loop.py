@@ -72,6 +72,8 @@ class Trainer:
         rate = learning_rate(stage, inner)
         for group in self.optimiser.param_groups:
             factor = stage.backbone_rate if group["backbone"] else 1.0
+            for parameter in group["params"]:  # no gradient, no time spent on it
+                parameter.requires_grad_(factor > 0.0)
             group.update(lr=rate * factor, weight_decay=stage.weight_decay if group["decayed"] else 0.0)
         device = next(self.model.parameters()).device.type
         with torch.autocast(device, precision, enabled=precision != torch.float32):

@@ -5,8 +5,7 @@ from vossegcli.systems.afb_urr import SYSTEM
 from vossegcli.systems.afb_urr.config import COMPACT, PUBLISHED, TrunkConfig
 
 TINY_TRUNK = TrunkConfig("basic", 8, (8, 16, 16), (1, 1, 1))
-TINY = {
-    "query_trunk": TINY_TRUNK,
+WIDTHS = {
     "key_channels": 8,
     "value_channels": 16,
     "decoder_channels": 16,
@@ -16,9 +15,9 @@ TINY = {
 
 class TestCompact(VideoSystemContract):
     system = SYSTEM
-    config = replace(COMPACT, memory_trunk=TrunkConfig("basic", 8, (8, 8, 8), (1, 1, 1)), **TINY)
+    config = replace(COMPACT, **WIDTHS)
 
 
 class TestPublished(VideoSystemContract):
     system = SYSTEM
-    config = replace(PUBLISHED, memory_trunk=TINY_TRUNK, **TINY)
+    config = replace(PUBLISHED, query_trunk=TINY_TRUNK, memory_trunk=TINY_TRUNK, **WIDTHS)

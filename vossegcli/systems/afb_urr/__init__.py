@@ -18,6 +18,13 @@ from vossegcli.systems.afb_urr.train import (
 )
 from vossegcli.systems.base import ADAPTATION, System
 
+#: Names that ImageNet's weights start: of EfficientNet-Lite, and of ResNets; the masks' part of the stem is not.
+BACKBONE = tuple(
+    f"encoder_{encoder}.{part}"
+    for encoder in "qm"
+    for part in ("backbone.", "conv1.", "bn1.", "res2.", "res3.", "res4.")
+)
+
 SYSTEM = System(
     name="afb-urr",
     task="propagate",
@@ -28,6 +35,7 @@ SYSTEM = System(
     convert=convert_published,
     imagenet_backbone=imagenet_backbone,
     starts={"imagenet": load_imagenet},
+    backbone=BACKBONE,
     objectives={
         "correspondence": correspondence_objective,
         "segmentation": partial(segmentation_objective, weights=LossWeights()),

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from vossegcli.errors import ConfigError
+from vossegcli.layers.efficientnet_lite import Variant
 from vossegcli.layers.resnet import BlockName
 
 
@@ -24,6 +25,17 @@ class TrunkConfig:
     stem: int
     planes: tuple[int, int, int]
     depths: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class LiteTrunk:
+    """An EfficientNet-Lite: up to stride 16 as query encoder, its first stages at half the size as memory encoder.
+
+    Attributes:
+        variant: `lite0` or `lite2`.
+    """
+
+    variant: Variant = "lite0"
 
 
 RESNET50 = TrunkConfig("bottleneck", 64, (64, 128, 256), (3, 4, 6))
@@ -94,13 +106,16 @@ class AFBURRConfig:
             reading the memory also propagates the mask (addition).
         locality: guide the decoder by the newest frame's mask: as it is, and read by attention at stride 8 with a
             Gaussian prior on the distance (addition).
+        annotated_read: guide the decoder also by the mask as read from the annotated frames alone, so that what was
+            lost on the way can come back (addition).
+        light_skips: skip features enter the decoder by one convolution, without a residual block (addition).
         bank: defaults of the feature bank.
         adapt_steps: steps of training on the given masks before a video is segmented, if nobody asks for another
             number (addition; the paper: 0).
     """
 
-    query_trunk: TrunkConfig = RESNET50
-    memory_trunk: TrunkConfig = RESNET50
+    query_trunk: TrunkConfig | LiteTrunk = RESNET50
+    memory_trunk: TrunkConfig | LiteTrunk = RESNET50
     key_channels: int = 128
     value_channels: int = 512
     decoder_channels: int = 256
@@ -109,6 +124,8 @@ class AFBURRConfig:
     unit_keys: bool = False
     mask_cells: int = 0
     locality: LocalityConfig | None = None
+    annotated_read: bool = False
+    light_skips: bool = False
     bank: BankConfig = BankConfig()
     adapt_steps: int = 0
 
@@ -120,12 +137,21 @@ class AFBURRConfig:
         """
         if self.mask_cells not in (0, 4):
             raise ConfigError(f"mask_cells is {self.mask_cells}", fix="give 0 (none) or 4 (stride 4)")
-        if self.key_source == "memory" and _width(self.query_trunk) != _width(self.memory_trunk):
-            raise ConfigError("keys from the memory need trunks of one width", fix='set key_source = "frame"')
+        published_trunks = isinstance(self.query_trunk, TrunkConfig) and _width(self.query_trunk) == _width(
+            self.memory_trunk
+        )
+        if self.key_source == "memory" and not published_trunks:
+            raise ConfigError("keys from the memory need ResNets of one width", fix='set key_source = "frame"')
         if self.locality and not (self.mask_cells and self.key_source == "frame"):
             raise ConfigError(
                 "locality needs masks in the memory and keys of frames",
                 fix="set mask_cells = 4 and key_source",
+            )
+
+        if self.annotated_read and not (self.mask_cells and self.bank.protect_annotated):
+            raise ConfigError(
+                "annotated_read needs masks in the memory and protected annotated entries",
+                fix="set mask_cells = 4 and bank.protect_annotated",
             )
 
     @property
@@ -156,12 +182,14 @@ class AFBURRConfig:
             raise ConfigError(f"not an AFB-URR configuration ({error})") from error
 
 
-def _width(trunk: TrunkConfig) -> tuple[BlockName, int]:
+def _width(trunk: TrunkConfig | LiteTrunk) -> object:
     """What the channels of the last stage follow from."""
-    return trunk.block, trunk.planes[-1]
+    return (trunk.block, trunk.planes[-1]) if isinstance(trunk, TrunkConfig) else trunk.variant
 
 
-def _trunk(values: dict[str, Any]) -> TrunkConfig:
+def _trunk(values: dict[str, Any]) -> TrunkConfig | LiteTrunk:
+    if "variant" in values:
+        return LiteTrunk(**values)
     return TrunkConfig(values["block"], values["stem"], tuple(values["planes"]), tuple(values["depths"]))
 
 
@@ -169,8 +197,8 @@ PUBLISHED = AFBURRConfig()
 
 #: Small enough for a CPU and to ship inside the package; widths are our own choice.
 COMPACT = AFBURRConfig(
-    query_trunk=TrunkConfig("basic", 32, (64, 128, 256), (2, 2, 2)),
-    memory_trunk=TrunkConfig("basic", 32, (32, 64, 128), (1, 1, 1)),
+    query_trunk=LiteTrunk(),
+    memory_trunk=LiteTrunk(),
     key_channels=64,
     value_channels=96,
     decoder_channels=64,
@@ -179,6 +207,8 @@ COMPACT = AFBURRConfig(
     unit_keys=True,
     mask_cells=4,
     locality=LocalityConfig(),
+    annotated_read=True,
+    light_skips=True,
     bank=BankConfig(budget=60_000, update_rate=0.1, merge_threshold=0.95, protect_annotated=True, memory_every=3),
     adapt_steps=100,
 )

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from vossegcli.errors import CheckpointError, ConfigError
-from vossegcli.systems.afb_urr.config import PUBLISHED, RESNET50, AFBURRConfig
+from vossegcli.layers.efficientnet_lite import EfficientNetLite, imagenet_names
+from vossegcli.systems.afb_urr.config import PUBLISHED, RESNET50, AFBURRConfig, LiteTrunk
+from vossegcli.systems.afb_urr.lite_encoders import LiteQueryEncoder
 from vossegcli.systems.afb_urr.model import AFBURR
 from vossegcli.systems.base import Imported
 
@@ -49,22 +51,40 @@ def convert_published(payload: Mapping[str, object]) -> Imported:
 
 
 def imagenet_backbone(config: AFBURRConfig) -> str:
-    """Name of the torchvision backbone whose ImageNet weights fit both trunks.
+    """Name of the backbone whose ImageNet weights fit both trunks.
 
     Raises:
         ConfigError: there is none.
     """
-    if config.query_trunk != RESNET50 or config.memory_trunk != RESNET50:
-        raise ConfigError("no ImageNet weights fit this configuration", fix="use --init none or a checkpoint")
-    return "resnet50"
+    if config.query_trunk == config.memory_trunk == RESNET50:
+        return "resnet50"
+    if isinstance(config.query_trunk, LiteTrunk) and config.query_trunk == config.memory_trunk:
+        return f"efficientnet_{config.query_trunk.variant}"
+    raise ConfigError("no ImageNet weights fit this configuration", fix="use --init none or a checkpoint")
 
 
 def load_imagenet(model: AFBURR, weights: Mapping[str, Tensor]) -> None:
-    """Start both trunks from a torchvision ResNet (stem and layers 1 to 3), in place.
+    """Start both trunks from a torchvision ResNet (stem and layers 1 to 3) or an EfficientNet-Lite, in place.
 
     Raises:
         CheckpointError: a weight is missing.
     """
+    if isinstance(model.encoder_q, LiteQueryEncoder):
+        for encoder in (model.encoder_q, model.encoder_m):
+            _load_lite(encoder.backbone, weights)
+    else:
+        _load_resnets(model, weights)
+
+
+def _load_lite(backbone: EfficientNetLite, weights: Mapping[str, Tensor]) -> None:
+    names = imagenet_names(backbone)
+    missing = sorted(set(names.values()) - set(weights))
+    if missing:
+        raise CheckpointError(f"missing key '{missing[0]}'", fix="give weights of the same EfficientNet-Lite")
+    backbone.load_state_dict({ours: weights[theirs] for ours, theirs in names.items()})
+
+
+def _load_resnets(model: AFBURR, weights: Mapping[str, Tensor]) -> None:
     stages = {"layer1.": "res2.", "layer2.": "res3.", "layer3.": "res4.", "conv1.": "conv1.", "bn1.": "bn1."}
     trunk = {
         ours + name.removeprefix(theirs): value

@@ -99,10 +99,10 @@ def add_to_classes(of_classes: Tensor, of_frame: Tensor) -> Tensor:
 class Refine(nn.Module):
     """One step up: skip features of the frame plus the upsampled features of each class."""
 
-    def __init__(self, skip_channels: int, channels: int, guidance_channels: int) -> None:
+    def __init__(self, skip_channels: int, channels: int, guidance_channels: int, *, light: bool) -> None:
         super().__init__()
         self.convFS = conv3x3(skip_channels, channels)
-        self.ResFS = PreActivationBlock(channels)
+        self.ResFS = nn.Identity() if light else PreActivationBlock(channels)
         self.ResMM = PreActivationBlock(channels)
         self.guide = conv3x3(guidance_channels, channels) if guidance_channels else None
 
@@ -148,6 +148,7 @@ class Decoder(nn.Module):
         channels: width at strides 16, 8 and 4.
         local_channels: width of the local refinement at stride 2.
         guidance_channels: number of masks at stride 4 that guide the two refinement steps (0: published).
+        light_skips: project skip features without a residual block.
     """
 
     def __init__(
@@ -157,14 +158,16 @@ class Decoder(nn.Module):
         channels: int,
         local_channels: int,
         guidance_channels: int,
+        *,
+        light_skips: bool,
     ) -> None:
         super().__init__()
         stride2, stride4, stride8 = skip_widths
         self.read_channels, self.value_channels, newest_channels = match_channels
         self.convFM = conv3x3(self.read_channels + self.value_channels + newest_channels, channels)
         self.ResMM = PreActivationBlock(channels)
-        self.RF3 = Refine(stride8, channels, guidance_channels)
-        self.RF2 = Refine(stride4, channels, guidance_channels)
+        self.RF3 = Refine(stride8, channels, guidance_channels, light=light_skips)
+        self.RF2 = Refine(stride4, channels, guidance_channels, light=light_skips)
         self.pred2 = conv3x3(channels, 2)
         self.local_convFM = conv3x3(2 * stride2, local_channels)
         self.local_ResMM = PreActivationBlock(local_channels)

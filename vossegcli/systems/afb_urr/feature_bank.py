@@ -136,6 +136,12 @@ class ObjectBank:
             self._protect(rows, budget)
         self.size = rows.stop
 
+    def annotated_rows(self) -> Tensor:
+        """Rows of the protected entries; all rows where none is protected."""
+        protected = self.protected[: self.size]
+        rows = protected.nonzero().flatten()
+        return rows if rows.numel() else torch.arange(self.size, device=protected.device)
+
     def _protect(self, rows: slice, budget: int) -> None:
         """Protect rows, or an even sample: protected entries take at most half of the budget."""
         count = rows.stop - rows.start
@@ -230,6 +236,27 @@ class FeatureBank:
             reading = read_memory(self.banks[owner].keys[:size], together, queries)
             for i, part in zip(members, reading.values.chunk(len(members), dim=1), strict=True):
                 self.banks[i].usage[:size] += torch.log1p(reading.hits)
+                read[i] = part
+        return torch.stack(read)
+
+    def read_annotated(self, queries: Tensor, channels: int) -> Tensor:
+        """Read the last `channels` of the values of annotated entries alone, where they are protected.
+
+        Args:
+            queries: (Q,C).
+            channels: how many.
+
+        Returns:
+            (K,Q,channels) float32.
+        """
+        owners = same_keys(self.banks)
+        read: list[Tensor] = [queries] * len(owners)
+        for owner in set(owners):
+            members = [i for i, other in enumerate(owners) if other == owner]
+            rows = self.banks[owner].annotated_rows()
+            values = torch.cat([self.banks[i].values[rows, -channels:] for i in members], dim=1)  # (M,k*channels)
+            reading = read_memory(self.banks[owner].keys[rows], values, queries)
+            for i, part in zip(members, reading.values.chunk(len(members), dim=1), strict=True):
                 read[i] = part
         return torch.stack(read)
 

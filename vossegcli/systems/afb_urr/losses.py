@@ -17,15 +17,17 @@ MATCH_RADIUS = 0.75
 MATCH_SIGMA = 0.5
 
 
-def hard_pixel_cross_entropy(logits: Tensor, labels: Tensor, share: float) -> Tensor:
+def hard_pixel_cross_entropy(logits: Tensor, labels: Tensor, share: float, missed: float = 1.0) -> Tensor:
     """Cross entropy averaged over the hardest pixels of each frame.
 
     Args:
         logits: (B,K,H,W) log odds of each class.
         labels: (B,H,W) int64 classes.
         share: part of the pixels that counts, in (0, 1]; 1 = plain cross entropy (paper).
+        missed: weight of the pixels of objects, those of the background have 1; 1 = equal (paper).
     """
-    losses = F.cross_entropy(logits, labels, reduction="none").flatten(1)  # (B,HW)
+    losses = F.cross_entropy(logits, labels, reduction="none")
+    losses = torch.where(labels > 0, missed * losses, losses).flatten(1)  # (B,HW)
     if share < 1.0:
         losses = losses.topk(max(1, int(share * losses.shape[1])), dim=1).values
     return losses.mean()

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from vossegcli.layers.blocks import conv3x3
 from vossegcli.layers.inference import inference_copy
-from vossegcli.systems.afb_urr.config import AFBURRConfig
+from vossegcli.systems.afb_urr.config import AFBURRConfig, LiteTrunk
 from vossegcli.systems.afb_urr.decoder import Decoder, Skips
 from vossegcli.systems.afb_urr.encoders import FineKey, KeyValue, MemoryEncoder, Pyramid, QueryEncoder
+from vossegcli.systems.afb_urr.lite_encoders import LiteMemoryEncoder, LiteQueryEncoder
 from vossegcli.systems.afb_urr.matching import local_weights, row_bands
 
 STRIDE = 16
@@ -55,8 +56,7 @@ class AFBURR(nn.Module):
     def __init__(self, config: AFBURRConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder_m = MemoryEncoder(config.memory_trunk)
-        self.encoder_q = QueryEncoder(config.query_trunk)
+        self.encoder_m, self.encoder_q = _encoders(config)
         r1_width, r2_width, r3_width, query_width = self.encoder_q.widths
         memory_width = self.encoder_m.widths[-1]
         self.keyval_r4 = KeyValue(query_width, config.key_channels, config.value_channels, unit_keys=config.unit_keys)
@@ -69,7 +69,8 @@ class AFBURR(nn.Module):
             skip_widths=(r1_width, r2_width, r3_width),
             channels=config.decoder_channels,
             local_channels=config.local_channels,
-            guidance_channels=bool(config.mask_cells) + 2 * bool(config.locality),
+            guidance_channels=bool(config.mask_cells) + 2 * bool(config.locality) + config.annotated_read,
+            light_skips=config.light_skips,
         )
         self.fine_key: FineKey | None = None
         self.log_sigma: nn.Parameter | None = None
@@ -137,13 +138,16 @@ class AFBURR(nn.Module):
         read = F.pixel_shuffle((weights @ bands).permute(0, 3, 1, 2), 2)  # (B,K,H/4,W/4)
         return torch.stack([read, small], dim=2)
 
-    def decode(self, read: Tensor, query: QueryFeatures, newest: Tensor | None) -> Tensor:
+    def decode(
+        self, read: Tensor, query: QueryFeatures, newest: Tensor | None, annotated: Tensor | None = None
+    ) -> Tensor:
         """Decode what was read for every class.
 
         Args:
             read: (B,K,hw,V+mask_channels) from the bank.
             query: the frame's features.
             newest: (B,K,2,H/4,W/4) from `read_newest`, when the config has locality.
+            annotated: (B,K,hw,mask_channels) read from the annotated frames alone, when the config says so.
 
         Returns:
             (B,K,H,W) float32 probability of each class on its own (they need not add up to 1).
@@ -157,8 +161,20 @@ class AFBURR(nn.Module):
                 newest = newest.to(read.dtype)
                 guidance = torch.cat([guidance, newest], dim=2)  # (B,K,3,H/4,W/4)
                 newest_map = F.pixel_unshuffle(newest[:, :, :1], self.config.mask_cells)  # (B,K,n*n,h,w)
+            if annotated is not None:
+                cells = _to_map(annotated.to(read.dtype), height, width)
+                guidance = torch.cat([guidance, F.pixel_shuffle(cells, self.config.mask_cells)], dim=2)
         probs: Tensor = self.decoder(read_map, query.skips, newest_map, guidance)
         return probs
+
+
+def _encoders(config: AFBURRConfig) -> tuple[MemoryEncoder | LiteMemoryEncoder, QueryEncoder | LiteQueryEncoder]:
+    """Build the encoders of a configuration."""
+    memory, query = config.memory_trunk, config.query_trunk
+    return (
+        LiteMemoryEncoder(memory) if isinstance(memory, LiteTrunk) else MemoryEncoder(memory),
+        LiteQueryEncoder(query) if isinstance(query, LiteTrunk) else QueryEncoder(query),
+    )
 
 
 def masks_at_stride4(masks: Tensor) -> Tensor:

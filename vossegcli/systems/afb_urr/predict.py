@@ -131,8 +131,12 @@ class AFBURRPredictor:
         local = None
         if query.fine_key is not None and newest.fine_key is not None:
             local = self.model.read_newest(query.fine_key, newest.fine_key, newest.masks)
+        annotated = None
+        if self.model.config.annotated_read:
+            annotated = self.bank.read_annotated(flatten_cells(query.key)[0], self.model.config.mask_channels)
+            annotated = annotated.unsqueeze(0)  # (1,K,hw,mask_channels)
         with self._autocast():
-            probs = self.model.decode(read, query, local)  # (1,K,H',W')
+            probs = self.model.decode(read, query, local, annotated)  # (1,K,H',W')
         logits = unpad(log_odds(probs), canvas.padding)
         memory = pad(logits.softmax(dim=1), canvas.padding)
         keys = query.key, query.fine_key

@@ -18,10 +18,17 @@ from vossegcli.samples import ClipSamples, Correspondences
 from vossegcli.systems.afb_urr import losses
 from vossegcli.systems.afb_urr.model import AFBURR, QueryFeatures, flatten_cells, masks_at_stride4
 
+LOST_CELLS = 6  # of the grid of noise that cuts parts out of masks
+LOST_ABOVE = 0.25  # noise above this is cut out: about a third of the picture
+
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the terms; `confidence` is the paper's lambda_u."""
+    """Weights of the terms; `confidence` is the paper's lambda_u.
+
+    `hard_pixels` is the share of the pixels that the cross entropy counts, `missed` the weight of an object's pixels in
+    it (background: 1), and `lost` the share of predicted masks that lose a part before they are fed back.
+    """
 
     cross_entropy: float = 1.0
     dice: float = 0.5
@@ -30,6 +37,8 @@ class LossWeights:
     correspondence: float = 0.2
     fine_correspondence: float = 0.1
     hard_pixels: float = 0.4
+    missed: float = 1.5
+    lost: float = 0.4
 
 
 def correspondence_objective(model: AFBURR, batch: ClipSamples) -> dict[str, Tensor]:
@@ -57,13 +66,18 @@ def segmentation_objective(model: AFBURR, batch: ClipSamples, weights: LossWeigh
         keys.append(memory.keys)
         values.append(memory.values)
         read = _read(torch.cat(keys, dim=2), torch.cat(values, dim=2), flatten_cells(now.key))
+        annotated = None
+        if model.config.annotated_read:
+            masks = values[0][..., model.config.value_channels :]
+            annotated = _read(keys[0], masks, flatten_cells(now.key))  # (B,K,hw,mask_channels)
         newest = None
         if now.fine_key is not None and before.fine_key is not None:
             with torch.autocast(now.key.device.type, enabled=False):
                 newest = model.read_newest(now.fine_key, before.fine_key, newest_mask)
-        logits = log_odds(model.decode(read, now, newest))  # (B,K,H,W)
+        logits = log_odds(model.decode(read, now, newest, annotated))  # (B,K,H,W)
         probs = logits.softmax(dim=1)
-        terms["cross_entropy"].append(losses.hard_pixel_cross_entropy(logits, batch.labels[:, t], weights.hard_pixels))
+        wrong = losses.hard_pixel_cross_entropy(logits, batch.labels[:, t], weights.hard_pixels, weights.missed)
+        terms["cross_entropy"].append(wrong)
         terms["dice"].append(dice_loss(probs[:, 1:], truth[:, t, 1:]).mean())
         terms["confidence"].append(losses.confidence_loss(probs))
         terms["j"].append(_mean_iou(logits.detach().argmax(dim=1), batch.labels[:, t], batch.classes))
@@ -75,7 +89,7 @@ def segmentation_objective(model: AFBURR, batch: ClipSamples, weights: LossWeigh
                 small = masks_at_stride4(truth[:, t]).flatten(2).unsqueeze(3)
                 reading = 0.5 * (reading + losses.mask_reading_loss(read_locally, small))
             terms["reading"].append(reading)
-        newest_mask = probs.detach()
+        newest_mask = lose_parts(probs.detach(), weights.lost)
     means = {name: torch.stack(values_).mean() for name, values_ in terms.items() if values_}
     if model.config.key_source == "frame" and (weights.correspondence or weights.fine_correspondence):
         means |= _correspondence(query.key, query.fine_key, batch)
@@ -83,6 +97,22 @@ def segmentation_objective(model: AFBURR, batch: ClipSamples, weights: LossWeigh
         (getattr(weights, name) * value for name, value in means.items() if name != "j"), torch.zeros(())
     )
     return means
+
+
+def lose_parts(probs: Tensor, share: float) -> Tensor:
+    """Give a random part of the picture to the background in some masks: what is lost must be able to come back.
+
+    Args:
+        probs: (B,K,H,W) probabilities over classes.
+        share: of the clips whose masks lose a part.
+    """
+    batch, _, height, width = probs.shape
+    noise = torch.randn(batch, 1, LOST_CELLS, LOST_CELLS, device=probs.device)
+    smooth = F.interpolate(noise, size=(height, width), mode="bilinear", align_corners=True)
+    chosen = torch.rand(batch, 1, 1, 1, device=probs.device) < share
+    kept = 1.0 - ((smooth > LOST_ABOVE) & chosen).to(probs.dtype)  # (B,1,H,W)
+    objects = probs[:, 1:] * kept
+    return torch.cat([1.0 - objects.sum(dim=1, keepdim=True), objects], dim=1)
 
 
 def _read(keys: Tensor, values: Tensor, query: Tensor) -> Tensor:
