@@ -141,3 +141,14 @@ def test_parameters_of_all_kinds_are_trained_once() -> None:
         (False, False), (False, True), (True, False), (True, True),
     ]  # fmt: skip
     assert sorted(map(id, network.parameters())) == sorted(id(p) for group in groups for p in group["params"])
+
+
+def test_a_backbone_that_does_not_learn_gets_no_gradient_and_may_learn_later() -> None:
+    frozen = {**STAGE, "backbone_rate": 0.0, "steps": 1}
+    subject = Trainer(two_layers(), settings(stages=[frozen, {**STAGE, "name": "b"}]), ("0.",))
+    before = {name: value.clone() for name, value in subject.model.named_parameters()}
+    subject.train_step(square, torch.randn(4, 3), torch.float32)
+    assert subject.model[0].weight.grad is None
+    assert torch.equal(before["0.weight"], subject.model[0].weight)
+    subject.train_step(square, torch.randn(4, 3), torch.float32)
+    assert not torch.equal(before["0.weight"], subject.model[0].weight)

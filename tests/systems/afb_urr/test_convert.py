@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torchvision.models import resnet50
 
 from vossegcli.errors import CheckpointError, ConfigError
-from vossegcli.systems.afb_urr.config import COMPACT, PUBLISHED
+from vossegcli.layers.efficientnet_lite import EfficientNetLite, imagenet_names
+from vossegcli.systems.afb_urr.config import COMPACT, PUBLISHED, LiteTrunk, TrunkConfig
 from vossegcli.systems.afb_urr.convert import convert_published, imagenet_backbone, load_imagenet
 from vossegcli.systems.afb_urr.model import AFBURR
 
@@ -62,6 +65,25 @@ def test_imagenet_weights_fill_both_trunks() -> None:
         load_imagenet(network, source)
 
 
-def test_no_imagenet_weights_for_compact() -> None:
-    with pytest.raises(ConfigError, match="no ImageNet weights"):
-        imagenet_backbone(COMPACT)
+def test_imagenet_weights_fill_both_lite_backbones() -> None:
+    torch.manual_seed(1)
+    donor = EfficientNetLite("lite0")
+    source = {theirs: donor.state_dict()[ours] for ours, theirs in imagenet_names(donor).items()}
+    network = AFBURR(COMPACT)
+    load_imagenet(network, source)
+    assert imagenet_backbone(COMPACT) == "efficientnet_lite0"
+    for encoder in (network.encoder_q, network.encoder_m):
+        for name, value in encoder.backbone.state_dict().items():
+            assert torch.equal(value, donor.state_dict()[name]), name
+    del source["_blocks.3._bn1.weight"]
+    with pytest.raises(CheckpointError, match=r"_blocks\.3\._bn1\.weight"):
+        load_imagenet(network, source)
+
+
+def test_trunks_that_nobody_trained_have_no_imagenet_weights() -> None:
+    for trunks in (
+        {"query_trunk": TrunkConfig("basic", 8, (8, 16, 16), (1, 1, 1))},
+        {"memory_trunk": LiteTrunk("lite2")},
+    ):
+        with pytest.raises(ConfigError, match="no ImageNet weights"):
+            imagenet_backbone(replace(COMPACT, **trunks))

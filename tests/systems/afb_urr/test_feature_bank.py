@@ -136,3 +136,25 @@ def test_classes_with_the_same_keys_share_the_work_and_change_nothing() -> None:
         apart.read(queries)
         for one, other in zip(shared.banks, apart.banks, strict=True):
             torch.testing.assert_close(one.usage[: one.size], other.usage[: other.size])
+
+
+def test_annotated_entries_are_read_alone() -> None:
+    """Two classes with the same keys; a later frame says the opposite of the annotated one at the same key."""
+    bank = FeatureBank(BankConfig(budget=64, protect_annotated=True, merge_threshold=1.0), CPU)
+    bank.add_classes(2, 2, 3)
+    key = torch.tensor([[10.0, 0.0], [0.0, 10.0]])
+    given = torch.tensor([[[7.0, 1.0, 0.0], [7.0, 0.0, 0.0]], [[7.0, 0.0, 1.0], [7.0, 1.0, 1.0]]])
+    bank.update(key.expand(2, -1, -1), given, 0, annotated=frozenset({0, 1}))
+    bank.update(1.01 * key.expand(2, -1, -1), 1.0 - given, 1)
+    alone = bank.read_annotated(torch.tensor([[9.0, 0.0]]), 2)
+    assert alone.tolist() == [[pytest.approx([1.0, 0.0])], [pytest.approx([0.0, 1.0])]]
+    everything = bank.read(torch.tensor([[9.0, 0.0]]))[..., 1:]
+    assert float((everything - alone).abs().min()) > 0.3
+
+
+def test_where_nothing_is_annotated_all_entries_are_read() -> None:
+    bank = FeatureBank(BankConfig(budget=64), CPU)
+    bank.add_classes(2, 2, 3)
+    bank.update(torch.randn(4, 2).expand(2, -1, -1), torch.rand(2, 4, 3), 0)
+    queries = torch.randn(5, 2)
+    assert torch.allclose(bank.read_annotated(queries, 2), bank.read(queries)[..., 1:], atol=1e-6)

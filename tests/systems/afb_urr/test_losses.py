@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vossegcli.systems.afb_urr import losses
-from vossegcli.systems.afb_urr.train import _mean_iou
+from vossegcli.systems.afb_urr.train import _mean_iou, lose_parts
 
 
 def test_hard_pixels_are_the_ones_that_count() -> None:
@@ -55,3 +55,22 @@ def test_mean_iou_without_objects_is_one() -> None:
     truth = empty.clone()
     truth[0, 0, :4] = 1
     assert float(_mean_iou(half, truth, 3)) == 0.5
+
+
+def test_a_missed_pixel_costs_more_than_a_wrong_one() -> None:
+    undecided = torch.zeros(1, 2, 1, 2)
+    labels = torch.tensor([[[0, 1]]])
+    assert float(losses.hard_pixel_cross_entropy(undecided, labels, 1.0, missed=3.0)) == pytest.approx(
+        (1.0 + 3.0) / 2 * math.log(2.0)
+    )
+
+
+def test_lost_parts_become_background() -> None:
+    torch.manual_seed(0)
+    probs = torch.rand(6, 3, 48, 48).softmax(dim=1)
+    assert torch.allclose(lose_parts(probs, 0.0), probs, atol=1e-6)
+    lossy = lose_parts(probs, 1.0)
+    assert torch.allclose(lossy.sum(dim=1), torch.ones(6, 48, 48), atol=1e-6)
+    lost = (lossy[:, 1:] == 0.0).all(dim=1)
+    assert torch.allclose(lossy.permute(0, 2, 3, 1)[~lost], probs.permute(0, 2, 3, 1)[~lost], atol=1e-6)
+    assert 0.1 < float(lost.float().mean()) < 0.6
