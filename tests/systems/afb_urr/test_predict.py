@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import torch
 
-from tests.systems.afb_urr.test_contract import TINY, TINY_TRUNK
+from tests.systems.afb_urr.test_contract import WIDTHS
 from tests.systems.contract import square_clip
 from vossegcli.systems.afb_urr.config import COMPACT
 from vossegcli.systems.afb_urr.feature_bank import FeatureBank
@@ -12,7 +12,7 @@ from vossegcli.systems.afb_urr.predict import AFBURRPredictor
 
 def test_a_step_changes_neither_the_newest_frame_nor_what_it_memorises() -> None:
     torch.manual_seed(0)
-    predictor = AFBURRPredictor(AFBURR(replace(COMPACT, memory_trunk=TINY_TRUNK, **TINY)).eval())
+    predictor = AFBURRPredictor(AFBURR(replace(COMPACT, **WIDTHS)).eval())
     video, labels = square_clip(4, (48, 64), (1, 2))
     predictor.start(video[0], labels[0])
     predictor.step(video[1])
