@@ -35,7 +35,7 @@ def draw_places(ids: npt.NDArray[np.integer], rng: np.random.Generator) -> tuple
     courses = np.zeros((1 + count, 3), np.float32)
     for place in np.flatnonzero(ids > 0):
         kind = rng.choice(list(KINDS), p=list(KINDS.values()))
-        row = 1 + place
+        row = 1 + int(place)
         if kind in {"grows", "shrinks"}:
             growth = 0.5 * math.log(rng.uniform(*AREA_RATIO))
             small = rng.uniform(-2.4, -1.2)

@@ -9,7 +9,7 @@ from torch import Tensor
 from vossegcli.errors import CheckpointError, ConfigError
 from vossegcli.layers.efficientnet_lite import EfficientNetLite, imagenet_names
 from vossegcli.systems.afb_urr.config import PUBLISHED, RESNET50, AFBURRConfig, LiteTrunk
-from vossegcli.systems.afb_urr.lite_encoders import LiteQueryEncoder
+from vossegcli.systems.afb_urr.lite_encoders import LiteMemoryEncoder, LiteQueryEncoder
 from vossegcli.systems.afb_urr.model import AFBURR
 from vossegcli.systems.base import Imported
 
@@ -69,9 +69,9 @@ def load_imagenet(model: AFBURR, weights: Mapping[str, Tensor]) -> None:
     Raises:
         CheckpointError: a weight is missing.
     """
-    if isinstance(model.encoder_q, LiteQueryEncoder):
-        for encoder in (model.encoder_q, model.encoder_m):
-            _load_lite(encoder.backbone, weights)
+    if isinstance(model.encoder_q, LiteQueryEncoder) and isinstance(model.encoder_m, LiteMemoryEncoder):
+        _load_lite(model.encoder_q.backbone, weights)
+        _load_lite(model.encoder_m.backbone, weights)
     else:
         _load_resnets(model, weights)
 
