@@ -17,6 +17,7 @@ from pycocotools import mask as coco_mask
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.datasets.annotations import read_coco_categories, read_coco_instances
 from vossegcli.io.datasets.supports import Support, check_same_size, find_supports, read_support
+from vossegcli.io.datasets.tools.voc import PASCAL_CLASSES
 from vossegcli.io.masks.label_maps import VOID
 from vossegcli.io.masks.stored_masks import read_stored_mask
 from vossegcli.io.media.images import read_image
@@ -25,11 +26,6 @@ from vossegcli.io.records.file_names import natural_key
 CocoSplit = Literal["interleaved", "contiguous"]
 FOLDS = 4
 
-#: The classes of PASCAL VOC by their ids in the label maps, from 1.
-PASCAL_CLASSES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-)  # fmt: skip
 _PASCAL_ROOTS = (".", "VOC2012", "VOCdevkit/VOC2012")
 _PASCAL_MASKS = ("SegmentationClassAug", "SegmentationClass")
 _COCO_FILES = ("annotations/instances_val2014.json", "annotations/instances_val2017.json")

@@ -10,16 +10,16 @@ from vossegcli.errors import InputError
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
-    """Read a json file.
+    """Read a json file, in UTF-8, -16 or -32, with or without a byte order mark.
 
     Raises:
         InputError: it cannot be read or is no json.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", where=path, fix="check the path") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"is not JSON ({error})", where=path, fix="give a json file") from error
 
 

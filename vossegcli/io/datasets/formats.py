@@ -1,0 +1,189 @@
+"""Which tool an annotation file or folder is of, by its content and not its name: one table."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vossegcli.errors import InputError
+from vossegcli.io.datasets.shapes import Annotations
+from vossegcli.io.datasets.tools.coco import is_coco, read_coco
+from vossegcli.io.datasets.tools.cvat import read_cvat
+from vossegcli.io.datasets.tools.labelme import is_labelme, read_labelme
+from vossegcli.io.datasets.tools.supervisely import is_datumaro, is_supervisely, read_datumaro, read_supervisely
+from vossegcli.io.datasets.tools.voc import read_voc, voc_root
+from vossegcli.io.datasets.tools.yolo import is_yolo, read_yolo
+from vossegcli.io.records.file_names import natural_key
+from vossegcli.io.records.json_files import read_json
+
+Payload = tuple[Path, Any]
+_HEAD = 512
+_NOT_ANNOTATIONS = frozenset({"run.json", "classes.json", "images.json", "meta.json", "report.json", "dataset.json"})
+_KNOWN = "labelme, COCO, YouTube-VIS, Supervisely or Datumaro"
+
+
+@dataclass(frozen=True)
+class JsonFormat:
+    """How the JSON files of a tool are recognised and read.
+
+    Attributes:
+        claims: whether what a file holds is of the tool.
+        read: several files (one an image) or one, below a path.
+    """
+
+    claims: Callable[[object], bool]
+    read: Callable[[Path, Sequence[Payload]], Annotations]
+
+
+def _one_by_one(read: Callable[[Path, Any], Annotations]) -> Callable[[Path, Sequence[Payload]], Annotations]:
+    return lambda path, files: _joined(path, [read(file, payload) for file, payload in files])
+
+
+JSON_FORMATS = (
+    JsonFormat(is_labelme, read_labelme),
+    JsonFormat(is_supervisely, read_supervisely),
+    JsonFormat(is_datumaro, _one_by_one(read_datumaro)),
+    JsonFormat(is_coco, _one_by_one(read_coco)),
+)
+
+
+def head_of(path: Path) -> bytes:
+    """Read the first bytes of a file, without byte order mark and white space.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", where=path, fix="check the path") from error
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16
+        head = head[2:].replace(b"\0", b"")
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip()
+
+
+def is_annotation(path: Path) -> bool:
+    """Whether a path is an annotation file, or a folder that holds some; a folder of masks is none."""
+    if path.is_file():
+        return head_of(path).startswith((b"{", b"[", b"<")) or path.suffix.lower() in {".yaml", ".yml"}
+    if not path.is_dir():
+        return False
+    if voc_root(path) is not None or any(True for _ in _files_of_tools(path, most=1)):
+        return True
+    return is_yolo(path)
+
+
+def read_annotations(path: Path, subset: str | None = None) -> Annotations:
+    """Read an annotation file, or a folder of them.
+
+    Args:
+        path: file or folder.
+        subset: `train` or `val`: the part to read where a folder has both.
+
+    Raises:
+        InputError: it is of no tool that is known, or malformed.
+    """
+    if path.is_file():
+        return _read_file(path)
+    if voc_root(path) is not None:
+        return read_voc(path, subset)
+    files = list(_files_of_tools(path))
+    for form in JSON_FORMATS:
+        own = [(file, payload) for file, payload in files if payload is not None and form.claims(payload)]
+        if own:
+            return only_subset(form.read(path, own), subset)
+    if files:
+        return only_subset(_joined(path, [read_cvat(file) for file, _ in files]), subset)
+    if is_yolo(path):
+        return only_subset(read_yolo(path), subset)
+    raise InputError(
+        "holds no annotations of a known tool", where=path, fix=f"give files of {_KNOWN}, CVAT, VOC or YOLO"
+    )
+
+
+def only_subset(annotations: Annotations, subset: str | None) -> Annotations:
+    """Keep the images of a part, where some lie in folders called `train` and others in `val`, `valid` or `test`."""
+    if subset is None:
+        return annotations
+    own = {"val", "valid"} if subset == "val" else {subset}
+    others = {"train", "val", "valid", "test"} - own
+
+    def parts(name: str) -> set[str]:
+        return {part.lower() for part in Path(name).parts[:-1]}
+
+    if not any(parts(image.name) & own for image in annotations.images):
+        return annotations
+    kept = tuple(image for image in annotations.images if not parts(image.name) & others)
+    left = len(annotations.images) - len(kept)
+    notes = (f"{left} images of other parts than '{subset}' were left out",) if left else ()
+    return replace(annotations, images=kept, notes=(*annotations.notes, *notes))
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is a zip archive (a NumPy archive is one too)."""
+    return path.is_file() and zipfile.is_zipfile(path)
+
+
+def _read_file(path: Path) -> Annotations:
+    head = head_of(path)
+    if head.startswith(b"<"):
+        return read_cvat(path)
+    if path.suffix.lower() in {".yaml", ".yml"}:
+        return read_yolo(path)
+    payload = read_json(path)
+    for form in JSON_FORMATS:
+        if form.claims(payload):
+            return form.read(path, [(path, payload)])
+    if isinstance(payload, list):
+        raise InputError(
+            "is a list, as of results, without the images that they belong to",
+            where=path,
+            fix="give an annotation file with images, annotations and categories",
+        )
+    keys = ", ".join(list(payload)[:5]) if isinstance(payload, dict) else type(payload).__name__
+    raise InputError(f"is of no tool that is known (it holds: {keys})", where=path, fix=f"give a file of {_KNOWN}")
+
+
+def _files_of_tools(folder: Path, most: int | None = None) -> Iterator[Payload]:
+    """The JSON files (with their content) and XML files (None) of known tools below a folder, in natural order."""
+    count = 0
+    for file in sorted(folder.rglob("*"), key=lambda file: natural_key(file.relative_to(folder).as_posix())):
+        suffix = file.suffix.lower()
+        if suffix not in {".json", ".xml"} or _is_hidden(file, folder) or file.name in _NOT_ANNOTATIONS:
+            continue
+        if suffix == ".xml":
+            if b"<annotations" not in head_of(file):
+                continue
+            yield file, None
+        else:
+            payload = read_json(file)
+            if not any(form.claims(payload) for form in JSON_FORMATS):
+                continue
+            yield file, payload
+        count += 1
+        if count == most:
+            return
+
+
+def _is_hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in file.relative_to(folder).parts)
+
+
+def _joined(path: Path, parts: Sequence[Annotations]) -> Annotations:
+    """Several files as one; classes of one name are one class."""
+    if len(parts) == 1:
+        return parts[0]
+    labels = tuple(dict.fromkeys(label for part in parts for label in part.labels))
+    numbers: dict[str, set[int]] = {}
+    for part in parts:
+        for label, number in part.class_ids.items():
+            numbers.setdefault(label, set()).add(number)
+    agreed: Mapping[str, int] = {label: min(ids) for label, ids in numbers.items()}
+    agree = all(len(ids) == 1 for ids in numbers.values()) and len(set(agreed.values())) == len(agreed)
+    notes = tuple(dict.fromkeys(f"{part.path.name}: {note}" for part in parts for note in part.notes))
+    images = tuple(replace(image, file=image.file or part.path) for part in parts for image in part.images)
+    return Annotations(parts[0].tool, path, images, labels, notes, agreed if agree else {})

@@ -1,0 +1,191 @@
+"""COCO: one JSON file with `images`, `annotations` and `categories`; and YouTube-VIS, with `videos` instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from vossegcli.io.datasets.ids import Id, look_up, read_category_id, read_id
+from vossegcli.io.datasets.image_files import as_posix
+from vossegcli.io.datasets.shapes import FEWEST_POINTS, Annotations, Faults, Rle, Shape, ShapedImage, check_size
+from vossegcli.io.results.rle import compressed_rle
+
+TOOL = "COCO"
+_IDENTITIES = ("track_id", "object_id", "instance_id")
+_FIX = "correct the annotations, or export the file again"
+
+Json = dict[str, Any]
+
+
+def is_coco(payload: object) -> bool:
+    """Whether a JSON file has images or videos and their annotations."""
+    if not isinstance(payload, dict):
+        return False
+    return "annotations" in payload and ("images" in payload or "videos" in payload)
+
+
+def read_coco(path: Path, payload: Json) -> Annotations:
+    """Read a COCO instances file or a YouTube-VIS file.
+
+    Crowds, degenerate polygons, annotations without mask, and those of images that are not listed are left out and
+    counted. A `track_id`, `object_id` or `instance_id`, also among the `attributes`, tells which object it is.
+
+    Raises:
+        InputError: what is left is malformed; all faults are listed.
+    """
+    faults = Faults(path)
+    categories = read_categories(payload, faults)
+    owners, owner_key = ("videos", "video_id") if "images" not in payload else ("images", "image_id")
+    listed = read_listed(payload, owners, faults)
+    shapes: dict[Id, list[tuple[int, Shape]]] = {owner: [] for owner in listed}
+    for annotation, where in _entries(payload, "annotations", faults):
+        owner = look_up(annotation.get(owner_key), listed)
+        if owner is None:
+            faults.drop(f"annotations of {owners} that are not listed")
+        elif annotation.get("iscrowd"):
+            faults.drop("crowds")
+        else:
+            shapes[owner] += _shapes(annotation, where, listed[owner], categories, faults)
+    images = [image for owner, item in listed.items() for image in _images(owner, item, shapes[owner], faults)]
+    faults.check(_FIX)
+    class_ids = {name: number for number, name in categories.items()}
+    return Annotations(TOOL, path, tuple(images), tuple(categories.values()), faults.notes, class_ids)
+
+
+def read_categories(payload: Mapping[str, Any], faults: Faults) -> dict[int, str]:
+    """Names of the categories by id, in the order of the file."""
+    found: dict[int, str] = {}
+    for category, where in _entries(payload, "categories", faults) if "categories" in payload else ():
+        number = read_category_id(category.get("id"))
+        if number is None:
+            faults.add(where, f"the id {category.get('id')!r:.40} is no whole number")
+        elif number in found:
+            faults.add(where, f"the id {number} is given twice")
+        else:
+            found[number] = str(category.get("name", number))
+    return found
+
+
+def read_listed(payload: Mapping[str, Any], owners: str, faults: Faults) -> dict[Id, Json]:
+    """The entries of `images` or `videos` by id."""
+    found: dict[Id, Json] = {}
+    for item, where in _entries(payload, owners, faults):
+        owner = read_id(item.get("id"))
+        if owner is None:
+            faults.add(where, f"the id {item.get('id')!r:.40} is neither a number nor a text")
+        elif owner in found:
+            faults.add(where, f"the id {owner!r} is given twice")
+        else:
+            found[owner] = item
+    return found
+
+
+def usable_segmentation(segmentation: object) -> object | None:
+    """Leave out the degenerate polygons of a segmentation: those of fewer than three points.
+
+    Returns:
+        None if nothing is left.
+    """
+    if segmentation is None:
+        return None
+    if not isinstance(segmentation, list):
+        return segmentation
+    kept = [polygon for polygon in segmentation if not _is_degenerate(polygon)]
+    return kept or None
+
+
+def _is_degenerate(polygon: object) -> bool:
+    return isinstance(polygon, list) and len(polygon) < 2 * FEWEST_POINTS
+
+
+def _entries(payload: Mapping[str, Any], name: str, faults: Faults) -> list[tuple[Json, str]]:
+    """The entries of a list, each with its name in messages."""
+    entries = payload.get(name)
+    if not isinstance(entries, list):
+        faults.add(name, "is no list" if name in payload else "is not there")
+        return []
+    found = []
+    for number, entry in enumerate(entries):
+        where = f"{_SINGULAR[name]} {entry['id']}" if _has_id(entry) else f"entry {number} of '{name}'"
+        if isinstance(entry, dict):
+            found.append((entry, where))
+        else:
+            faults.add(where, "is no object")
+    return found
+
+
+_SINGULAR = {"images": "image", "videos": "video", "annotations": "annotation", "categories": "category"}
+
+
+def _has_id(entry: object) -> TypeGuard[Json]:
+    return isinstance(entry, dict) and entry.get("id") is not None
+
+
+def _shapes(
+    annotation: Json, where: str, owner: Json, categories: Mapping[int, str], faults: Faults
+) -> list[tuple[int, Shape]]:
+    """The shapes of an annotation, each with the number of its frame."""
+    category = read_category_id(annotation.get("category_id"))
+    if category is None:
+        faults.add(where, f"the category_id {annotation.get('category_id')!r:.40} is no whole number")
+        return []
+    label = categories.get(category, str(category))
+    if "segmentations" in annotation:
+        listed = annotation["segmentations"] if isinstance(annotation["segmentations"], list) else []
+        key: Id | None = read_id(annotation.get("id"))
+    else:
+        listed, key = [annotation.get("segmentation")], _identity(annotation)
+    found = []
+    for number, segmentation in enumerate(listed):
+        if segmentation is None and len(listed) > 1:
+            continue
+        rle = _rle(segmentation, where, owner, faults)
+        if rle is not None:
+            found.append((number, Shape(label, rle, key)))
+    return found
+
+
+def _rle(segmentation: object, where: str, owner: Json, faults: Faults) -> Rle | None:
+    usable = usable_segmentation(segmentation)
+    if usable is None:
+        reason = "degenerate polygons" if isinstance(segmentation, list) else "annotations without mask"
+        faults.drop(f"annotations with nothing but {reason}" if reason[0] == "d" else reason)
+        return None
+    try:
+        return compressed_rle(usable, *check_size(owner.get("height"), owner.get("width")))
+    except ValueError as error:
+        faults.add(where, error)
+        return None
+
+
+def _identity(annotation: Json) -> Id | None:
+    attributes = annotation.get("attributes")
+    for source in (annotation, attributes if isinstance(attributes, dict) else {}):
+        for name in _IDENTITIES:
+            found = read_id(source.get(name))
+            if found is not None:
+                return found
+    return None
+
+
+def _images(owner: Id, item: Json, shapes: list[tuple[int, Shape]], faults: Faults) -> list[ShapedImage]:
+    """The image, or the frames of a video, with the shapes that belong to each."""
+    is_video = "file_names" in item
+    names = item["file_names"] if is_video else [item.get("file_name")]
+    where = f"{'video' if is_video else 'image'} {owner}"
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        faults.add(where, "has no file name")
+        return []
+    try:
+        height, width = check_size(item.get("height"), item.get("width"))
+    except ValueError as error:
+        faults.add(where, error)
+        return []
+    source = str(item.get("source", item.get("source_group", "")))
+    return [
+        ShapedImage(
+            as_posix(name), height, width, tuple(shape for number, shape in shapes if number == frame), source=source
+        )
+        for frame, name in enumerate(names)
+    ]
