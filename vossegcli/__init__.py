@@ -1,3 +1,3 @@
 """vosseg: masks for folders of frames, images and videos, from the command line or from Python."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

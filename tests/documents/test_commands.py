@@ -1,0 +1,88 @@
+"""Every command of README, docs and cards: it runs as it stands there, or is at least one that the program knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer.main
+from typer.core import TyperCommand, TyperGroup
+
+from tests.conftest import Outcome
+from tests.documents.pages import CARDS, DOCS, ROOT, SCRIPTS, blocks, commands
+from vossegcli.cli.app import app
+
+#: Commands that need a file of others: their options are checked, they are not run.
+NOT_RUN = ("vosseg checkpoints import final.pth",)
+#: Commands and pages that take long even on tiny inputs. Of `train`, the README's command is always run.
+LONG = ("vosseg checkpoints export",)
+LONG_PAGES = ("train.md", "checkpoints.md")
+#: The page of a system that is added while the test runs (`test_add_a_system.py`).
+ADDED = "add-a-system.md"
+PAGES = [ROOT / "README.md", *(path for path in DOCS if path.name not in {ADDED, "train.md"})]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)
+def test_commands_run_one_after_the_other(path: Path, workplace: Path, run_line: Callable[[str], Outcome]) -> None:
+    """As a reader would type them: later commands find what earlier ones have written."""
+    run_all(path, run_line, (*NOT_RUN, *LONG))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LONG_PAGES)
+def test_commands_of_long_pages_run_too(name: str, workplace: Path, run_line: Callable[[str], Outcome]) -> None:
+    run_all(ROOT / "docs" / name, run_line, NOT_RUN)
+
+
+def run_all(path: Path, run_line: Callable[[str], Outcome], left_out: tuple[str, ...]) -> None:
+    """Run the commands of a page in order and name all that fail."""
+    lines = [line for line in commands(path.read_text(encoding="utf-8")) if not line.startswith(left_out)]
+    ended = [(line, run_line(line)) for line in lines]
+    assert not [f"{line}: exit code {end.code}: {end.stderr[-500:]}" for line, end in ended if end.code]
+
+
+@pytest.mark.parametrize("path", [*CARDS, *DOCS], ids=lambda p: p.stem)
+def test_commands_name_options_that_exist(path: Path) -> None:
+    for line in commands(path.read_text(encoding="utf-8")):
+        check_words(line)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_example_scripts_name_options_that_exist(script: Path) -> None:
+    text = script.read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = re.findall(r"^(?:exec )?(vosseg .*)$", text, flags=re.MULTILINE)
+    assert lines
+    for line in lines:
+        check_words(line)
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda p: p.stem)
+def test_pages_begin_with_a_command_and_end_with_where_it_fails(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    headings = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
+    first = text.index("```")
+    assert blocks(text, "sh" if path.stem != "python" else "python"), path
+    assert "\n## " not in text[:first], "the first command comes before the first section"
+    assert headings[-1] == "Where it fails"
+
+
+def test_the_readme_is_short_and_leads_to_every_page() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    for path in DOCS:
+        assert f"](docs/{path.name}" in text, path.name
+
+
+def check_words(line: str) -> None:
+    """Refuse a command line with a command or an option that the program does not have."""
+    words = line.split()[1:]
+    command = typer.main.get_command(app)
+    while isinstance(command, TyperGroup):
+        assert words[0] in command.commands, line
+        command = command.commands[words.pop(0)]
+    assert isinstance(command, TyperCommand)
+    known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+    for word in re.findall(r"(?<=\s)--?[a-zA-Z][a-z-]*", " " + " ".join(words)):
+        assert word in known, f"{word} of: {line}"
