@@ -112,7 +112,8 @@ def write_coco(path: Path, images: Sequence[ExportedImage], categories: Mapping[
     """
     labels = dict.fromkeys(shape.label for image in images for shape in image.shapes)
     ids = dict(categories) if categories else {label: number for number, label in enumerate(labels, start=1)}
-    listed, annotations = [], []
+    listed: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, image in enumerate(images, start=1):
         listed.append({"id": number, "file_name": image.name, "height": image.height, "width": image.width})
         for shape in image.shapes:

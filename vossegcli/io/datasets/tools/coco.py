@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from vossegcli.io.datasets.ids import Id, look_up, read_category_id, read_id
-from vossegcli.io.datasets.image_files import as_posix
 from vossegcli.io.datasets.shapes import FEWEST_POINTS, Annotations, Faults, Rle, Shape, ShapedImage, check_size
+from vossegcli.io.media.image_files import as_posix
 from vossegcli.io.results.rle import compressed_rle
 
 TOOL = "COCO"

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from vossegcli.errors import InputError
-from vossegcli.io.datasets.image_files import as_posix
 from vossegcli.io.datasets.shapes import (
     MOST_PIXELS,
     Annotations,
@@ -25,6 +24,7 @@ from vossegcli.io.datasets.shapes import (
     placed_rle,
     polygon_rle,
 )
+from vossegcli.io.media.image_files import as_posix
 
 TOOL = "CVAT"
 _WITHOUT_AREA = frozenset({"points", "polyline", "skeleton", "cuboid", "tag"})

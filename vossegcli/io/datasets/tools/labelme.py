@@ -14,7 +14,6 @@ from PIL import Image, UnidentifiedImageError
 
 from vossegcli.errors import InputError
 from vossegcli.io.datasets.ids import read_id
-from vossegcli.io.datasets.image_files import as_posix, find_beside
 from vossegcli.io.datasets.shapes import (
     Annotations,
     Faults,
@@ -27,6 +26,7 @@ from vossegcli.io.datasets.shapes import (
     is_empty,
     placed_rle,
 )
+from vossegcli.io.media.image_files import as_posix, find_beside
 from vossegcli.io.media.images import read_image_size
 
 TOOL = "labelme"

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from PIL import Image
 
 from vossegcli.io.datasets.ids import read_id
-from vossegcli.io.datasets.image_files import as_posix
 from vossegcli.io.datasets.shapes import (
     Annotations,
     Faults,
@@ -31,6 +30,7 @@ from vossegcli.io.datasets.shapes import (
     placed_rle,
     polygon_rle,
 )
+from vossegcli.io.media.image_files import as_posix
 from vossegcli.io.results.rle import compressed_rle
 
 _MOST_BYTES = 1 << 28

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from vossegcli.errors import InputError
-from vossegcli.io.datasets.image_files import ImageFinder
 from vossegcli.io.datasets.shapes import Annotations, Faults, Rle, Shape, ShapedImage, is_empty, polygon_rle
+from vossegcli.io.media.image_files import ImageFinder
 from vossegcli.io.media.images import read_image_size
 from vossegcli.io.records.file_names import natural_key
 

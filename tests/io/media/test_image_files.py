@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from vossegcli.io.datasets.ids import look_up, read_category_id, read_id
-from vossegcli.io.datasets.image_files import ImageFinder
+from vossegcli.io.media.image_files import ImageFinder
 
 
 def put(path: Path) -> Path:
