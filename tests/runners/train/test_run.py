@@ -286,3 +286,13 @@ def test_an_objective_says_what_it_takes(discs: Path, tmp_path: Path) -> None:
     settings.write_text(TRACKS)
     with pytest.raises(ConfigError, match="torchvision has no weights"):
         runner.train(options(discs, settings, tmp_path / "out", system="mobileinst", init="imagenet"), silent)
+
+
+@pytest.mark.parametrize("output", ["taken", "taken/below"])
+def test_an_output_that_cannot_be_a_folder_is_refused_first(
+    discs: Path, settings: Path, tmp_path: Path, output: str
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(InputError, match="taken.*cannot be written"):
+        runner.train(options(discs, settings, tmp_path / output), lambda *_: None)
+    assert (tmp_path / "taken").read_text() == "a file"

@@ -16,7 +16,7 @@ def find_image_ids(queries: Sequence[Query], annotations: Path | None) -> dict[s
     """The id of each query's image by the query's name.
 
     Without annotations they are numbered 1, 2, ... in their order. Else the `file_name` of an image of the annotations
-    must end like the path of the query: as much of it as tells the images apart.
+    must have the name of the query's file; of several, the path that the query's path ends with, the longest first.
 
     Raises:
         InputError: the annotations cannot be read, or an image is not in them, or in doubt.
@@ -25,18 +25,18 @@ def find_image_ids(queries: Sequence[Query], annotations: Path | None) -> dict[s
         return {query.name: number for number, query in enumerate(queries, start=1)}
     payload = read_json(annotations)
     try:
-        listed = [(Path(image["file_name"]), int(image["id"])) for image in payload["images"]]
+        listed = [(PurePosixPath(image["file_name"]), int(image["id"])) for image in payload["images"]]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError("has no list of images", where=annotations, fix="give a COCO instances file") from error
-    by_stem: dict[str, list[tuple[Path, int]]] = {}
+    by_name: dict[str, list[tuple[PurePosixPath, int]]] = {}
     for path, image_id in listed:
-        by_stem.setdefault(path.name, []).append((path, image_id))
+        by_name.setdefault(path.name, []).append((path, image_id))
     found = {}
     for query in queries:
-        candidates = by_stem.get(query.path.name, [])
+        candidates = by_name.get(query.path.name, [])
         if len(candidates) > 1:
-            parts = query.path.resolve().parts
-            candidates = [(p, i) for p, i in candidates if parts[-len(p.parts) :] == p.parts]
+            own = PurePosixPath(query.path.resolve().as_posix())
+            candidates = _closest(own, [(path, i) for path, i in candidates if _ends_alike(path, own)])
         if len(candidates) != 1:
             what = "is not in the annotations" if not candidates else "is in the annotations more than once"
             raise InputError(what, where=query.path, fix=f"give images of {annotations}")
@@ -64,12 +64,20 @@ def find_video_ids(sequences: Sequence[FrameSequence], annotations: Path | None)
     for sequence in sequences:
         own = PurePosixPath(sequence.name)
         ids = [number for path, number in listed if path.parent == own]
-        ids = ids or [number for path, number in listed if _ends_alike(path.parent, own)]
+        if not ids:
+            alike = [(path.parent, number) for path, number in listed if _ends_alike(path.parent, own)]
+            ids = [number for _, number in _closest(own, alike)]
         if len(ids) != 1:
             what = "is not in the annotations" if not ids else "is in the annotations more than once"
             raise InputError(what, where=Path(sequence.name), fix=f"give sequences of {annotations}")
         found[sequence.name] = ids[0]
     return found
+
+
+def _closest(own: PurePosixPath, alike: list[tuple[PurePosixPath, int]]) -> list[tuple[PurePosixPath, int]]:
+    """Keep the paths that have the most parts in common with our own, of those that end alike."""
+    common = [min(len(path.parts), len(own.parts)) for path, _ in alike]
+    return [pair for pair, count in zip(alike, common, strict=True) if count == max(common)]
 
 
 def _ends_alike(one: PurePosixPath, other: PurePosixPath) -> bool:

@@ -22,6 +22,7 @@ from av.video.frame import VideoFrame
 from vossegcli.errors import InputError
 from vossegcli.io.media.depth import RangeChoice
 from vossegcli.io.media.display_matrix import turn_of
+from vossegcli.io.media.limits import LONGEST_H264, fitted_size
 from vossegcli.io.media.video_depth import VideoDepth
 from vossegcli.io.media.video_index import (
     VideoIndex,
@@ -178,7 +179,8 @@ class VideoFrames:
 class VideoWriter:
     """Write an H.264 mp4 file that appears when the block ends well.
 
-    Sides of odd length, which 4:2:0 cannot hold, are padded by repeating the last row or column.
+    Sides of odd length, which 4:2:0 cannot hold, are padded by repeating the last row or column. Frames with a side
+    that is longer than the encoder takes are scaled down.
 
     Args:
         path: the file to write.
@@ -190,6 +192,7 @@ class VideoWriter:
         self._path = path
         self._fps = Fraction(fps).limit_denominator(1001)
         self._size = size
+        self._fitted = fitted_size(size, LONGEST_H264)
         self._written = 0
 
     def __enter__(self) -> Self:
@@ -198,7 +201,7 @@ class VideoWriter:
         Raises:
             InputError: it cannot be written.
         """
-        height, width = self._size
+        height, width = self._fitted
         with ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(self._path))
             options = {"movflags": "+faststart"}
@@ -227,7 +230,8 @@ class VideoWriter:
             raise ValueError(f"image of shape {image.shape} in a video of {height} x {width}")
         padded = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+        width, height = self._stream.width, self._stream.height
+        frame = frame.reformat(width, height, format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
         self._container.mux(self._stream.encode(frame))
         self._written += 1
 

@@ -57,6 +57,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder for results, with its parents.
+
+    Raises:
+        InputError: it is a file, or cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _write_error(path, error) from error
+
+
 def write_bytes_atomic(path: Path, content: bytes) -> None:
     """Write `content` to `path`, whole or not at all.
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from vossegcli.io.media.ahead import WriteBehind, read_ahead
 from vossegcli.io.media.frames import FrameReader
+from vossegcli.io.media.limits import scaling_notes
 from vossegcli.io.media.video import VideoFrames, VideoWriter
 from vossegcli.io.results.overlays import write_image
 from vossegcli.types import Frame
@@ -36,7 +37,7 @@ def render_sequence(
     *,
     images: bool,
     video: bool,
-) -> None:
+) -> tuple[str, ...]:
     """Draw every frame with its objects tinted and outlined.
 
     Args:
@@ -46,6 +47,9 @@ def render_sequence(
         draw: from a frame to its overlay; asked for in the order of the frames.
         images: write one JPEG a frame.
         video: write one H.264 file, at the video's own rate or 24 frames a second for image files.
+
+    Returns:
+        notes for the record of the run: pictures that were scaled down.
 
     Raises:
         InputError: a frame cannot be read again, or a file not written.
@@ -64,3 +68,4 @@ def render_sequence(
         writer = stack.enter_context(WriteBehind[Frame](write, 4))
         for frame in stack.enter_context(closing(read_ahead(reader.iterate(), 4))):
             writer.submit(frame)
+    return scaling_notes(reader.size, images=images, video=video)

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 
 from vossegcli.errors import InputError
 from vossegcli.io.masks.palette import PALETTE, palette_rows
+from vossegcli.io.media.limits import LONGEST_JPEG, fitted_size
 from vossegcli.io.records.atomic import atomic_path
 
 _OUTLINE_LIGHTENING = 0.55
@@ -87,6 +88,8 @@ def draw_captions(image: npt.NDArray[np.uint8], captions: Sequence[Caption]) -> 
 def write_image(path: Path, image: npt.NDArray[np.uint8]) -> None:
     """Write a picture atomically, as JPEG (quality 92, full colour resolution) or PNG by its suffix.
 
+    A JPEG of more than 65,500 pixels a side, which the format cannot hold, is scaled down.
+
     Args:
         path: the file to write, `.jpg`, `.jpeg` or `.png`.
         image: (H,W,3) uint8 RGB, (H,W) uint8 grey, or, for PNG only, (H,W,4) uint8 RGBA.
@@ -102,6 +105,8 @@ def write_image(path: Path, image: npt.NDArray[np.uint8]) -> None:
         if suffix == ".png":
             picture.save(temporary, format="PNG", compress_level=_PNG_COMPRESSION)
         else:
+            height, width = fitted_size(image.shape, LONGEST_JPEG)
+            picture = picture.resize((width, height), Image.Resampling.BOX)
             picture.save(temporary, format="JPEG", quality=92, subsampling=0)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vossegcli.errors import CheckpointError, ConfigError
 from vossegcli.io.datasets.annotations import read_class_folders, read_coco_instances
-from vossegcli.io.records.atomic import write_text_atomic
+from vossegcli.io.records.atomic import make_folder, write_text_atomic
 from vossegcli.io.records.configs import read_toml
 from vossegcli.io.records.run_records import append_jsonl, read_jsonl
 from vossegcli.io.weights.checkpoints import (
@@ -95,6 +95,7 @@ def train(options: TrainOptions, on_progress: Callable[[int, int, Mapping[str, f
             known = ", ".join(system.objectives)
             raise ConfigError(f"unknown objective '{stage.objective}'", where=options.config, fix=f"use one of {known}")
         _check_stage(stage, system, options.config)
+    make_folder(options.output)
     device = resolve_device(options.device)
     precision = resolve_precision(options.precision, device)
     samples = SAMPLES[system.task](read_images(options.data), read_images(options.val), settings, device)
@@ -166,7 +167,6 @@ class _Observer:
         self.on_progress = on_progress
         self.rows: list[dict[str, Any]] = []
         self.began = time.time()
-        options.output.mkdir(parents=True, exist_ok=True)
         self.log_path = options.output / "train.jsonl"
         self.state_path = options.output / "state.safetensors"
 
