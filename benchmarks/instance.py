@@ -22,7 +22,8 @@ from rich.table import Table
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
 from vossegcli.batch.run import peak_memory_mib
-from vossegcli.runners.instance.results import coco_results
+from vossegcli.io.results.instances import coco_results
+from vossegcli.ops.masks import pasted_instances
 from vossegcli.systems.b2inst.config import CONFIGS
 from vossegcli.systems.b2inst.model import B2Inst
 from vossegcli.systems.b2inst.predict import B2InstPredictor
@@ -50,7 +51,7 @@ def measure(name: str, size: tuple[int, int], count: int, repeats: int, precisio
 
         def run() -> int:
             (found,) = predictor.predict(image.unsqueeze(0))
-            return len(list(coco_results(found, size, 1, range(1, 81)))) and len(found.boxes)
+            return len(list(coco_results(pasted_instances(found, size), size, 1, range(1, 81)))) and len(found.boxes)
 
     found = run()
     if found != count:

@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from vossegcli.data.textures import cached_image
 from vossegcli.io.datasets.annotations import read_coco_instances
+from vossegcli.io.results.instances import coco_results
 from vossegcli.metrics.instance import instance_precision
 from vossegcli.models.chosen_model import choose_model
 from vossegcli.ops.images import image_tensor
-from vossegcli.runners.instance.results import coco_results
+from vossegcli.ops.masks import pasted_instances
 from vossegcli.types import AnnotatedImage
 
 #: Which of the two scores count.
@@ -83,7 +84,8 @@ def main() -> None:
         for number, record in enumerate(images):
             image = cached_image(record.path)
             (found,) = predictor.predict(image_tensor(image).unsqueeze(0))
-            results += coco_results(found, image.shape[:2], number, list(numbers.values()))
+            size = image.shape[:2]
+            results += coco_results(pasted_instances(found, size), size, number, list(numbers.values()))
         cells = [
             f"{instance_precision(truth, results, form, max_dets=MOST).numbers[n]:.3f}"
             for form in ("segm", "boundary")

@@ -45,6 +45,15 @@ ALLOWED = {
     "types": set(),
     "errors": set(),
 }
+#: The kinds of files, and what each knows of the others; other tools' annotations hold the RLE of results.
+IO_ALLOWED = {
+    "datasets": {"media", "masks", "results", "records"},
+    "results": {"media", "masks", "records"},
+    "masks": {"media", "records"},
+    "media": {"records"},
+    "weights": {"records"},
+    "records": set(),
+}
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem in STDLIB_ONLY | TORCH_ONLY
 )
@@ -81,6 +90,16 @@ def test_imports_follow_the_table(path: Path) -> None:
         target = own_layer(module)
         if target is not None and target != "__version__":
             assert target == layer or target in ALLOWED[layer], f"{layer} imports {module}"
+
+
+@pytest.mark.parametrize("layer", ["io", "runners"])
+def test_kinds_of_files_and_tasks_know_of_each_other_what_the_table_says(layer: str) -> None:
+    for path in (p for p in FILES if layer_of(p) == layer):
+        own = path.relative_to(PACKAGE).parts[1].removesuffix(".py")
+        modules = [m.split(".") for m in imported_modules(ast.parse(path.read_text(encoding="utf-8")))]
+        used = {parts[2] for parts in modules if parts[:2] == ["vossegcli", layer]} - {own}
+        allowed = IO_ALLOWED.get(own, set()) if layer == "io" else set()
+        assert used <= allowed, f"{path}: {layer}/{own} imports {sorted(used - allowed)}"
 
 
 @pytest.mark.parametrize("name", sorted(STDLIB_ONLY))

@@ -1,4 +1,4 @@
-"""Typed errors: each says what is wrong, where, and how to mend it.
+"""Typed errors: each says what is wrong, where, and how to fix it.
 
 Only the command line turns a type into an exit code (`cli/exit_codes.py`).
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class VossegError(Exception):
-    """Base of every error that is the caller's to mend.
+    """Base of every error that is the caller's to fix.
 
     Args:
         what: what is wrong, a clause without a full stop.
@@ -44,6 +44,10 @@ class ConfigError(VossegError):
 
 class DeviceError(VossegError):
     """A device that is absent or out of memory (exit code 6)."""
+
+
+class OutOfMemoryError(DeviceError):
+    """Too little memory, of the device or of the machine; a smaller working size may help."""
 
 
 def _rebuilt(kind: type[VossegError], what: str, where: str | None, fix: str | None) -> VossegError:

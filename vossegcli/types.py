@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+Task = Literal["propagate", "fewshot", "instance", "track"]  # the commands that a system can work for
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Pictures in batches: sizes are not mixed, order stays, and a fault hits its own query alone."""
 
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from tests.conftest import squares, write_frame
 from vossegcli.batch import image_batches as query_batches
-from vossegcli.batch.image_batches import QueryBatches
+from vossegcli.batch.image_batches import ImageBatches
 from vossegcli.errors import DeviceError, InputError
 from vossegcli.io.media.queries import Query
 from vossegcli.systems.base import ClassSegmentation
@@ -43,7 +44,7 @@ def queries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Query]:
 
 def test_pictures_of_one_size_are_segmented_together(queries: list[Query]) -> None:
     predictor = Predictor()
-    batches = QueryBatches(predictor.predict, queries, "cpu")
+    batches = ImageBatches(predictor.predict, queries, "cpu")
     for query in queries:
         if query.name == "4":
             with pytest.raises(InputError, match=r"4\.png"):
@@ -59,17 +60,17 @@ def test_pictures_of_one_size_are_segmented_together(queries: list[Query]) -> No
 
 def test_a_batch_that_does_not_fit_is_done_one_by_one(queries: list[Query]) -> None:
     predictor = Predictor(most=1)
-    batches = QueryBatches(predictor.predict, queries[:3], "cpu")
+    batches = ImageBatches(predictor.predict, queries[:3], "cpu")
     assert [result.name for query in queries[:3] for result in batches.of(query)] == ["0", "1", "2"]
     assert predictor.seen == [(1, 64)] * 3
-    batches = QueryBatches(Predictor(most=0).predict, queries[:2], "cpu")
+    batches = ImageBatches(Predictor(most=0).predict, queries[:2], "cpu")
     for query in queries[:2]:
         with pytest.raises(DeviceError, match=query.name):
             list(batches.of(query))
 
 
 def test_what_is_left_of_a_failed_query_is_dropped(queries: list[Query]) -> None:
-    batches = QueryBatches(Predictor().predict, queries[:3], "cpu")
+    batches = ImageBatches(Predictor().predict, queries[:3], "cpu")
     batches.skip(queries[0])
     assert [result.name for result in batches.of(queries[1])] == ["1"]
     assert not list(batches.of(queries[0]))
@@ -79,7 +80,7 @@ def test_pictures_of_sizes_that_alternate_are_still_segmented_together(tmp_path:
     for number in (1, 4):
         write_frame(tmp_path / f"{number}.png", squares(number, (1,), width=80))
     predictor = Predictor()
-    with QueryBatches(predictor.predict, queries[:6], "cpu") as batches:
+    with closing(ImageBatches(predictor.predict, queries[:6], "cpu")) as batches:
         names = [result.name for query in queries[:6] for result in batches.of(query)]
     assert names == ["0", "1", "2", "3", "4", "5"]
     assert predictor.seen == [(3, 64), (3, 80)]
@@ -88,7 +89,7 @@ def test_pictures_of_sizes_that_alternate_are_still_segmented_together(tmp_path:
 def test_leaving_early_ends_the_reading(queries: list[Query], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query_batches, "READ_AHEAD", 1)
     monkeypatch.setattr(query_batches, "WINDOW", 1)
-    with QueryBatches(Predictor().predict, queries, "cpu") as batches:
+    with closing(ImageBatches(Predictor().predict, queries, "cpu")) as batches:
         next(batches.of(queries[0]))
         assert "read-ahead" in {thread.name for thread in threading.enumerate()}
     assert "read-ahead" not in {thread.name for thread in threading.enumerate()}

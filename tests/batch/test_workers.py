@@ -5,19 +5,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.batch.faulty import FULL, SMALLER, faulty_batch
+from tests.batch.faulty import FULL, SMALLER, run_faulty
 from tests.conftest import Told, with_ray
-from vossegcli.batch import workers as local
-from vossegcli.batch.batch import Executor, Task
-from vossegcli.batch.ray_cluster import RayActors
-from vossegcli.batch.run import InProcess, plan_batch, run_batch
-from vossegcli.batch.task_queue import TaskQueue
-from vossegcli.batch.workers import Workers
+from vossegcli.batch import processes as local
+from vossegcli.batch import ray_cluster
+from vossegcli.batch.processes import Processes
+from vossegcli.batch.ray_cluster import RayCluster
+from vossegcli.batch.work import STRIKES, Executor, Here, JobQueue, Progress, Worker
 from vossegcli.errors import ConfigError, DeviceError, InputError
 from vossegcli.types import Shard
 
@@ -31,7 +31,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _executor(kind: str) -> Executor:
-    return {"here": InProcess, "workers": lambda: Workers(2), "ray": lambda: RayActors(2, None)}[kind]()
+    return {"here": Here, "workers": lambda: Processes(2), "ray": lambda: RayCluster(2, None)}[kind]()
 
 
 EVERYWHERE = pytest.mark.parametrize("kind", ["here", "workers", pytest.param("ray", marks=with_ray)])
@@ -41,34 +41,41 @@ ELSEWHERE = pytest.mark.parametrize("kind", ["workers", pytest.param("ray", mark
 @EVERYWHERE
 def test_bad_items_are_recorded_and_the_others_done(tmp_path: Path, kind: str) -> None:
     told = Told()
-    batch = faulty_batch(tmp_path, "ok-1", "bad-2", "ok-3", "large-4", oom="shrink")
-    record = run_batch(batch, told, _executor(kind))
+    names = ("ok-1", "bad-2", "ok-3", "large-4")
+    record = run_faulty(tmp_path, told, *names, executor=_executor(kind), oom="shrink")
     assert record["status"] == "finished"
     assert {name: record["totals"][name] for name in ("done", "skipped", "failed")} == {
         "done": 3, "skipped": 0, "failed": 1,
     }  # fmt: skip
     assert record["failed"] == [
-        {"name": "bad-2", "error": "InputError", "reason": "bad-2: is bad. Mend it"}
+        {"name": "bad-2", "error": "InputError", "reason": "bad-2: is bad. Fix it"}
     ]  # fmt: skip
     assert record["there"] == told.frames == 3
     assert (tmp_path / "masks" / "ok-1.txt").read_text() == f"ok-1 at {FULL}"
     assert (tmp_path / "masks" / "large-4.txt").read_text() == f"large-4 at {SMALLER}"
     notes = {result.name: result.notes for result in told.results}
     assert notes["large-4"] == ("done at a smaller working size: out of memory",)
-    again = run_batch(batch, Told(), _executor(kind))
+    again = run_faulty(tmp_path, Told(), *names, executor=_executor(kind), oom="shrink")
     assert again["totals"]["skipped"] == 3
 
 
 def test_without_shrinking_too_large_is_a_failure(tmp_path: Path) -> None:
-    record = run_batch(faulty_batch(tmp_path, "large-1"), Told(), InProcess())
-    assert record["failed"][0]["error"] == "DeviceError"
+    record = run_faulty(tmp_path, Told(), "large-1")
+    assert record["failed"][0]["error"] == "OutOfMemoryError"
+
+
+def test_a_smaller_size_is_tried_for_memory_alone(tmp_path: Path) -> None:
+    told = Told()
+    record = run_faulty(tmp_path, told, "nan-1", oom="shrink")
+    assert [row["error"] for row in record["failed"]] == ["DeviceError"]
+    assert told.results[0].notes == (), "not tried again"
 
 
 @ELSEWHERE
 def test_what_a_dead_worker_leaves_is_done_by_another(tmp_path: Path, kind: str) -> None:
     names = ["once-1", "ok-2", "deadly-3", "ok-4", "once-5"]
     told = Told()
-    record = run_batch(faulty_batch(tmp_path, *names), told, _executor(kind))
+    record = run_faulty(tmp_path, told, *names, executor=_executor(kind))
     assert record["totals"]["done"] == 4
     (failed,) = record["failed"]
     assert failed["name"] == "deadly-3"
@@ -81,7 +88,7 @@ def test_what_a_dead_worker_leaves_is_done_by_another(tmp_path: Path, kind: str)
 @ELSEWHERE
 def test_what_no_worker_can_begin_with_ends_the_run(tmp_path: Path, kind: str) -> None:
     with pytest.raises(InputError, match=r"support\.png: does not fit\. Draw it again") as caught:
-        run_batch(faulty_batch(tmp_path, "ok-1", "unfit"), Told(), _executor(kind))
+        run_faulty(tmp_path, Told(), "ok-1", "unfit", executor=_executor(kind))
     assert caught.value.where == "support.png"
     assert '"status": "failed"' in (tmp_path / "run.json").read_text()
 
@@ -94,14 +101,14 @@ def test_a_stopped_run_leaves_no_process_behind(tmp_path: Path, monkeypatch: pyt
                 raise KeyboardInterrupt
 
     begun = []
-    start = local._start
-    monkeypatch.setattr(local, "_start", lambda *args: begun.append(start(*args)) or begun[-1])
+    start = local._Pool._start_one
+    monkeypatch.setattr(local._Pool, "_start_one", lambda *args: begun.append(start(*args)) or begun[-1])
     before = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        run_batch(faulty_batch(tmp_path, "slow-1", "ok-2"), Impatient(), Workers(2))
+        run_faulty(tmp_path, Impatient(), "slow-1", "ok-2", executor=Processes(2))
     assert time.monotonic() - before < 55, "nobody waited for the slow one"
     assert len(begun) == 2
-    assert not any(worker.process.is_alive() for worker in begun)
+    assert not any(helper.process.is_alive() for helper in begun)
     assert '"status": "interrupted"' in (tmp_path / "run.json").read_text()
 
 
@@ -110,14 +117,13 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path\n"
         "from tests.conftest import Told\n"
-        "from tests.batch.faulty import faulty_batch\n"
-        "from vossegcli.batch.workers import Workers\n"
-        "from vossegcli.batch.run import run_batch\n"
+        "from tests.batch.faulty import run_faulty\n"
+        "from vossegcli.batch.processes import Processes\n"
         "class Noisy(Told):\n"
         "    def item(self, name):\n"
         f"        (Path({str(tmp_path)!r}) / ('begun' + name)).touch()\n"
         f"if __name__ == '__main__':\n"
-        f"    run_batch(faulty_batch(Path({str(tmp_path)!r}) / 'out', 'slow-1', 'slow-2'), Noisy(), Workers(2))\n"
+        f"    run_faulty(Path({str(tmp_path)!r}) / 'out', Noisy(), 'slow-1', 'slow-2', executor=Processes(2))\n"
     )
     script = tmp_path / "parent.py"
     script.write_text(code)
@@ -147,25 +153,48 @@ def _group(number: int) -> list[str]:
     return found
 
 
+class Calm(Worker[str, str]):
+    """Answers with the job itself, or with why it was lost."""
+
+    def run(self, jobs: Sequence[str], progress: Progress) -> Iterator[str]:  # noqa: ARG002
+        yield from jobs
+
+    def lost(self, job: str, reason: str) -> str:
+        return f"{job} by {reason}"
+
+
 def test_three_strikes() -> None:
-    batch = faulty_batch(Path("nowhere"), "a", "b", "c")
-    queue = TaskQueue(batch, [Task(item) for item in batch.items])
+    queue = JobQueue(Calm(), ["a", "b", "c"])
     first = queue.take()
-    assert [task.item.name for task in first] == ["a"], "one at a time on a CPU"
-    assert queue.lost(first, "SIGSEGV") is None
-    assert [queue.take()[0].item.name for _ in range(3)] == ["a", "b", "c"], "the suspect goes out again, alone"
+    assert first == [(0, "a")], "one at a time"
+    assert queue.lost(first, "SIGSEGV") == []
+    assert [queue.take()[0][1] for _ in range(3)] == ["a", "b", "c"], "the suspect goes out again, alone"
     assert not queue
-    assert queue.lost(first, "SIGSEGV") is None
-    result = queue.lost(queue.take(), "SIGSEGV")
-    assert result is not None
-    assert result.status == "failed"
-    assert "SIGSEGV" in str(result.reason)
+    assert queue.lost(first, "SIGSEGV") == []
+    assert queue.lost(queue.take(), "SIGSEGV") == ["a by SIGSEGV"]
 
 
 def test_workers_that_cannot_even_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "_serve", _die)
     with pytest.raises(DeviceError, match="workers die before they begin"):
-        run_batch(faulty_batch(tmp_path, *(f"ok-{n}" for n in range(9))), Told(), Workers(2))
+        run_faulty(tmp_path, Told(), *(f"ok-{n}" for n in range(9)), executor=Processes(2))
+
+
+class Unloadable(Calm):
+    """Kills every actor that it reaches."""
+
+    def share(self, cores: int) -> None:  # noqa: ARG002
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@with_ray
+def test_a_cluster_that_breaks_every_actor_ends_the_run_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = []
+    start = ray_cluster._Actors._start_one
+    monkeypatch.setattr(ray_cluster._Actors, "_start_one", lambda actors: begun.append(1) or start(actors))
+    with pytest.raises(DeviceError, match="actors die before they begin"):
+        list(RayCluster(1, None).run(Unloadable(), [str(n) for n in range(50)], Told()))
+    assert len(begun) == STRIKES
 
 
 def _die(*_: object) -> None:
@@ -174,18 +203,19 @@ def _die(*_: object) -> None:
 
 def test_each_worker_has_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
-    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    worker = Calm()
+    monkeypatch.setattr(worker, "share", threads.append)
     monkeypatch.setattr(local, "cores", lambda: 8)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    local._share_machine(2, 3, torch.device("cpu"))
-    assert "CUDA_VISIBLE_DEVICES" not in os.environ
-    local._share_machine(2, 3, torch.device("cuda:1"))
-    assert "CUDA_VISIBLE_DEVICES" not in os.environ, "the user has chosen"
+    for worker.device in (None, "cpu", "cuda:1"):
+        local._share_machine(worker, 2, 3)
+        assert "CUDA_VISIBLE_DEVICES" not in os.environ, "nothing to share, or the user has chosen"
+    worker.device = "cuda"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
-    local._share_machine(1, 3, torch.device("cuda"))
+    local._share_machine(worker, 1, 3)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
-    assert threads == [2, 2, 2]
+    assert threads == [2, 2, 2, 2]
 
 
 def test_shards_do_everything_once_and_share_their_tables(tmp_path: Path) -> None:
@@ -193,9 +223,9 @@ def test_shards_do_everything_once_and_share_their_tables(tmp_path: Path) -> Non
     done: list[str] = []
     for index in (1, 2, 3):
         told = Told()
-        batch = faulty_batch(tmp_path, *names, shard=Shard(index, 3))
-        planned = {row["name"] for row in plan_batch(batch)["plan"]}
-        record = run_batch(batch, told, InProcess())
+        plan = run_faulty(tmp_path, told, *names, dry_run=True, shard=Shard(index, 3))["plan"]
+        planned = {row["name"] for row in plan}
+        record = run_faulty(tmp_path, told, *names, shard=Shard(index, 3))
         assert planned == {result.name for result in told.results}
         assert 0 < record["totals"]["done"] < 20
         done += planned
@@ -214,10 +244,10 @@ def test_a_shard_depends_on_the_name_alone() -> None:
 def test_ray_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(ConfigError, match=r"vosseg\[ray\]"):
-        RayActors(None, None)
+        RayCluster(None, None)
 
 
 @with_ray
 def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="no Ray cluster"):
-        run_batch(faulty_batch(tmp_path, "ok-1"), Told(), RayActors(1, "127.0.0.1:1"))
+        run_faulty(tmp_path, Told(), "ok-1", executor=RayCluster(1, "127.0.0.1:1"))

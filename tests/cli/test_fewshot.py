@@ -102,7 +102,7 @@ def test_files_patterns_and_videos(run: Callable[..., Outcome], tmp_path: Path) 
         (("nothing",), 3, "nothing: does not exist"),
         (("q/*.tif",), 3, "holds no images"),
         (("q", "--save", "film"), 5, "cannot save 'film'"),
-        (("q", "--size", "big"), 2, "neither a number"),
+        (("q", "--size", "big"), 2, "1 to 16384 pixels nor native"),
     ],
 )
 def test_bad_input(

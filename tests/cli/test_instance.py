@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 
 from tests.conftest import Outcome, squares, write_frame
 from vossegcli.io.weights.checkpoints import CheckpointHeader, write_checkpoint
-from vossegcli.runners.instance.run import _drawn
+from vossegcli.runners.instance.mask_nms import mask_nms
 from vossegcli.systems.b2inst.config import B2InstConfig
 from vossegcli.systems.b2inst.model import B2Inst
 
@@ -87,7 +87,7 @@ def test_everything_that_can_be_saved(run: Command, tmp_path: Path) -> None:
     assert coco_mask.decode(best["segmentation"]).shape == (48, 64)
 
 
-def test_the_threshold_is_for_what_is_drawn(run: Command, tmp_path: Path) -> None:
+def test_the_threshold_is_for_what_ismask_nms(run: Command, tmp_path: Path) -> None:
     outcome = run("--score-threshold", 1.0, "--json")
     assert outcome.json()["instances"] == 0
     assert results(tmp_path), "average precision needs the others too"
@@ -101,15 +101,19 @@ def test_what_two_classes_find_is_drawn_once() -> None:
         {"score": score, "segmentation": coco_mask.encode(mask)}
         for score, mask in ((0.9, square), (0.8, smaller), (0.7, elsewhere), (0.1, elsewhere))
     ]
-    assert _drawn(rows, 0.5) == [0, 2]
-    assert _drawn(rows, 0.0) == [0, 2]
-    assert _drawn(rows[:2], 0.85) == [0]
-    assert _drawn([], 0.5) == []
+    assert mask_nms(rows, 0.5) == [0, 2]
+    assert mask_nms(rows, 0.0) == [0, 2]
+    assert mask_nms(rows[:2], 0.85) == [0]
+    assert mask_nms([], 0.5) == []
 
 
-def test_chosen_classes(run: Command, tmp_path: Path) -> None:
-    assert run("--classes", "nucleus").code == 0
-    assert {row["category_id"] for row in results(tmp_path)} <= {1}
+@pytest.mark.parametrize(("name", "category"), [("nucleus", 1), ("cell/body", 2)])
+def test_chosen_classes(run: Command, tmp_path: Path, name: str, category: int) -> None:
+    assert run().code == 0
+    everything = results(tmp_path)
+    assert {row["category_id"] for row in everything} == {1, 2}
+    assert run("--classes", name).code == 0
+    assert results(tmp_path) == [row for row in everything if row["category_id"] == category]
     outcome = run("--classes", "dog")
     assert outcome.code == 5
     assert "unknown class 'dog'" in outcome.stderr

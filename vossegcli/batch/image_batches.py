@@ -1,18 +1,21 @@
-"""Pictures of many queries, read ahead and put through a network some at a time. Shapes: B images, H W pixels."""
+"""Images of many queries, read ahead and put through a network some at a time. Shapes: B images, H W pixels."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import Generic, NamedTuple, Self, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vossegcli.batch.command import Done, Item, Session
+from vossegcli.batch.work import Progress
 from vossegcli.errors import VossegError
 from vossegcli.io.media.ahead import read_ahead
 from vossegcli.io.media.images import read_image
@@ -27,6 +30,7 @@ WINDOW = 2  # batches of pictures among which those of one size are looked for
 READ_AHEAD = 4
 
 R = TypeVar("R")
+ImageItemT = TypeVar("ImageItemT", bound="ImageItem")
 
 
 def pictures_together(device: str) -> int:
@@ -59,10 +63,8 @@ class _Read(NamedTuple):
     error: VossegError | None
 
 
-class QueryBatches(Generic[R]):
+class ImageBatches(Generic[R]):
     """Gives the pictures of queries with their results, asked for in the order of the queries.
-
-    Use as a context manager: the end of it ends the reading.
 
     Args:
         predict: from images (B,3,H,W), float RGB in [0, 1], to B results.
@@ -78,13 +80,7 @@ class QueryBatches(Generic[R]):
         self._ready: dict[int, tuple[str, Predicted[R] | VossegError]] = {}
         self._next = 0
 
-    def __enter__(self) -> Self:
-        """Begin."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         """Stop reading."""
         self._pictures.close()
 
@@ -142,6 +138,60 @@ class QueryBatches(Generic[R]):
             picture.number: (picture.query, Predicted(picture.name, image, one))
             for picture, image, one in zip(batch, images, found, strict=True)
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageItem(Item):
+    """An image, or a video whose frames are the images.
+
+    Attributes:
+        query: where it is.
+    """
+
+    query: Query
+
+
+class ImageSession(Session[ImageItemT], Generic[ImageItemT, R]):
+    """Predicts the images of items, and has the results written.
+
+    Args:
+        items: in the order in which they will be run.
+        predict: from images (B,3,H,W), float RGB in [0, 1], to B results.
+        write: writes the result of one image; yields the files.
+        progress: told of every image.
+        device: kind of device that `predict` uses.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[ImageItemT],
+        predict: Callable[[Tensor], Sequence[R]],
+        write: Callable[[ImageItemT, Predicted[R]], Iterable[Path]],
+        progress: Progress,
+        device: str,
+    ) -> None:
+        self._batches = ImageBatches(predict, [item.query for item in items], device)
+        self._write, self._progress = write, progress
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop reading."""
+        self._batches.close()
+
+    def run(self, item: ImageItemT) -> Done:
+        """Predict and write the images of an item."""
+        outputs: list[Path] = []
+        done = 0
+        try:
+            for picture in self._batches.of(item.query):
+                outputs += self._write(item, picture)
+                done += 1
+                self._progress.frame()
+        except VossegError:
+            self._batches.skip(item.query)
+            raise
+        return Done(done, outputs)
 
 
 def _read(queries: Sequence[Query]) -> Iterator[_Read]:

@@ -1,18 +1,17 @@
-"""What every command that works through a batch is given."""
+"""The options that every command for batches has."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from vossegcli import __version__
 from vossegcli.errors import ConfigError, InputError
-from vossegcli.io.records.json_files import read_run
-from vossegcli.models.chosen_model import ChosenModel
+from vossegcli.io.records.json_files import inputs_of_runs
 from vossegcli.names import MAX_PIXELS
-from vossegcli.types import Shard
+from vossegcli.types import Shard, Task
 
 OOM = ("fail", "shrink")
 
@@ -32,12 +31,14 @@ class BatchOptions(ABC):
         command: the command line, for the record.
         short_side: working size of the network; 0 = native, None = the checkpoint's.
         shard: the part of the items to do, or None for all.
-        oom: where the memory does not suffice for an item: `fail`, or `shrink` = once more at a smaller size.
+        oom: on out of memory: `fail`, or `shrink` = do the item once more at half size.
         max_pixels: larger pictures are refused.
     """
 
-    COMMAND: ClassVar[str]
-    SAVES: ClassVar[tuple[str, ...]]
+    COMMAND: ClassVar[Task]
+    #: Kinds of output, with patterns for their files; `{files}` stands for an item's name or the files in its folder.
+    SAVES: ClassVar[Mapping[str, tuple[str, ...]]]
+    ALWAYS: ClassVar[tuple[str, ...]] = ()  # kinds that are written in any case
 
     checkpoint: str | None = None
     output: Path | None = None
@@ -68,33 +69,44 @@ class BatchOptions(ABC):
 
     @property
     @abstractmethod
+    def source(self) -> Path:
+        """File, folder or pattern that is the input."""
+
+    @property
+    @abstractmethod
     def input_name(self) -> str:
         """What the default output folder is called after."""
+
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        """All files and folders that the run reads."""
+        return (self.source,)
 
     @property
     def folder(self) -> Path:
         """The output folder that is meant."""
         return self.output or Path("runs") / self.COMMAND / self.input_name
 
-    def check_folder(self, source: Path) -> None:
-        """Refuse an output folder where the run would write over something else, or be the next run's input.
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of output that are written."""
+        return sorted({*self.ALWAYS, *self.save})
 
-        Args:
-            source: file or folder that the outputs are made of.
+    def check_output(self) -> None:
+        """Refuse an output folder where the run would write over something else, or among its own input.
+
+        The default folder may lie in the input folder: what is found there leaves out the folders of runs.
 
         Raises:
             InputError: another folder is needed.
         """
-        fix = "give another folder with --output"
-        if source.is_dir() and self.folder.resolve().is_relative_to(source.resolve()):
+        fix = "give another folder with -o/--output"
+        source, folder = self.source.resolve(), self.folder.resolve()
+        if self.output is not None and source.is_dir() and folder.is_relative_to(source):
             raise InputError("lies inside the input folder", where=self.folder, fix=fix)
-        found = read_run(self.folder).get("input", str(source.resolve()))
-        if self.output is None and found != str(source.resolve()):
-            raise InputError(f"holds the results of another input, {found}", where=self.folder, fix=fix)
-
-    def facts(self, source: Path | str, model: ChosenModel, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-        """What the run's record says before anything is done."""
-        return {
-            "version": __version__, "command": self.command, "input": str(source), "output": str(self.folder),
-            **more, **model.facts, "seed": self.seed,
-        }  # fmt: skip
+        for path in self.reads:
+            if any(path.resolve().is_relative_to(folder / kind) for kind in self.SAVES):
+                raise InputError("would be overwritten", where=path, fix="copy it, or give another -o/--output")
+        found = [Path(name).resolve() for name in inputs_of_runs(self.folder)]
+        if self.output is None and any(other != source for other in found):
+            raise InputError(f"holds the results of another input, {found[0]}", where=self.folder, fix=fix)

@@ -7,25 +7,21 @@ import os
 import signal
 import socket
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-import torch
-
-from vossegcli.batch.batch import Batch, Progress, Task
-from vossegcli.batch.run import InProcess
-from vossegcli.batch.task_queue import STRIKES, TaskQueue
-from vossegcli.errors import ConfigError, DeviceError, VossegError
-from vossegcli.types import ItemResult
+from vossegcli.batch.work import STRIKES, JobQueue, Message, Progress, Worker, receive, serve
+from vossegcli.errors import ConfigError, DeviceError
 
 KNOCK_SECONDS = 10.0
-AHEAD = 2  # tasks that are sent for each that can be done at a time
+
+J = TypeVar("J")
+R = TypeVar("R")
 
 
 def import_ray() -> Any:  # noqa: ANN401 - only half of it has types
-    """The package, which sends no statistics of its use.
+    """Import the package, which then sends no statistics of its use.
 
     Raises:
         ConfigError: it is not installed.
@@ -71,11 +67,14 @@ def _knock(address: str | None) -> None:
         socket.create_connection((host, int(port)), KNOCK_SECONDS).close()
 
 
-class _OnRay:
-    """Something that is done on a Ray cluster.
+class RayCluster:
+    """Spreads jobs over actors: one a GPU, a machine or a core, or so many as are asked for.
+
+    Every machine needs this package, and must see inputs and outputs under the same paths.
 
     Args:
-        count: of actors, or of tasks at a time.
+        count: of the actors; None = one a GPU, one a machine where there are no GPUs, or one a core for work without
+            a device.
         address: of the cluster's head, or `auto`; None = a cluster of this machine alone, for this run.
 
     Raises:
@@ -87,92 +86,29 @@ class _OnRay:
         self._count = count
         self._address = address
 
-
-class RayTasks(_OnRay):
-    """Applies functions on a Ray cluster (see `runners.pool.Scatter`); what is lost with a machine is done again.
-
-    `count` is of the tasks at a time; None = one a core of the cluster.
-    """
-
-    def map(self, function: Callable[[Any], Any], tasks: Sequence[Any], *, few: int) -> Iterator[Any]:
-        """Yield the results in the order of the tasks, as they are there.
-
-        Raises:
-            DeviceError: there is no such cluster, or workers die again and again.
-        """
-        del few  # who asks for a cluster gets it
-        ray = self._ray
-        with connected(ray, self._address):
-            remote = ray.remote(max_retries=STRIKES, num_cpus=1)(function)
-            count = self._count or int(ray.cluster_resources().get("CPU", 1))
-            waiting, doing = deque(tasks), deque[Any]()
-            while waiting or doing:
-                while waiting and len(doing) < AHEAD * count:
-                    doing.append(remote.remote(waiting.popleft()))
-                try:
-                    yield ray.get(doing.popleft())
-                except ray.exceptions.RayTaskError:  # an error of the function itself
-                    raise
-                except ray.exceptions.RayError as error:
-                    raise DeviceError(
-                        f"Ray's workers die ({type(error).__name__})", fix="see Ray's own logs"
-                    ) from error
-
-
-class RayActors(_OnRay):
-    """Spreads a batch over actors: one a GPU, or so many as are asked for with a share of the cores each.
-
-    Every machine needs this package, and must see inputs and outputs under the same paths.
-
-    `count` is of the actors; None = one a GPU, or a machine where there are no GPUs.
-    """
-
-    def run(self, batch: Batch[Any, Any], tasks: Sequence[Task], progress: Progress) -> Iterator[ItemResult]:
-        """Yield how the tasks end, as they end.
+    def run(self, worker: Worker[J, R], jobs: Sequence[J], progress: Progress) -> Iterator[R]:
+        """Yield the results as they come, in any order.
 
         Raises:
             DeviceError: there is no such cluster, or its actors cannot be started.
-            VossegError: the actors cannot do any item, e.g. because the supports are bad.
+            VossegError: the actors cannot do any job, e.g. because the supports are bad.
         """
-        if not tasks:
+        if not jobs:
             return
         with connected(self._ray, self._address):
-            yield from self._run(batch, TaskQueue(batch, tasks), progress, len(tasks))
+            needs, count = self._shares(worker.device)
+            actors = _Actors(self._ray, worker, JobQueue(worker, jobs), needs, min(count, len(jobs)))
+            while actors.busy:
+                for message in actors.next_messages():
+                    yield from receive(message, progress)
 
-    def _run(self, batch: Batch[Any, Any], queue: TaskQueue, progress: Progress, tasks: int) -> Iterator[ItemResult]:
-        ray = self._ray
-        needs, count = self._shares(batch.model.device.type)
-        actor = ray.remote(max_restarts=0, max_task_retries=0, **needs)(_Actor)  # we start anew and try again
-        shared = ray.put(batch)
-        idle = [actor.remote(shared) for _ in range(min(count, tasks))]
-        doing: dict[Any, tuple[Any, list[Task]]] = {}
-        deaths = 0
-        while queue or doing:
-            while idle and queue:
-                one, taken = idle.pop(), queue.take()
-                for task in taken:
-                    progress.item(task.item.name)
-                doing[one.run.remote(taken)] = (one, taken)
-            (ended,), _ = ray.wait(list(doing), num_returns=1)
-            one, taken = doing.pop(ended)
-            try:
-                results, error = ray.get(ended)
-            except ray.exceptions.RayError as lost:
-                deaths += 1
-                cause = type(lost).__name__
-                if deaths > STRIKES * tasks:
-                    raise DeviceError(f"actors die before they begin ({cause})", fix="see Ray's own logs") from lost
-                one, results, error = actor.remote(shared), [queue.lost(taken, cause)], None
-            idle.append(one)
-            yield from _counted(results, progress)
-            if error is not None:
-                raise error
-
-    def _shares(self, device: str) -> tuple[dict[str, float], int]:
-        """What one actor asks of the cluster, and how many there are."""
+    def _shares(self, device: str | None) -> tuple[dict[str, float], int]:
+        """Say what one actor asks of the cluster, and how many there are."""
         total = self._ray.cluster_resources()
         cpus, gpus = total.get("CPU", 1.0), int(total.get("GPU", 0))
-        if device == "cuda" and gpus:
+        if device is None:
+            return {"num_cpus": 1}, self._count or max(1, int(cpus))
+        if device.startswith("cuda") and gpus:
             count = self._count or gpus
             return {"num_gpus": min(1.0, gpus / count), "num_cpus": 1}, count
         machines = sum(bool(node["Alive"]) for node in self._ray.nodes())
@@ -180,50 +116,76 @@ class RayActors(_OnRay):
         return {"num_cpus": max(1, int(cpus // count))}, count
 
 
-def _counted(results: Sequence[ItemResult | None], progress: Progress) -> Iterator[ItemResult]:
-    """The results that there are; their frames are counted now."""
-    for result in results:
-        if result is not None:
-            for _ in range(result.frames):
-                progress.frame()
-            yield result
+class _Actors:
+    """The actors that work on one queue.
+
+    Attributes:
+        busy: what each call that is under way will give, with its actor and the jobs that it does.
+    """
+
+    def __init__(
+        self, ray: Any, worker: Worker[Any, Any], queue: JobQueue[Any, Any], needs: dict[str, float], count: int  # noqa: ANN401
+    ) -> None:  # fmt: skip
+        self._ray, self._queue, self._count = ray, queue, count
+        self._actor = ray.remote(max_restarts=0, max_task_retries=0, **needs)(_Actor)  # we start anew and try again
+        self._shared = ray.put(worker)
+        self._early_deaths = 0
+        self.busy: dict[Any, tuple[Any, list[tuple[int, Any]]]] = {}
+        for _ in range(count):
+            self._start_one()
+
+    def next_messages(self) -> list[Message]:
+        """Wait for an actor, and hand out the next jobs; return what it says (see `work.serve`)."""
+        (ended,), _ = self._ray.wait(list(self.busy), num_returns=1)
+        actor, jobs = self.busy.pop(ended)
+        errors = self._ray.exceptions
+        try:
+            messages: list[Message] = self._ray.get(ended)
+        except errors.RayTaskError:  # a bug, not a death
+            raise
+        except errors.RayError as error:
+            return self._replace(jobs, error)
+        self._early_deaths = 0
+        self._hand_out(actor)
+        return messages
+
+    def _start_one(self) -> None:
+        actor = self._actor.remote(self._shared)
+        self.busy[actor.greet.remote()] = (actor, [])
+
+    def _hand_out(self, actor: Any) -> None:  # noqa: ANN401
+        jobs = self._queue.take()
+        if jobs:
+            self.busy[actor.run.remote(jobs)] = (actor, jobs)
+
+    def _replace(self, jobs: list[tuple[int, Any]], error: Exception) -> list[Message]:
+        """Start an actor in the place of one that died; the result of a job that has cost too many is a message."""
+        cause = type(error).__name__
+        self._early_deaths += not jobs
+        if self._early_deaths >= STRIKES * self._count:
+            raise DeviceError(f"actors die before they begin ({cause})", fix="see Ray's own logs") from error
+        results = self._queue.lost(jobs, cause)
+        if self._queue:
+            self._start_one()
+        return [("result", result) for result in results]
 
 
 class _Actor:
-    """Does tasks on some machine of the cluster; the network is loaded once."""
+    """Does jobs on some machine of the cluster; the network is loaded once."""
 
-    def __init__(self, batch: Batch[Any, Any]) -> None:
+    def __init__(self, worker: Worker[Any, Any]) -> None:
         import ray
 
         context: Any = ray.get_runtime_context()
-        torch.set_num_threads(max(1, int(context.get_assigned_resources().get("CPU", 1))))
-        self._batch = batch
+        worker.share(max(1, int(context.get_assigned_resources().get("CPU", 1))))
+        self._worker = worker
 
-    def run(self, tasks: list[Task]) -> tuple[list[ItemResult], VossegError | None]:
-        """How the tasks ended, and what kept the others from being done."""
-        results = []
-        try:
-            for result in InProcess().run(self._batch, tasks, _Silent()):
-                results.append(result)  # noqa: PERF402 - those before an error must not be lost
-        except VossegError as error:
-            return results, error
-        return results, None
+    def greet(self) -> list[Message]:
+        """Say that it has begun."""
+        return []
 
-
-class _Silent:
-    """Nobody is told of the single frames on another machine (see `runners.batch.Progress`)."""
-
-    def begin(self, items: int, frames: int) -> None:
-        """Say nothing."""
-
-    def item(self, name: str) -> None:
-        """Say nothing."""
-
-    def done_before(self, frames: int) -> None:
-        """Say nothing."""
-
-    def frame(self) -> None:
-        """Say nothing."""
-
-    def result(self, result: ItemResult) -> None:
-        """Say nothing."""
+    def run(self, jobs: list[tuple[int, Any]]) -> list[Message]:
+        """Do jobs; what there is to say of them is said at once, at their end."""
+        messages: list[Message] = []
+        serve(self._worker, jobs, messages.append)
+        return messages

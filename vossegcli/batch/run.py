@@ -1,4 +1,4 @@
-"""Runs a batch: skip what is done, record what fails, go on."""
+"""One way through every command for batches: find, check, choose the model, plan, run, record."""
 
 from __future__ import annotations
 
@@ -7,158 +7,172 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
-from vossegcli.batch.batch import Batch, Executor, Progress, Task, Work, WorkItem
-from vossegcli.errors import DeviceError, VossegError
+from vossegcli import __version__
+from vossegcli.batch.command import BatchCommand, Item, ItemT, OptionsT, PredictorT, SourceT, Unusable
+from vossegcli.batch.items import Attempt, ItemWorker, failed
+from vossegcli.batch.work import Executor, Here, Progress
+from vossegcli.errors import VossegError
 from vossegcli.io.media.images import limit_pixels
+from vossegcli.io.records.atomic import clean_tree
 from vossegcli.io.records.locks import output_lock, tables_lock
-from vossegcli.io.records.run_records import ItemState, append_jsonl, record_name, write_run
+from vossegcli.io.records.run_records import append_jsonl, record_name, write_run
+from vossegcli.models.chosen_model import choose_model
 from vossegcli.types import ItemResult
 
-
-class InProcess:
-    """Does one task after the other, here."""
-
-    def run(self, batch: Batch[Any, Any], tasks: Sequence[Task], progress: Progress) -> Iterator[ItemResult]:
-        """Yield how the tasks end."""
-        if not tasks:
-            return
-        limit_pixels(batch.options.max_pixels)
-        with batch.open([task.item for task in tasks], batch.predictor(), progress) as work:
-            for task in tasks:
-                yield _do(batch, task, work, progress)
+Record = dict[str, Any]
 
 
-def plan_batch(batch: Batch[Any, Any]) -> dict[str, Any]:
-    """Say what `run_batch` would do, in a record like its own; writes nothing."""
-    items = _own_items(batch)
-    failed = [
-        {"name": item.name, "error": type(item.error).__name__, "reason": str(item.error)}
-        for item in items
-        if item.error is not None
-    ]
-    return {**batch.facts, "plan": [_plan_row(batch, item) for item in items], "failed": failed}
+class RunProgress(Progress, Protocol):
+    """Told how a run goes."""
+
+    def begin(self, items: int, frames: int) -> None:
+        """Learn how much there is to do."""
+
+    def result(self, result: ItemResult) -> None:
+        """Learn how an item ended."""
 
 
-def _own_items(batch: Batch[Any, Any]) -> list[WorkItem]:
-    shard = batch.options.shard
-    return [item for item in batch.items if shard is None or shard.holds(item.name)]
+def run_command(
+    kind: type[BatchCommand[OptionsT, SourceT, ItemT, PredictorT]],
+    options: OptionsT,
+    progress: RunProgress,
+    *,
+    dry_run: bool = False,
+    executor: Executor | None = None,
+) -> Record:
+    """Run a command for batches and return the record that is also written to `run.json`, or to that of a shard.
+
+    Args:
+        kind: the task's part of it.
+        options: what to do.
+        progress: told how it goes.
+        dry_run: only say what would be done; nothing is written.
+        executor: has the items done; None = in this process.
+
+    Raises:
+        InputError: the input as a whole cannot be used, the output folder cannot be written, or another run is at work
+            in it.
+        CheckpointError: the checkpoint cannot be used; nothing is written then.
+        ConfigError: a setting cannot be used.
+        DeviceError: the device is absent or out of memory.
+        KeyboardInterrupt: passed on, after the record is written.
+    """
+    limit_pixels(options.max_pixels)
+    inputs = kind.find(options)
+    options.check_output()
+    model = choose_model(options.COMMAND, options.checkpoint, options.device, options.precision)
+    command = kind.prepare(options, model, inputs)
+    planned = [_plan(command, source) for source in inputs]
+    items = [item for item in planned if isinstance(item, Item)]
+    facts = {
+        "version": __version__, "command": options.command, "input": str(options.source.resolve()),
+        "output": str(options.folder), "seed": options.seed, **command.facts(items), **model.facts,
+    }  # fmt: skip
+    own = [item for item in planned if options.shard is None or options.shard.holds(item.name)]
+    if dry_run:
+        return {**facts, "plan": [_plan_row(command, item) for item in own], "failed": _failures(_unusable(own))}
+    _ = model.network  # weights that do not fit are refused before anything is written
+    with output_lock(options.folder, options.shard):
+        return _Run(command, items, own, facts, progress).run(executor or Here())
 
 
-def _plan_row(batch: Batch[Any, Any], item: WorkItem) -> dict[str, Any]:
+def _plan(command: BatchCommand[OptionsT, SourceT, ItemT, PredictorT], source: SourceT) -> ItemT | Unusable:
+    try:
+        return command.plan(source)
+    except VossegError as error:
+        return Unusable(source.name, error)
+
+
+def _unusable(planned: Sequence[Item | Unusable]) -> list[ItemResult]:
+    return [failed(item.name, item.error, 0.0) for item in planned if isinstance(item, Unusable)]
+
+
+def _plan_row(command: BatchCommand[Any, Any, Any, Any], item: Item | Unusable) -> Record:
     """Say what a run would do with an item: `run`, `resume`, `skip` or `fail`, and why."""
-    action, reason = "run", None
-    if item.error is not None:
-        action, reason = "fail", str(item.error)
-    elif not batch.options.overwrite:
-        action, reason = ItemState(batch.options.folder, item.name).plan(item.key)
+    if isinstance(item, Unusable):
+        return {"name": item.name, "frames": 0, "action": "fail", "reason": str(item.error)}
+    action, reason = ("run", None) if command.options.overwrite else item.state.plan(item.key)
     return {"name": item.name, "frames": item.frames, "action": action, "reason": reason}
 
 
-def run_batch(batch: Batch[Any, Any], progress: Progress, executor: Executor) -> dict[str, Any]:
-    """Run a batch and return the record that is also written to `run.json`, or to that of a shard.
+class _Run:
+    """A run that has begun, and its record.
 
     Args:
-        batch: what to do.
+        command: what to do.
+        items: of the whole input.
+        own: the items of this shard, with those that cannot be used.
+        facts: what the record begins with.
         progress: told how it goes.
-        executor: has it done.
-
-    Raises:
-        CheckpointError: the weights do not fit; nothing is written then.
-        InputError: the output folder cannot be written, or another run is at work in it.
-        KeyboardInterrupt: passed on, after the record is written.
     """
-    _ = batch.model.network
-    output, shard = batch.options.folder, batch.options.shard
-    items = _own_items(batch)
-    record = {**batch.facts, "started": _now(), "status": "running"}
-    began = time.perf_counter()
-    results: dict[str, ItemResult] = {}
-    with output_lock(output, shard):
-        plan = [_plan_row(batch, item) for item in items]
-        write_run(output, shard, record)
-        batch.begin()
-        progress.begin(len(items), sum(row["frames"] for row in plan if row["action"] in {"run", "resume"}))
+
+    def __init__(
+        self,
+        command: BatchCommand[Any, Any, Any, Any],
+        items: Sequence[Item],
+        own: Sequence[Item | Unusable],
+        facts: Record,
+        progress: RunProgress,
+    ) -> None:
+        self._command, self._items, self._own, self._progress = command, items, own, progress
+        self._output, self._shard = command.options.folder, command.options.shard
+        self._record = {**facts, "started": _now(), "status": "running"}
+        self._began = time.perf_counter()
+        self._results: dict[str, ItemResult] = {}
+
+    def run(self, executor: Executor) -> Record:
+        """Do what is to be done, and keep the record up to date."""
+        clean_tree(self._output)
+        plan = {item.name: _plan_row(self._command, item) for item in self._own}
+        write_run(self._output, self._shard, self._record)
+        self._command.write_index(self._items)
+        frames = sum(row["frames"] for row in plan.values() if row["action"] in {"run", "resume"})
+        self._progress.begin(len(plan), frames)
         status = "failed"
         try:
-            for result in _results(batch, items, plan, progress, executor):
-                results[result.name] = result
-                append_jsonl(output / record_name(shard, "jsonl"), asdict(result))
-                progress.result(result)
+            for result in self._do(plan, executor):
+                self._results[result.name] = result
+                append_jsonl(self._output / record_name(self._shard, "jsonl"), asdict(result))
+                self._progress.result(result)
             status = "finished"
         except KeyboardInterrupt:
             status = "interrupted"
             raise
         finally:
-            ordered = [results[item.name] for item in items if item.name in results]
-            record |= {"status": status, "ended": _now()}
-            record["totals"] = _totals(ordered, time.perf_counter() - began)
-            record["failed"] = [
-                {"name": r.name, "error": r.error_type, "reason": r.reason} for r in ordered if r.status == "failed"
-            ]
-            with tables_lock(output):
-                record |= batch.conclude()
-            write_run(output, shard, record)
-    return record
+            self._conclude(status)
+        return self._record
+
+    def _do(self, plan: dict[str, Record], executor: Executor) -> Iterator[ItemResult]:
+        """Give what needs no work first, then what the executor makes of the rest."""
+        yield from _unusable(self._own)
+        jobs = []
+        for item in (item for item in self._own if isinstance(item, Item)):
+            row = plan[item.name]
+            if row["action"] == "skip":
+                yield ItemResult(item.name, "skipped", 0, 0.0, row["reason"])
+            else:
+                jobs.append(Attempt(item, row["action"] == "resume"))
+        yield from executor.run(ItemWorker(self._command), jobs, self._progress)
+
+    def _conclude(self, status: str) -> None:
+        """Write the tables of all items that are done, and the record."""
+        ordered = [self._results[item.name] for item in self._own if item.name in self._results]
+        self._record |= {"status": status, "ended": _now()}
+        self._record["totals"] = _totals(ordered, time.perf_counter() - self._began)
+        self._record["failed"] = _failures(ordered)
+        with tables_lock(self._output):
+            done = [item for item in self._items if item.state.is_done(item.key)]
+            self._record |= self._command.write_tables(done)
+        write_run(self._output, self._shard, self._record)
 
 
-def _results(
-    batch: Batch[Any, Any], items: Sequence[WorkItem], plan: Sequence[dict[str, Any]], progress: Progress,
-    executor: Executor,
-) -> Iterator[ItemResult]:  # fmt: skip
-    """What needs no work first, then what the executor makes of the rest."""
-    tasks = []
-    for item, row in zip(items, plan, strict=True):
-        if item.error is not None:
-            yield _failed(item, item.error, 0.0)
-        elif row["action"] == "skip":
-            yield ItemResult(item.name, "skipped", 0, 0.0, row["reason"])
-        else:
-            tasks.append(Task(item, row["action"] == "resume"))
-    yield from executor.run(batch, tasks, progress)
+def _failures(results: Sequence[ItemResult]) -> list[Record]:
+    return [{"name": r.name, "error": r.error_type, "reason": r.reason} for r in results if r.status == "failed"]
 
 
-def again(batch: Batch[Any, Any], task: Task) -> Task:
-    """The task for another try, which goes on from the last snapshot of the first one if there is one."""
-    action, _ = ItemState(batch.options.folder, task.item.name).plan(task.item.key)
-    return Task(task.item, action == "resume")
-
-
-def _do(batch: Batch[Any, Any], task: Task, work: Work, progress: Progress) -> ItemResult:
-    item = task.item
-    progress.item(item.name)
-    began = time.perf_counter()
-    try:
-        if not task.resumed:
-            ItemState(batch.options.folder, item.name).clear()
-        try:
-            frames, notes = work(item)
-        except DeviceError as error:
-            if batch.options.oom != "shrink":
-                raise
-            reason = error.what
-        else:
-            return ItemResult(item.name, "done", frames, _seconds(began), notes=notes)
-        frames, notes = _do_smaller(batch, item, progress, reason)  # the error and what it kept in memory are gone
-    except VossegError as error:
-        return _failed(item, error, _seconds(began))
-    return ItemResult(item.name, "done", frames, _seconds(began), notes=notes)
-
-
-def _do_smaller(batch: Batch[Any, Any], item: WorkItem, progress: Progress, reason: str) -> tuple[int, tuple[str, ...]]:
-    """Do an item for which the memory did not suffice once more, at a smaller size."""
-    ItemState(batch.options.folder, item.name).clear()
-    with batch.open([item], batch.predictor(shrink=True), progress) as work:
-        frames, notes = work(item)
-    return frames, (*notes, f"done at a smaller working size: {reason}")
-
-
-def _failed(item: WorkItem, error: VossegError, seconds: float) -> ItemResult:
-    return ItemResult(item.name, "failed", 0, seconds, str(error), type(error).__name__)
-
-
-def _totals(results: Sequence[ItemResult], seconds: float) -> dict[str, Any]:
+def _totals(results: Sequence[ItemResult], seconds: float) -> Record:
     count = {status: sum(r.status == status for r in results) for status in ("done", "skipped", "failed")}
     frames = sum(r.frames for r in results)
     busy = sum(r.seconds for r in results if r.status == "done")
@@ -180,10 +194,6 @@ def peak_memory_mib() -> float | None:
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
     peaks = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return round(max(peaks) * unit / 2**20, 1)
-
-
-def _seconds(began: float) -> float:
-    return round(time.perf_counter() - began, 3)
 
 
 def _now() -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +16,7 @@ from vossegcli.cli.exit_codes import SOME_FAILED
 from vossegcli.cli.tables import show_table
 
 if TYPE_CHECKING:
-    from vossegcli.batch.pool import Scatter
+    from vossegcli.batch.work import Executor
     from vossegcli.runners.evaluate.run import EvaluateOptions
 
 SHOWN_PROBLEMS = 12
@@ -89,9 +87,9 @@ def vos(
 
     options = EvaluateOptions(
         "vos", predictions, truth, output, compare, protocol=protocol, subset=subset, frames=frames,
-        shard=o.shard(shard), command=_command(),
+        shard=o.shard(shard), command=o.command_line(),
     )  # fmt: skip
-    _run(options, o.scatter(workers, engine, address), as_json=as_json, quiet=quiet)
+    _run(options, o.executor(workers or None, engine, address), as_json=as_json, quiet=quiet)
 
 
 @app.command("fewshot")
@@ -119,9 +117,9 @@ def fewshot(
 
     options = EvaluateOptions(
         "fewshot", predictions, truth, output, compare, ignore_label=ignore_label, shard=o.shard(shard),
-        command=_command(),
+        command=o.command_line(),
     )  # fmt: skip
-    _run(options, o.scatter(workers, engine, address), as_json=as_json, quiet=quiet)
+    _run(options, o.executor(workers or None, engine, address), as_json=as_json, quiet=quiet)
 
 
 @app.command("instance")
@@ -141,7 +139,7 @@ def instance(
     from vossegcli.runners.evaluate.run import EvaluateOptions
 
     options = EvaluateOptions(
-        "instance", results, truth, output, compare, iou=iou, max_dets=max_dets, command=_command()
+        "instance", results, truth, output, compare, iou=iou, max_dets=max_dets, command=o.command_line()
     )
     _run(options, None, as_json=as_json, quiet=quiet)
 
@@ -161,15 +159,11 @@ def track(
     """Instances in videos: AP, as YouTube-VIS measures it."""
     from vossegcli.runners.evaluate.run import EvaluateOptions
 
-    options = EvaluateOptions("track", results, truth, output, compare, max_dets=max_dets, command=_command())
+    options = EvaluateOptions("track", results, truth, output, compare, max_dets=max_dets, command=o.command_line())
     _run(options, None, as_json=as_json, quiet=quiet)
 
 
-def _command() -> str:
-    return shlex.join(["vosseg", *sys.argv[1:]])
-
-
-def _run(options: EvaluateOptions, scatter: Scatter | None, *, as_json: bool, quiet: bool) -> None:
+def _run(options: EvaluateOptions, executor: Executor | None, *, as_json: bool, quiet: bool) -> None:
     from vossegcli.reports.evaluation import count_faults, problem_lines, summary
     from vossegcli.runners.evaluate.run import Waiting, evaluate
 
@@ -180,7 +174,7 @@ def _run(options: EvaluateOptions, scatter: Scatter | None, *, as_json: bool, qu
     )  # fmt: skip
     with bar:
         task = bar.add_task("scoring", total=None)
-        report = evaluate(options, lambda done, total: bar.update(task, completed=done, total=total), scatter)
+        report = evaluate(options, lambda done, total: bar.update(task, completed=done, total=total), executor)
     if isinstance(report, Waiting):
         if as_json:
             typer.echo(json.dumps({"missing": report.missing}))

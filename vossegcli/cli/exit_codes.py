@@ -42,8 +42,8 @@ def code_of_record(record: Mapping[str, Any]) -> int:
     items = len(record["plan"]) if totals is None else sum(totals[status] for status in ("done", "skipped", "failed"))
     if items > 1:
         return SOME_FAILED
-    by_name = {kind.__name__: code for kind, code in CODES.items()}
-    return by_name.get(failed[0]["error"], BUG)
+    kind = getattr(errors, str(failed[0]["error"]), None)
+    return code_of(kind("")) if isinstance(kind, type) and issubclass(kind, errors.VossegError) else BUG
 
 
 class ErrorGroup(TyperGroup):

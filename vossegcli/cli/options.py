@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,8 +13,7 @@ import typer
 from vossegcli.types import Shard
 
 if TYPE_CHECKING:
-    from vossegcli.batch.batch import Executor
-    from vossegcli.batch.pool import Scatter
+    from vossegcli.batch.work import Executor
 
 
 class MaskUse(StrEnum):
@@ -29,13 +30,6 @@ class Direction(StrEnum):
     forward = "forward"
     backward = "backward"
     both = "both"
-
-
-class WorkingSize(StrEnum):
-    """Size at which the network works."""
-
-    small = "480"
-    native = "native"
 
 
 class Precision(StrEnum):
@@ -55,14 +49,14 @@ class CocoSplit(StrEnum):
 
 
 class Oom(StrEnum):
-    """What to do where the memory does not suffice."""
+    """Reactions to out of memory."""
 
     fail = "fail"
     shrink = "shrink"
 
 
 class EngineName(StrEnum):
-    """Where items are done."""
+    """Places where items are done."""
 
     local = "local"
     ray = "ray"
@@ -74,6 +68,25 @@ MODEL = "Model"
 
 LARGEST_SIDE = 1 << 14
 
+
+def path(text: str) -> Path:
+    """Read a path; an empty one, as from an unset variable of a shell, is none.
+
+    Raises:
+        typer.BadParameter: it is empty.
+    """
+    if not text:
+        raise typer.BadParameter("is empty; give a path")
+    return Path(text)
+
+
+def words(text: str) -> str:
+    """Read a path or pattern, likewise."""
+    path(text)
+    return text
+
+
+Frames = Annotated[Path, typer.Argument(parser=path, help="Folder of frames, video file, or root of sequences.")]
 ShortSide = Annotated[
     str | None,
     typer.Option(
@@ -83,8 +96,11 @@ ShortSide = Annotated[
 ]  # fmt: skip
 Output = Annotated[
     Path | None,
-    typer.Option("-o", "--output", help="Output folder (default: runs/COMMAND/INPUT).", rich_help_panel=RUN),
-]
+    typer.Option(
+        "-o", "--output", parser=path, metavar="DIR", help="Output folder (default: runs/COMMAND/INPUT).",
+        rich_help_panel=RUN,
+    ),
+]  # fmt: skip
 Checkpoint = Annotated[
     str | None,
     typer.Option(help="Name or file of a checkpoint (default: the command's own).", rich_help_panel=MODEL),
@@ -106,14 +122,14 @@ Json = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, errors only.", rich_help_panel=RUN)]
 Verbose = Annotated[
-    bool, typer.Option("-v", "--verbose", help="A line an item also beside the bar.", rich_help_panel=RUN)
+    bool, typer.Option("-v", "--verbose", help="Print a line per item even with the bar.", rich_help_panel=RUN)
 ]
 
 
 OomOption = Annotated[
     Oom,
     typer.Option(
-        "--oom", help="Where the memory does not suffice for an item: fail, or shrink = try a smaller size once.",
+        "--oom", help="On out-of-memory: fail, or retry once at half size.",
         rich_help_panel=MODEL,
     ),
 ]  # fmt: skip
@@ -129,7 +145,7 @@ Workers = Annotated[
 ]  # fmt: skip
 ShardOption = Annotated[
     str | None,
-    typer.Option("--shard", help="Do the i-th of n parts of the items, as in 2/8.", rich_help_panel=SPREAD),
+    typer.Option("--shard", help="Process only shard i of n, e.g. 2/8.", rich_help_panel=SPREAD),
 ]
 Engine = Annotated[EngineName, typer.Option("--engine", help="local, or ray = a Ray cluster.", rich_help_panel=SPREAD)]
 Address = Annotated[
@@ -138,47 +154,32 @@ Address = Annotated[
 ]
 
 
-def scatter(workers: int, engine: EngineName, address: str | None) -> Scatter:
-    """What has the tasks of an evaluation done; 0 workers = one a core.
+def executor(count: int | None, engine: EngineName, address: str | None) -> Executor:
+    """Choose who has the work done.
+
+    Args:
+        count: of the processes; None = one a core, or what suits a cluster.
+        engine: processes of this machine, or a Ray cluster.
+        address: of the cluster.
 
     Raises:
         typer.BadParameter: an address without a cluster.
         ConfigError: Ray is not installed.
     """
     if engine is EngineName.ray:
-        from vossegcli.batch.ray_cluster import RayTasks
+        from vossegcli.batch.ray_cluster import RayCluster
 
-        return RayTasks(workers or None, address)
-    _check_address(address)
-    from vossegcli.batch.pool import Processes
-
-    return Processes(workers)
-
-
-def executor(workers: int | None, engine: EngineName, address: str | None) -> Executor:
-    """What has the items done.
-
-    Raises:
-        typer.BadParameter: an address without a cluster.
-        ConfigError: Ray is not installed.
-    """
-    if engine is EngineName.ray:
-        from vossegcli.batch.ray_cluster import RayActors
-
-        return RayActors(workers, address)
-    _check_address(address)
-    if workers is None or workers == 1:
-        from vossegcli.batch.run import InProcess
-
-        return InProcess()
-    from vossegcli.batch.workers import Workers as LocalWorkers
-
-    return LocalWorkers(workers)
-
-
-def _check_address(address: str | None) -> None:
+        return RayCluster(count, address)
     if address is not None:
         raise typer.BadParameter("goes with --engine ray", param_hint="--address")
+    from vossegcli.batch.processes import Processes
+
+    return Processes(count)
+
+
+def command_line() -> str:
+    """The command line, for the record."""
+    return shlex.join(["vosseg", *sys.argv[1:]])
 
 
 def shard(text: str | None) -> Shard | None:
@@ -205,7 +206,7 @@ def short_side(size: str | None) -> int | None:
         return None if size is None else 0
     if size.isdecimal() and 0 < int(size) <= LARGEST_SIDE:
         return int(size)
-    raise typer.BadParameter(f"'{size}' is neither a number of pixels nor native", param_hint="--size")
+    raise typer.BadParameter(f"'{size}' is neither 1 to {LARGEST_SIDE} pixels nor native", param_hint="--size")
 
 
 def height_and_width(text: str) -> tuple[int, int]:
@@ -217,7 +218,8 @@ def height_and_width(text: str) -> tuple[int, int]:
     parts = text.lower().split("x")
     if len(parts) == 2 and all(part.isdecimal() and 0 < int(part) <= LARGEST_SIDE for part in parts):  # noqa: PLR2004
         return int(parts[0]), int(parts[1])
-    raise typer.BadParameter(f"'{text}' is not a size like 512x640", param_hint="--size")
+    what = f"'{text}' is not a size like 512x640, of sides from 1 to {LARGEST_SIDE}"
+    raise typer.BadParameter(what, param_hint="--size")
 
 
 def comma_list(text: str) -> tuple[str, ...]:

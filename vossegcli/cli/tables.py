@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-from vossegcli.cli.exit_codes import code_of_record
 
 PIPE_WIDTH = 4096
 
@@ -43,24 +40,3 @@ def show_totals(record: Mapping[str, Any]) -> None:
     typer.echo(" · ".join(parts))
     if totals["done"] + totals["skipped"]:
         typer.echo(f"results: {record['output']}")
-
-
-def show_and_exit(
-    record: dict[str, Any], show: Callable[[dict[str, Any]], None], *, as_json: bool, dry_run: bool, quiet: bool
-) -> NoReturn:
-    """End a command that ran a batch, or planned it: print the record in the form asked for, exit with its code.
-
-    Args:
-        record: of the run, or the plan of one.
-        show: prints a summary of a run.
-        as_json: print the record alone.
-        dry_run: the record is a plan.
-        quiet: no summary.
-    """
-    if as_json:
-        typer.echo(json.dumps(record, default=str))
-    elif dry_run:
-        show_plan(record)
-    elif not quiet:
-        show(record)
-    raise typer.Exit(code_of_record(record))

@@ -14,7 +14,8 @@ from vossegcli.errors import CheckpointError, ConfigError
 from vossegcli.io.weights.checkpoints import Checkpoint, default_checkpoint, read_checkpoint
 from vossegcli.models.devices import memory_errors, resolve_device, resolve_precision
 from vossegcli.systems import SYSTEMS
-from vossegcli.systems.base import System, Task
+from vossegcli.systems.base import System
+from vossegcli.types import Task
 
 DEFAULT_SIDE = 480  # short side at which a network works whose configuration says nothing of it
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from vossegcli.errors import ConfigError, DeviceError
+from vossegcli.errors import ConfigError, DeviceError, OutOfMemoryError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -70,7 +70,7 @@ def memory_errors(where: str) -> Iterator[None]:
     """Turn running out of memory, on the device or not, into a typed error.
 
     Raises:
-        DeviceError: out of memory.
+        OutOfMemoryError: it did.
     """
     try:
         yield
@@ -79,4 +79,4 @@ def memory_errors(where: str) -> Iterator[None]:
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in text:
             raise
         reason = f" ({text.splitlines()[0]})" if text else ""
-        raise DeviceError(f"out of memory{reason}", where=where, fix="use a smaller --size") from error
+        raise OutOfMemoryError(f"out of memory{reason}", where=where, fix="use a smaller --size") from error

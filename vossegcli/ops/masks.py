@@ -6,8 +6,10 @@ Shape letters: K classes with background as class 0, H W pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -64,3 +66,17 @@ def paste_mask(mask: Tensor, box: Tensor, size: tuple[int, int]) -> tuple[int, i
     grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=2).unsqueeze(0)  # (1,h,w,2) as (x, y)
     values = F.grid_sample(mask[None, None], grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     return top, left, values[0, 0] > 0.5
+
+
+def pasted_instances(
+    found: tuple[Tensor, Tensor, Tensor, Tensor], size: tuple[int, int]
+) -> Iterator[tuple[list[float], float, int, tuple[int, int, npt.NDArray[np.bool_]]]]:
+    """Yield the instances of an image off the device: box, score, label, and what `paste_mask` gives for the mask.
+
+    Args:
+        found: boxes (N,4), scores (N,), labels (N,) and masks (N,R,R).
+        size: (H,W) of the image.
+    """
+    for box, score, label, mask in zip(*(part.cpu() for part in found), strict=True):
+        top, left, region = paste_mask(mask, box, size)
+        yield box.tolist(), float(score), int(label), (top, left, region.numpy())

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor, nn
 
 from vossegcli.errors import ConfigError
+from vossegcli.types import Task
 
 Config = TypeVar("Config")
-Task = Literal["propagate", "fewshot", "instance", "track"]
 #: Objective by which a system for `propagate` adapts to given masks.
 ADAPTATION = "adaptation"
 

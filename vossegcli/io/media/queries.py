@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from vossegcli.errors import InputError
 from vossegcli.io.records.file_names import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
 from vossegcli.io.records.json_files import read_json
+from vossegcli.io.records.run_records import holds_run
 
 _WILD = frozenset("*?[")
 
@@ -33,8 +34,8 @@ def find_queries(text: str) -> tuple[Query, ...]:
     """Find the images and videos that a path or a glob stands for, in natural order.
 
     Args:
-        text: a file, a folder (searched at any depth, hidden files left out), a pattern with `*`, `?` or `[`, or a COCO
-            file, which stands for the images that it lists.
+        text: a file, a folder (searched at any depth, hidden files and outputs of runs left out), a pattern with `*`,
+            `?` or `[`, or a COCO file, which stands for the images that it lists.
 
     Raises:
         InputError: nothing is there, or two files would share the name of their outputs.
@@ -50,6 +51,7 @@ def find_queries(text: str) -> tuple[Query, ...]:
         root = _fixed_part(path)
         files = list(root.glob(path.relative_to(root).as_posix()))
         files = [file for found in files for file in (_files_below(found) if found.is_dir() else [found])]
+        files = [file for file in files if not any(holds_run(folder) for folder in _folders_between(root, file))]
     else:
         raise InputError("does not exist", where=text, fix="check the path")
     known = [file for file in dict.fromkeys(files) if file.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES]
@@ -99,8 +101,16 @@ def _files_below(folder: Path) -> Iterator[Path]:
             names.clear()
             continue
         visited.add(real)
-        names[:] = [name for name in names if not name.startswith(".")]
+        names[:] = [name for name in names if not name.startswith(".") and not holds_run(Path(path, name))]
         yield from (Path(path) / file for file in files if not file.startswith("."))
+
+
+def _folders_between(root: Path, file: Path) -> Iterator[Path]:
+    """The folders below a root that a file lies in."""
+    for folder in file.parents:
+        if folder == root:
+            return
+        yield folder
 
 
 def _fixed_part(pattern: Path) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vossegcli.errors import InputError
 from vossegcli.io.records.file_names import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
+from vossegcli.io.records.run_records import holds_run
 from vossegcli.types import FrameSequence
 
 _DAVIS_RESOLUTIONS = ("480p", "Full-Resolution")
@@ -31,8 +32,8 @@ def find_sequences(path: Path) -> list[FrameSequence]:
     * Any other folder is a root: each subfolder at any depth that holds images is a sequence named by its
       POSIX path below the root, and so is each video file in folders without images (where names collide,
       the video keeps its suffix). A folder with nothing in it is a sequence without frames, so that a batch
-      can report it. Folders named like masks (`masks`, `Annotations`) and hidden ones are left out. A folder
-      reached twice through links counts once.
+      can report it. Folders named like masks (`masks`, `Annotations`), outputs of runs, and hidden folders are
+      left out. A folder reached twice through links counts once.
 
     Args:
         path: a folder or a video file.
@@ -97,7 +98,7 @@ def _walk(root: Path) -> Iterator[FrameSequence]:
         entries = _entries(folder)
         yield from _direct_sequences(root, folder, entries)
         for entry in entries:
-            if entry.is_dir() and entry.name.casefold() not in _MASK_FOLDERS:
+            if entry.is_dir() and entry.name.casefold() not in _MASK_FOLDERS and not holds_run(entry):
                 (links if entry.is_symlink() else folders).append(entry)
 
 

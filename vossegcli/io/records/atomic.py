@@ -125,6 +125,11 @@ def clean_temporaries(folder: Path) -> int:
     return removed
 
 
+def clean_tree(folder: Path) -> int:
+    """Do the same in all folders of a tree; returns how many files were removed."""
+    return sum(clean_temporaries(Path(path)) for path, _, _ in os.walk(folder))
+
+
 def _temporary_name(suffix: str) -> str:
     # The target's own stem is left out: a long name plus a tag could exceed the file system's limit.
     return f".vosseg-{_host_tag()}-{os.getpid()}-{secrets.token_hex(4)}{suffix}"

@@ -50,6 +50,12 @@ def read_run(output: Path) -> dict[str, Any]:
     return read_record(output / "run.json")
 
 
+def inputs_of_runs(output: Path) -> list[str]:
+    """List the inputs of the runs that wrote a folder, one a record, also those of shards."""
+    records = [read_run(output), *(read_record(path) for path in output.glob("run-*-of-*.json"))]
+    return [record["input"] for record in records if isinstance(record.get("input"), str)]
+
+
 def find_run_record(path: Path) -> dict[str, Any]:
     """Read the `run.json` of the run that wrote a folder, which lies in it or above; {} where there is none of ours."""
     for folder in (path, *path.absolute().parents[:3]):

@@ -68,19 +68,19 @@ def _locked(path: Path, output: Path, *, shared: bool = False, wait: bool = Fals
             except BlockingIOError as error:
                 fix = "wait until it has ended, or give another folder with --output"
                 raise InputError(f"is in use by another run{_owner(file)}", where=output, fix=fix) from error
-            if not shared:
-                _sign(file)
+            _sign(file, "" if shared else f"process {os.getpid()} on {socket.gethostname()}")
         yield
 
 
-def _sign(file: FileIO) -> None:
+def _sign(file: FileIO, text: str) -> None:
     """Say in the file whose lock it is, for the message that others get; a full disk is no reason to stop here."""
     with contextlib.suppress(OSError):
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+        file.write(text.encode())
 
 
 def _owner(file: FileIO) -> str:
+    """Say who holds a lock; runs of shards, which share it, have not signed it."""
     file.seek(0)
     text = file.read(200).decode(errors="replace")
-    return f" ({text})" if text else ""
+    return f" ({text})" if text else ", of a shard"

@@ -47,8 +47,20 @@ def sequence_files(sequence: FrameSequence) -> tuple[Path, ...]:
     return sequence.frames if sequence.video is None else (sequence.video,)
 
 
+def holds_run(folder: Path) -> bool:
+    """Whether a folder is the output of a run; what is found in a tree leaves such folders out."""
+    return (folder / STATE_FOLDER).is_dir()
+
+
 class ItemState:
-    """The private files of one item below `OUTPUT/.vosseg`: marker, snapshot, weights adapted to it, and rows.
+    """The private files of one item, in one tree each below `OUTPUT/.vosseg/items`.
+
+    Attributes:
+        marker: says that the item is done.
+        rows: what its tables are made of.
+        tracks: its masks track by track.
+        snapshot: where an interrupted item goes on.
+        adapted: weights adapted to it, while it is under way.
 
     Args:
         output: the run's output folder.
@@ -57,11 +69,12 @@ class ItemState:
 
     def __init__(self, output: Path, name: str) -> None:
         self.output = output
-        folder = output / STATE_FOLDER / name
-        self.marker = folder.with_name(folder.name + ".json")
-        self.snapshot = folder.with_name(folder.name + ".safetensors")
-        self.adapted = folder.with_name(folder.name + ".adapted.safetensors")
-        self.rows = folder.with_name(folder.name + ".rows.jsonl")
+        items = output / STATE_FOLDER / "items"
+        self.marker = items / "done" / f"{name}.json"
+        self.rows = items / "rows" / f"{name}.jsonl"
+        self.tracks = items / "tracks" / f"{name}.jsonl"
+        self.snapshot = items / "snapshots" / f"{name}.safetensors"
+        self.adapted = items / "adapted" / f"{name}.safetensors"
 
     def plan(self, key: str) -> tuple[str, str | None]:
         """Say what a run with this key does with the item: `skip`, `resume` or `run`, and why."""
@@ -73,21 +86,31 @@ class ItemState:
             return "resume", "was interrupted"
         return "run", None if marker is None else "input or settings changed"
 
-    def mark_done(self, key: str, outputs: Iterable[Path], facts: Mapping[str, Any]) -> None:
+    def is_done(self, key: str) -> bool:
+        """Whether a run with this key has finished the item."""
+        return (self._read_marker() or {}).get("key") == key
+
+    @property
+    def was_left_unfinished(self) -> bool:
+        """Whether a run began the item and has not finished it, so that no list says what it wrote."""
+        return self.rows.exists() and not self.marker.exists()
+
+    def mark_done(self, key: str, outputs: Iterable[Path]) -> None:
         """Record that the item is done: its key and the files below the output folder that must exist."""
         listed = [path.relative_to(self.output).as_posix() for path in outputs]
-        write_text_atomic(self.marker, json.dumps({"key": key, "outputs": listed, **facts}))
+        write_text_atomic(self.marker, json.dumps({"key": key, "outputs": listed}))
         self.snapshot.unlink(missing_ok=True)
         self.adapted.unlink(missing_ok=True)
 
-    def clear(self) -> None:
-        """Remove what an earlier run made of the item, so that old and new outputs never lie side by side.
+    def clear(self, more: Iterable[Path] = ()) -> None:
+        """Remove what an earlier run made of the item, and more files.
 
         Raises:
             InputError: a file cannot be removed.
         """
-        listed = (self._read_marker() or {"outputs": []})["outputs"]
-        for path in (*(self.output / name for name in listed), self.snapshot, self.adapted, self.rows, self.marker):
+        listed = [self.output / name for name in (self._read_marker() or {"outputs": []})["outputs"]]
+        private = (self.snapshot, self.adapted, self.rows, self.tracks, self.marker)
+        for path in (*listed, *more, *private):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:

@@ -31,7 +31,7 @@ class _Truth:
 
 
 @dataclass(frozen=True)
-class ImageTask:
+class ImagePair:
     """One image of one class.
 
     Attributes:
@@ -73,13 +73,13 @@ class FewshotPlan:
     Attributes:
         truth: folder of the true masks.
         classes: names, in order.
-        tasks: in the order of classes and images.
+        pairs: in the order of classes and images.
         problems: classes that the truth lacks.
     """
 
     truth: Path
     classes: tuple[str, ...]
-    tasks: tuple[ImageTask, ...]
+    pairs: tuple[ImagePair, ...]
     problems: tuple[Problem, ...]
 
 
@@ -104,8 +104,8 @@ def plan_fewshot(predictions: Path, truth: Path, *, ignore_label: int | None = N
         )
     encodings = {name: encoding_of(images.values()) for name, images in theirs.items()}
     predicted = {name: encoding_of(ours.get(name, {}).values()) for name in theirs}
-    tasks = tuple(
-        ImageTask(
+    pairs = tuple(
+        ImagePair(
             name, image, path, ours.get(name, {}).get(image),
             {other: theirs[other][image] for other in theirs if other != name and image in theirs[other]},
             encodings, predicted[name], ignore_label,
@@ -113,19 +113,19 @@ def plan_fewshot(predictions: Path, truth: Path, *, ignore_label: int | None = N
         for name, images in theirs.items() for image, path in images.items()
     )  # fmt: skip
     problems = tuple(Problem("extra", name, None, "not in the truth") for name in ours if name not in theirs)
-    return FewshotPlan(truth, tuple(theirs), tasks, problems)
+    return FewshotPlan(truth, tuple(theirs), pairs, problems)
 
 
-def fewshot_scoring(plan: FewshotPlan) -> Scoring[ImageTask, ImageResult]:
+def fewshot_scoring(plan: FewshotPlan) -> Scoring[ImagePair, ImageResult]:
     """How the images of a plan are scored."""
     return Scoring(
-        plan.tasks, score_image, item=lambda task: f"{task.name}/{task.image}", size=lambda _: 1, files=_files,
+        plan.pairs, score_image, item=lambda pair: f"{pair.name}/{pair.image}", size=lambda _: 1, files=_files,
         pack=_pack, unpack=_unpack, few=WORTH_PROCESSES,
     )  # fmt: skip
 
 
 def conclude_fewshot(plan: FewshotPlan, results: Sequence[ImageResult]) -> FewshotScores:
-    """Sum up the results of all tasks of a plan, in order.
+    """Sum up the results of all pairs of a plan, in order.
 
     Raises:
         InputError: true masks cannot be read (all are named).
@@ -145,8 +145,8 @@ def conclude_fewshot(plan: FewshotPlan, results: Sequence[ImageResult]) -> Fewsh
     return FewshotScores(fewshot.summarise(summed), per_class, summed, images_of, dict(confusion), problems)
 
 
-def _files(task: ImageTask) -> list[Path]:
-    return [path for path in (task.truth, task.prediction, *task.others.values()) if path is not None]
+def _files(pair: ImagePair) -> list[Path]:
+    return [path for path in (pair.truth, pair.prediction, *pair.others.values()) if path is not None]
 
 
 def _pack(result: ImageResult) -> dict[str, Any]:
@@ -160,21 +160,21 @@ def _unpack(row: dict[str, Any]) -> ImageResult:
     return ImageResult(row["name"], Areas(**row["areas"]), confusion, problem, row["fault_of_truth"])
 
 
-def score_image(task: ImageTask) -> ImageResult:
+def score_image(pair: ImagePair) -> ImageResult:
     """Read and score one image."""
     try:
-        true = _read_truth(task.truth, task.encodings[task.name], task.ignore_label)
+        true = _read_truth(pair.truth, pair.encodings[pair.name], pair.ignore_label)
         others = {
-            other: _read_truth(path, task.encodings[other], task.ignore_label).objects
-            for other, path in task.others.items()
+            other: _read_truth(path, pair.encodings[other], pair.ignore_label).objects
+            for other, path in pair.others.items()
         }
     except InputError as error:
-        return ImageResult(task.name, Areas(0, 0, 0, 0), Counter(), fault_of_truth=str(error))
-    predicted, problem = _read_prediction(task, true.objects.shape)
+        return ImageResult(pair.name, Areas(0, 0, 0, 0), Counter(), fault_of_truth=str(error))
+    predicted, problem = _read_prediction(pair, true.objects.shape)
     areas = fewshot.count_areas(predicted, true.objects, true.void)
     confusion: Confusion = Counter()
-    _add_confusion(confusion, task.name, areas, predicted & ~true.objects & ~true.void, others)
-    return ImageResult(task.name, areas, confusion, problem)
+    _add_confusion(confusion, pair.name, areas, predicted & ~true.objects & ~true.void, others)
+    return ImageResult(pair.name, areas, confusion, problem)
 
 
 def _read_truth(path: Path, encoding: Encoding, ignore_label: int | None) -> _Truth:
@@ -187,18 +187,18 @@ def _read_truth(path: Path, encoding: Encoding, ignore_label: int | None) -> _Tr
     return _Truth((ids_map > 0) & ~nothing, nothing)
 
 
-def _read_prediction(task: ImageTask, shape: tuple[int, ...]) -> tuple[Mask, Problem | None]:
+def _read_prediction(pair: ImagePair, shape: tuple[int, ...]) -> tuple[Mask, Problem | None]:
     """The predicted pixels; none of them and a problem where there is no mask of that size."""
     empty = np.zeros(shape, np.bool_)
-    if task.prediction is None:
-        return empty, Problem("missing", task.name, task.image, "no predicted mask")
+    if pair.prediction is None:
+        return empty, Problem("missing", pair.name, pair.image, "no predicted mask")
     try:
-        ids_map, _ = read_mask(task.prediction, task.predicted)
+        ids_map, _ = read_mask(pair.prediction, pair.predicted)
     except InputError as error:
-        return empty, Problem("unreadable", task.name, task.image, error.what)
+        return empty, Problem("unreadable", pair.name, pair.image, error.what)
     if ids_map.shape != shape:
         detail = f"is {ids_map.shape[1]}x{ids_map.shape[0]}, the truth {shape[1]}x{shape[0]}"
-        return empty, Problem("misshapen", task.name, task.image, detail)
+        return empty, Problem("misshapen", pair.name, pair.image, detail)
     return ids_map > 0, None
 
 

@@ -1,4 +1,4 @@
-"""What `vosseg evaluate vos` scores: which predicted mask belongs to which true one, in tasks of some frames."""
+"""What `vosseg evaluate vos` scores: which predicted mask belongs to which true one, in groups of some frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vossegcli.io.masks.mask_trees import Encoding, MaskSequences, encoding_of, 
 from vossegcli.metrics import vos
 from vossegcli.types import Problem
 
-FRAMES_A_TASK = 16
+FRAMES_A_GROUP = 16
 NAMED = 5
 
 
@@ -26,8 +26,8 @@ class FramePair:
 
 
 @dataclass(frozen=True)
-class Task:
-    """Some frames of a sequence; a worker does one task at a time.
+class FrameGroup:
+    """Some frames of a sequence; a worker does one group at a time.
 
     Attributes:
         sequence: its name.
@@ -51,13 +51,13 @@ class Plan:
     Attributes:
         truth: folder of the true masks.
         protocol: see `metrics.vos.LEFT_OUT`.
-        tasks: in the order of sequences and frames.
+        groups: in the order of sequences and frames.
         problems: sequences that the truth lacks.
     """
 
     truth: Path
     protocol: str
-    tasks: tuple[Task, ...]
+    groups: tuple[FrameGroup, ...]
     problems: tuple[Problem, ...]
 
 
@@ -74,9 +74,9 @@ def plan_vos(predictions: Path, truth: Path, *, protocol: str = "davis", subset:
         InputError: a folder is not one of masks, nothing matches, or the truth lacks a sequence of the subset.
     """
     pairs, problems = pair_sequences(find_mask_sequences(predictions), find_mask_sequences(truth), subset, truth)
-    tasks = [task for name, (ours, theirs) in pairs.items() for task in _tasks(name, ours, theirs, protocol)]
+    groups = [group for name, (ours, theirs) in pairs.items() for group in _groups(name, ours, theirs, protocol)]
     problems += [p for name, (ours, theirs) in pairs.items() for p in _unmatched(name, ours, theirs, protocol)]
-    return Plan(truth, protocol, tuple(tasks), tuple(problems))
+    return Plan(truth, protocol, tuple(groups), tuple(problems))
 
 
 def pair_sequences(
@@ -110,13 +110,15 @@ def pair_sequences(
     return {name: (dict(ours.get(name, {})), dict(masks)) for name, masks in theirs.items()}, extra
 
 
-def _tasks(sequence: str, ours: dict[str, Path], theirs: dict[str, Path], protocol: str) -> Iterator[Task]:
+def _groups(sequence: str, ours: dict[str, Path], theirs: dict[str, Path], protocol: str) -> Iterator[FrameGroup]:
     names = list(theirs)
     scored = set(vos.scored_frames(len(names), protocol))
     frames = [FramePair(name, theirs[name], ours.get(name), i in scored) for i, name in enumerate(names)]
     truth, prediction = encoding_of(theirs.values()), encoding_of(ours.values())
-    for start in range(0, len(frames), FRAMES_A_TASK):
-        yield Task(sequence, truth, prediction, protocol == "davis2016", tuple(frames[start : start + FRAMES_A_TASK]))
+    for start in range(0, len(frames), FRAMES_A_GROUP):
+        yield FrameGroup(
+            sequence, truth, prediction, protocol == "davis2016", tuple(frames[start : start + FRAMES_A_GROUP])
+        )
 
 
 def _unmatched(sequence: str, ours: dict[str, Path], theirs: dict[str, Path], protocol: str) -> Iterator[Problem]:

@@ -1,60 +1,111 @@
-"""The tasks of an evaluation to their results: by whoever has them done, and in parts by several runs."""
+"""From the jobs of an evaluation to their results: by any executor, and in parts by several runs."""
 
 from __future__ import annotations
 
+import ctypes
 import json
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
-from vossegcli.batch.pool import Scatter
+from vossegcli.batch.work import STRIKES, Executor, Progress, Worker
+from vossegcli.errors import DeviceError
 from vossegcli.io.records.atomic import write_text_atomic
 from vossegcli.io.records.json_files import read_record
 from vossegcli.io.records.run_records import STATE_FOLDER
 from vossegcli.types import Shard
 
-T = TypeVar("T")
+JOBS_TOGETHER = 4  # so that no process waits for its next job
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of <malloc.h>
+KEPT_BYTES = 1 << 26
+
+J = TypeVar("J")
 R = TypeVar("R")
 
-Progress = Callable[[int, int], None]
+OnDone = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Scoring(Generic[T, R]):
-    """How tasks are scored.
+class Scoring(Generic[J, R]):
+    """Jobs of an evaluation, and how they are scored.
 
     Attributes:
-        tasks: in order.
-        score: a task to its result; a function at the top of its module.
-        item: name of the item that a task belongs to; shards are parts of the items.
-        size: how many pictures a task has, for the progress.
+        jobs: in order.
+        score: a job to its result; a function at the top of its module.
+        item: name of the item that a job belongs to; shards are parts of the items.
+        size: how many pictures a job has, for the progress.
         files: what its result depends on.
         pack: a result as something that JSON can hold.
         unpack: and back.
-        few: with fewer tasks, other processes do not pay.
+        few: with fewer jobs, other processes do not pay.
     """
 
-    tasks: Sequence[T]
-    score: Callable[[T], R]
-    item: Callable[[T], str]
-    size: Callable[[T], int]
-    files: Callable[[T], Sequence[Path]]
+    jobs: Sequence[J]
+    score: Callable[[J], R]
+    item: Callable[[J], str]
+    size: Callable[[J], int]
+    files: Callable[[J], Sequence[Path]]
     pack: Callable[[R], Any]
     unpack: Callable[[Any], R]
     few: int
 
-    def run(self, scatter: Scatter, on_done: Progress, shard: Shard | None = None) -> dict[int, R]:
-        """Results by the number of the task, of all tasks or of those in a shard."""
-        own = [k for k, task in enumerate(self.tasks) if shard is None or shard.holds(self.item(task))]
-        total = sum(self.size(self.tasks[k]) for k in own)
+    def run(self, executor: Executor, on_done: OnDone, shard: Shard | None = None) -> dict[int, R]:
+        """Score all jobs or those of a shard; return results by the number of the job, in order."""
+        own = [(k, job) for k, job in enumerate(self.jobs) if shard is None or shard.holds(self.item(job))]
+        total = sum(self.size(job) for _, job in own)
         results: dict[int, R] = {}
         done = 0
-        for k, result in zip(own, scatter.map(self.score, [self.tasks[k] for k in own], few=self.few), strict=True):
+        for k, result in executor.run(_Scorer(self.score, self.few), own, _Silent()):
             results[k] = result
-            done += self.size(self.tasks[k])
+            done += self.size(self.jobs[k])
             on_done(done, total)
-        return results
+        return dict(sorted(results.items()))
+
+
+class _Scorer(Worker[tuple[int, Any], tuple[int, Any]]):
+    """Scores numbered jobs."""
+
+    together = JOBS_TOGETHER
+
+    def __init__(self, score: Callable[[Any], Any], few: int) -> None:
+        self._score = score
+        self.few = few
+
+    def run(self, jobs: Sequence[tuple[int, Any]], progress: Progress) -> Iterator[tuple[int, Any]]:  # noqa: ARG002
+        """Yield the result of each job with its number."""
+        _keep_freed_memory()
+        for number, job in jobs:
+            yield number, self._score(job)
+
+    def lost(self, job: tuple[int, Any], reason: str) -> NoReturn:
+        """Give up: an evaluation without one of its results is none."""
+        what = f"workers die at job {job[0]}, {STRIKES} times, the last time by {reason}"
+        raise DeviceError(what, fix="take fewer --workers")
+
+
+class _Silent:
+    """Told of nothing: the results tell how far an evaluation is."""
+
+    def item(self, name: str) -> None:
+        """Say nothing."""
+
+    def done_before(self, frames: int) -> None:
+        """Say nothing."""
+
+    def frame(self) -> None:
+        """Say nothing."""
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep the memory of freed arrays: a third of the time goes into asking for the same pages again."""
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        for option in (M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD):
+            libc.mallopt(option, KEPT_BYTES)
 
 
 class Parts(Generic[R]):
@@ -77,7 +128,7 @@ class Parts(Generic[R]):
         write_text_atomic(self._files[shard.index], json.dumps({"key": self._key, "results": rows}))
 
     def collect(self, scoring: Scoring[Any, R]) -> tuple[list[R], list[int]]:
-        """The results in the order of the tasks, and the shards that are still missing (there are no results then)."""
+        """The results in the order of the jobs, and the shards that are still missing (there are no results then)."""
         rows: dict[int, Any] = {}
         missing = []
         for index, path in self._files.items():
@@ -88,7 +139,7 @@ class Parts(Generic[R]):
                 rows |= {int(k): row for k, row in part["results"].items()}
         if missing:
             return [], missing
-        return [scoring.unpack(rows[k]) for k in range(len(scoring.tasks))], []
+        return [scoring.unpack(rows[k]) for k in range(len(scoring.jobs))], []
 
     def remove(self) -> None:
         """Remove the files; the report has everything."""

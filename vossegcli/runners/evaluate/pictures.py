@@ -14,7 +14,7 @@ from vossegcli.io.media.sequences import find_sequences
 from vossegcli.io.results.overlays import data_uri, draw_errors, draw_overlay
 from vossegcli.reports.evaluation import Report
 from vossegcli.reports.evaluation_page import Picture
-from vossegcli.runners.evaluate.pairs import FramePair, Plan, Task
+from vossegcli.runners.evaluate.pairs import FrameGroup, FramePair, Plan
 from vossegcli.runners.evaluate.vos import read_prediction, read_truth
 from vossegcli.types import FrameSequence
 
@@ -24,17 +24,17 @@ WIDTH, QUALITY = 300, 60
 WORST = 8
 
 Image = np.ndarray
-Pair = tuple[Task, FramePair]
+Pair = tuple[FrameGroup, FramePair]
 
 
 def frame_pictures(plan: Plan, images: FrameImages) -> list[Picture]:
     """Draw the error maps of scored frames, spread evenly over all of them, within 4 MB."""
     scored = list(_scored(plan))
     pictures = []
-    for task, pair in scored[:: max(1, -(-len(scored) // MOST_PICTURES))]:
-        truth, predicted = _masks(task, pair)
-        uri = data_uri(draw_errors(images.of(task, pair, truth.shape), truth, predicted), width=WIDTH, quality=QUALITY)
-        pictures.append(Picture(task.sequence, pair.name, "errors", uri))
+    for group, pair in scored[:: max(1, -(-len(scored) // MOST_PICTURES))]:
+        truth, predicted = _masks(group, pair)
+        uri = data_uri(draw_errors(images.of(group, pair, truth.shape), truth, predicted), width=WIDTH, quality=QUALITY)
+        pictures.append(Picture(group.sequence, pair.name, "errors", uri))
     while sum(len(picture.uri) for picture in pictures) > MOST_BYTES:
         pictures = pictures[::2]
     return pictures
@@ -43,21 +43,21 @@ def frame_pictures(plan: Plan, images: FrameImages) -> list[Picture]:
 def worst_frames(plan: Plan, report: Report, images: FrameImages) -> list[Picture]:
     """Draw image, truth, prediction and errors of the frames with the lowest mean J, one a sequence first."""
     means = _mean_j(report)
-    pairs = {(task.sequence, pair.name): (task, pair) for task, pair in _scored(plan)}
+    pairs = {(group.sequence, pair.name): (group, pair) for group, pair in _scored(plan)}
     ranked = sorted((key for key in means if key in pairs), key=lambda key: means[key])
     worst = set({key[0]: key for key in reversed(ranked)}.values())  # of each sequence
     order = sorted(ranked, key=lambda key: key not in worst)
     pictures = []
     for key in order[:WORST]:
-        task, pair = pairs[key]
-        truth, predicted = _masks(task, pair)
-        image = images.of(task, pair, truth.shape)
+        group, pair = pairs[key]
+        truth, predicted = _masks(group, pair)
+        image = images.of(group, pair, truth.shape)
         canvas, alpha = (np.full((*truth.shape, 3), 40, np.uint8), 0.9) if image is None else (image, 0.5)
         parts = {"truth": draw_overlay(canvas, truth, alpha), "prediction": draw_overlay(canvas, predicted, alpha)}
         parts = ({} if image is None else {"image": image}) | parts | {"errors": draw_errors(image, truth, predicted)}
         caption = f"J {means[key]:.3f}"
         pictures += [
-            Picture(task.sequence, pair.name, kind, data_uri(part, width=WIDTH, quality=QUALITY), caption)
+            Picture(group.sequence, pair.name, kind, data_uri(part, width=WIDTH, quality=QUALITY), caption)
             for kind, part in parts.items()
         ]
     return pictures
@@ -72,15 +72,15 @@ def _mean_j(report: Report) -> dict[tuple[str, str], float]:
 
 
 def _scored(plan: Plan) -> Iterator[Pair]:
-    for task in plan.tasks:
-        for pair in task.frames:
+    for group in plan.groups:
+        for pair in group.frames:
             if pair.scored:
-                yield task, pair
+                yield group, pair
 
 
-def _masks(task: Task, pair: FramePair) -> tuple[IdsMap, IdsMap]:
-    truth, void = read_truth(task, pair)
-    predicted, _ = read_prediction(task, pair, (truth.shape[0], truth.shape[1]))
+def _masks(group: FrameGroup, pair: FramePair) -> tuple[IdsMap, IdsMap]:
+    truth, void = read_truth(group, pair)
+    predicted, _ = read_prediction(group, pair, (truth.shape[0], truth.shape[1]))
     if void is None:
         return truth, predicted
     return np.where(void, 0, truth), np.where(void, 0, predicted)
@@ -96,9 +96,9 @@ class FrameImages:
     def __init__(self, sequences: Mapping[str, FrameSequence]) -> None:
         self._sequences = sequences
 
-    def of(self, task: Task, pair: FramePair, size: tuple[int, ...]) -> Image | None:
+    def of(self, group: FrameGroup, pair: FramePair, size: tuple[int, ...]) -> Image | None:
         """The image (H,W,3) of a frame, or None where there is none of that size."""
-        sequence = self._sequences.get(task.sequence)
+        sequence = self._sequences.get(group.sequence)
         if sequence is None:
             return None
         try:
@@ -120,7 +120,7 @@ def find_images(plan: Plan, frames: Path | None) -> FrameImages:
     Raises:
         InputError: `frames` holds no frames, or none of the sequences.
     """
-    names = {task.sequence for task in plan.tasks}
+    names = {group.sequence for group in plan.groups}
     if frames is None:
         try:
             found = find_sequences(plan.truth) if (plan.truth / "JPEGImages").is_dir() else []

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vossegcli import __version__
-from vossegcli.batch.pool import Processes, Scatter
+from vossegcli.batch.processes import Processes
+from vossegcli.batch.work import Executor
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.masks.mask_trees import read_names
 from vossegcli.io.records.atomic import write_text_atomic
@@ -24,7 +25,7 @@ from vossegcli.reports.evaluation import Report
 from vossegcli.reports.evaluation_page import Picture, evaluation_page
 from vossegcli.runners.evaluate.fewshot import conclude_fewshot, fewshot_scoring, plan_fewshot
 from vossegcli.runners.evaluate.pairs import Plan, plan_vos
-from vossegcli.runners.evaluate.parts import Parts, Progress, Scoring
+from vossegcli.runners.evaluate.parts import OnDone, Parts, Scoring
 from vossegcli.runners.evaluate.pictures import FrameImages, find_images, frame_pictures, worst_frames
 from vossegcli.runners.evaluate.precision import evaluate_instance, evaluate_track
 from vossegcli.runners.evaluate.vos import conclude_vos, vos_scoring
@@ -80,14 +81,14 @@ class Waiting:
 
 
 def evaluate(
-    options: EvaluateOptions, on_progress: Progress = lambda done, total: None, scatter: Scatter | None = None
+    options: EvaluateOptions, on_done: OnDone = lambda done, total: None, executor: Executor | None = None
 ) -> Report | Waiting:
     """Score predictions and write the report's files, if a folder for them is given.
 
     Args:
         options: what to evaluate.
-        on_progress: told (frames or images done, in all).
-        scatter: has `vos` and `fewshot` scored; None = processes of this machine, one a core.
+        on_done: told (frames or images done, in all).
+        executor: has `vos` and `fewshot` scored; None = processes of this machine, one a core.
 
     Returns:
         the report, as in `report.json`; `Waiting` after a shard which is not the last one.
@@ -106,23 +107,21 @@ def evaluate(
             raise ConfigError("the parts meet in an output folder", where="--shard", fix=fix)
         lock = output_lock(options.output, options.shard)
     with lock:
-        return _evaluate(options, other, on_progress, scatter or Processes())
+        return _evaluate(options, other, on_done, executor or Processes())
 
 
-def _evaluate(
-    options: EvaluateOptions, other: Report | None, on_progress: Progress, scatter: Scatter
-) -> Report | Waiting:
+def _evaluate(options: EvaluateOptions, other: Report | None, on_done: OnDone, executor: Executor) -> Report | Waiting:
     plan = images = None
     if options.task == "vos":
         plan = _plan(options)
         images = find_images(plan, options.frames)
-        frames = _results(options, vos_scoring(plan), on_progress, scatter)
+        frames = _results(options, vos_scoring(plan), on_done, executor)
         if isinstance(frames, Waiting):
             return frames
         report = reports.vos_report(conclude_vos(plan, frames))
     elif options.task == "fewshot":
         episodes = plan_fewshot(options.predictions, options.truth, ignore_label=options.ignore_label)
-        found = _results(options, fewshot_scoring(episodes), on_progress, scatter)
+        found = _results(options, fewshot_scoring(episodes), on_done, executor)
         if isinstance(found, Waiting):
             return found
         report = reports.fewshot_report(conclude_fewshot(episodes, found))
@@ -141,17 +140,17 @@ def _evaluate(
 
 
 def _results(
-    options: EvaluateOptions, scoring: Scoring[Any, R], on_progress: Progress, scatter: Scatter
+    options: EvaluateOptions, scoring: Scoring[Any, R], on_done: OnDone, executor: Executor
 ) -> list[R] | Waiting:
-    """Results of all tasks; with shards, those of this one are kept, and the last one has them all."""
+    """Results of all jobs; with shards, those of this one are kept, and the last one has them all."""
     if options.shard is None or options.output is None:
-        return list(scoring.run(scatter, on_progress).values())
+        return list(scoring.run(executor, on_done).values())
     own = {"command", "compare", "output", "frames", "shard"}
     settings = {name: value for name, value in asdict(options).items() if name not in own}
-    files = (path for task in scoring.tasks for path in scoring.files(task))
+    files = (path for job in scoring.jobs for path in scoring.files(job))
     key = fingerprint(files, {**settings, "vosseg": __version__})  # of the masks as they are before they are scored
     parts: Parts[R] = Parts(options.output, options.shard.count, key)
-    results = scoring.run(scatter, on_progress, options.shard)
+    results = scoring.run(executor, on_done, options.shard)
     with tables_lock(options.output):
         parts.keep(options.shard, scoring, results)
         everything, missing = parts.collect(scoring)

@@ -13,11 +13,11 @@ from vossegcli.errors import InputError
 from vossegcli.io.masks.mask_trees import IdsMap, Mask, check_is_mask, read_mask
 from vossegcli.metrics import vos
 from vossegcli.metrics.regions import object_boxes
-from vossegcli.runners.evaluate.pairs import FramePair, Plan, Task
+from vossegcli.runners.evaluate.pairs import FrameGroup, FramePair, Plan
 from vossegcli.runners.evaluate.parts import Scoring
 from vossegcli.types import FrameScores, ObjectScores, Problem, VosScores
 
-WORTH_PROCESSES = 5  # tasks; with fewer, processes take longer to start than to work
+WORTH_PROCESSES = 5  # groups; with fewer, processes take longer to start than to work
 LISTED_FAULTS = 40
 
 
@@ -34,16 +34,16 @@ class FrameResult:
     fault_of_truth: str | None = None
 
 
-def vos_scoring(plan: Plan) -> Scoring[Task, list[FrameResult]]:
+def vos_scoring(plan: Plan) -> Scoring[FrameGroup, list[FrameResult]]:
     """How the frames of a plan are scored."""
     return Scoring(
-        plan.tasks, score_task, item=lambda task: task.sequence, size=lambda task: len(task.frames), files=_files,
+        plan.groups, score_group, item=lambda group: group.sequence, size=lambda group: len(group.frames), files=_files,
         pack=_pack, unpack=_unpack, few=WORTH_PROCESSES,
     )  # fmt: skip
 
 
 def conclude_vos(plan: Plan, parts: Iterable[list[FrameResult]]) -> VosScores:
-    """Sum up the results of all tasks of a plan, in order.
+    """Sum up the results of all groups of a plan, in order.
 
     Raises:
         InputError: the truth has faults (all are named) or no object.
@@ -58,8 +58,8 @@ def conclude_vos(plan: Plan, parts: Iterable[list[FrameResult]]) -> VosScores:
     return VosScores(plan.protocol, vos.summarise(objects), tuple(objects), tuple(problems), scored)
 
 
-def _files(task: Task) -> list[Path]:
-    return [path for pair in task.frames for path in (pair.truth, pair.prediction) if path is not None]
+def _files(group: FrameGroup) -> list[Path]:
+    return [path for pair in group.frames for path in (pair.truth, pair.prediction) if path is not None]
 
 
 def _pack(results: list[FrameResult]) -> list[dict[str, Any]]:
@@ -82,50 +82,50 @@ def _scores_of(row: dict[str, Any]) -> FrameScores:
     return FrameScores(by_id, tuple(row["truth_ids"]), tuple(row["predicted_ids"]))
 
 
-def score_task(task: Task) -> list[FrameResult]:
-    """Read and score the frames of a task."""
-    return [_score_pair(task, pair) for pair in task.frames]
+def score_group(group: FrameGroup) -> list[FrameResult]:
+    """Read and score the frames of a group."""
+    return [_score_pair(group, pair) for pair in group.frames]
 
 
-def _score_pair(task: Task, pair: FramePair) -> FrameResult:
+def _score_pair(group: FrameGroup, pair: FramePair) -> FrameResult:
     try:
-        truth, void = read_truth(task, pair)
+        truth, void = read_truth(group, pair)
         boxes = object_boxes(truth if void is None else np.where(void, 0, truth))
         check_is_mask(pair.truth, len(boxes))
     except InputError as error:
-        return FrameResult(task.sequence, pair.name, None, (), None, fault_of_truth=error.what)
+        return FrameResult(group.sequence, pair.name, None, (), None, fault_of_truth=error.what)
     size = (truth.shape[0], truth.shape[1])
     if not pair.scored:
-        return FrameResult(task.sequence, pair.name, size, tuple(boxes), None)
-    predicted, problem = read_prediction(task, pair, size)
+        return FrameResult(group.sequence, pair.name, size, tuple(boxes), None)
+    predicted, problem = read_prediction(group, pair, size)
     scores = vos.score_frame(predicted, truth, void)
-    return FrameResult(task.sequence, pair.name, size, scores.truth_ids, scores, problem)
+    return FrameResult(group.sequence, pair.name, size, scores.truth_ids, scores, problem)
 
 
-def read_truth(task: Task, pair: FramePair) -> tuple[IdsMap, Mask | None]:
+def read_truth(group: FrameGroup, pair: FramePair) -> tuple[IdsMap, Mask | None]:
     """Ids and void pixels (H,W) of the true mask.
 
     Raises:
         InputError: it cannot be read.
     """
-    ids_map, void = read_mask(pair.truth, task.truth)
-    return (ids_map > 0).astype(np.uint8) if task.one_object else ids_map, void
+    ids_map, void = read_mask(pair.truth, group.truth)
+    return (ids_map > 0).astype(np.uint8) if group.one_object else ids_map, void
 
 
-def read_prediction(task: Task, pair: FramePair, size: tuple[int, int]) -> tuple[IdsMap, Problem | None]:
+def read_prediction(group: FrameGroup, pair: FramePair, size: tuple[int, int]) -> tuple[IdsMap, Problem | None]:
     """The predicted ids (H,W); an empty mask and a problem where there is none of that size."""
     empty = np.zeros(size, np.uint8)
     if pair.prediction is None:
-        return empty, Problem("missing", task.sequence, pair.name, "no predicted mask")
+        return empty, Problem("missing", group.sequence, pair.name, "no predicted mask")
     try:
-        ids_map, _ = read_mask(pair.prediction, task.prediction)
+        ids_map, _ = read_mask(pair.prediction, group.prediction)
         check_is_mask(pair.prediction, len(object_boxes(ids_map)))
     except InputError as error:
-        return empty, Problem("unreadable", task.sequence, pair.name, error.what)
+        return empty, Problem("unreadable", group.sequence, pair.name, error.what)
     if ids_map.shape != size:
         detail = f"is {ids_map.shape[1]}x{ids_map.shape[0]}, the truth {size[1]}x{size[0]}"
-        return empty, Problem("misshapen", task.sequence, pair.name, detail)
-    return (ids_map > 0).astype(np.uint8) if task.one_object else ids_map, None
+        return empty, Problem("misshapen", group.sequence, pair.name, detail)
+    return (ids_map > 0).astype(np.uint8) if group.one_object else ids_map, None
 
 
 def _check_truth(results: Sequence[FrameResult], where: Path) -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from vossegcli import __version__
-from vossegcli.batch.batch import Batch, Executor, Progress, Work, WorkItem
+from vossegcli.batch.command import BatchCommand, Done, Item, Session
 from vossegcli.batch.options import BatchOptions
-from vossegcli.batch.run import InProcess, plan_batch, run_batch
+from vossegcli.batch.run import run_command
+from vossegcli.batch.work import Progress
 from vossegcli.data.episode_protocol import DrawnEpisode, draw_episodes
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.datasets.episode_sets import (
@@ -27,14 +27,10 @@ from vossegcli.io.datasets.episode_sets import (
     read_class_image,
 )
 from vossegcli.io.masks.label_maps import VOID, write_label_map
-from vossegcli.io.media.images import limit_pixels
-from vossegcli.io.records.atomic import clean_temporaries, write_text_atomic
+from vossegcli.io.records.atomic import write_text_atomic
 from vossegcli.io.records.file_names import folder_of_label
 from vossegcli.io.records.json_files import read_json
-from vossegcli.io.records.run_records import ItemState, fingerprint
 from vossegcli.io.results.overlays import draw_overlay, write_image
-from vossegcli.models.chosen_model import choose_model
-from vossegcli.models.devices import memory_errors
 from vossegcli.ops.images import image_tensor
 from vossegcli.systems.base import FewshotPredictor
 
@@ -56,7 +52,8 @@ class EpisodeOptions(BatchOptions):
     """
 
     COMMAND = "fewshot"
-    SAVES = ("masks", "overlay")
+    SAVES = {"masks": ("masks/{files}.png", "truth/{files}.png"), "overlay": ("overlay/{files}.jpg",)}
+    ALWAYS = ("masks",)
 
     dataset: Path
     episodes: int | Path
@@ -81,40 +78,84 @@ class EpisodeOptions(BatchOptions):
             raise ConfigError(f"seed is {self.seed}", fix="give a number from 0 to 4294967295")
 
     @property
+    def source(self) -> Path:
+        """Data set that is the input."""
+        return self.dataset
+
+    @property
     def input_name(self) -> str:
         """What the default output folder is called after."""
         return f"{self.dataset.resolve().stem}-episodes"
 
 
+class Draw(NamedTuple):
+    """How episodes were drawn: from a data set of which layout, with how many supports each, by which seed."""
+
+    layout: str
+    shots: int
+    seed: int
+
+
 @dataclass(frozen=True)
-class _Episode:
+class Episode:
     """A drawn episode with its images; the name is the path of its masks in both trees."""
 
     name: str
     label: str
     query: ClassImage
     supports: tuple[ClassImage, ...]
+    draw: Draw
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeItem(Item):
+    """An episode that is to be done."""
+
+    episode: Episode
 
 
 @dataclass(frozen=True)
-class EpisodeBatch(Batch[EpisodeOptions, FewshotPredictor]):
+class EpisodesCommand(BatchCommand[EpisodeOptions, Episode, EpisodeItem, FewshotPredictor]):
     """The episodes of `vosseg fewshot --episodes`.
 
-    Attributes:
-        episodes: by their names, in the order of the draw.
-        draw: how they were drawn.
+    Writes `masks/<class>/<episode>_<query>.png`, the true masks likewise below `truth/`, and `episodes.json`.
     """
 
-    episodes: dict[str, _Episode]
-    draw: dict[str, Any]
+    @staticmethod
+    def find(options: EpisodeOptions) -> Sequence[Episode]:
+        """Draw the episodes, or read those of an earlier run."""
+        found = find_episode_set(options.dataset, fold=options.fold, split=options.split, listing=options.listing)
+        if isinstance(options.episodes, Path):
+            return _read_record(options.episodes, found)
+        sizes = {name: len(images) for name, images in found.classes.items()}
+        drawn = draw_episodes(sizes, found.queries, count=options.episodes, shots=options.shots, seed=options.seed)
+        draw = Draw(found.layout, options.shots, options.seed)
+        return [_episode(found, number, episode, draw) for number, episode in enumerate(drawn)]
 
-    def begin(self) -> None:
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What changes the results of all episodes."""
+        return {"boost": self.options.boost}
+
+    def plan(self, source: Episode) -> EpisodeItem:
+        """Make the item of an episode."""
+        used = (source.query, *source.supports)
+        files = [file for shown in used for file in shown.files]
+        runs = [shown.mask for shown in used if isinstance(shown.mask, MaskRuns)]
+        key = self.key(files, masks=runs)
+        return EpisodeItem(name=source.name, frames=1, key=key, output=self.options.folder, episode=source)
+
+    def facts(self, items: Sequence[EpisodeItem]) -> dict[str, Any]:  # noqa: ARG002
+        """What the run's record says of the draw."""
+        return {"classes": len({episode.label for episode in self.inputs}), **self.inputs[0].draw._asdict()}
+
+    def write_index(self, items: Sequence[EpisodeItem]) -> None:  # noqa: ARG002
         """Write `episodes.json`."""
         rows = [
             {"name": e.name, "class": e.label, "query": e.query.name, "supports": [s.name for s in e.supports]}
-            for e in self.episodes.values()
+            for e in self.inputs
         ]
-        text = json.dumps({**self.draw, "episodes": rows}, indent=1) + "\n"
+        text = json.dumps({**self.inputs[0].draw._asdict(), "episodes": rows}, indent=1) + "\n"
         write_text_atomic(self.options.folder / RECORD, text)
 
     def new_predictor(self, short_side: int | None) -> FewshotPredictor:
@@ -122,67 +163,51 @@ class EpisodeBatch(Batch[EpisodeOptions, FewshotPredictor]):
         predictor: FewshotPredictor = self.model.predictor(short_side=short_side, boosting=self.options.boost)
         return predictor
 
-    @contextmanager
-    def open(self, items: Sequence[WorkItem], predictor: FewshotPredictor, progress: Progress) -> Iterator[Work]:
-        """Give what segments the query of an episode."""
-
-        def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
-            with memory_errors(item.name):
-                _segment_episode(self.options, predictor, self.episodes[item.name], item.key)
-            progress.frame()
-            return 1, ()
-
-        yield work
-
-    def conclude(self) -> dict[str, Any]:
-        """Nothing: evaluation makes the tables."""
-        return {}
+    def session(
+        self, items: Sequence[EpisodeItem], predictor: FewshotPredictor, progress: Progress
+    ) -> Session[EpisodeItem]:
+        """Segment queries one after the other."""
+        del items
+        return _Segmenting(predictor, progress, overlay="overlay" in self.options.save)
 
 
-def fewshot_episodes(
-    options: EpisodeOptions, progress: Progress, *, dry_run: bool = False, executor: Executor | None = None
-) -> dict[str, Any]:
-    """Segment the query of every episode from its supports and return the run's record.
-
-    Writes `masks/<class>/<episode>_<query>.png`, the true masks likewise below `truth/`, and `episodes.json`.
-
-    Args:
-        options: what to do.
-        progress: told how it goes.
-        dry_run: only say what would be done; nothing is written.
-        executor: has the episodes done; None = in this process.
-
-    Raises:
-        InputError: the data set or the record to repeat cannot be used, or the output folder not written.
-        CheckpointError: the checkpoint cannot be used.
-        ConfigError: a setting cannot be used.
-        DeviceError: the device is absent or out of memory.
-    """
-    limit_pixels(options.max_pixels)
-    model = choose_model("fewshot", options.checkpoint, options.device, options.precision)
-    found = find_episode_set(options.dataset, fold=options.fold, split=options.split, listing=options.listing)
-    if isinstance(options.episodes, Path):
-        episodes, draw = _read_record(options.episodes, found)
-    else:
-        sizes = {name: len(images) for name, images in found.classes.items()}
-        drawn = draw_episodes(sizes, found.queries, count=options.episodes, shots=options.shots, seed=options.seed)
-        episodes = [_episode(found, number, episode) for number, episode in enumerate(drawn)]
-        draw = {"layout": found.layout, "shots": options.shots, "seed": options.seed}
-    settings = {
-        "version": __version__, **model.settings, "size": options.short_side, "boost": options.boost,
-        "save": sorted({"masks", *options.save}),
-    }  # fmt: skip
-    items = tuple(_item(episode, settings) for episode in episodes)
-    facts = {**options.facts(options.dataset, model, classes=len({e.label for e in episodes})), **draw}
-    batch = EpisodeBatch(options, model, items, facts, {episode.name: episode for episode in episodes}, draw)
-    return plan_batch(batch) if dry_run else run_batch(batch, progress, executor or InProcess())
+#: Segments the query of every episode; takes `EpisodeOptions`, and the rest as `run_command` does.
+fewshot_episodes = partial(run_command, EpisodesCommand)
 
 
-def _episode(found: EpisodeSet, number: int, drawn: DrawnEpisode) -> _Episode:
+@dataclass
+class _Segmenting(Session[EpisodeItem]):
+    """Segments the query of an episode from its supports."""
+
+    predictor: FewshotPredictor
+    progress: Progress
+    overlay: bool
+
+    def run(self, item: EpisodeItem) -> Done:
+        """Write the predicted mask and the true one."""
+        supports = [read_class_image(support) for support in item.episode.supports]
+        query, truth, void = read_class_image(item.episode.query)
+        self.predictor.clear()
+        self.predictor.fit(
+            [image_tensor(image) for image, _, _ in supports], [torch.from_numpy(mask) for _, mask, _ in supports]
+        )
+        (found,) = self.predictor.predict(image_tensor(query).unsqueeze(0))
+        label_map = found.label_map.cpu().numpy().astype(np.uint8)
+        outputs = [item.output / kind / f"{item.name}.png" for kind in ("masks", "truth")]
+        write_label_map(outputs[0], label_map)
+        write_label_map(outputs[1], np.where(void, VOID, truth).astype(np.uint8))
+        if self.overlay:
+            outputs.append(item.output / "overlay" / f"{item.name}.jpg")
+            write_image(outputs[-1], draw_overlay(query, label_map))
+        self.progress.frame()
+        return Done(1, outputs)
+
+
+def _episode(found: EpisodeSet, number: int, drawn: DrawnEpisode, draw: Draw) -> Episode:
     images = found.classes[drawn.name]
     query = images[drawn.query]
     name = _item_name(drawn.name, number, query)
-    return _Episode(name, drawn.name, query, tuple(images[support] for support in drawn.supports))
+    return Episode(name, drawn.name, query, tuple(images[support] for support in drawn.supports), draw)
 
 
 def _item_name(label: str, number: int, query: ClassImage) -> str:
@@ -190,8 +215,8 @@ def _item_name(label: str, number: int, query: ClassImage) -> str:
     return f"{folder_of_label(label)}/{number:05d}_{Path(query.name).name}"
 
 
-def _read_record(path: Path, found: EpisodeSet) -> tuple[list[_Episode], dict[str, Any]]:
-    """The episodes of an earlier run, and how they were drawn.
+def _read_record(path: Path, found: EpisodeSet) -> list[Episode]:
+    """Read the episodes of an earlier run.
 
     Raises:
         InputError: not such a record, or the data set lacks one of its images.
@@ -199,15 +224,17 @@ def _read_record(path: Path, found: EpisodeSet) -> tuple[list[_Episode], dict[st
     record = read_json(path)
     try:
         by_name = {label: {shown.name: shown for shown in images} for label, images in found.classes.items()}
-        episodes = [
-            _Episode(
+        draw = Draw(*(record[name] for name in Draw._fields))
+        if not record["episodes"]:
+            raise InputError("holds no episodes", where=path, fix="give the episodes.json of a run")
+        return [
+            Episode(
                 _item_name(row["class"], number, by_name[row["class"]][row["query"]]),
                 row["class"], by_name[row["class"]][row["query"]],
-                tuple(by_name[row["class"]][name] for name in row["supports"]),
+                tuple(by_name[row["class"]][name] for name in row["supports"]), draw,
             )
             for number, row in enumerate(record["episodes"])
         ]  # fmt: skip
-        return episodes, {name: record[name] for name in ("layout", "shots", "seed")}
     except KeyError as error:
         raise InputError(
             f"names {error}, which the data set lacks or the file should hold",
@@ -216,31 +243,3 @@ def _read_record(path: Path, found: EpisodeSet) -> tuple[list[_Episode], dict[st
         ) from error
     except TypeError as error:
         raise InputError("is no record of episodes", where=path, fix="give the episodes.json of a run") from error
-
-
-def _item(episode: _Episode, settings: Mapping[str, Any]) -> WorkItem:
-    used = (episode.query, *episode.supports)
-    files = [file for shown in used for file in shown.files]
-    runs = [shown.mask for shown in used if isinstance(shown.mask, MaskRuns)]
-    try:
-        return WorkItem(episode.name, 1, fingerprint(files, {**settings, "masks": runs}))
-    except InputError as error:
-        return WorkItem(episode.name, 0, "", error)
-
-
-def _segment_episode(options: EpisodeOptions, predictor: FewshotPredictor, episode: _Episode, key: str) -> None:
-    supports = [read_class_image(support) for support in episode.supports]
-    query, truth, void = read_class_image(episode.query)
-    predictor.clear()
-    predictor.fit(
-        [image_tensor(image) for image, _, _ in supports], [torch.from_numpy(mask) for _, mask, _ in supports]
-    )
-    label_map = predictor.predict(image_tensor(query).unsqueeze(0))[0].label_map.cpu().numpy().astype(np.uint8)
-    outputs = [options.folder / kind / f"{episode.name}.png" for kind in ("masks", "truth")]
-    for path, ids_map in zip(outputs, (label_map, np.where(void, VOID, truth).astype(np.uint8)), strict=True):
-        clean_temporaries(path.parent)
-        write_label_map(path, ids_map)
-    if "overlay" in options.save:
-        outputs.append(options.folder / "overlay" / f"{episode.name}.jpg")
-        write_image(outputs[-1], draw_overlay(query, label_map))
-    ItemState(options.folder, episode.name).mark_done(key, outputs, {"frames": 1})

@@ -4,38 +4,37 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
-from torch import Tensor
 
-from vossegcli import __version__
-from vossegcli.batch.batch import Batch, Executor, Progress, Work, WorkItem
-from vossegcli.batch.image_batches import Predicted, QueryBatches, pictures_together
+from vossegcli.batch.command import BatchCommand, Session
+from vossegcli.batch.image_batches import ImageItem, ImageSession, Predicted, pictures_together
 from vossegcli.batch.options import BatchOptions
-from vossegcli.batch.run import InProcess, plan_batch, run_batch
-from vossegcli.errors import ConfigError, InputError, VossegError
+from vossegcli.batch.run import run_command
+from vossegcli.batch.work import Progress
+from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.datasets.image_ids import find_image_ids, read_category_ids
 from vossegcli.io.masks.label_maps import write_instance_map
-from vossegcli.io.media.images import limit_pixels
 from vossegcli.io.media.queries import Query, find_queries, is_listing, queries_name
-from vossegcli.io.records.atomic import clean_temporaries, write_text_atomic
+from vossegcli.io.records.atomic import write_text_atomic
 from vossegcli.io.records.file_names import folder_of_label
-from vossegcli.io.records.run_records import ItemState, append_jsonl, fingerprint, read_jsonl
+from vossegcli.io.records.run_records import append_jsonl, read_jsonl
 from vossegcli.io.records.tables import write_csv
+from vossegcli.io.results.instances import coco_results
 from vossegcli.io.results.overlays import Caption, draw_captions, draw_overlay, write_image
-from vossegcli.models.chosen_model import check_classes, check_score, choose_model
-from vossegcli.runners.instance.results import coco_results
+from vossegcli.models.chosen_model import ChosenModel, check_classes, check_score
+from vossegcli.ops.masks import pasted_instances
+from vossegcli.runners.instance.mask_nms import mask_nms
 from vossegcli.runners.instance.tiles import Found, find_in_tiles, merge_over_seams
 from vossegcli.systems.base import InstancePredictor
 
 FIELDS = ("image", "instance", "class", "score", "area", "x", "y", "width", "height")
-SAME = 0.7  # IoU of masks from which on they are of one thing, found twice, as by two classes
 LOWEST_SCORE = 0.01  # in the COCO results, for average precision needs what nobody would draw
 
 Image = npt.NDArray[np.uint8]
@@ -57,7 +56,12 @@ class InstanceOptions(BatchOptions):
     """
 
     COMMAND = "instance"
-    SAVES = ("masks", "coco", "overlay", "cutouts")
+    SAVES = {
+        "masks": ("masks/{files}.png",),
+        "coco": (),
+        "overlay": ("overlay/{files}.jpg",),
+        "cutouts": ("cutouts/*/{files}_[0-9][0-9][0-9].png",),
+    }
 
     images: str
     annotations: Path | None = None
@@ -82,206 +86,186 @@ class InstanceOptions(BatchOptions):
             )
 
     @property
+    def source(self) -> Path:
+        """File, folder, pattern or COCO file that is the input."""
+        return Path(self.images)
+
+    @property
+    def listing(self) -> Path | None:
+        """COCO file that gives the ids."""
+        return self.annotations or (self.source if is_listing(self.images) else None)
+
+    @property
     def input_name(self) -> str:
         """What the default output folder is called after."""
         return queries_name(self.images) or "images"
 
 
+@dataclass(frozen=True, kw_only=True)
+class InstanceItem(ImageItem):
+    """An image that is to be done.
+
+    Attributes:
+        image_id: in the COCO results.
+    """
+
+    image_id: int
+
+
 @dataclass(frozen=True)
-class InstanceBatch(Batch[InstanceOptions, InstancePredictor]):
+class InstanceCommand(BatchCommand[InstanceOptions, Query, InstanceItem, InstancePredictor]):
     """The images of `vosseg instance`.
 
     Attributes:
-        queries: the images by their names.
-        least: score from which on instances are drawn.
+        score_threshold: instances below it are not drawn.
         category_ids: of the classes, in the order of the labels.
-        image_ids: of the images.
+        image_ids: of the images, in their order.
     """
 
-    queries: dict[str, Query]
-    least: float
+    score_threshold: float
     category_ids: tuple[int, ...]
     image_ids: dict[str, int]
+
+    @staticmethod
+    def find(options: InstanceOptions) -> Sequence[Query]:
+        """Find the images."""
+        return find_queries(options.images)
+
+    @classmethod
+    def prepare(cls, options: InstanceOptions, model: ChosenModel, inputs: Sequence[Query]) -> Self:
+        """Read the ids of images and categories."""
+        labels = model.checkpoint.header.labels
+        check_classes(options.classes, labels)
+        return cls(
+            options, model, inputs, model.draw_score(options.score_threshold),
+            read_category_ids(labels, options.listing), find_image_ids(inputs, options.listing),
+        )  # fmt: skip
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What changes the results of all images."""
+        options = self.options
+        return {
+            "top_k": options.top_k, "threshold": self.score_threshold, "classes": sorted(options.classes),
+            "tile": options.tile, "overlap": options.overlap if options.tile else None, "ids": self.category_ids,
+        }  # fmt: skip
+
+    def plan(self, source: Query) -> InstanceItem:
+        """Make the item of an image."""
+        if source.is_video:
+            raise InputError("is a video", where=source.path, fix="give images, or its frames as a folder")
+        image_id = self.image_ids[source.name]
+        return InstanceItem(
+            name=source.name, frames=1, key=self.key([source.path], id=image_id), output=self.options.folder,
+            query=source, image_id=image_id,
+        )  # fmt: skip
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the classes."""
         return self.model.checkpoint.header.labels
 
+    def facts(self, items: Sequence[InstanceItem]) -> dict[str, Any]:  # noqa: ARG002
+        """What the run's record says of the classes."""
+        return {"classes": dict(zip(map(str, self.category_ids), self.labels, strict=True))}
+
+    def write_index(self, items: Sequence[InstanceItem]) -> None:
+        """Write which image and which class has which id."""
+        folder = self.options.folder
+        listed = [{"id": item.image_id, "file_name": item.query.path.name, "name": item.name} for item in items]
+        write_text_atomic(folder / "images.json", json.dumps(listed, indent=1) + "\n")
+        write_text_atomic(folder / "classes.json", json.dumps(self.facts(items)["classes"], indent=1) + "\n")
+
     @property
     def together(self) -> int:
         """Images that one pass of the network may share."""
         return pictures_together(self.model.device.type)
 
-    def begin(self) -> None:
-        """Write which image and which class has which id."""
-        folder = self.options.folder
-        listed = [
-            {"id": self.image_ids[name], "file_name": query.path.name, "name": name}
-            for name, query in self.queries.items()
-        ]
-        write_text_atomic(folder / "images.json", json.dumps(listed, indent=1) + "\n")
-        write_text_atomic(folder / "classes.json", json.dumps(self.facts["classes"], indent=1) + "\n")
-
     def new_predictor(self, short_side: int | None) -> InstancePredictor:
         """Build the predictor."""
         predictor: InstancePredictor = self.model.predictor(
-            short_side=short_side, score_threshold=min(LOWEST_SCORE, self.least), top_k=self.options.top_k
+            short_side=short_side, score_threshold=min(LOWEST_SCORE, self.score_threshold), top_k=self.options.top_k
         )
         return predictor
 
-    @contextmanager
-    def open(self, items: Sequence[WorkItem], predictor: InstancePredictor, progress: Progress) -> Iterator[Work]:
-        """Give what finds the instances of an image; the images are read ahead."""
-        options = self.options
+    def session(
+        self, items: Sequence[InstanceItem], predictor: InstancePredictor, progress: Progress
+    ) -> Session[InstanceItem]:
+        """Find the instances of images, which are read ahead."""
+        predict = partial(find_in_tiles, predictor, side=self.options.tile, overlap=self.options.overlap)
+        return ImageSession(items, predict, self._write, progress, self.model.device.type)
 
-        def predict(images: Tensor) -> list[list[Found]]:
-            return find_in_tiles(predictor, images, options.tile, options.overlap)
-
-        with QueryBatches(predict, [self.queries[item.name] for item in items], self.model.device.type) as batches:
-
-            def work(item: WorkItem) -> tuple[int, tuple[str, ...]]:
-                (picture,) = batches.of(self.queries[item.name])
-                _write_image(self, picture, item.key)
-                progress.frame()
-                return 1, ()
-
-            yield work
-
-    def conclude(self) -> dict[str, Any]:
+    def write_tables(self, done: Sequence[InstanceItem]) -> dict[str, Any]:
         """Write `instances.csv` and `instances.json`."""
-        return {"instances": _write_tables(self.options, [item.name for item in self.items])}
+        return {"instances": _write_tables(self.options, done)}
 
+    def _write(self, item: InstanceItem, picture: Predicted[list[Found]]) -> Iterator[Path]:
+        """Write rows and pictures of an image; yields the pictures."""
+        wanted = set(self.options.classes or self.labels)
+        names = dict(zip(self.category_ids, self.labels, strict=True))
+        rows = [{**row, "image": item.name, "class": names[row["category_id"]]} for row in self._rows(item, picture)]
+        rows = [row for row in rows if row["class"] in wanted]
+        kept = mask_nms(rows, self.score_threshold)
+        append_jsonl(item.state.rows, *({**row, "drawn": number in kept} for number, row in enumerate(rows)))
+        yield from self._draw(item, picture.image, [rows[number] for number in kept])
 
-def instance(
-    options: InstanceOptions, progress: Progress, *, dry_run: bool = False, executor: Executor | None = None
-) -> dict[str, Any]:
-    """Find the instances of every image and return the run's record.
+    def _rows(self, item: InstanceItem, picture: Predicted[list[Found]]) -> list[Row]:
+        """COCO results of an image, best first; those of a large one are joined over the seams of its tiles."""
+        height, width = picture.image.shape[:2]
+        rows = []
+        for tile, found in picture.found:
+            origin = (tile.top, tile.left)
+            pasted = pasted_instances(found, (height - tile.top, width - tile.left))
+            rows.append(list(coco_results(pasted, (height, width), item.image_id, self.category_ids, origin=origin)))
+        return rows[0] if len(rows) == 1 else merge_over_seams(rows, [tile for tile, _ in picture.found])
 
-    Args:
-        options: what to do.
-        progress: told how it goes.
-        dry_run: only say what would be done; nothing is written.
-        executor: has the images done; None = in this process.
-
-    Raises:
-        InputError: the images or the annotations cannot be used, or the output folder not written.
-        CheckpointError: the checkpoint cannot be used.
-        ConfigError: a setting cannot be used.
-        DeviceError: the device is absent or out of memory.
-    """
-    limit_pixels(options.max_pixels)
-    model = choose_model("instance", options.checkpoint, options.device, options.precision)
-    labels = model.checkpoint.header.labels
-    check_classes(options.classes, labels)
-    least = model.draw_score(options.score_threshold)
-    queries = find_queries(options.images)
-    annotations = options.annotations or (Path(options.images) if is_listing(options.images) else None)
-    image_ids = find_image_ids(queries, annotations)
-    category_ids = read_category_ids(labels, annotations)
-    settings = {
-        "version": __version__, **model.settings, "size": options.short_side, "top_k": options.top_k,
-        "threshold": least, "classes": sorted(options.classes), "tile": options.tile,
-        "overlap": options.overlap if options.tile else None, "save": sorted(options.save), "ids": category_ids,
-    }  # fmt: skip
-    items = tuple(_item(query, {**settings, "id": image_ids[query.name]}) for query in queries)
-    facts = options.facts(options.images, model, classes=dict(zip(map(str, category_ids), labels, strict=True)))
-    by_name = {query.name: query for query in queries}
-    batch = InstanceBatch(options, model, items, facts, by_name, least, category_ids, image_ids)
-    return plan_batch(batch) if dry_run else run_batch(batch, progress, executor or InProcess())
-
-
-def _item(query: Query, settings: dict[str, Any]) -> WorkItem:
-    try:
-        if query.is_video:
-            raise InputError("is a video", where=query.path, fix="give images, or its frames as a folder")
-        return WorkItem(query.name, 1, fingerprint([query.path], settings))
-    except VossegError as error:
-        return WorkItem(query.name, 0, "", error)
-
-
-def _write_image(batch: InstanceBatch, picture: Predicted[list[Found]], key: str) -> None:
-    """Write rows and pictures of an image, and the marker that says it is done."""
-    state = ItemState(batch.options.folder, picture.name)
-    wanted = set(batch.options.classes or batch.labels)
-    rows = [row for row in _rows(batch, picture) if _name_of(batch, row) in wanted]
-    numbers = _drawn(rows, batch.least)
-    kept = (
-        {**row, "image": picture.name, "class": _name_of(batch, row), "drawn": number in numbers}
-        for number, row in enumerate(rows)
-    )
-    append_jsonl(state.rows, *kept)
-    drawn = [rows[number] for number in numbers]
-    state.mark_done(key, list(_write(batch, picture.name, picture.image, drawn)), {"frames": 1})
-
-
-def _drawn(rows: Sequence[Row], least: float) -> list[int]:
-    """Numbers of the rows, best first, that are good enough and not the same thing as a better one."""
-    good = [number for number, row in enumerate(rows) if row["score"] >= least]
-    masks = [rows[number]["segmentation"] for number in good]
-    alike = coco_mask.iou(masks, masks, [0] * len(masks)) >= SAME if masks else np.zeros((0, 0))
-    kept: list[int] = []
-    for place in range(len(good)):
-        if not alike[place, kept].any():
-            kept.append(place)
-    return [good[place] for place in kept]
-
-
-def _name_of(batch: InstanceBatch, row: Row) -> str:
-    return batch.labels[batch.category_ids.index(row["category_id"])]
-
-
-def _rows(batch: InstanceBatch, picture: Predicted[list[Found]]) -> list[Row]:
-    """COCO results of an image, best first; those of a large one are joined over the seams of its tiles."""
-    size = (picture.image.shape[0], picture.image.shape[1])
-    image_id = batch.image_ids[picture.name]
-    rows = [
-        list(coco_results(found, size, image_id, batch.category_ids, origin=(tile.top, tile.left)))
-        for tile, found in picture.found
-    ]
-    return rows[0] if len(rows) == 1 else merge_over_seams(rows, [tile for tile, _ in picture.found])
-
-
-def _write(batch: InstanceBatch, name: str, image: Image, rows: Sequence[Row]) -> Iterator[Path]:
-    """Write what was asked for of one image; yields the files."""
-    folder, save = batch.options.folder, batch.options.save
-    ids = np.zeros(image.shape[:2], np.uint16)
-    for number in reversed(range(len(rows) if {"masks", "overlay"} & set(save) else 0)):  # the best lie on top
-        ids[coco_mask.decode(rows[number]["segmentation"]) > 0] = number + 1
-    if "masks" in save:
-        path = folder / "masks" / f"{name}.png"
-        clean_temporaries(path.parent)
-        write_instance_map(path, ids)
-        yield path
-    if "overlay" in save:
-        path = folder / "overlay" / f"{name}.jpg"
-        captions = [_caption(batch, row) for row in rows]
-        shown = np.where(ids > 0, (ids - 1) % 254 + 1, 0)
-        write_image(path, draw_captions(draw_overlay(image, shown), captions))
-        yield path
-    if "cutouts" in save:
-        for number, row in enumerate(rows, start=1):
-            left, top, width, height = (int(value) for value in coco_mask.toBbox(row["segmentation"]))
-            part = np.s_[top : top + height, left : left + width]
-            alpha = coco_mask.decode(row["segmentation"])[part] * np.uint8(255)
-            path = folder / "cutouts" / folder_of_label(_name_of(batch, row)) / f"{name}_{number:03d}.png"
-            write_image(path, np.dstack([image[part], alpha]))
+    def _draw(self, item: InstanceItem, image: Image, rows: Sequence[Row]) -> Iterator[Path]:
+        """Write what was asked for of one image; yields the files."""
+        folder, save = item.output, self.options.save
+        ids = np.zeros(image.shape[:2], np.uint16)
+        for number in reversed(range(len(rows) if {"masks", "overlay"} & set(save) else 0)):  # the best lie on top
+            ids[coco_mask.decode(rows[number]["segmentation"]) > 0] = number + 1
+        if "masks" in save:
+            write_instance_map(path := folder / "masks" / f"{item.name}.png", ids)
+            yield path
+        if "overlay" in save:
+            captions = [_caption(row, with_class=len(self.labels) > 1) for row in rows]
+            shown = np.where(ids > 0, (ids - 1) % 254 + 1, 0)
+            path = folder / "overlay" / f"{item.name}.jpg"
+            write_image(path, draw_captions(draw_overlay(image, shown), captions))
+            yield path
+        for number, row in enumerate(rows if "cutouts" in save else (), start=1):
+            path = folder / "cutouts" / folder_of_label(row["class"]) / f"{item.name}_{number:03d}.png"
+            write_image(path, _cutout(image, row))
             yield path
 
 
-def _caption(batch: InstanceBatch, row: Row) -> Caption:
+#: Finds the instances of every image; takes `InstanceOptions`, and the rest as `run_command` does.
+instance = partial(run_command, InstanceCommand)
+
+
+def _cutout(image: Image, row: Row) -> Image:
+    """The pixels of an instance as RGBA."""
+    left, top, width, height = (int(value) for value in coco_mask.toBbox(row["segmentation"]))
+    part = np.s_[top : top + height, left : left + width]
+    return np.dstack([image[part], coco_mask.decode(row["segmentation"])[part] * np.uint8(255)])
+
+
+def _caption(row: Row, *, with_class: bool) -> Caption:
     x, y, width, _ = (int(value) for value in row["bbox"])
-    named = f"{_name_of(batch, row)} " if len(batch.labels) > 1 else ""
+    named = f"{row['class']} " if with_class else ""
     return Caption(x, y, width, f"{named}{row['score']:.2f}")
 
 
-def _write_tables(options: InstanceOptions, names: Sequence[str]) -> int:
+def _write_tables(options: InstanceOptions, done: Sequence[InstanceItem]) -> int:
     """Write `instances.csv` and, if asked for, `instances.json`; returns how many instances were drawn."""
-    rows = [row for name in names for row in read_jsonl(ItemState(options.folder, name).rows)]
+    rows = [row for item in done for row in read_jsonl(item.state.rows)]
     if "coco" in options.save:
         fields = ("image_id", "category_id", "bbox", "score", "segmentation")
         results = [{field: row[field] for field in fields} for row in rows]
         write_text_atomic(options.folder / "instances.json", json.dumps(results))
+    else:
+        (options.folder / "instances.json").unlink(missing_ok=True)
     table = []
     seen: dict[str, int] = {}
     for row in (row for row in rows if row["drawn"]):

@@ -1,4 +1,4 @@
-"""Large images in overlapping tiles, and instances that lie in several of them made one again.
+"""Large images in overlapping tiles; instances that lie in several tiles are joined.
 
 Shapes: B images, H W pixels.
 """
@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from vossegcli.systems.base import InstancePredictor, Instances
 
-SAME = 0.5  # share of the smaller mask's part in the common area of two tiles that the other one covers
+SEAM_OVERLAP = 0.5  # of the smaller mask, within the area that both tiles show
 
 
 @dataclass(frozen=True)
@@ -72,21 +74,16 @@ def merge_over_seams(rows: Sequence[Sequence[dict[str, Any]]], tiles: Sequence[T
         results, best first.
     """
     flat = [(row, tile) for number, tile in enumerate(tiles) for row in _numbered(rows[number], number)]
-    parent = list(range(len(flat)))
-
-    def root(k: int) -> int:
-        while parent[k] != k:
-            parent[k] = parent[parent[k]]
-            k = parent[k]
-        return k
-
-    for a, b in _touching(flat):
-        if root(a) != root(b) and _same(flat[a], flat[b]):
-            parent[root(b)] = root(a)
-    groups: dict[int, list[dict[str, Any]]] = {}
-    for k, (row, _) in enumerate(flat):
-        groups.setdefault(root(k), []).append(row)
-    return sorted((_united(group) for group in groups.values()), key=lambda row: -row["score"])
+    if not flat:
+        return []
+    same = [pair for pair in _touching(flat) if _same(flat[pair[0]], flat[pair[1]])]
+    first, second = np.array(same, np.int64).reshape(-1, 2).T
+    links = coo_array((np.ones(len(same)), (first, second)), shape=(len(flat), len(flat)))
+    count, numbers = connected_components(links, directed=False)
+    groups: list[list[dict[str, Any]]] = [[] for _ in range(count)]
+    for number, (row, _) in zip(numbers, flat, strict=True):
+        groups[number].append(row)
+    return sorted((_united(group) for group in groups), key=lambda row: -row["score"])
 
 
 def _numbered(rows: Sequence[dict[str, Any]], number: int) -> list[dict[str, Any]]:
@@ -95,8 +92,6 @@ def _numbered(rows: Sequence[dict[str, Any]], number: int) -> list[dict[str, Any
 
 def _touching(flat: Sequence[tuple[dict[str, Any], Tile]]) -> list[tuple[int, int]]:
     """Pairs of results of different tiles and one class whose boxes overlap."""
-    if not flat:
-        return []
     boxes = np.array([row["bbox"] for row, _ in flat], np.float64)
     ends = boxes[:, :2] + boxes[:, 2:]
     owner = np.array([row["tile"] for row, _ in flat])
@@ -120,7 +115,7 @@ def _same(one: tuple[dict[str, Any], Tile], other: tuple[dict[str, Any], Tile]) 
         return False
     a, b = (_part(row, common) for row, _ in (one, other))
     smaller = min(int(a.sum()), int(b.sum()))
-    return smaller > 0 and int((a & b).sum()) >= SAME * smaller
+    return smaller > 0 and int((a & b).sum()) >= SEAM_OVERLAP * smaller
 
 
 def _part(row: dict[str, Any], tile: Tile) -> npt.NDArray[np.bool_]:

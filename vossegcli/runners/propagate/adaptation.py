@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vossegcli.batch.batch import Progress
+from vossegcli.batch.work import Progress
 from vossegcli.data.clips import ClipSpec
 from vossegcli.data.scenes import Scene, SceneStream
 from vossegcli.errors import CheckpointError
@@ -18,7 +18,7 @@ from vossegcli.io.weights.checkpoints import read_tensors, write_tensors
 from vossegcli.models.chosen_model import ChosenModel
 from vossegcli.ops.images import image_tensor
 from vossegcli.ops.resize import resize_smooth, working_size
-from vossegcli.runners.propagate.segment import SequenceJob
+from vossegcli.runners.propagate.segment import PropagateItem
 from vossegcli.systems.base import ADAPTATION, VideoPredictor
 from vossegcli.training.loop import Trainer, run_training
 from vossegcli.training.settings import Stage, TrainingSettings
@@ -36,7 +36,7 @@ def adapt_steps(model: ChosenModel, asked: int | None) -> int:
 
 
 def adapt(
-    model: ChosenModel, job: SequenceJob, predictor: VideoPredictor, steps: int, seed: int, progress: Progress
+    model: ChosenModel, item: PropagateItem, predictor: VideoPredictor, steps: int, seed: int, progress: Progress
 ) -> VideoPredictor:
     """Train a copy of the network on clips of the annotated frames and return a predictor around it.
 
@@ -44,7 +44,7 @@ def adapt(
 
     Args:
         model: the network to start from; not changed.
-        job: the sequence.
+        item: the sequence.
         predictor: around that network; says at which size to work.
         steps: of training; 0 = none, the predictor is returned as it is.
         seed: of the clips.
@@ -56,13 +56,14 @@ def adapt(
     if not steps:
         return predictor
     network = copy.deepcopy(model.network)
-    if not _restore(job, network):
-        scenes = _scenes(job, predictor.short_side)
+    if not _restore(item, network):
+        scenes = _scenes(item, predictor.short_side)
         if not scenes:  # objects of so few pixels that they vanish at working size
             return predictor
-        network = _train(model, network, SceneStream(scenes, seed, model.device), _settings(steps, seed), job, progress)
-        write_tensors(job.state.adapted, network.state_dict(), {"key": job.key})
-        progress.item(job.name)
+        stream = SceneStream(scenes, seed, model.device)
+        network = _train(model, network, stream, _settings(steps, seed), item, progress)
+        write_tensors(item.state.adapted, network.state_dict(), {"key": item.key})
+        progress.item(item.name)
     return predictor.with_network(network)
 
 
@@ -94,7 +95,7 @@ def _train(
     network: nn.Module,
     stream: SceneStream,
     settings: TrainingSettings,
-    job: SequenceJob,
+    item: PropagateItem,
     progress: Progress,
 ) -> nn.Module:
     """Return a mean of the old weights and the trained ones, which forgets less than the trained ones alone."""
@@ -106,27 +107,27 @@ def _train(
     steps = settings.total_steps
     # Half precision without scaled gradients would lose the small ones.
     precision = torch.float32 if model.precision is torch.float16 else model.precision
-    teller = _Teller(job.name, steps, progress)
+    teller = _Teller(item.name, steps, progress)
     run_training(trainer, model.system.objectives, stream.stream(steps, spec), teller, precision=precision)
     trained = trainer.average.state_dict()
     trainer.average.load_state_dict({**trained, **{n: torch.lerp(w, trained[n], TRUST) for n, w in old.items()}})
     return trainer.average
 
 
-def _scenes(job: SequenceJob, short_side: int | None) -> list[Scene]:
+def _scenes(item: PropagateItem, short_side: int | None) -> list[Scene]:
     """Read the annotated frames at working size, each with the objects that are taken from its mask."""
     taken: dict[int, np.ndarray] = {}
     known: set[int] = set()
-    for index in sorted(job.given.files, reverse=job.passes[0].reverse):
-        label_map = job.given.read(index)
-        fresh = [i for i in label_map.ids if job.given.use == "all" or i not in known]
+    for index in sorted(item.given.files, reverse=item.passes[0].reverse):
+        label_map = item.given.read(index)
+        fresh = [i for i in label_map.ids if item.given.use == "all" or i not in known]
         known.update(fresh)
         if fresh:
             taken[index] = np.where(np.isin(label_map.ids_map, fresh), label_map.ids_map, 0)
     chosen = np.unique(np.linspace(0, len(taken) - 1, MAX_SCENES).round().astype(int))
     scenes = []
     for index in np.array(list(taken))[chosen]:
-        (frame,) = job.reader.iterate(index, index + 1)
+        (frame,) = item.reader.iterate(index, index + 1)
         image = image_tensor(frame.image)
         size = working_size((image.shape[-2], image.shape[-1]), short_side)
         small = (resize_smooth(image.unsqueeze(0), size)[0] * 255.0).round().to(torch.uint8)
@@ -137,13 +138,13 @@ def _scenes(job: SequenceJob, short_side: int | None) -> list[Scene]:
     return scenes
 
 
-def _restore(job: SequenceJob, network: nn.Module) -> bool:
+def _restore(item: PropagateItem, network: nn.Module) -> bool:
     """Load the weights that an interrupted run of this very job adapted, if there are any."""
     try:
-        tensors, metadata = read_tensors(job.state.adapted)
+        tensors, metadata = read_tensors(item.state.adapted)
     except CheckpointError:
         return False
-    if metadata.get("key") != job.key:
+    if metadata.get("key") != item.key:
         return False
     network.load_state_dict(tensors)
     return True

@@ -25,7 +25,6 @@ class PropagateOptions(BatchOptions):
         at: name or index of the frame that a mask file belongs to.
         use_masks: `first`, `new`, `all`, or None for the layout's default.
         direction: `forward`, `backward`, `both`, or None: both where `at` is given, else forward.
-        short_side: work at this short side at most; 0 = native.
         budget: entries of the feature bank, or None for the checkpoint's.
         update_rate: of the feature bank, or None.
         merge_threshold: of the feature bank, or None.
@@ -35,14 +34,19 @@ class PropagateOptions(BatchOptions):
     """
 
     COMMAND = "propagate"
-    SAVES = ("masks", "overlay", "video", "probabilities")
+    SAVES = {
+        "masks": ("masks/{files}.png",),
+        "overlay": ("overlay/{files}.jpg",),
+        "video": ("video/{name}.mp4",),
+        "probabilities": ("probabilities/{name}/*/*.png",),
+    }
+    ALWAYS = ("masks",)
 
     frames: Path
     mask: Path | None = None
     at: str | None = None
     use_masks: str | None = None
     direction: str | None = None
-    short_side: int | None = 480
     budget: int | None = None
     update_rate: float | None = None
     merge_threshold: float | None = None
@@ -66,6 +70,16 @@ class PropagateOptions(BatchOptions):
     def way(self) -> str:
         """The direction that is meant."""
         return self.direction or ("both" if self.at is not None else "forward")
+
+    @property
+    def source(self) -> Path:
+        """Folder, video file or root that is the input."""
+        return self.frames
+
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        """All files and folders that the run reads."""
+        return (self.frames,) if self.mask is None else (self.frames, self.mask)
 
     @property
     def input_name(self) -> str:
@@ -94,14 +108,3 @@ def check_mask(options: PropagateOptions, sequences: Sequence[FrameSequence]) ->
         raise InputError(f"is one mask for {len(sequences)} sequences", where=mask, fix=fix)
     if options.at is not None and not is_file:
         raise ConfigError("--at needs a mask file", fix="give one with --mask, or name the masks like their frames")
-
-
-def check_output(options: PropagateOptions) -> None:
-    """Refuse output folders where a run would write over something else, or be the next run's input.
-
-    Raises:
-        InputError: another folder is needed.
-    """
-    options.check_folder(options.frames)
-    if options.mask is not None and options.mask.resolve().is_relative_to(options.folder.resolve() / "masks"):
-        raise InputError("would be overwritten", where=options.mask, fix="copy it, or give another --output")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vossegcli.batch.batch import Progress
+from vossegcli.batch.command import Item
+from vossegcli.batch.work import Progress
 from vossegcli.errors import CheckpointError
 from vossegcli.io.masks.label_maps import read_written_ids, write_label_map
 from vossegcli.io.media.ahead import WriteBehind, read_ahead
 from vossegcli.io.media.frames import FrameReader
-from vossegcli.io.records.run_records import ItemState, append_jsonl, cut_jsonl, length_of
+from vossegcli.io.records.run_records import append_jsonl, cut_jsonl, length_of
 from vossegcli.io.results.overlays import write_probability
 from vossegcli.io.weights.checkpoints import read_tensors, write_tensors
 from vossegcli.ops.images import image_tensor
@@ -32,41 +33,25 @@ READ_AHEAD = 4
 WRITE_BEHIND = 8
 
 
-@dataclass(frozen=True)
-class SequenceJob:
-    """What is to be done with one sequence.
+@dataclass(frozen=True, kw_only=True)
+class PropagateItem(Item):
+    """A sequence that is to be segmented; where objects appear in the middle of both ways, some frames count twice.
 
     Attributes:
-        name: of the sequence.
         reader: its frames.
         given: its masks.
         passes: the ways through it.
         left_out: indices of frames that no pass reaches; their masks are empty.
-        output: the run's output folder.
         probabilities: write per-object probabilities too.
-        key: fingerprint; a snapshot of another key is not used.
         snapshot_every: frames between snapshots.
     """
 
-    name: str
     reader: FrameReader
     given: GivenMasks
     passes: tuple[Pass, ...]
     left_out: range
-    output: Path
     probabilities: bool
-    key: str
     snapshot_every: int
-
-    @property
-    def frames(self) -> int:
-        """How many frames are written, some of them twice where objects appear in the middle of both ways."""
-        return len(self.left_out) + sum(way.written() for way in self.passes)
-
-    @property
-    def state(self) -> ItemState:
-        """Marker, snapshot and rows."""
-        return ItemState(self.output, self.name)
 
     def mask_path(self, frame_name: str) -> Path:
         """Where the label map of a frame goes."""
@@ -111,11 +96,11 @@ class _Position:
     rows: int = 0
 
 
-def segment_sequence(job: SequenceJob, predictor: VideoPredictor, progress: Progress) -> int:
+def segment_sequence(item: PropagateItem, predictor: VideoPredictor, progress: Progress) -> int:
     """Segment a sequence into label maps, probabilities and confidence rows.
 
     Args:
-        job: what to do.
+        item: the sequence.
         predictor: its memory is replaced.
         progress: told of every frame.
 
@@ -125,48 +110,61 @@ def segment_sequence(job: SequenceJob, predictor: VideoPredictor, progress: Prog
     Raises:
         VossegError: a frame or a mask cannot be used; what was written before stays and is resumed from.
     """
-    position = _restore(job, predictor)
-    before = sum(way.written() for way in job.passes[: position.pass_number])
-    before += job.passes[position.pass_number].written(position.done)
+    position = _restore(item, predictor)
+    before = sum(way.written() for way in item.passes[: position.pass_number])
+    before += item.passes[position.pass_number].written(position.done)
     if before:
-        progress.done_before(len(job.left_out) + before)
+        before += len(item.left_out)
+        progress.done_before(before)
     else:
-        _write_left_out(job, progress)
-    cut_jsonl(job.state.rows, position.rows)
-    with WriteBehind[_Result](lambda result: _write(job, result), WRITE_BEHIND) as writer:
-        for number in range(position.pass_number, len(job.passes)):
-            first = position.done if number == position.pass_number else 0
-            with closing(_run_pass(job, job.passes[number], first, predictor)) as results:
-                for done, result in enumerate(results, start=first + 1):
-                    if result.ids:
-                        writer.submit(result)
-                        progress.frame()
-                    if done % job.snapshot_every == 0:
-                        writer.flush()
-                        _save(job, predictor, _Position(number, done, length_of(job.state.rows)))
-    return job.frames - (len(job.left_out) + before if before else 0)
+        _write_left_out(item, progress)
+    cut_jsonl(item.state.rows, position.rows)
+    with WriteBehind[_Result](lambda result: _write(item, result), WRITE_BEHIND) as writer:
+        for number in range(position.pass_number, len(item.passes)):
+            _follow_pass(item, replace(position, pass_number=number), predictor, writer, progress)
+            position = _Position()
+    return item.frames - before
 
 
-def _run_pass(job: SequenceJob, way: Pass, done: int, predictor: VideoPredictor) -> Generator[_Result, None, None]:
+def _follow_pass(
+    item: PropagateItem,
+    position: _Position,
+    predictor: VideoPredictor,
+    writer: WriteBehind[_Result],
+    progress: Progress,
+) -> None:
+    """Segment what is left of a pass, and save a snapshot now and then."""
+    way = item.passes[position.pass_number]
+    with closing(_run_pass(item, way, position.done, predictor)) as results:
+        for done, result in enumerate(results, start=position.done + 1):
+            if result.ids:
+                writer.submit(result)
+                progress.frame()
+            if done % item.snapshot_every == 0:
+                writer.flush()
+                _save(item, predictor, _Position(position.pass_number, done, length_of(item.state.rows)))
+
+
+def _run_pass(item: PropagateItem, way: Pass, done: int, predictor: VideoPredictor) -> Generator[_Result, None, None]:
     """Segment the frames of a pass, the first `done` of which are done already."""
     indices = way.indices()[done:]
     if not indices:
         return
     low, high = min(indices[0], indices[-1]), max(indices[0], indices[-1])
-    with closing(read_ahead(job.reader.iterate(low, high + 1, reverse=way.reverse), READ_AHEAD)) as frames:
+    with closing(read_ahead(item.reader.iterate(low, high + 1, reverse=way.reverse), READ_AHEAD)) as frames:
         for index, frame in zip(indices, frames, strict=True):
-            segmentation = _segment_frame(job, way, index, frame, predictor)
-            yield _off_the_device(job, way, index, frame.name, predictor.ids, segmentation)
+            segmentation = _segment_frame(item, way, index, frame, predictor)
+            yield _off_the_device(item, way, index, frame.name, predictor.ids, segmentation)
 
 
-def _segment_frame(job: SequenceJob, way: Pass, index: int, frame: Frame, predictor: VideoPredictor) -> Segmentation:
+def _segment_frame(item: PropagateItem, way: Pass, index: int, frame: Frame, predictor: VideoPredictor) -> Segmentation:
     image = image_tensor(frame.image)
     if index == way.start:
-        ids_map = _tensor(job.given.read(index).ids_map)
+        ids_map = _tensor(item.given.read(index).ids_map)
         predictor.start(image, ids_map)
         return _as_given(ids_map, predictor.ids)
     segmentation = predictor.step(image)
-    wanted = wanted_on(job.given, index, way.start, predictor.ids)
+    wanted = wanted_on(item.given, index, way.start, predictor.ids)
     if wanted is None:
         return segmentation
     ids_map = _tensor(wanted)
@@ -197,7 +195,7 @@ def _overruled(segmentation: Segmentation, given: Tensor, ids: tuple[int, ...]) 
 
 
 def _off_the_device(
-    job: SequenceJob, way: Pass, index: int, name: str, ids: tuple[int, ...], segmentation: Segmentation
+    item: PropagateItem, way: Pass, index: int, name: str, ids: tuple[int, ...], segmentation: Segmentation
 ) -> _Result:
     """Keep what is written, so that no tensor of the device waits in the queue."""
     decided = way.decided(ids, index)
@@ -209,50 +207,50 @@ def _off_the_device(
     uncertainty, peaks = segmentation.uncertainty.tolist(), segmentation.probs.amax(dim=(1, 2)).tolist()
     return _Result(
         index, name, decided, label_map, [uncertainty[k] for k in rows], [peaks[k] for k in rows],
-        [segmentation.probs[k].cpu().numpy() for k in rows] if job.probabilities else [],
-        job.mask_path(name) if way.only and index >= min(way.only.values()) else None,
+        [segmentation.probs[k].cpu().numpy() for k in rows] if item.probabilities else [],
+        item.mask_path(name) if way.only and index >= min(way.only.values()) else None,
     )  # fmt: skip
 
 
-def _write(job: SequenceJob, result: _Result) -> None:
+def _write(item: PropagateItem, result: _Result) -> None:
     """Write one frame: label map, probabilities, confidence rows."""
     label_map, ids = result.label_map, result.ids
     if result.beneath is not None:  # a second way through the video leaves alone what is decided already
         earlier = read_written_ids(result.beneath)
         label_map = np.where((earlier > 0) & ~np.isin(earlier, ids), earlier, label_map)
     rows = confidence_rows(result.index, result.name, ids, label_map, result.uncertainty, result.peaks)
-    write_label_map(job.mask_path(result.name), label_map)
+    write_label_map(item.mask_path(result.name), label_map)
     for object_id, probs in zip(ids, result.probs, strict=False):
-        write_probability(job.probability_path(result.name, object_id), probs)
-    append_jsonl(job.state.rows, *rows)
+        write_probability(item.probability_path(result.name, object_id), probs)
+    append_jsonl(item.state.rows, *rows)
 
 
-def _write_left_out(job: SequenceJob, progress: Progress) -> None:
+def _write_left_out(item: PropagateItem, progress: Progress) -> None:
     """Write empty label maps for the frames that no pass reaches."""
-    blank = np.zeros(job.reader.size, np.uint8)
-    for index in job.left_out:
-        write_label_map(job.mask_path(job.reader.names[index]), blank)
+    blank = np.zeros(item.reader.size, np.uint8)
+    for index in item.left_out:
+        write_label_map(item.mask_path(item.reader.names[index]), blank)
         progress.frame()
 
 
-def _save(job: SequenceJob, predictor: VideoPredictor, position: _Position) -> None:
-    metadata = {"key": job.key, **asdict(position)}
-    write_tensors(job.state.snapshot, predictor.state(), {name: str(value) for name, value in metadata.items()})
+def _save(item: PropagateItem, predictor: VideoPredictor, position: _Position) -> None:
+    metadata = {"key": item.key, **asdict(position)}
+    write_tensors(item.state.snapshot, predictor.state(), {name: str(value) for name, value in metadata.items()})
 
 
-def _restore(job: SequenceJob, predictor: VideoPredictor) -> _Position:
+def _restore(item: PropagateItem, predictor: VideoPredictor) -> _Position:
     """Load the snapshot, if there is one for this very job and what was written before it is still there."""
     try:
-        tensors, metadata = read_tensors(job.state.snapshot)
+        tensors, metadata = read_tensors(item.state.snapshot)
     except CheckpointError:
         return _Position()
-    if metadata.get("key") != job.key:
+    if metadata.get("key") != item.key:
         return _Position()
     position = _Position(int(metadata["pass_number"]), int(metadata["done"]), int(metadata["rows"]))
-    before = [i for way in job.passes[: position.pass_number] for i in way.indices()]
-    before += [*job.passes[position.pass_number].indices()[: position.done], *job.left_out]
-    written = all(job.mask_path(job.reader.names[index]).is_file() for index in before)
-    if not written or length_of(job.state.rows) < position.rows:
+    before = [i for way in item.passes[: position.pass_number] for i in way.indices()]
+    before += [*item.passes[position.pass_number].indices()[: position.done], *item.left_out]
+    written = all(item.mask_path(item.reader.names[index]).is_file() for index in before)
+    if not written or length_of(item.state.rows) < position.rows:
         return _Position()
     predictor.load_state(tensors)
     return position

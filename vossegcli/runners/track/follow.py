@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from vossegcli.batch.batch import Progress
+from vossegcli.batch.command import Item
+from vossegcli.batch.work import Progress
 from vossegcli.errors import CheckpointError
 from vossegcli.io.media.ahead import WriteBehind, read_ahead
 from vossegcli.io.media.frames import FrameReader
-from vossegcli.io.records.run_records import ItemState, append_jsonl, cut_jsonl, length_of
+from vossegcli.io.records.run_records import append_jsonl, cut_jsonl, length_of
 from vossegcli.io.results.rle import region_rle
 from vossegcli.io.weights.checkpoints import read_tensors, write_tensors
 from vossegcli.ops.images import image_tensor
@@ -22,28 +22,19 @@ READ_AHEAD = 4
 WRITE_BEHIND = 8
 
 
-@dataclass(frozen=True)
-class TrackJob:
-    """What is to be done with one sequence.
+@dataclass(frozen=True, kw_only=True)
+class TrackItem(Item):
+    """A sequence whose instances are to be followed.
 
     Attributes:
-        name: of the sequence.
         reader: its frames.
-        output: the run's output folder.
-        key: fingerprint; a snapshot of another key is not used.
+        video_id: in the YouTube-VIS results.
         snapshot_every: frames between snapshots.
     """
 
-    name: str
     reader: FrameReader
-    output: Path
-    key: str
+    video_id: int
     snapshot_every: int
-
-    @property
-    def state(self) -> ItemState:
-        """Marker, snapshot and rows."""
-        return ItemState(self.output, self.name)
 
 
 @dataclass(frozen=True)
@@ -54,13 +45,13 @@ class _Result:
     found: TrackedInstances
 
 
-def follow_sequence(job: TrackJob, predictor: TrackPredictor, progress: Progress) -> int:
+def follow_sequence(item: TrackItem, predictor: TrackPredictor, progress: Progress) -> int:
     """Follow the instances of a sequence; a row an instance and frame is appended to the item's rows.
 
     A row holds `frame` (index), `id`, `label`, `score` (so far), `area` and `rle`.
 
     Args:
-        job: what to do.
+        item: the sequence.
         predictor: its memory is replaced.
         progress: told of every frame.
 
@@ -71,27 +62,27 @@ def follow_sequence(job: TrackJob, predictor: TrackPredictor, progress: Progress
         VossegError: a frame cannot be read; what was written before stays and is resumed from.
     """
     predictor.start()
-    done, rows = _restore(job, predictor)
-    cut_jsonl(job.state.rows, rows)
+    done, rows = _restore(item, predictor)
+    cut_jsonl(item.state.rows, rows)
     if done:
         progress.done_before(done)
     with (
-        closing(read_ahead(job.reader.iterate(done), READ_AHEAD)) as frames,
-        WriteBehind[_Result](lambda result: _write(job, result), WRITE_BEHIND) as writer,
+        closing(read_ahead(item.reader.iterate(done), READ_AHEAD)) as frames,
+        WriteBehind[_Result](lambda result: _write(item, result), WRITE_BEHIND) as writer,
     ):
         for index, frame in enumerate(frames, start=done):
             found = predictor.step(image_tensor(frame.image))
             writer.submit(_Result(index, TrackedInstances(*(part.cpu() for part in found))))
             progress.frame()
-            if (index + 1) % job.snapshot_every == 0:
+            if (index + 1) % item.snapshot_every == 0:
                 writer.flush()
-                metadata = {"key": job.key, "done": str(index + 1), "rows": str(length_of(job.state.rows))}
-                write_tensors(job.state.snapshot, predictor.state(), metadata)
-    return len(job.reader) - done
+                metadata = {"key": item.key, "done": str(index + 1), "rows": str(length_of(item.state.rows))}
+                write_tensors(item.state.snapshot, predictor.state(), metadata)
+    return len(item.reader) - done
 
 
-def _write(job: TrackJob, result: _Result) -> None:
-    height, width = job.reader.size
+def _write(item: TrackItem, result: _Result) -> None:
+    height, width = item.reader.size
     rows: list[dict[str, Any]] = []
     for number, box, score, label, mask in zip(*result.found, strict=True):
         top, left, region = paste_mask(mask, box, (height, width))
@@ -101,16 +92,16 @@ def _write(job: TrackJob, result: _Result) -> None:
                 "frame": result.index, "id": int(number), "label": int(label), "score": round(float(score), 5),
                 "area": int(region.sum()), "rle": rle["counts"],
             })  # fmt: skip
-    append_jsonl(job.state.rows, *rows)
+    append_jsonl(item.state.rows, *rows)
 
 
-def _restore(job: TrackJob, predictor: TrackPredictor) -> tuple[int, int]:
+def _restore(item: TrackItem, predictor: TrackPredictor) -> tuple[int, int]:
     """Load the snapshot, if there is one for this very job; return frames done and the length of the rows."""
     try:
-        tensors, metadata = read_tensors(job.state.snapshot)
+        tensors, metadata = read_tensors(item.state.snapshot)
     except CheckpointError:
         return 0, 0
-    if metadata.get("key") != job.key or length_of(job.state.rows) < int(metadata["rows"]):
+    if metadata.get("key") != item.key or length_of(item.state.rows) < int(metadata["rows"]):
         return 0, 0
     predictor.load_state(tensors)
     return int(metadata["done"]), int(metadata["rows"])

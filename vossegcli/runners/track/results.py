@@ -21,7 +21,7 @@ from vossegcli.io.records.atomic import write_lines_atomic
 from vossegcli.io.records.run_records import read_jsonl
 from vossegcli.io.results.overlays import Caption, draw_captions, draw_overlay
 from vossegcli.io.results.rle import decoded_runs
-from vossegcli.runners.track.follow import TrackJob
+from vossegcli.runners.track.follow import TrackItem
 from vossegcli.types import Frame
 
 TRACKS_AT_ONCE = 50  # whose masks are in memory together
@@ -65,19 +65,19 @@ def collect_tracks(rows: Path) -> list[Track]:
     return sorted(found.values(), key=lambda track: (track.first, track.number))
 
 
-def ids_maps(job: TrackJob, tracks: Sequence[Track]) -> Iterator[Path]:
+def ids_maps(item: TrackItem, tracks: Sequence[Track]) -> Iterator[Path]:
     """Write a map of ids a frame; tracks are called 1, 2, ... in their order. Yields the files."""
-    for index, rows in _by_frame(job):
-        path = job.output / "masks" / job.name / f"{job.reader.names[index]}.png"
-        write_label_map(path, _paint(job, rows, tracks))
+    for index, rows in _by_frame(item):
+        path = item.output / "masks" / item.name / f"{item.reader.names[index]}.png"
+        write_label_map(path, _paint(item, rows, tracks))
         yield path
 
 
 def captions_of(
-    job: TrackJob, tracks: Sequence[Track], labels: Sequence[str]
+    item: TrackItem, tracks: Sequence[Track], labels: Sequence[str]
 ) -> Callable[[Frame], npt.NDArray[np.uint8]]:
     """What draws the tracks of the frames, asked for in their order: tinted, outlined, with identity and class."""
-    frames = _by_frame(job)
+    frames = _by_frame(item)
     classes = [f" {label}" for label in labels] if len(labels) > 1 else [""]
     names = {track.number: f"{k}{classes[track.label]}" for k, track in enumerate(tracks, start=1)}
 
@@ -86,19 +86,14 @@ def captions_of(
         captions = []
         for row in rows:
             if row["id"] in names:
-                left, top, width, _ = coco_mask.toBbox(_rle(job, row))
+                left, top, width, _ = coco_mask.toBbox(_rle(item, row))
                 captions.append(Caption(int(left), int(top), int(width), names[row["id"]]))
-        return draw_captions(draw_overlay(frame.image, _paint(job, rows, tracks)), captions)
+        return draw_captions(draw_overlay(frame.image, _paint(item, rows, tracks)), captions)
 
     return draw
 
 
-def masklets_path(job: TrackJob) -> Path:
-    """Where the masks of a finished sequence's tracks are kept for `tracks.json`."""
-    return job.state.rows.with_name(job.state.rows.name.replace(".rows.jsonl", ".tracks.jsonl"))
-
-
-def write_masklets(job: TrackJob, tracks: Sequence[Track]) -> Path:
+def write_masklets(item: TrackItem, tracks: Sequence[Track]) -> Path:
     """Write a line a track: `label`, `score` and `segmentations`, a compressed RLE or null a frame.
 
     The rows are read once for every few tracks.
@@ -107,23 +102,37 @@ def write_masklets(job: TrackJob, tracks: Sequence[Track]) -> Path:
     def lines() -> Iterator[str]:
         for start in range(0, len(tracks), TRACKS_AT_ONCE):
             part = tracks[start : start + TRACKS_AT_ONCE]
-            found: dict[int, list[dict[str, Any] | None]] = {track.number: [None] * len(job.reader) for track in part}
-            for row in read_jsonl(job.state.rows):
+            found: dict[int, list[dict[str, Any] | None]] = {track.number: [None] * len(item.reader) for track in part}
+            for row in read_jsonl(item.state.rows):
                 if row["id"] in found:
-                    found[row["id"]][row["frame"]] = _rle(job, row)
+                    found[row["id"]][row["frame"]] = _rle(item, row)
             for track in part:
                 line = {"label": track.label, "score": round(track.score, 5), "segmentations": found.pop(track.number)}
                 yield json.dumps(line) + "\n"
 
-    write_lines_atomic(masklets_path(job), lines())
-    return masklets_path(job)
+    write_lines_atomic(item.state.tracks, lines())
+    return item.state.tracks
 
 
-def _by_frame(job: TrackJob) -> Iterator[tuple[int, list[Row]]]:
+def youtube_vis_lines(items: Iterable[TrackItem], category_ids: Sequence[int]) -> Iterator[str]:
+    """Give the lines of a JSON list of YouTube-VIS results, a track per line; the weak ones too."""
+    before = "["
+    for item in items:
+        for masklet in read_jsonl(item.state.tracks):
+            result = {
+                "video_id": item.video_id, "category_id": category_ids[masklet["label"]],
+                "score": masklet["score"], "segmentations": masklet["segmentations"],
+            }  # fmt: skip
+            yield before + json.dumps(result)
+            before = ",\n"
+    yield "]\n" if before != "[" else "[]\n"
+
+
+def _by_frame(item: TrackItem) -> Iterator[tuple[int, list[Row]]]:
     """The rows of every frame, also of those without any."""
-    groups = groupby(read_jsonl(job.state.rows), key=lambda row: int(row["frame"]))
+    groups = groupby(read_jsonl(item.state.rows), key=lambda row: int(row["frame"]))
     following = next(groups, None)
-    for index in range(len(job.reader)):
+    for index in range(len(item.reader)):
         if following is not None and following[0] == index:
             yield index, list(following[1])
             following = next(groups, None)
@@ -131,10 +140,10 @@ def _by_frame(job: TrackJob) -> Iterator[tuple[int, list[Row]]]:
             yield index, []
 
 
-def _paint(job: TrackJob, rows: Iterable[Row], tracks: Sequence[Track]) -> Ids:
+def _paint(item: TrackItem, rows: Iterable[Row], tracks: Sequence[Track]) -> Ids:
     """The tracks of a frame as ids (H,W); the best lie on top."""
     order = {track.number: (k, track.score) for k, track in enumerate(tracks, start=1)}
-    height, width = job.reader.size
+    height, width = item.reader.size
     columns = np.zeros(width * height, np.uint16)  # column by column, as the runs go
     shown = [row for row in rows if row["id"] in order]
     for row in sorted(shown, key=lambda row: order[row["id"]][1]):
@@ -144,5 +153,5 @@ def _paint(job: TrackJob, rows: Iterable[Row], tracks: Sequence[Track]) -> Ids:
     return columns.reshape(width, height).T
 
 
-def _rle(job: TrackJob, row: Row) -> dict[str, Any]:
-    return {"size": list(job.reader.size), "counts": row["rle"]}
+def _rle(item: TrackItem, row: Row) -> dict[str, Any]:
+    return {"size": list(item.reader.size), "counts": row["rle"]}

@@ -14,15 +14,15 @@ from vossegcli.data.clips import split_by_source
 from vossegcli.data.instance_clips import InstanceClipStream
 from vossegcli.data.instances import InstanceSpec
 from vossegcli.data.textures import cached_image
+from vossegcli.io.results.instances import coco_results
 from vossegcli.io.results.overlays import data_uri, draw_overlay
 from vossegcli.metrics.instance import instance_precision
 from vossegcli.ops.images import image_tensor
-from vossegcli.ops.masks import paste_mask
-from vossegcli.runners.instance.results import coco_results
+from vossegcli.ops.masks import paste_mask, pasted_instances
 from vossegcli.samples import InstanceSamples
-from vossegcli.systems.base import InstancePredictor, Instances, Task
+from vossegcli.systems.base import InstancePredictor, Instances
 from vossegcli.training.settings import TrainingSettings
-from vossegcli.types import AnnotatedImage
+from vossegcli.types import AnnotatedImage, Task
 
 MOST_INSTANCES = 1000  # an image, in validation
 REPORT_PICTURES = 6
@@ -84,7 +84,9 @@ class TrainingInstances:
         for number, record in enumerate(self._validation):
             image = cached_image(record.path)
             (found,) = predictor.predict(image_tensor(image).unsqueeze(0))
-            results += coco_results(found, image.shape[:2], number + 1, range(1, len(self.labels) + 1))
+            size = (image.shape[0], image.shape[1])
+            ids = range(1, len(self.labels) + 1)
+            results += coco_results(pasted_instances(found, size), size, number + 1, ids)
             if len(pictures) < REPORT_PICTURES:
                 caption = f"{int((found.scores > REPORT_SCORE).sum())} found, {len(record.segmentations)} annotated"
                 pictures.append((caption, data_uri(_picture(image, found))))

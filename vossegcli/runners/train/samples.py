@@ -14,9 +14,9 @@ from vossegcli.data.episodes import EpisodeSpec, EpisodeStream, classes_of, spli
 from vossegcli.errors import ConfigError
 from vossegcli.io.results.overlays import data_uri, draw_overlay
 from vossegcli.samples import ClipSamples, EpisodeSamples
-from vossegcli.systems.base import FewshotPredictor, Task, VideoPredictor
+from vossegcli.systems.base import FewshotPredictor, VideoPredictor
 from vossegcli.training.settings import TrainingSettings
-from vossegcli.types import AnnotatedImage
+from vossegcli.types import AnnotatedImage, Task
 
 VALIDATION_STEP = 1 << 30  # far from every training step, so that validation samples are never trained on
 VALIDATION_BATCHES = 6

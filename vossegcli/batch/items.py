@@ -1,0 +1,116 @@
+"""How an item is done: from its beginning or from a snapshot, once more at half size, and recorded at its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from vossegcli.batch.command import BatchCommand, Done, Item, Session
+from vossegcli.batch.work import STRIKES, Progress, Worker
+from vossegcli.errors import OutOfMemoryError, VossegError
+from vossegcli.io.media.images import limit_pixels
+from vossegcli.io.records.atomic import clean_temporaries
+from vossegcli.models.devices import memory_errors
+from vossegcli.types import ItemResult
+
+
+class Attempt(NamedTuple):
+    """An item that is to be done, from its beginning or from its snapshot."""
+
+    item: Item
+    resumed: bool = False
+
+
+class ItemWorker(Worker[Attempt, ItemResult]):
+    """Does the items of a batch; a process of its own builds its own predictor.
+
+    Args:
+        command: that the items belong to.
+    """
+
+    def __init__(self, command: BatchCommand[Any, Any, Any, Any]) -> None:
+        self._command = command
+        self._predictors: dict[int | None, Any] = {}
+        self.together = command.together
+        self.device = str(command.model.device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the predictors behind."""
+        return {**self.__dict__, "_predictors": {}}
+
+    def share(self, cores: int) -> None:
+        """Use so many cores of the machine."""
+        torch.set_num_threads(cores)
+
+    def run(self, jobs: Sequence[Attempt], progress: Progress) -> Iterator[ItemResult]:
+        """Yield how the items end."""
+        limit_pixels(self._command.options.max_pixels)
+        with self._command.session([job.item for job in jobs], self._predictor(), progress) as session:
+            for job in jobs:
+                yield self._do(job, session, progress)
+
+    def retry(self, job: Attempt) -> Attempt:
+        """Go on from the last snapshot of the first try, if there is one."""
+        for folder in {path.parent for path in self._outputs(job.item)}:
+            clean_temporaries(folder)
+        return Attempt(job.item, job.item.state.plan(job.item.key)[0] == "resume")
+
+    def lost(self, job: Attempt, reason: str) -> ItemResult:
+        """Record an item that kills whoever does it as failed."""
+        name = job.item.name
+        text = f"{name}: its worker died {STRIKES} times, the last time by {reason}. Do it alone to see why"
+        return ItemResult(name, "failed", 0, 0.0, text, "DeviceError")
+
+    def _predictor(self, *, shrink: bool = False) -> Any:  # noqa: ANN401 - of the task
+        """Build the predictor of this process once, at the size asked for or at half of it."""
+        side, own = self._command.options.short_side, self._command.model.short_side
+        if shrink:
+            side = own if side == 0 else (side or own) // 2
+        if side not in self._predictors:
+            torch.manual_seed(self._command.options.seed)
+            self._predictors[side] = self._command.new_predictor(side)
+        return self._predictors[side]
+
+    def _do(self, job: Attempt, session: Session[Any], progress: Progress) -> ItemResult:
+        item, began = job.item, time.perf_counter()
+        progress.item(item.name)
+        try:
+            if not job.resumed:
+                self._clear(item)
+            done = self._run(item, session, progress)
+            item.state.mark_done(item.key, done.outputs)
+        except VossegError as error:
+            return failed(item.name, error, time.perf_counter() - began)
+        return ItemResult(item.name, "done", done.frames, round(time.perf_counter() - began, 3), notes=done.notes)
+
+    def _run(self, item: Item, session: Session[Any], progress: Progress) -> Done:
+        try:
+            with memory_errors(item.name):
+                return session.run(item)
+        except OutOfMemoryError as error:
+            if self._command.options.oom != "shrink":
+                raise
+            reason = error.what
+        self._clear(item)  # from here on, the error and what it kept in memory are gone
+        with self._command.session([item], self._predictor(shrink=True), progress) as smaller, memory_errors(item.name):
+            done = smaller.run(item)
+        return done._replace(notes=(*done.notes, f"done at a smaller working size: {reason}"))
+
+    def _clear(self, item: Item) -> None:
+        """Remove what earlier runs made of an item, so that old and new outputs never lie side by side."""
+        if item.state.was_left_unfinished:
+            item.state.clear(self._outputs(item))
+        else:
+            item.state.clear()
+
+    def _outputs(self, item: Item) -> Iterator[Any]:
+        for patterns in self._command.options.SAVES.values():
+            yield from item.outputs(patterns)
+
+
+def failed(name: str, error: VossegError, seconds: float) -> ItemResult:
+    """Record an item that cannot be done."""
+    return ItemResult(name, "failed", 0, round(seconds, 3), str(error), type(error).__name__)
