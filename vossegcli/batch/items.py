@@ -12,7 +12,7 @@ from vossegcli.batch.command import BatchCommand, Done, Item, Session
 from vossegcli.batch.work import STRIKES, Progress, Worker
 from vossegcli.errors import OutOfMemoryError, VossegError
 from vossegcli.io.media.images import limit_pixels
-from vossegcli.io.records.atomic import clean_temporaries
+from vossegcli.io.records.atomic import clean_tree
 from vossegcli.models.devices import memory_errors
 from vossegcli.types import ItemResult
 
@@ -54,8 +54,7 @@ class ItemWorker(Worker[Attempt, ItemResult]):
 
     def retry(self, job: Attempt) -> Attempt:
         """Go on from the last snapshot of the first try, if there is one."""
-        for folder in {path.parent for path in self._outputs(job.item)}:
-            clean_temporaries(folder)
+        clean_tree(self._command.options.folder)
         return Attempt(job.item, job.item.state.plan(job.item.key)[0] == "resume")
 
     def lost(self, job: Attempt, reason: str) -> ItemResult:
@@ -100,15 +99,13 @@ class ItemWorker(Worker[Attempt, ItemResult]):
         return done._replace(notes=(*done.notes, f"done at a smaller working size: {reason}"))
 
     def _clear(self, item: Item) -> None:
-        """Remove what earlier runs made of an item, so that old and new outputs never lie side by side."""
-        if item.state.was_left_unfinished:
-            item.state.clear(self._outputs(item))
-        else:
-            item.state.clear()
+        """Remove what earlier runs made of an item, so that old and new outputs never lie side by side.
 
-    def _outputs(self, item: Item) -> Iterator[Any]:
-        for patterns in self._command.options.SAVES.values():
-            yield from item.outputs(patterns)
+        A finished item lists its outputs; folders are searched for those of an unfinished one alone.
+        """
+        search = item.state.was_left_unfinished
+        patterns = [p for found in self._command.options.SAVES.values() for p in found if search or "*" not in p]
+        item.state.clear(item.outputs(patterns) if search or not item.is_folder else ())
 
 
 def failed(name: str, error: VossegError, seconds: float) -> ItemResult:

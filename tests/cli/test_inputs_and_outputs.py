@@ -1,0 +1,287 @@
+"""Inputs and outputs of all commands for batches: where they may lie, their names, what stays and what goes."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Outcome, draw_mask, draw_video, files_below, squares, write_frame
+from vossegcli.cli.progress import BatchProgress
+from vossegcli.io.records.run_records import ItemState
+
+Command = Callable[..., Outcome]
+COMMANDS = ("propagate", "track", "instance", "fewshot", "episodes")
+ALL = pytest.mark.parametrize("command", COMMANDS)
+OF_IMAGES = pytest.mark.parametrize("command", ["instance", "fewshot"])
+OF_VIDEOS = pytest.mark.parametrize("command", ["propagate", "track"])
+
+
+@pytest.fixture
+def run(
+    vosseg: Command, checkpoint: Path, tiny_tracker: Path, few_shot_checkpoint: Path, tmp_path: Path
+) -> Callable[..., Outcome]:
+    """Run a command on an input, with what it needs besides."""
+    draw_mask(tmp_path / "mask.png")
+    write_frame(tmp_path / "support" / "square" / "0.jpg", squares(0, (1,)))
+    draw_mask(tmp_path / "support" / "square" / "0.png", (1,))
+    needs: dict[str, list[object]] = {
+        "propagate": ["--mask", tmp_path / "mask.png", "--checkpoint", checkpoint],
+        "track": ["--checkpoint", tiny_tracker],
+        "instance": ["--checkpoint", tiny_tracker, "--score-threshold", 0.1],
+        "fewshot": ["--support", tmp_path / "support", "--checkpoint", few_shot_checkpoint],
+        "episodes": ["--episodes", 2, "--checkpoint", few_shot_checkpoint],
+    }
+
+    def call(command: str, source: object, *more: object) -> Outcome:
+        name = "fewshot" if command == "episodes" else command
+        return vosseg(name, source, *needs[command], "--device", "cpu", "--precision", "fp32", *more)
+
+    return call
+
+
+def draw_input(folder: Path, command: str) -> Path:
+    """Two images or frames; for episodes a folder of a class with two annotated images."""
+    if command != "episodes":
+        draw_video(folder, 2)
+        return folder
+    for number in range(2):
+        write_frame(folder / "cat" / f"{number}.jpg", squares(number, (1,)))
+        draw_mask(folder / "cat" / f"{number}.png", (1,), index=number)
+    return folder
+
+
+def listed(outcome: Outcome) -> list[tuple[str, int]]:
+    """Names and frames of what a command would do."""
+    assert outcome.code == 0, outcome.stderr
+    return [(row["name"], row["frames"]) for row in outcome.json()["plan"]]
+
+
+@ALL
+def test_the_default_output_may_lie_in_the_input(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(draw_input(tmp_path / "clip", command))
+    before = listed(run(command, ".", "--dry-run", "--json"))
+    first = run(command, ".", "--save", "masks,overlay", "--json")
+    assert first.code == 0, first.stderr
+    assert (tmp_path / "clip" / first.json()["output"]).is_relative_to(tmp_path / "clip" / "runs")
+    assert list(Path().glob("runs/*/*/overlay/**/*.jpg"))
+    assert listed(run(command, ".", "--dry-run", "--json")) == before, "outputs are no inputs"
+    again = run(command, ".", "--save", "masks,overlay", "--json")
+    assert (again.code, again.json()["totals"]["skipped"]) == (0, len(before))
+
+
+@pytest.mark.parametrize("command", ["propagate", "track", "instance", "fewshot"])
+@pytest.mark.parametrize("source", [".", "**/*.jpg"])
+def test_outputs_in_a_tree_are_no_inputs(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, source: str
+) -> None:
+    if command in {"propagate", "track"} and source != ".":
+        pytest.skip("takes no patterns")
+    for name in ("a", "deep/b"):
+        draw_video(tmp_path / "root" / name, 2)
+        draw_mask(tmp_path / "given" / name / "00000.png")
+    monkeypatch.chdir(tmp_path / "root")
+    more = ["--mask", tmp_path / "given"] if command == "propagate" else []
+    before = listed(run(command, source, *more, "--dry-run", "--json"))
+    assert len(before) == (4 if command in {"instance", "fewshot"} else 2)
+    assert run(command, source, *more, "--save", "masks,overlay").code == 0
+    assert len(list(Path().glob("runs/*/*/overlay/**/*.jpg"))) == 4
+    assert listed(run(command, source, *more, "--dry-run", "--json")) == before
+
+
+@ALL
+def test_an_output_of_ones_own_does_not_lie_in_the_input(run: Command, tmp_path: Path, command: str) -> None:
+    source = draw_input(tmp_path / "clip", command)
+    before = files_below(tmp_path)
+    for output in (source, source / "out", source / "deep" / "out"):
+        outcome = run(command, source, "-o", output)
+        assert outcome.code == 3
+        assert f"{output}: lies inside the input folder" in outcome.stderr
+    assert files_below(tmp_path) == before
+
+
+@ALL
+def test_an_input_is_never_overwritten(run: Command, tmp_path: Path, command: str) -> None:
+    source = draw_input(tmp_path / "out" / "masks" / "clip", command)
+    before = files_below(tmp_path)
+    outcome = run(command, source, "-o", tmp_path / "out")
+    assert outcome.code == 3
+    assert f"{source}: would be overwritten" in outcome.stderr
+    assert files_below(tmp_path) == before
+
+
+@ALL
+@pytest.mark.parametrize("shard", [(), ("--shard", "1/1")])
+def test_the_default_output_is_not_shared_by_inputs_of_one_name(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, shard: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for parent in ("a", "b"):
+        draw_input(tmp_path / parent / "photos", command)
+    assert run(command, "a/photos", *shard).code == 0
+    before = files_below(tmp_path / "runs")
+    for more in ((), ("--dry-run",), shard):
+        outcome = run(command, "b/photos", *more)
+        assert outcome.code == 3
+        assert f"holds the results of another input, {tmp_path / 'a' / 'photos'}" in outcome.stderr
+        assert "-o/--output" in outcome.stderr
+    assert files_below(tmp_path / "runs") == before
+    assert run(command, tmp_path / "a" / "photos", *shard, "--json").json()["totals"]["done"] == 0, "the same input"
+    assert run(command, "b/photos", *shard, "-o", "other").code == 0
+
+
+NAMES = ("lock", "tables.lock", "lock-1-of-2", "items", "rows", "a", "a.rows", "a.adapted", "a.json")
+
+
+@OF_VIDEOS
+def test_sequences_may_be_called_like_our_files(run: Command, tmp_path: Path, command: str) -> None:
+    for name in NAMES:
+        draw_video(tmp_path / "root" / name, 1)
+        draw_mask(tmp_path / "given" / name / "00000.png")
+    more = ["--mask", tmp_path / "given"] if command == "propagate" else []
+    words = [command, tmp_path / "root", *more, "-o", tmp_path / "out", "--json"]
+    assert run(*words).json()["totals"]["done"] == len(NAMES)
+    assert run(*words).json()["totals"]["skipped"] == len(NAMES)
+
+
+@OF_IMAGES
+def test_images_may_be_called_like_our_files(run: Command, tmp_path: Path, command: str) -> None:
+    for name in NAMES:
+        write_frame(tmp_path / "root" / f"{name}.png", squares(0, (1,)))
+    words = [command, tmp_path / "root", "-o", tmp_path / "out", "--json"]
+    assert run(*words).json()["totals"]["done"] == len(NAMES)
+    assert run(*words).json()["totals"]["skipped"] == len(NAMES)
+
+
+@ALL
+def test_sizes(run: Command, tmp_path: Path, command: str) -> None:
+    source = draw_input(tmp_path / "clip", command)
+    plans = {}
+    for size in ("24", "40", "native"):
+        outcome = run(command, source, "--size", size, "-o", tmp_path / "out", "--json")
+        assert outcome.json()["totals"]["done"] > 0, "another size, another result"
+        plans[size] = files_below(tmp_path / "out" / "masks")
+    assert plans["24"].keys() == plans["native"].keys()
+    for size in ("0", "99999", "-1", "big", ""):
+        outcome = run(command, source, "--size", size, "-o", tmp_path / "out")
+        assert outcome.code == 2
+        assert "1 to 16384 pixels nor native" in " ".join(outcome.stderr.split())
+
+
+PATHS = {
+    "propagate": ("--mask", "-o"),
+    "track": ("--annotations", "-o"),
+    "instance": ("--annotations", "-o"),
+    "fewshot": ("--support", "-o"),
+    "episodes": ("--list", "--episodes", "-o"),
+}
+
+
+@ALL
+def test_an_empty_path_is_not_the_current_folder(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    source = draw_input(tmp_path / "clip", command)
+    monkeypatch.chdir(source)
+    before = files_below(tmp_path)
+    outcomes = [run(command, "")] + [run(command, source, option, "") for option in PATHS[command]]
+    for outcome in outcomes:
+        assert outcome.code == 2
+        assert "is empty" in outcome.stderr
+    assert files_below(tmp_path) == before
+
+
+TABLES = {
+    "propagate": ("confidence.csv", "sequence"),
+    "track": ("tracks.csv", "sequence"),
+    "instance": ("instances.csv", "image"),
+    "fewshot": ("confidence.csv", "query"),
+}
+
+
+@pytest.mark.parametrize("command", TABLES)
+def test_after_an_interruption_tables_hold_what_is_done(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """A run with other settings is interrupted in its second item: the rows of the first run are stale."""
+    for name in "abc":
+        draw_video(tmp_path / "root" / name, 2 if command in {"propagate", "track"} else 1)
+        draw_mask(tmp_path / "given" / name / "00000.png")
+    more = ["--mask", tmp_path / "given"] if command == "propagate" else []
+    words = [command, tmp_path / "root", *more, "-o", tmp_path / "out"]
+    assert run(*words).code == 0
+    table, column = TABLES[command]
+    assert len(_values(tmp_path / "out" / table, column)) == 3
+    items: list[str] = []
+
+    def item(_: object, name: str) -> None:
+        if not name.startswith("drawing"):
+            items.append(name)
+
+    def frame(_: object) -> None:
+        if len(items) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(BatchProgress, "item", item)
+    monkeypatch.setattr(BatchProgress, "frame", frame)
+    assert run(*words, "--size", 24).code == 130
+    assert _values(tmp_path / "out" / table, column) == {items[0]}
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["totals"]["done"] == 1
+
+
+def _values(table: Path, column: str) -> set[str]:
+    with table.open() as file:
+        return {row[column] for row in csv.DictReader(file)}
+
+
+@ALL
+def test_outputs_that_are_no_longer_asked_for_are_removed(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    source, out = draw_input(tmp_path / "clip", command), tmp_path / "out"
+    kinds = {
+        "propagate": "masks,overlay,video,probabilities", "track": "masks,coco,overlay,video",
+        "instance": "masks,coco,overlay,cutouts", "fewshot": "masks,overlay,probabilities,cutouts",
+        "episodes": "masks,overlay",
+    }[command]  # fmt: skip
+    assert run(command, source, "--save", "masks", "-o", out).code == 0
+    alone = set(files_below(out))
+    with monkeypatch.context() as patch:
+        patch.setattr(ItemState, "mark_done", _interrupted)
+        assert run(command, source, "--save", kinds, "-o", out).code == 130, "everything is written, nothing is done"
+    written = {Path(name).parts[0] for name in files_below(out)}
+    assert "overlay" in written
+    assert run(command, source, "--save", kinds, "-o", out).code == 0
+    assert len(files_below(out)) > len(alone)
+    with monkeypatch.context() as patch:
+        patch.setattr(ItemState, "mark_done", _interrupted)
+        assert run(command, source, "--save", kinds, "--overwrite", "-o", out).code == 130
+    assert run(command, source, "--save", "masks", "-o", out).code == 0
+    assert set(files_below(out)) == alone
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("option", [("--fold", "1"), ("--split", "contiguous"), ("--list", "list.txt")])
+def test_options_of_episodes_go_with_episodes(run: Command, tmp_path: Path, option: tuple[str, str]) -> None:
+    outcome = run("fewshot", draw_input(tmp_path / "clip", "fewshot"), *option, "-o", tmp_path / "out")
+    assert outcome.code == 2
+    assert option[0] in outcome.stderr
+    assert "goes with --episodes" in outcome.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_classes_whose_names_are_one_number(run: Command, tmp_path: Path) -> None:
+    for name, ids in (("1", (1,)), ("01", (2,))):
+        write_frame(tmp_path / "classes" / name / "0.jpg", squares(0, ids))
+        draw_mask(tmp_path / "classes" / name / "0.png", ids)
+    draw_video(tmp_path / "clip", 1)
+    outcome = run("fewshot", tmp_path / "clip", "--support", tmp_path / "classes", "-o", tmp_path / "out", "--json")
+    assert outcome.code == 0, outcome.stderr
+    assert sorted(outcome.json()["classes"].values()) == ["01", "1"]
+    assert set(outcome.json()["classes"]) == {"1", "2"}
