@@ -209,9 +209,7 @@ class ClassPrecision:
         count: objects in the ground truth, crowds left out.
         ap: over the IoU thresholds 0.50 to 0.95.
         ap50: at IoU 0.50.
-        ap_small: of small objects.
-        ap_medium: of medium objects.
-        ap_large: of large objects.
+        ap_small, ap_medium, ap_large: of objects of a size.
         ar: average recall.
     """
 

@@ -83,7 +83,7 @@ def test_5_bad_configuration(vosseg: Vosseg, clip: Clip, checkpoint: Path, words
 def test_6_absent_device(vosseg: Vosseg, clip: Clip, checkpoint: Path) -> None:
     outcome = vosseg("propagate", clip.frames, "--mask", clip.mask, "--checkpoint", checkpoint, "--device", "cuda:63")
     assert outcome.code == 6
-    assert "device 'cuda:63' is not there" in outcome.stderr
+    assert "device 'cuda:63' is not available" in outcome.stderr
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory.\nTried ...")])

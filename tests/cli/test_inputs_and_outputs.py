@@ -227,7 +227,7 @@ def test_after_an_interruption_tables_hold_what_is_done(
 
     monkeypatch.setattr(BatchProgress, "item", item)
     monkeypatch.setattr(BatchProgress, "frame", frame)
-    assert run(*words, "--size", 24).code == 130
+    assert run(*words, "--size", "native").code == 130
     assert _values(tmp_path / "out" / table, column) == {items[0]}
     assert json.loads((tmp_path / "out" / "run.json").read_text())["totals"]["done"] == 1
 

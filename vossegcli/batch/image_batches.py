@@ -198,14 +198,17 @@ def _read(queries: Sequence[Query]) -> Iterator[_Read]:
     count = itertools.count()
     for query in queries:
         try:
-            if query.is_video:
-                for frame in VideoFrames(query.path).iterate():
-                    yield _Read(next(count), query.name, f"{query.name}/{frame.name}", frame.image, None)
-            else:
-                image = read_image(query.path)
-                yield _Read(next(count), query.name, query.name, image, None)
+            for name, image in _pictures(query):
+                yield _Read(next(count), query.name, name, image, None)
         except VossegError as error:
             yield _Read(next(count), query.name, query.name, None, error)
+
+
+def _pictures(query: Query) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
+    if query.is_video:
+        yield from ((f"{query.name}/{frame.name}", frame.image) for frame in VideoFrames(query.path).iterate())
+    else:
+        yield query.name, read_image(query.path)
 
 
 def _alike(one: _Read, other: _Read) -> bool:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from vossegcli import __version__
 from vossegcli.batch.command import BatchCommand, Item, ItemT, OptionsT, PredictorT, SourceT, Unusable
@@ -24,8 +24,8 @@ from vossegcli.types import ItemResult
 Record = dict[str, Any]
 
 
-class RunProgress(Progress, Protocol):
-    """Told how a run goes."""
+class RunProgress(Progress):
+    """Told how a run goes; this one says nothing."""
 
     def begin(self, items: int, frames: int) -> None:
         """Learn how much there is to do."""
@@ -34,10 +34,13 @@ class RunProgress(Progress, Protocol):
         """Learn how an item ended."""
 
 
+SILENT = RunProgress()
+
+
 def run_command(
     kind: type[BatchCommand[OptionsT, SourceT, ItemT, PredictorT]],
     options: OptionsT,
-    progress: RunProgress,
+    progress: RunProgress = SILENT,
     *,
     dry_run: bool = False,
     executor: Executor | None = None,

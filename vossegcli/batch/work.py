@@ -20,8 +20,8 @@ R = TypeVar("R")
 Message = tuple[str, Any]  # `result`, `error`, or a method of `Progress`; and its value or arguments
 
 
-class Progress(Protocol):
-    """Told how an item goes."""
+class Progress:
+    """Told how an item goes; this one says nothing."""
 
     def item(self, name: str) -> None:
         """Begin an item."""
@@ -132,8 +132,8 @@ class JobQueue(Generic[J, R]):
         return []
 
 
-class Reporter:
-    """Sends what a worker tells its `Progress` to another process."""
+class Reporter(Progress):
+    """Sends what it is told to another process."""
 
     def __init__(self, send: Callable[[Message], object]) -> None:
         self._send = send

@@ -28,9 +28,11 @@ def resolve_device(name: str) -> torch.device:
     except RuntimeError as error:
         raise ConfigError(f"unknown device '{name}'", fix="use auto, cpu, cuda, cuda:1 or mps") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise DeviceError(f"device '{name}' is not there", fix=f"{torch.cuda.device_count()} CUDA devices are visible")
+        raise DeviceError(
+            f"device '{name}' is not available", fix=f"{torch.cuda.device_count()} CUDA devices are visible"
+        )
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("device 'mps' is not there", fix="use --device cpu")
+        raise DeviceError("device 'mps' is not available", fix="use --device cpu")
     if device.type not in {"cpu", "cuda", "mps"}:
         raise ConfigError(f"device '{name}' is not supported", fix="use auto, cpu, cuda, cuda:1 or mps")
     return device

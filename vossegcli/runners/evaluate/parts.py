@@ -57,7 +57,7 @@ class Scoring(Generic[J, R]):
         total = sum(self.size(job) for _, job in own)
         results: dict[int, R] = {}
         done = 0
-        for k, result in executor.run(_Scorer(self.score, self.few), own, _Silent()):
+        for k, result in executor.run(_Scorer(self.score, self.few), own, Progress()):
             results[k] = result
             done += self.size(self.jobs[k])
             on_done(done, total)
@@ -83,19 +83,6 @@ class _Scorer(Worker[tuple[int, Any], tuple[int, Any]]):
         """Give up: an evaluation without one of its results is none."""
         what = f"workers die at job {job[0]}, {STRIKES} times, the last time by {reason}"
         raise DeviceError(what, fix="take fewer --workers")
-
-
-class _Silent:
-    """Told of nothing: the results tell how far an evaluation is."""
-
-    def item(self, name: str) -> None:
-        """Say nothing."""
-
-    def done_before(self, frames: int) -> None:
-        """Say nothing."""
-
-    def frame(self) -> None:
-        """Say nothing."""
 
 
 def _keep_freed_memory() -> None:

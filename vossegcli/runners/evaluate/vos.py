@@ -143,7 +143,7 @@ def faults_of_truth(faults: Sequence[str], where: Path) -> InputError:
     """One error that names everything that is wrong with the ground truth."""
     more = [f"... and {len(faults) - LISTED_FAULTS} more"] if len(faults) > LISTED_FAULTS else []
     listed = "\n  ".join([*faults[:LISTED_FAULTS], *more])
-    return InputError(f"{len(faults)} faults in the ground truth:\n  {listed}", where=where, fix="mend these files")
+    return InputError(f"{len(faults)} faults in the ground truth:\n  {listed}", where=where, fix="fix these files")
 
 
 def _objects(results: Sequence[FrameResult]) -> Iterator[ObjectScores]:
