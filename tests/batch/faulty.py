@@ -13,8 +13,8 @@ import torch
 
 from vossegcli.batch.command import BatchCommand, Done, Item, Session
 from vossegcli.batch.options import BatchOptions
-from vossegcli.batch.run import RunProgress, run_command
-from vossegcli.batch.work import Executor, Progress
+from vossegcli.batch.run import run_command
+from vossegcli.batch.work import Executor, Progress, RunProgress
 from vossegcli.errors import DeviceError, InputError, OutOfMemoryError
 from vossegcli.io.records.atomic import write_text_atomic
 

@@ -12,7 +12,7 @@ from typing import Any
 from vossegcli import __version__
 from vossegcli.batch.command import BatchCommand, Item, ItemT, OptionsT, PredictorT, SourceT, Unusable
 from vossegcli.batch.items import Attempt, ItemWorker, failed
-from vossegcli.batch.work import Executor, Here, Progress
+from vossegcli.batch.work import Executor, Here, RunProgress, Silent
 from vossegcli.errors import VossegError
 from vossegcli.io.media.images import limit_pixels
 from vossegcli.io.records.atomic import clean_tree
@@ -24,17 +24,7 @@ from vossegcli.types import ItemResult
 Record = dict[str, Any]
 
 
-class RunProgress(Progress):
-    """Told how a run goes; this one says nothing."""
-
-    def begin(self, items: int, frames: int) -> None:
-        """Learn how much there is to do."""
-
-    def result(self, result: ItemResult) -> None:
-        """Learn how an item ended."""
-
-
-SILENT = RunProgress()
+SILENT = Silent()
 
 
 def run_command(

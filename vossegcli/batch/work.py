@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from vossegcli.errors import VossegError
+from vossegcli.types import ItemResult
 
 STRIKES = 3  # processes that a job may cost
 
@@ -20,8 +21,8 @@ R = TypeVar("R")
 Message = tuple[str, Any]  # `result`, `error`, or a method of `Progress`; and its value or arguments
 
 
-class Progress:
-    """Told how an item goes; this one says nothing."""
+class Progress(Protocol):
+    """Told how an item goes."""
 
     def item(self, name: str) -> None:
         """Begin an item."""
@@ -31,6 +32,35 @@ class Progress:
 
     def frame(self) -> None:
         """Count a frame that is done."""
+
+
+class RunProgress(Progress, Protocol):
+    """Told how a run goes."""
+
+    def begin(self, items: int, frames: int) -> None:
+        """Learn how much there is to do."""
+
+    def result(self, result: ItemResult) -> None:
+        """Learn how an item ended."""
+
+
+class Silent:
+    """A `RunProgress` for nobody."""
+
+    def begin(self, items: int, frames: int) -> None:
+        """Say nothing."""
+
+    def item(self, name: str) -> None:
+        """Say nothing."""
+
+    def done_before(self, frames: int) -> None:
+        """Say nothing."""
+
+    def frame(self) -> None:
+        """Say nothing."""
+
+    def result(self, result: ItemResult) -> None:
+        """Say nothing."""
 
 
 class Worker(ABC, Generic[J, R]):
@@ -132,8 +162,8 @@ class JobQueue(Generic[J, R]):
         return []
 
 
-class Reporter(Progress):
-    """Sends what it is told to another process."""
+class Reporter:
+    """Sends what a worker tells its `Progress` to another process."""
 
     def __init__(self, send: Callable[[Message], object]) -> None:
         self._send = send

@@ -33,7 +33,7 @@ class _FrameRate(ProgressColumn):
 
 
 class BatchProgress:
-    """Shows how a batch goes (see `batch.run.RunProgress`). Use as a context manager.
+    """Shows how a batch goes (see `batch.work.RunProgress`). Use as a context manager.
 
     Args:
         quiet: show nothing.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
-from vossegcli.batch.work import STRIKES, Executor, Progress, Worker
+from vossegcli.batch.work import STRIKES, Executor, Progress, Silent, Worker
 from vossegcli.errors import DeviceError
 from vossegcli.io.records.atomic import write_text_atomic
 from vossegcli.io.records.json_files import read_record
@@ -57,7 +57,7 @@ class Scoring(Generic[J, R]):
         total = sum(self.size(job) for _, job in own)
         results: dict[int, R] = {}
         done = 0
-        for k, result in executor.run(_Scorer(self.score, self.few), own, Progress()):
+        for k, result in executor.run(_Scorer(self.score, self.few), own, Silent()):
             results[k] = result
             done += self.size(self.jobs[k])
             on_done(done, total)
