@@ -94,7 +94,7 @@ def _results(path: Path) -> object:
 
 def _marker(path: Path) -> object:
     state = ItemState(path.parent, "item")
-    state.marker.parent.mkdir(exist_ok=True)
+    state.marker.parent.mkdir(parents=True, exist_ok=True)
     state.marker.write_bytes(path.read_bytes())
     return state.plan("k")
 
