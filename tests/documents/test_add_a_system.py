@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.documents.pages import ROOT, commands, page
-from vossegcli.names import SYSTEM_SUMMARIES
+from vossegcli.names import SYSTEM_NAMES
 
 _FILE = re.compile(r"^`(?P<path>[\w/]+\.(?:py|toml))`:\n\n```\w+\n(?P<text>.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 _CHANGE = re.compile(r"^In `(?P<path>[\w/.]+)`[^\n]*:\n\n```diff\n(?P<text>.*?)^```$", flags=re.DOTALL | re.MULTILINE)
@@ -63,5 +63,5 @@ def test_the_system_is_added_trained_and_run(with_the_toy: Path) -> None:
 
 
 def test_the_toy_is_not_part_of_the_package() -> None:
-    assert "colour" not in SYSTEM_SUMMARIES
+    assert "colour" not in SYSTEM_NAMES
     assert not (ROOT / "vossegcli" / "systems" / "colour").exists()

@@ -75,6 +75,19 @@ def test_the_readme_is_short_and_leads_to_every_page() -> None:
         assert f"](docs/{path.name}" in text, path.name
 
 
+def test_every_command_has_an_example() -> None:
+    shown = {line for path in (ROOT / "README.md", *DOCS) for line in commands(path.read_text(encoding="utf-8"))}
+    for words in command_names(typer.main.get_command(app)):
+        assert any(line.startswith(" ".join(["vosseg", *words])) for line in shown), words
+
+
+def command_names(command: object) -> list[tuple[str, ...]]:
+    """The words of every command below a group."""
+    if not isinstance(command, TyperGroup):
+        return [()]
+    return [(name, *rest) for name, one in command.commands.items() for rest in command_names(one)]
+
+
 def check_words(line: str) -> None:
     """Refuse a command line with a command or an option that the program does not have."""
     words = line.split()[1:]
