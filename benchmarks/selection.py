@@ -1,0 +1,124 @@
+"""Real videos to choose weights by: mean J of checkpoints beside a floor and a training-free baseline, in one run.
+
+    python benchmarks/selection.py DATA/video [CHECKPOINT ...] [--frames 24] [--size 480] [--sequences caps,chair]
+
+DATA/video holds the sequences named in `SEQUENCES`, each with `frames/` and `masks/` (any subset of the frames); the
+bunny of `examples/` is added. Objects count from the frame after their first mask on, the mean is over sequences. The
+floor copies each object's first mask; the baseline copies labels by nearest features (`nearest_features.py`). Nothing
+is adapted. `--frames` looks at the first frames of each sequence alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from nearest_features import NearestFeatures
+from rich.console import Console
+from rich.table import Table
+
+from vossegcli.io.masks.label_maps import read_label_map, read_mask_folder
+from vossegcli.io.media.images import read_image
+from vossegcli.metrics.regions import region_similarity
+from vossegcli.models.chosen_model import choose_model
+from vossegcli.ops.images import image_tensor
+
+SEQUENCES = ("caps", "chair", "desk_a1", "desk_a3", "desk_a5", "desk_a7", "desk_a9", "ycb_0000", "ycb_0001", "ycb_0002")
+BUNNY = Path(__file__).parents[1] / "examples" / "bunny"
+FLOOR, BASELINE = "first mask", "nearest features"
+
+
+@dataclass(frozen=True)
+class Video:
+    """A sequence: its frames by name, and the label maps of some of them."""
+
+    name: str
+    frames: dict[str, Path]
+    masks: dict[str, npt.NDArray[np.integer]]
+
+
+class CopiedMasks:
+    """The floor: every object stays where it was marked."""
+
+    def __init__(self) -> None:
+        self.label_map = torch.zeros(0)
+
+    def start(self, frame: torch.Tensor, label_map: torch.Tensor) -> None:  # noqa: ARG002
+        """Begin with an annotated frame."""
+        self.label_map = label_map
+
+    def add_objects(self, frame: torch.Tensor, label_map: torch.Tensor) -> None:  # noqa: ARG002
+        """Add objects."""
+        self.label_map = torch.where(label_map > 0, label_map, self.label_map)
+
+    def step(self, frame: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+        """Segment the next frame."""
+        return self.label_map
+
+
+def read_video(name: str, folder: Path, most: int | None) -> Video:
+    """List the first `most` frames of a folder and read their masks."""
+    frames = {path.stem: path for path in sorted((folder / "frames").iterdir())[:most]}
+    masks = {stem: path for stem, path in read_mask_folder(folder / "masks").items() if stem in frames}
+    return Video(name, frames, {stem: read_label_map(path, allow_empty=True).ids_map for stem, path in masks.items()})
+
+
+def scores(video: Video, method: Any) -> Iterator[float]:  # noqa: ANN401 - a predictor or one of the two baselines
+    """Yield J of every object on every annotated frame after its first."""
+    known: tuple[int, ...] = ()
+    for stem, path in video.frames.items():
+        truth = video.masks.get(stem)
+        if not known and truth is None:
+            continue
+        frame = image_tensor(read_image(path))
+        if known:
+            segmented = method.step(frame)
+            predicted = getattr(segmented, "label_map", segmented).numpy()
+            if truth is not None:
+                yield from region_similarity(predicted, truth, known).values()
+        fresh = [] if truth is None else [int(i) for i in np.unique(truth) if i and int(i) not in known]
+        if fresh and truth is not None:
+            marked = torch.from_numpy(np.where(np.isin(truth, fresh), truth, 0).astype(np.int64))
+            (method.add_objects if known else method.start)(frame, marked)
+            known = (*known, *fresh)
+
+
+def main() -> None:
+    """Print the table, and with --json the same as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("videos", type=Path)
+    parser.add_argument("checkpoints", nargs="*")
+    parser.add_argument("--frames", type=int, help="first frames of each sequence (default: all)")
+    parser.add_argument("--size", type=int, default=480, help="short side at which checkpoints work")
+    parser.add_argument("--sequences", help="comma list (default: all)")
+    parser.add_argument("--only-checkpoints", action="store_true", help="leave out floor and baseline")
+    parser.add_argument("--json", type=Path, help="write the values here too")
+    arguments = parser.parse_args()
+    chosen = arguments.sequences.split(",") if arguments.sequences else [*SEQUENCES, "bunny"]
+    methods: dict[str, Any] = {} if arguments.only_checkpoints else {FLOOR: CopiedMasks(), BASELINE: NearestFeatures()}
+    for name in arguments.checkpoints:
+        model = choose_model("propagate", name, "cpu", "auto")
+        methods[Path(name).stem] = model.predictor(short_side=arguments.size)
+    table, console = Table("sequence", *methods, box=None), Console()
+    values: dict[str, dict[str, float]] = {}
+    for name in chosen:
+        video = read_video(name, BUNNY if name == "bunny" else arguments.videos / name, arguments.frames)
+        values[name] = {label: float(np.mean(list(scores(video, method)))) for label, method in methods.items()}
+        console.print(name, *(f"{value:.3f}" for value in values[name].values()))
+        table.add_row(name, *(f"{value:.3f}" for value in values[name].values()))
+    means = {label: float(np.mean([row[label] for row in values.values()])) for label in methods}
+    table.add_row("mean", *(f"{value:.3f}" for value in means.values()), style="bold")
+    console.print(table)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({**values, "mean": means}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The table of real videos: what counts, and the training-free baseline."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def selection(monkeypatch):
+    monkeypatch.syspath_prepend(REPOSITORY / "benchmarks")
+    return importlib.import_module("selection")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three frames; object 1 is marked on the first, object 5 turns up on the second."""
+    maps = [np.zeros((8, 8), np.uint8) for _ in range(3)]
+    maps[0][:4] = maps[1][:4] = 1
+    maps[2][:2] = 1
+    maps[1][6:] = maps[2][6:] = 5
+    for index, label_map in enumerate(maps):
+        for kind, picture in (("frames", np.full((8, 8, 3), 90, np.uint8)), ("masks", label_map)):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            Image.fromarray(picture).save(tmp_path / kind / f"{index}.png")
+    return tmp_path
+
+
+def test_an_object_counts_from_the_frame_after_its_first_mask(selection, folder):
+    video = selection.read_video("a", folder, None)
+    assert list(selection.scores(video, selection.CopiedMasks())) == [1.0, 0.5, 1.0]
+    assert list(selection.scores(selection.read_video("a", folder, 2), selection.CopiedMasks())) == [1.0]
+
+
+def test_labels_are_copied_from_the_nearest_features_of_the_window(selection):  # noqa: ARG001 - puts it on the path
+    nearest = importlib.import_module("nearest_features")
+    torch.manual_seed(0)
+    height, width = 6, 3 * nearest.RADIUS
+    features = torch.nn.functional.normalize(torch.randn(64, height, width), dim=0)
+    labels = torch.rand(1, 2, height, width)
+    still = nearest.copy_labels(features, [features], labels)
+    assert torch.allclose(still, labels[0], atol=0.05), "a cell is its own nearest neighbour"
+    far = features.roll(2 * nearest.RADIUS, dims=2)
+    copied, moved = (x[:, :, : nearest.RADIUS] for x in (
+        nearest.copy_labels(features, [far], labels), labels[0].roll(-2 * nearest.RADIUS, dims=2)
+    ))  # fmt: skip
+    assert not torch.allclose(copied, moved, atol=0.05), "what lies beyond the window is not found"
