@@ -16,14 +16,16 @@ Task = Literal["propagate", "fewshot", "instance", "track"]  # the commands that
 
 @dataclass(frozen=True)
 class FrameSequence:
-    """One video to segment: image files in order, or a video file.
+    """One video to segment: image files in order, or a file that holds them all.
 
     Attributes:
         name: POSIX path that names the sequence in the output tree, e.g. `bear` or `2024/run-3/cam1`.
-        frames: image files in natural order; empty for a video file.
-        video: the video file, or None for a folder of frames.
+        frames: image files in order; empty for a video file.
+        video: the video or image stack, or None for a folder of frames.
         layout: `folder`, `video`, `root`, `davis`, `youtube-vos` or `long-video`.
         masks: the folder of masks that the layout itself provides, if any.
+        notes: what lies beside the frames and was left out.
+        problem: why it cannot be segmented at all, or None.
     """
 
     name: str
@@ -31,6 +33,8 @@ class FrameSequence:
     video: Path | None
     layout: str
     masks: Path | None
+    notes: tuple[str, ...] = ()
+    problem: str | None = None
 
 
 @dataclass(frozen=True)

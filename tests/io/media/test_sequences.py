@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from vossegcli.errors import InputError
-from vossegcli.io.media.sequences import find_sequences
+from vossegcli.io.media.sequences import find_sequences, input_name, look_for_sequences
 
 
 def _images(folder: Path, *names: str) -> None:
@@ -170,3 +170,86 @@ def test_a_folder_without_permission_is_an_input_error(tmp_path: Path) -> None:
     locked.mkdir(mode=0)
     with pytest.raises(InputError, match="cannot be listed"):
         find_sequences(tmp_path)
+
+
+def test_what_lies_beside_frames_is_told(tmp_path: Path) -> None:
+    _images(tmp_path / "clip", "1.png", "2.png")
+    for name in ("readme.txt", "times.csv", "a.json", "b.json"):
+        _file(tmp_path / "clip" / name)
+    _images(tmp_path / "clip" / "other", "1.png")
+    _images(tmp_path / "clip" / "masks", "1.png")
+    found = ("left out: 4 files (a.json, b.json, readme.txt, ...) that cannot be segmented",)
+    (sequence,) = find_sequences(tmp_path / "clip")
+    assert sequence.notes == (*found, "left out: 1 subfolder (other) beside the frames")
+    _file(tmp_path / "notes.md")
+    whole = look_for_sequences(tmp_path)
+    assert whole.notes == ("left out: 1 file (notes.md) that cannot be segmented",)
+    assert [sequence.notes for sequence in whole.sequences] == [found, ()]
+
+
+def test_pictures_beside_videos_are_refused(tmp_path: Path) -> None:
+    _images(tmp_path / "a", "poster.jpg")
+    for name in ("1.mp4", "2.mov"):
+        _file(tmp_path / "a" / name)
+    with pytest.raises(InputError, match=r"2 videos or image stacks \(1.mp4, 2.mov\) beside 1 picture \(poster.jpg\)"):
+        find_sequences(tmp_path / "a")
+    _images(tmp_path / "b", "1.png")
+    bad, good = find_sequences(tmp_path)
+    assert (bad.name, bad.frames, good.problem) == ("a", (), None)
+    assert "beside 1 picture" in str(bad.problem)
+    assert [s.name for s in find_sequences(tmp_path / "a" / "*.mp4")] == ["1"]
+
+
+def test_a_mask_among_the_frames_is_no_frame(tmp_path: Path) -> None:
+    _images(tmp_path / "clip", "1.png", "2.png", "3.png", "2_mask.png")
+    mask = tmp_path / "clip" / "2_mask.png"
+    (sequence,) = find_sequences(tmp_path / "clip", without=[mask, None])
+    assert [path.name for path in sequence.frames] == ["1.png", "2.png", "3.png"]
+    assert sequence.notes == ("2_mask.png is given as a mask: it is not taken for a frame",)
+    (sequence,) = find_sequences(tmp_path / "clip" / "*.png", without=[mask])
+    assert len(sequence.frames) == 3
+    _file(tmp_path / "film" / "a.mp4")
+    _images(tmp_path / "film", "mask.png")
+    assert [s.name for s in find_sequences(tmp_path / "film", without=[tmp_path / "film" / "mask.png"])] == ["a"]
+    (tmp_path / "link.png").symlink_to(mask)
+    assert len(find_sequences(tmp_path / "clip", without=[tmp_path / "link.png"])[0].frames) == 3
+
+
+def test_patterns(tmp_path: Path) -> None:
+    _images(tmp_path / "clip", *[f"img_{index:05d}.png" for index in (1, 2, 10)], "img_a.png", "other_00001.png")
+    _images(tmp_path / "x" / "cam1", "1.png", "2.png")
+    _images(tmp_path / "y" / "cam1", "1.png", "1.jpg.txt.png")
+    _file(tmp_path / "films" / "b.mp4")
+    _file(tmp_path / "films" / "a.mov")
+    names = {
+        "clip/img_%05d.png": [("clip", 3)], "clip/img_%d.png": [("clip", 3)], "clip/img_*.png": [("clip", 4)],
+        "clip/*_0000[12].png": [("clip", 3)], "*/cam1/?.png": [("x/cam1", 2), ("y/cam1", 1)],
+        "*/cam1": [("x/cam1", 2), ("y/cam1", 2)], "films/*": [("a", 0), ("b", 0)],
+        "fil*": [("films/a", 0), ("films/b", 0)],
+    }  # fmt: skip
+    for pattern, wanted in names.items():
+        found = find_sequences(tmp_path / pattern)
+        assert [(sequence.name, len(sequence.frames)) for sequence in found] == wanted, pattern
+    (sequence,) = find_sequences(tmp_path / "clip" / "img_%05d.png")
+    assert [path.stem for path in sequence.frames] == ["img_00001", "img_00002", "img_00010"]
+    with pytest.raises(InputError, match="matches nothing"):
+        find_sequences(tmp_path / "clip" / "*.jpg")
+    assert [input_name(tmp_path / p) for p in ("clip/*.png", "clip", "films/a.mov", "*/cam1")] == [
+        "clip", "clip", "a", tmp_path.name,
+    ]  # fmt: skip
+
+
+def test_a_file_with_the_name_of_a_pattern_is_a_file(tmp_path: Path) -> None:
+    _file(tmp_path / "take[1].mp4")
+    assert _found(tmp_path / "take[1].mp4") == [("take[1]", "video")]
+
+
+def test_signs_and_decimals_order_frames(tmp_path: Path) -> None:
+    _images(tmp_path / "t", "t0.0.png", "t0.5.png", "t0.25.png")
+    _images(tmp_path / "phase", *[f"phase_{index}.png" for index in (-3, -1, 0, 2)])
+    for name, wanted in {
+        "t": ["t0.0", "t0.25", "t0.5"],
+        "phase": ["phase_-3", "phase_-1", "phase_0", "phase_2"],
+    }.items():
+        (sequence,) = find_sequences(tmp_path / name)
+        assert [path.stem for path in sequence.frames] == wanted

@@ -1,4 +1,4 @@
-"""Frames in order, from image files or a video, one at a time.
+"""Frames in order, from image files, an image stack or a video, one at a time.
 
 Shapes: H W pixels. Images are uint8 RGB, (H,W,3).
 """
@@ -6,6 +6,7 @@ Shapes: H W pixels. Images are uint8 RGB, (H,W,3).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,9 @@ import numpy.typing as npt
 from vossegcli.errors import InputError
 from vossegcli.io.media.depth import RangeChoice, Samples, SequenceDepth
 from vossegcli.io.media.images import read_image_size, read_samples, size_text
+from vossegcli.io.media.kinds import kind_of
+from vossegcli.io.media.stack_axes import AxisChoice
+from vossegcli.io.media.stacks import StackFrames
 from vossegcli.io.media.video import VideoFrames
 from vossegcli.io.records.file_names import check_unique_stems
 from vossegcli.types import Frame, FrameSequence
@@ -25,7 +29,7 @@ class FrameReader(Protocol):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Frame names in order: file stems, or zero-padded indices for a video."""
+        """Frame names in order: file stems, or zero-padded indices for a video or a stack."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -40,6 +44,19 @@ class FrameReader(Protocol):
 
     def iterate(self, start: int = 0, stop: int | None = None, *, reverse: bool = False) -> Iterator[Frame]:
         """Decode the frames of [start, stop) one by one; with `reverse`, the same frames, last first."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a user says about how frames are read.
+
+    Attributes:
+        values: the range of values that is shown, for more than 8 bits; None = that of the content.
+        axes: of image stacks.
+    """
+
+    values: RangeChoice = None
+    axes: AxisChoice = field(default_factory=AxisChoice)
 
 
 class FolderFrames:
@@ -114,12 +131,21 @@ class FolderFrames:
         return image
 
 
-def open_frames(sequence: FrameSequence) -> FrameReader:
-    """Open the reader of a sequence; nothing is decoded yet.
+def open_frames(sequence: FrameSequence, reading: Reading | None = None) -> FrameReader:
+    """Open the reader of a sequence; no frame is decoded yet.
+
+    Args:
+        sequence: what to read.
+        reading: what the user said about how to read it.
 
     Raises:
-        InputError: the sequence holds no frames, or two of them with the same stem.
+        InputError: the sequence holds no frames, two of them with the same stem, or pictures beside videos.
     """
-    if sequence.video is not None:
-        return VideoFrames(sequence.video)
-    return FolderFrames(sequence.frames, sequence.name)
+    how = reading or Reading()
+    if sequence.problem is not None:
+        raise InputError(sequence.problem, where=sequence.name, fix="put the ones or the others into another folder")
+    if sequence.video is None:
+        return FolderFrames(sequence.frames, sequence.name, how.values)
+    if kind_of(sequence.video) == "stack":
+        return StackFrames(sequence.video, how.values, how.axes)
+    return VideoFrames(sequence.video, how.values)

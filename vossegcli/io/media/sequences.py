@@ -1,69 +1,92 @@
-"""Which sequences a path holds: a folder of frames, a video file, or a tree of either."""
+"""Which sequences a path holds: a folder of frames, a video or an image stack, a pattern, or a tree of them."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vossegcli.errors import InputError
-from vossegcli.io.records.file_names import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
+from vossegcli.io.media.contents import Contents, contents_of, counted, entries_of
+from vossegcli.io.media.frame_numbers import in_order
+from vossegcli.io.media.kinds import kind_of, kind_of_anything
+from vossegcli.io.media.layouts import layout_of, layout_sequences
+from vossegcli.io.media.patterns import expand, fixed_part, is_pattern
+from vossegcli.io.records.file_names import natural_key
 from vossegcli.io.records.run_records import holds_run
 from vossegcli.types import FrameSequence
 
-_DAVIS_RESOLUTIONS = ("480p", "Full-Resolution")
 _MASK_FOLDERS = frozenset({"annotations", "annotations_unsupervised", "masks", "mask"})
-_CLUTTER = frozenset({"__macosx", "@eadir"})
-_WANTED = (
-    "image files (.jpg .jpeg .png .bmp .webp .tif), a video file (.mp4 .mov .mkv .avi .webm), "
-    "or subfolders that hold them"
-)
+_WANTED = "image files, a video, an image stack (multi-page TIFF, GIF), or subfolders that hold them"
+_APART = "give the ones or the others alone, with a pattern or in a folder of their own"
 
 
-def find_sequences(path: Path) -> list[FrameSequence]:
-    """Find the sequences below a path, without opening a frame.
+@dataclass(frozen=True)
+class FoundSequences:
+    """The sequences of an input.
 
-    * A video file is one sequence, named by its stem.
+    Attributes:
+        sequences: in natural order of their names.
+        notes: what was left out, of the input as a whole.
+    """
+
+    sequences: tuple[FrameSequence, ...]
+    notes: tuple[str, ...] = ()
+
+
+def find_sequences(path: Path, *, without: Sequence[Path | None] = ()) -> list[FrameSequence]:
+    """Find the sequences below a path; see `look_for_sequences`."""
+    return list(look_for_sequences(path, without=without).sequences)
+
+
+def look_for_sequences(path: Path, *, without: Sequence[Path | None] = ()) -> FoundSequences:
+    """Find the sequences below a path, without decoding a frame. The content of files decides, not their suffix.
+
+    * A video or an image stack (multi-page TIFF, GIF, ...) is one sequence, named by its stem.
     * A folder that holds images directly is one sequence, named like the folder, whatever it is called;
       its subfolders are not looked at.
     * A DAVIS, YouTube-VOS or Long-Video root gives the folders of `JPEGImages`, each with its folder of
       `Annotations`, if there is one; such roots are recognised deeper in a tree too.
     * Any other folder is a root: each subfolder at any depth that holds images is a sequence named by its
-      POSIX path below the root, and so is each video file in folders without images (where names collide,
-      the video keeps its suffix). A folder with nothing in it is a sequence without frames, so that a batch
-      can report it. Folders named like masks (`masks`, `Annotations`), outputs of runs, and hidden folders are
-      left out. A folder reached twice through links counts once.
+      POSIX path below the root, and so is each video and stack (where names collide, it keeps its suffix). A folder
+      with nothing in it is a sequence without frames, so that a batch can report it, and so is one that holds
+      pictures beside videos. Folders named like masks (`masks`, `Annotations`), outputs of runs and hidden
+      ones are left out. A folder reached twice through links counts once.
+    * A pattern (`*.png`, `frame_%05d.png`) gives the images that it matches as one sequence a folder, and what is
+      found in the folders that it matches.
 
     Args:
-        path: a folder or a video file.
-
-    Returns:
-        sequences in natural order of their names.
+        path: a folder, a file or a pattern.
+        without: files that are no frames, as a mask that lies beside them.
 
     Raises:
         InputError: nothing is there, it is a single image or another kind of file, or it holds no frames.
     """
+    masks = {mask.resolve() for mask in without if mask is not None and mask.is_file()}
+    if is_pattern(path):
+        return _of_pattern(path, masks)
     if not path.exists():
         raise InputError("does not exist", where=path, fix="check the path")
     if not path.is_dir():
-        return [_video_sequence(path)]
-    images = list_images(path)
-    if images:
-        return [FrameSequence(folder_name(path), images, None, "folder", None)]
-    sequences = _distinct(_walk(path))
-    if not any(sequence.frames or sequence.video for sequence in sequences):
-        raise InputError("holds no frames", where=path, fix=f"expected {_WANTED}")
-    return sorted(sequences, key=lambda sequence: natural_key(sequence.name))
+        return FoundSequences((_of_file(path),))
+    contents = contents_of(path, masks)
+    if contents.mixture is not None:
+        raise InputError(contents.mixture, where=path, fix=_APART)
+    if contents.images:
+        notes = (*_mask_notes(path, masks), *_left_out(contents))
+        return FoundSequences((FrameSequence(folder_name(path), contents.images, None, "folder", None, notes),))
+    return _sorted(path, _walk(path, masks))
 
 
 def list_images(folder: Path) -> tuple[Path, ...]:
-    """List the image files directly in a folder, in natural order, hidden ones left out.
+    """List the image files and image stacks directly in a folder, in the order of frames, hidden ones left out.
 
     Raises:
         InputError: the folder cannot be read.
     """
-    return tuple(entry for entry in _entries(folder) if _is_file(entry, IMAGE_SUFFIXES))
+    files = (entry for entry in entries_of(folder) if not entry.is_dir())
+    return in_order([file for file in files if kind_of(file) in {"image", "stack"}])
 
 
 def folder_name(folder: Path) -> str:
@@ -72,17 +95,69 @@ def folder_name(folder: Path) -> str:
     return name or "root"
 
 
-def _video_sequence(path: Path) -> FrameSequence:
-    suffix = path.suffix.lower()
-    if suffix in VIDEO_SUFFIXES:
-        return FrameSequence(path.stem, (), path, "video", None)
-    if suffix in IMAGE_SUFFIXES:
+def input_name(path: Path) -> str:
+    """Name an input for its output folder: a folder's name, a file's stem, the folder of a pattern."""
+    if is_pattern(path):
+        return folder_name(fixed_part(path))
+    return folder_name(path) if path.is_dir() else path.stem
+
+
+def _of_file(path: Path) -> FrameSequence:
+    kind = kind_of_anything(path)
+    if kind == "image":
         raise InputError("is a single image", where=path, fix="give the folder that holds the frames")
-    raise InputError("is neither a folder nor a video file", where=path, fix=f"expected {_WANTED}")
+    if kind is None:
+        raise InputError("is neither a folder nor a video nor an image stack", where=path, fix=f"expected {_WANTED}")
+    return FrameSequence(path.stem, (), path, "video", None)
 
 
-def _walk(root: Path) -> Iterator[FrameSequence]:
+def _of_pattern(pattern: Path, masks: Collection[Path]) -> FoundSequences:
+    root, matches = expand(pattern)
+    files = [path for path in matches if not path.is_dir() and path.resolve() not in masks]
+    groups: dict[Path, list[Path]] = {}
+    for file in files:
+        groups.setdefault(file.parent, []).append(file)
+    sequences: list[FrameSequence] = []
+    for folder, found in groups.items():
+        contents = _sorted_by_kind(found)
+        if contents.mixture is not None:
+            raise InputError(contents.mixture, where=pattern, fix=_APART)
+        name = folder_name(folder) if len(groups) == 1 else folder.relative_to(root).as_posix()
+        if contents.images:
+            notes = (*_mask_notes(folder, masks), *_left_out(contents))
+            sequences.append(FrameSequence(name, contents.images, None, "folder", None, notes))
+        sequences += [_of_video(root, video) for video in contents.videos]
+    for folder in (path for path in matches if path.is_dir() and not files):
+        found_here = look_for_sequences(folder, without=tuple(masks)).sequences
+        above = folder.relative_to(root).as_posix()
+        sequences += [replace(s, name=above if s.layout == "folder" else f"{above}/{s.name}") for s in found_here]
+    if not sequences:
+        raise InputError("matches nothing that can be segmented", where=pattern, fix=f"expected {_WANTED}")
+    return FoundSequences(tuple(sorted(_distinct(sequences), key=lambda one: natural_key(one.name))))
+
+
+def _sorted_by_kind(files: Sequence[Path]) -> Contents:
+    kinds = [(file, kind_of(file)) for file in files]
+    return Contents(
+        in_order([file for file, kind in kinds if kind == "image"]),
+        tuple(file for file, kind in kinds if kind in {"video", "stack"}),
+        (),
+        tuple(file for file, kind in kinds if kind is None),
+    )
+
+
+def _sorted(path: Path, found: tuple[list[FrameSequence], list[Path]]) -> FoundSequences:
+    sequences, others = found
+    if not any(sequence.frames or sequence.video or sequence.problem for sequence in sequences):
+        raise InputError("holds no frames", where=path, fix=f"expected {_WANTED}")
+    notes = (f"left out: {counted(others, 'file')} that cannot be segmented",) if others else ()
+    return FoundSequences(tuple(sorted(_distinct(sequences), key=lambda one: natural_key(one.name))), notes)
+
+
+def _walk(root: Path, masks: Collection[Path]) -> tuple[list[FrameSequence], list[Path]]:
     """Go through a tree, real folders before links, so that a link does not take their place."""
+    sequences: list[FrameSequence] = []
+    others: list[Path] = []
     visited: set[Path] = set()
     folders, links = deque([root]), deque[Path]()
     while folders or links:
@@ -91,56 +166,61 @@ def _walk(root: Path) -> Iterator[FrameSequence]:
         if real in visited:
             continue
         visited.add(real)
-        layout = _layout_of(folder)
+        layout = layout_of(folder)
         if layout is not None:
-            yield from _layout_sequences(root, folder, *layout)
+            sequences += layout_sequences(root, folder, *layout)
             continue
-        entries = _entries(folder)
-        yield from _direct_sequences(root, folder, entries)
-        for entry in entries:
-            if entry.is_dir() and entry.name.casefold() not in _MASK_FOLDERS and not holds_run(entry):
+        contents = contents_of(folder, masks)
+        sequences += _direct_sequences(root, folder, contents, masks)
+        if not contents.images:
+            others += contents.others
+        for entry in contents.folders:
+            if _is_of_frames(entry):
                 (links if entry.is_symlink() else folders).append(entry)
+    return sequences, others
 
 
-def _direct_sequences(root: Path, folder: Path, entries: list[Path]) -> Iterator[FrameSequence]:
-    """Give the sequence that a folder is, or those of its video files."""
+def _direct_sequences(root: Path, folder: Path, contents: Contents, masks: Collection[Path]) -> Iterator[FrameSequence]:
+    """Give the sequence that a folder is, or those of its videos and stacks."""
     name = folder.relative_to(root).as_posix()
-    images = tuple(entry for entry in entries if _is_file(entry, IMAGE_SUFFIXES))
-    if images or (not entries and folder != root):
-        yield FrameSequence(name, images, None, "root", None)
-        return
-    for entry in entries:
-        if _is_file(entry, VIDEO_SUFFIXES):
-            yield FrameSequence(entry.relative_to(root).with_suffix("").as_posix(), (), entry, "root", None)
+    if contents.mixture is not None:
+        yield FrameSequence(name, (), None, "root", None, problem=contents.mixture)
+    elif contents.images or (contents.is_empty and folder != root):
+        notes = (*_mask_notes(folder, masks), *_left_out(replace(contents, folders=())))
+        yield FrameSequence(name, contents.images, None, "root", None, notes)
+    else:
+        for video in contents.videos:
+            yield _of_video(root, video)
 
 
-def _layout_of(folder: Path) -> tuple[str, str] | None:
-    """Recognise a data set: its layout and the folder between `JPEGImages` and the sequences, or None."""
-    frames = folder / "JPEGImages"
-    if not frames.is_dir() or list_images(frames):
-        return None
-    for resolution in _DAVIS_RESOLUTIONS:
-        if (frames / resolution).is_dir() and not list_images(frames / resolution):
-            return "davis", resolution
-    if not any(entry.is_dir() for entry in _entries(frames)):
-        return None
-    if not (folder / "meta.json").is_file() and (folder / "val.txt").is_file():
-        return "long-video", "."
-    return "youtube-vos", "."
+def _of_video(root: Path, video: Path) -> FrameSequence:
+    name = video.relative_to(root)
+    return FrameSequence((name.with_suffix("") if name.suffix else name).as_posix(), (), video, "root", None)
 
 
-def _layout_sequences(root: Path, folder: Path, layout: str, resolution: str) -> Iterator[FrameSequence]:
-    for entry in _entries(folder / "JPEGImages" / resolution):
-        if not entry.is_dir():
-            continue
-        masks = folder / "Annotations" / resolution / entry.name
-        name = (folder.relative_to(root) / entry.name).as_posix()
-        yield FrameSequence(name, list_images(entry), None, layout, masks if masks.is_dir() else None)
+def _is_of_frames(folder: Path) -> bool:
+    """Whether a folder is neither one of masks nor the output of a run."""
+    return folder.name.casefold() not in _MASK_FOLDERS and not holds_run(folder)
 
 
-def _distinct(sequences: Iterator[FrameSequence]) -> list[FrameSequence]:
+def _left_out(contents: Contents) -> Iterator[str]:
+    """Say what lies beside frames and is not taken."""
+    if contents.others:
+        yield f"left out: {counted(contents.others, 'file')} that cannot be segmented"
+    folders = [folder for folder in contents.folders if _is_of_frames(folder)]
+    if folders:
+        yield f"left out: {counted(folders, 'subfolder')} beside the frames"
+
+
+def _mask_notes(folder: Path, masks: Collection[Path]) -> Iterator[str]:
+    real = folder.resolve()
+    for mask in sorted(masks):
+        if mask.parent == real:
+            yield f"{mask.name} is given as a mask: it is not taken for a frame"
+
+
+def _distinct(found: Sequence[FrameSequence]) -> list[FrameSequence]:
     """Let videos keep their suffix where another sequence has the same name."""
-    found = list(sequences)
     counts = Counter(sequence.name for sequence in found)
     return [
         replace(sequence, name=sequence.name + sequence.video.suffix)
@@ -148,21 +228,3 @@ def _distinct(sequences: Iterator[FrameSequence]) -> list[FrameSequence]:
         else sequence
         for sequence in found
     ]
-
-
-def _entries(folder: Path) -> list[Path]:
-    """List a folder in natural order, without hidden files and the clutter of operating systems."""
-    try:
-        entries = list(folder.iterdir())
-    except OSError as error:
-        raise InputError(f"cannot be listed ({error.strerror})", where=folder, fix="check it") from error
-    visible = (entry for entry in entries if not _is_clutter(entry.name))
-    return sorted(visible, key=lambda entry: natural_key(entry.name))
-
-
-def _is_clutter(name: str) -> bool:
-    return name.startswith(".") or name.casefold() in _CLUTTER or name.casefold() == "thumbs.db"
-
-
-def _is_file(entry: Path, suffixes: frozenset[str]) -> bool:
-    return entry.suffix.lower() in suffixes and not entry.is_dir()

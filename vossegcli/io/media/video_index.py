@@ -20,6 +20,8 @@ from av.video.stream import VideoStream
 from vossegcli.errors import InputError
 from vossegcli.io.media.images import check_pixels
 
+_NOT_VIDEOS = frozenset({"tty", "hls", "concat", "dash", "sdp", "ffmetadata", "webm_dash_manifest"})
+
 
 @dataclass(frozen=True)
 class VideoIndex:
@@ -45,7 +47,12 @@ def opened_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     if path.stat().st_size == 0:
         raise InputError("is empty (0 bytes)", where=path, fix="replace or remove the file")
     try:
-        with av.open(ffmpeg_url(path), metadata_errors="replace") as container:  # titles may be in any encoding
+        options = {"protocol_whitelist": "file"}
+        with av.open(
+            ffmpeg_url(path), options=options, metadata_errors="replace"
+        ) as container:  # titles in any encoding
+            if container.format.name in _NOT_VIDEOS:
+                raise InputError("is a text or a playlist", where=path, fix="give a video file")
             stream = container.streams.best("video")
             if not isinstance(stream, VideoStream) or stream.codec_context is None:
                 raise InputError("holds no video stream that can be decoded", where=path, fix="give a video file")

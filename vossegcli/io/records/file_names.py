@@ -7,8 +7,14 @@ from pathlib import Path
 
 from vossegcli.errors import InputError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm"})
+IMAGE_SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif", ".jp2",
+    ".ppm", ".pgm", ".pnm", ".tga",
+})  # fmt: skip
+VIDEO_SUFFIXES = frozenset({
+    ".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mts", ".m2ts", ".wmv", ".asf", ".mpg", ".mpeg", ".flv", ".3gp",
+    ".3g2", ".ogv", ".y4m", ".mxf", ".vob",
+})  # fmt: skip
 
 
 def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:

@@ -1,0 +1,96 @@
+"""What a folder holds directly: images, stacks, videos, folders, and what is none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vossegcli.errors import InputError
+from vossegcli.io.media.frame_numbers import in_order
+from vossegcli.io.media.kinds import kind_of
+from vossegcli.io.records.file_names import natural_key
+
+_CLUTTER = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The entries of a folder.
+
+    Attributes:
+        images: image files, in the order of frames.
+        videos: videos and image stacks, in natural order.
+        folders: in natural order.
+        others: files that are no media, in natural order.
+    """
+
+    images: tuple[Path, ...]
+    videos: tuple[Path, ...]
+    folders: tuple[Path, ...]
+    others: tuple[Path, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing at all."""
+        return not (self.images or self.videos or self.folders or self.others)
+
+    @property
+    def mixture(self) -> str | None:
+        """What is wrong with a folder that holds pictures beside videos, or None."""
+        if not self.images or not self.videos:
+            return None
+        videos, images = (
+            counted(self.videos, "video or image stack", "videos or image stacks"),
+            counted(self.images, "picture"),
+        )
+        return f"holds {videos} beside {images}: which of them are meant is not known"
+
+
+def contents_of(folder: Path, without: Collection[Path] = ()) -> Contents:
+    """List a folder, without hidden files and the clutter of operating systems.
+
+    Args:
+        folder: to look at; its subfolders are listed, not entered.
+        without: resolved paths of files to leave out, as that of a mask.
+
+    Raises:
+        InputError: the folder cannot be listed.
+    """
+    folders, images, videos, others = [], [], [], []
+    for entry in entries_of(folder):
+        if entry.is_dir():
+            folders.append(entry)
+        elif without and entry.resolve() in without:
+            continue
+        else:
+            kind = kind_of(entry)
+            (others if kind is None else images if kind == "image" else videos).append(entry)
+    return Contents(in_order(images), tuple(videos), tuple(folders), tuple(others))
+
+
+def entries_of(folder: Path) -> list[Path]:
+    """List a folder in natural order, without hidden files and the clutter of operating systems.
+
+    Raises:
+        InputError: the folder cannot be listed.
+    """
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"cannot be listed ({error.strerror})", where=folder, fix="check it") from error
+    visible = (entry for entry in entries if not is_clutter(entry.name))
+    return sorted(visible, key=lambda entry: natural_key(entry.name))
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a name is hidden, or one that operating systems strew about."""
+    return name.startswith(".") or name.casefold() in _CLUTTER
+
+
+def counted(paths: Iterable[Path], one: str, many: str | None = None) -> str:
+    """Count and name paths: `2 videos (a.mp4, b.mp4)`."""
+    names = [path.name for path in paths]
+    listed = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return f"{len(names)} {one if len(names) == 1 else many or one + 's'} ({listed})"
