@@ -58,7 +58,10 @@ def contents_of(folder: Path, without: Collection[Path] = ()) -> Contents:
     Raises:
         InputError: the folder cannot be listed.
     """
-    folders, images, videos, others = [], [], [], []
+    folders: list[Path] = []
+    images: list[Path] = []
+    videos: list[Path] = []
+    others: list[Path] = []
     for entry in entries_of(folder):
         if entry.is_dir():
             folders.append(entry)
