@@ -35,6 +35,9 @@ def train(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for checkpoint, log and report.")],
     init: Annotated[str, typer.Option(help="Checkpoint name or file, imagenet, or none.")] = "none",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the state in the output folder.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the data and write samples.jpg, do not train.")
+    ] = False,
     device: o.Device = "auto",
     precision: o.PrecisionOption = o.Precision.auto,
     as_json: o.Json = False,
@@ -42,6 +45,7 @@ def train(
 ) -> None:
     """Train a system on images with object masks (COCO json)."""
     from vossegcli.runners.train import run as runner
+    from vossegcli.runners.train.options import TrainOptions
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     began = last = time.monotonic()
@@ -55,11 +59,11 @@ def train(
         terms = ", ".join(f"{name} {value:.3f}" for name, value in values.items() if name in {"loss", "j"})
         console.print(f"step {step}/{total}: {terms} ({(now - began) / 60:.1f} min)")
 
-    options = runner.TrainOptions(
-        system, tuple(data), config, output, tuple(val or ()), init, resume, device, precision
+    options = TrainOptions(
+        system, tuple(data), config, output, tuple(val or ()), init, resume, dry_run, device, precision
     )
-    facts = runner.train(options, show)
+    facts = runner.train(options, show, lambda note: None if quiet else console.print(f"note: {note}", markup=False))
     if as_json:
         typer.echo(json.dumps(facts))
-    elif not quiet:
+    elif not quiet and not dry_run:
         typer.echo(f"checkpoint: {output / 'model.safetensors'}\nreport: {output / 'report.html'}")

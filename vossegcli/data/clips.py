@@ -75,9 +75,17 @@ class ClipStream:
 def split_by_source(
     images: Sequence[AnnotatedImage], holdout: float
 ) -> tuple[list[AnnotatedImage], list[AnnotatedImage]]:
-    """Split into training and validation by a hash of the source, so that pictures of one photo stay together."""
+    """Split into training and validation by a hash of the source, so that pictures of one photo stay together.
+
+    Where anything is held out, at least one source of several is, and never all of them.
+    """
+    hashes = {(i.dataset, i.source): zlib.crc32(f"{i.dataset}/{i.source}".encode()) / 2**32 for i in images}
+    ranked = sorted(hashes, key=lambda source: hashes[source])
+    count = sum(hashes[source] < holdout for source in ranked)
+    if holdout > 0.0 and ranked:
+        count = min(max(count, 1), len(ranked) - 1)
+    chosen = set(ranked[:count])
     parts: tuple[list[AnnotatedImage], list[AnnotatedImage]] = ([], [])
     for image in images:
-        share = zlib.crc32(f"{image.dataset}/{image.source}".encode()) / 2**32
-        parts[share < holdout].append(image)
+        parts[(image.dataset, image.source) in chosen].append(image)
     return parts

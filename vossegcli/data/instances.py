@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,7 @@ from pycocotools import mask as coco_mask
 from scipy import ndimage
 
 from vossegcli.data.augment import jitter_colour, recolour_some
+from vossegcli.data.cache import ArrayCache
 from vossegcli.data.textures import CropBox, cached_image, resize_crop
 from vossegcli.errors import ConfigError
 from vossegcli.io.media.ahead import read_ahead
@@ -26,7 +26,6 @@ from vossegcli.samples import InstanceSamples
 from vossegcli.types import AnnotatedImage
 
 QUEUE_LENGTH = 4
-CACHED_MAPS = 4000
 SMALLEST = 12  # pixels; what is left of an instance at the border of a crop must be larger
 SMALLEST_SCALE, LARGEST_SCALE = 0.6, 1.7  # of an image, before it is cropped
 COLOUR = 0.35  # largest relative change
@@ -89,7 +88,7 @@ class InstanceStream:
         self.seed = seed
         self.device = device
         self.workers = workers
-        self._ids_of = lru_cache(CACHED_MAPS)(lambda number: ids_map_of(self.images[number]))
+        self._ids_maps: ArrayCache[int] = ArrayCache()
 
     def batch(self, step: int, spec: InstanceSpec) -> InstanceSamples:
         """Draw the batch of one step."""
@@ -136,7 +135,7 @@ class InstanceStream:
         top = rng.uniform(min(0.0, record.height - side), max(0.0, record.height - side))
         box = (left, top, left + side, top + side)
         image = resize_crop(cached_image(record.path), box, spec.size, flip=False)
-        ids = _resize_ids(self._ids_of(number), box, spec.size)
+        ids = _resize_ids(self._ids_maps.get(number, lambda: ids_map_of(record)), box, spec.size)
         turns = int(rng.integers(4)) if spec.turns else 0
         flip = bool(rng.random() < 0.5)
         way = -1 if flip else 1

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +15,14 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
+from vossegcli.data.cache import ArrayCache
 from vossegcli.errors import ConfigError
 from vossegcli.io.media.images import read_image
 from vossegcli.types import AnnotatedImage
 
 UInt8 = npt.NDArray[np.uint8]
-CACHED_IMAGES = 4000
 MIN_OBJECT_PIXELS = 120
+_IMAGES: ArrayCache[Path] = ArrayCache()
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,9 @@ def pseudo_cutout(rng: np.random.Generator, picture: UInt8) -> Cutout:
     return Cutout(picture, mask)
 
 
-@lru_cache(maxsize=CACHED_IMAGES)
 def cached_image(path: Path) -> UInt8:
     """Read an image (H,W,3) and keep it for the next time; not to be changed."""
-    return read_image(path)
+    return _IMAGES.get(path, lambda: read_image(path))
 
 
 def _decode(record: AnnotatedImage, index: int) -> UInt8:

@@ -11,3 +11,9 @@ from torch import Tensor
 def image_tensor(image: npt.NDArray[np.uint8]) -> Tensor:
     """Turn a picture (H,W,3) of 8-bit RGB into (3,H,W) float32 in [0, 1]."""
     return torch.from_numpy(image).permute(2, 0, 1).float() / 255.0
+
+
+def to_pixels(image: Tensor) -> npt.NDArray[np.uint8]:
+    """Turn (3,H,W) float RGB in [0, 1] into a picture (H,W,3) of 8-bit RGB."""
+    pixels: npt.NDArray[np.uint8] = (image.permute(1, 2, 0) * 255.0).round().clamp(0, 255).byte().cpu().numpy()
+    return pixels

@@ -15,6 +15,7 @@ from vossegcli.io.weights.checkpoints import read_checkpoint
 from vossegcli.models.chosen_model import build_network
 from vossegcli.runners.train import run as runner
 from vossegcli.runners.train.instances import TrainingInstances
+from vossegcli.runners.train.options import TrainOptions
 from vossegcli.systems import get_system
 
 SETTINGS = """
@@ -46,8 +47,8 @@ def settings(tmp_path: Path) -> Path:
     return path
 
 
-def options(discs: Path, settings: Path, output: Path, **changes: object) -> runner.TrainOptions:
-    return runner.TrainOptions(
+def options(discs: Path, settings: Path, output: Path, **changes: object) -> TrainOptions:
+    return TrainOptions(
         **{
             "system": "afb-urr",
             "data": (discs,),
@@ -231,7 +232,7 @@ def test_a_run_leaves_checkpoint_log_and_report_and_resumes_exactly(
     build_network(one, get_system("afb-urr"))
 
     settings.write_text(SETTINGS.format(holdout=0.1))
-    with pytest.raises(CheckpointError, match="other settings"):
+    with pytest.raises(CheckpointError, match="other settings: holdout"):
         runner.train(options(discs, settings, parts, resume=True), silent)
 
 
@@ -296,3 +297,86 @@ def test_an_output_that_cannot_be_a_folder_is_refused_first(
     with pytest.raises(InputError, match="taken.*cannot be written"):
         runner.train(options(discs, settings, tmp_path / output), lambda *_: None)
     assert (tmp_path / "taken").read_text() == "a file"
+
+
+def test_a_dry_run_writes_the_contact_sheet_alone(discs: Path, settings: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    facts = runner.train(options(discs, settings, tmp_path / "out", dry_run=True), silent, notes.append)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["samples.jpg"]
+    assert facts["images"] >= 1
+    assert any("samples.jpg" in note for note in notes)
+    assert any("for validation" in note for note in notes)
+
+
+def test_resuming_before_the_first_state_starts(discs: Path, settings: Path, tmp_path: Path) -> None:
+    facts = runner.train(options(discs, settings, tmp_path / "out", resume=True), silent)
+    assert facts["steps"] == 5
+
+
+def test_resuming_with_more_steps_extends_the_run(discs: Path, settings: Path, tmp_path: Path) -> None:
+    runner.train(options(discs, settings, tmp_path / "out"), silent)
+    settings.write_text(SETTINGS.format(holdout=0.2).replace("steps = 3", "steps = 6"))
+    facts = runner.train(options(discs, settings, tmp_path / "out", resume=True), silent)
+    assert facts["steps"] == 8
+    assert [row["step"] for row in read_jsonl(tmp_path / "out" / "train.jsonl")] == list(range(1, 9))
+
+
+def test_other_classes_and_other_data_are_not_resumed(discs: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "instances.toml"
+    settings.write_text(INSTANCES.format())
+    payload = json.loads(discs.read_text())
+    ids = sorted({one["category_id"] for one in payload["annotations"]})
+    payload["categories"] = [{"id": c, "name": f"class {c}"} for c in ids]
+    discs.write_text(json.dumps(payload))
+    run = options(discs, settings, tmp_path / "out", system="b2inst", val=(discs,))
+    runner.train(run, silent)
+    payload["categories"][0]["name"] = "renamed"
+    discs.write_text(json.dumps(payload))
+    with pytest.raises(CheckpointError, match="classes have changed.*class.*renamed"):
+        runner.train(replace(run, resume=True), silent)
+    payload["categories"][0]["name"] = "class 1"
+    payload["annotations"].pop()
+    discs.write_text(json.dumps(payload))
+    with pytest.raises(CheckpointError, match="training data"):
+        runner.train(replace(run, resume=True, val=()), silent)
+
+
+def test_missing_pictures_are_all_listed_before_the_first_step(discs: Path, settings: Path, tmp_path: Path) -> None:
+    payload = json.loads(discs.read_text())
+    names = [image["file_name"] for image in payload["images"]][:2]
+    for image in payload["images"][:2]:
+        image["file_name"] = f"gone_{image['file_name']}"
+    discs.write_text(json.dumps(payload))
+    with pytest.raises(InputError, match=f"2 pictures are missing.*gone_{names[0]}.*gone_{names[1]}"):
+        runner.train(options(discs, settings, tmp_path / "out"), silent)
+
+
+def test_validation_without_objects_is_no_error(discs: Path, settings: Path, tmp_path: Path) -> None:
+    payload = json.loads(discs.read_text())
+    payload["annotations"] = []
+    empty = discs.with_name("empty.json")
+    empty.write_text(json.dumps(payload))
+    notes: list[str] = []
+    facts = runner.train(options(discs, settings, tmp_path / "out", val=(empty,)), silent, notes.append)
+    assert "validation_J" not in facts
+    assert any("nothing is measured" in note for note in notes)
+
+
+def test_one_picture_is_trained_on(discs: Path, settings: Path, tmp_path: Path) -> None:
+    payload = json.loads(discs.read_text())
+    first = payload["annotations"][0]["image_id"]
+    payload["images"] = [image for image in payload["images"] if image["id"] == first]
+    payload["annotations"] = [one for one in payload["annotations"] if one["image_id"] == first]
+    discs.write_text(json.dumps(payload))
+    settings.write_text(SETTINGS.format(holdout=0.99))
+    notes: list[str] = []
+    facts = runner.train(options(discs, settings, tmp_path / "out"), silent, notes.append)
+    assert facts["images"] == 1
+    assert any("none are held out" in note for note in notes)
+
+
+def test_batch_norms_need_more_than_one_value(discs: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "tracks.toml"
+    settings.write_text(TRACKS.replace("batch = 2", "batch = 1", 1))
+    with pytest.raises(ConfigError, match="batch 1 at size 64"):
+        runner.train(options(discs, settings, tmp_path / "out", system="mobileinst"), silent)

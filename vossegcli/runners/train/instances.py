@@ -19,6 +19,7 @@ from vossegcli.io.results.overlays import data_uri, draw_overlay
 from vossegcli.metrics.instance import instance_precision
 from vossegcli.ops.images import image_tensor
 from vossegcli.ops.masks import paste_mask, pasted_instances
+from vossegcli.runners.train.samples import holdout_note
 from vossegcli.samples import InstanceSamples
 from vossegcli.systems.base import InstancePredictor, Instances
 from vossegcli.training.settings import TrainingSettings
@@ -68,6 +69,11 @@ class TrainingInstances:
         """The numbers of images and instances."""
         count = sum(len(image.segmentations) for image in self._training)
         return {"images": len(self._training), "instances": count, "held_out_images": len(self._validation)}
+
+    @property
+    def notes(self) -> list[str]:
+        """How many pictures are held out."""
+        return [holdout_note(len(self._training), self._validation)]
 
     def batches(self, start: int) -> Iterator[InstanceSamples]:
         """Yield the samples from a step on."""

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from vossegcli.errors import CheckpointError, ConfigError
+from vossegcli.data.fitting import fit_to_pictures
+from vossegcli.errors import ConfigError
 from vossegcli.io.datasets.annotations import read_class_folders, read_coco_instances
-from vossegcli.io.records.atomic import make_folder, write_text_atomic
+from vossegcli.io.records.atomic import make_folder
 from vossegcli.io.records.configs import read_toml
-from vossegcli.io.records.run_records import append_jsonl, read_jsonl
-from vossegcli.io.weights.checkpoints import (
-    CheckpointHeader,
-    read_checkpoint,
-    read_header,
-    read_tensors,
-    write_checkpoint,
-    write_tensors,
-)
+from vossegcli.io.weights.checkpoints import read_checkpoint
 from vossegcli.io.weights.pretrained import read_imagenet
 from vossegcli.models.chosen_model import start_from
 from vossegcli.models.devices import resolve_device, resolve_precision
-from vossegcli.reports.training import training_report
+from vossegcli.runners.train.contact_sheet import write_contact_sheet
 from vossegcli.runners.train.instances import TrainingInstances, TrainingTracks
+from vossegcli.runners.train.options import TrainOptions
+from vossegcli.runners.train.recorder import OnProgress, Recorder
 from vossegcli.runners.train.samples import TrainingClips, TrainingEpisodes, TrainingSamples
 from vossegcli.systems import get_system
 from vossegcli.systems.base import System
@@ -45,78 +37,100 @@ SAMPLES: Mapping[str, Callable[..., TrainingSamples]] = {
     "instance": TrainingInstances,
     "track": TrainingTracks,
 }
-BEST = "best.safetensors"
+STATE = "state.safetensors"
+Facts = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class TrainOptions:
-    """What the command line gives.
-
-    Attributes:
-        system: name of the system.
-        data: COCO instances files, folders of them, or folders of classes.
-        val: likewise, to validate on; empty = a part of the data is held out.
-        config: TOML settings.
-        output: folder for checkpoint, state, log and report.
-        init: checkpoint name or file to start from, `imagenet` or `none`.
-        resume: continue from the state in `output`.
-        device: as typed.
-        precision: as typed.
-    """
-
-    system: str
-    data: tuple[Path, ...]
-    config: Path
-    output: Path
-    val: tuple[Path, ...] = ()
-    init: str = "none"
-    resume: bool = False
-    device: str = "auto"
-    precision: str = "auto"
-
-
-def train(options: TrainOptions, on_progress: Callable[[int, int, Mapping[str, float]], None]) -> dict[str, Any]:
+def train(options: TrainOptions, on_progress: OnProgress, on_note: Callable[[str], None] = lambda _: None) -> Facts:
     """Train a system and return the summary that is also stored in the checkpoint's header.
+
+    Before the first step every picture is compared with its annotation, and a contact sheet of samples is written.
 
     Args:
         options: what to train on what.
         on_progress: told (step, total steps, values) after every step.
+        on_note: told what was interpreted in the data, and where the contact sheet is.
 
     Raises:
         VossegError: bad data, settings, checkpoint or device.
     """
     system = get_system(options.system)
-    settings = TrainingSettings.from_dict(read_toml(options.config))
-    if settings.config not in system.configs:
-        known = ", ".join(system.configs)
-        raise ConfigError(f"unknown configuration '{settings.config}'", where=options.config, fix=f"use one of {known}")
-    for stage in settings.stages:
-        if stage.objective not in system.objectives:
-            known = ", ".join(system.objectives)
-            raise ConfigError(f"unknown objective '{stage.objective}'", where=options.config, fix=f"use one of {known}")
-        _check_stage(stage, system, options.config)
-    make_folder(options.output)
+    settings = read_settings(options.config, system)
     device = resolve_device(options.device)
     precision = resolve_precision(options.precision, device)
-    samples = SAMPLES[system.task](read_images(options.data), read_images(options.val), settings, device)
+    _check_output(options)
+    (images, notes), (validation, more) = (fit_to_pictures(read_images(p)) for p in (options.data, options.val))
+    samples = SAMPLES[system.task](images, validation, settings, device)
+    notes = [*notes, *more, *samples.notes]
+    for note in notes:
+        on_note(note)
+    resumed = options.resume and (options.output / STATE).exists()
+    if options.dry_run or not resumed:
+        on_note(f"look at {write_contact_sheet(options.output, samples.batches(0))}: samples as training sees them")
+    if options.dry_run:
+        return {**samples.facts, "notes": notes}
     config = system.parse_config({**system.configs[settings.config].to_dict(), **settings.model})
     if samples.labels:
         config = config.with_labels(samples.labels)
     torch.manual_seed(settings.seed)
     model = system.build(config).to(device).to(memory_format=torch.channels_last)
-    if options.init == "imagenet":
+    _start(model, system, config, options.init, samples.labels)
+    trainer = Trainer(model, settings, system.backbone)
+    data = data_fingerprint([*images, *validation])
+    recorder = Recorder(options, settings, system, config, samples, precision, on_progress, data)
+    if options.resume:
+        recorder.resume(trainer)
+    run_training(trainer, system.objectives, samples.batches(trainer.step), recorder, precision=precision)
+    return recorder.finish(trainer)
+
+
+def read_settings(path: Path, system: System) -> TrainingSettings:
+    """Read the TOML settings and check that a system can follow them.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    settings = TrainingSettings.from_dict(read_toml(path))
+    if settings.config not in system.configs:
+        known = ", ".join(system.configs)
+        raise ConfigError(f"unknown configuration '{settings.config}'", where=path, fix=f"use one of {known}")
+    for stage in settings.stages:
+        if stage.objective not in system.objectives:
+            known = ", ".join(system.objectives)
+            raise ConfigError(f"unknown objective '{stage.objective}'", where=path, fix=f"use one of {known}")
+        _check_stage(stage, system, path)
+    return settings
+
+
+def data_fingerprint(images: Sequence[AnnotatedImage]) -> str:
+    """Hash what a training run learns from: names, sizes, classes and masks of its images."""
+    digest = hashlib.sha256()
+    for image in images:
+        counts = [rle["counts"] for rle in image.segmentations]
+        row = (image.dataset, image.path.name, image.height, image.width, image.names, counts)
+        digest.update(json.dumps(row).encode())
+    return digest.hexdigest()
+
+
+def _start(model: Any, system: System, config: Any, init: str, labels: tuple[str, ...]) -> None:  # noqa: ANN401
+    """Load the weights that training starts from, in place."""
+    if init == "imagenet":
         backbone = system.imagenet_backbone(config)
         system.starts["imagenet"](model, read_imagenet(backbone))
-    elif options.init != "none":
-        start_from(model, read_checkpoint(options.init), system, samples.labels)
-    trainer = Trainer(model, settings, system.backbone)
-    observer = _Observer(options, settings, system, config, samples, precision, on_progress)
-    if options.resume:
-        observer.resume(trainer)
-    elif (options.output / "state.safetensors").exists():
+    elif init != "none":
+        start_from(model, read_checkpoint(init), system, labels)
+
+
+def _check_output(options: TrainOptions) -> None:
+    """Refuse an output where nothing can be written or another run lies.
+
+    Raises:
+        InputError: it is a file or cannot be made.
+        ConfigError: it holds a training run, and this one does not resume it.
+    """
+    make_folder(options.output)
+    if not (options.resume or options.dry_run) and (options.output / STATE).exists():
         raise ConfigError("holds a training run", where=options.output, fix="add --resume or give another folder")
-    run_training(trainer, system.objectives, samples.batches(trainer.step), observer, precision=precision)
-    return observer.finish(trainer)
 
 
 def read_images(paths: Sequence[Path]) -> list[AnnotatedImage]:
@@ -139,120 +153,11 @@ def _check_stage(stage: Stage, system: System, where: Path) -> None:
         kind = "images" if wanted == 1 else f"clips of {wanted} frames"
         what = f"stage '{stage.name}': '{stage.objective}' takes {kind}"
         raise ConfigError(what, where=where, fix=f"set frames = {wanted}")
+    values = stage.batch * (stage.size // system.multiple) ** 2
+    if values == 1 and not stage.freeze_norm:
+        what = f"stage '{stage.name}': batch 1 at size {stage.size} leaves batch norms one value a channel"
+        raise ConfigError(what, where=where, fix="give a larger batch or size, or set freeze_norm = true")
     if stage.size % system.multiple:
         raise ConfigError(
             f"stage '{stage.name}': size is {stage.size}", where=where, fix=f"give a multiple of {system.multiple}"
         )
-
-
-class _Observer:
-    """Writes the log, the state, the checkpoint and the report."""
-
-    def __init__(
-        self,
-        options: TrainOptions,
-        settings: TrainingSettings,
-        system: System,
-        config: Any,  # noqa: ANN401 - the system's own record
-        samples: TrainingSamples,
-        precision: torch.dtype,
-        on_progress: Callable[[int, int, Mapping[str, float]], None],
-    ) -> None:
-        self.options = options
-        self.settings = settings
-        self.system = system
-        self.config = config
-        self.samples = samples
-        self.precision = precision
-        self.on_progress = on_progress
-        self.rows: list[dict[str, Any]] = []
-        self.began = time.time()
-        self.log_path = options.output / "train.jsonl"
-        self.state_path = options.output / "state.safetensors"
-
-    def resume(self, trainer: Trainer) -> None:
-        """Load the state and cut the log back to it."""
-        tensors, metadata = read_tensors(self.state_path)
-        if metadata.get("settings") != self._fingerprint():
-            raise CheckpointError(
-                "was made with other settings",
-                where=self.state_path,
-                fix="use the same TOML file or another folder",
-            )
-        trainer.load_state(tensors, int(metadata["step"]))
-        self.rows = [row for row in read_jsonl(self.log_path) if row["step"] <= trainer.step]
-        write_text_atomic(self.log_path, "".join(json.dumps(row) + "\n" for row in self.rows))
-
-    def on_step(self, step: int, stage: Stage, values: Mapping[str, float]) -> None:
-        """Append to the log."""
-        row = {"step": step, "stage": stage.name, **{k: round(v, 6) for k, v in values.items()}}
-        self.rows.append(row)
-        append_jsonl(self.log_path, row)
-        self.on_progress(step, self.settings.total_steps, values)
-
-    def on_state(self, step: int, trainer: Trainer) -> None:
-        """Save the state for resuming and the averaged weights as a checkpoint."""
-        write_tensors(self.state_path, trainer.state(), {"step": str(step), "settings": self._fingerprint()})
-        every = self.settings.validate_every
-        values: Mapping[str, float] = {}
-        if every and step < self.settings.total_steps and step % every < self.settings.checkpoint_every:
-            values, _ = self._validate(trainer, step)
-        self._write_checkpoint(trainer, step, values)
-
-    def finish(self, trainer: Trainer) -> dict[str, Any]:
-        """Validate, write the final checkpoint, which holds the best weights that were measured, and the report."""
-        values, pictures = self._validate(trainer, trainer.step)
-        facts = self._write_checkpoint(trainer, trainer.step, values)
-        best = self.options.output / BEST
-        if self._best() > _score(values):
-            checkpoint = read_checkpoint(str(best))
-            write_checkpoint(self.options.output / "model.safetensors", checkpoint.tensors, checkpoint.header)
-            facts = checkpoint.header.training
-        best.unlink(missing_ok=True)
-        html = training_report({**facts, "minutes": round((time.time() - self.began) / 60, 1)}, self.rows, pictures)
-        write_text_atomic(self.options.output / "report.html", html)
-        return facts
-
-    def _validate(self, trainer: Trainer, step: int) -> tuple[dict[str, float], list[tuple[str, str]]]:
-        """Measure the averaged weights; what comes out joins the log, and the best weights are put aside."""
-        predictor = self.system.predictors[self.samples.judge](trainer.average, precision=self.precision)
-        values, pictures = self.samples.validate(predictor)
-        if values and step < self.settings.total_steps:
-            if _score(values) >= self._best():
-                self._write_checkpoint(trainer, step, values, BEST)
-            append_jsonl(self.options.output / "validation.jsonl", {"step": step, **values})
-        return values, pictures
-
-    def _best(self) -> float:
-        """The score of the weights that were put aside; below every other where there are none."""
-        path = self.options.output / BEST
-        return _score(read_header(path).training) if path.exists() else float("-inf")
-
-    def _write_checkpoint(
-        self, trainer: Trainer, step: int, values: Mapping[str, float], name: str = "model.safetensors"
-    ) -> dict[str, Any]:
-        facts = {
-            "data": [p.name if p.suffix else f"{p.parent.name}/{p.name}" for p in self.options.data],
-            **self.samples.facts,
-            "steps": step,
-            "seed": self.settings.seed,
-            "date": datetime.now(tz=UTC).date().isoformat(),
-            "init": Path(self.options.init).stem,
-            **values,
-        }
-        weights = {name: _half(value) for name, value in trainer.average.state_dict().items()}
-        header = CheckpointHeader(self.system.name, self.config.to_dict(), self.samples.labels, facts)
-        write_checkpoint(self.options.output / name, weights, header)
-        return facts
-
-    def _fingerprint(self) -> str:
-        return json.dumps(asdict(self.settings), sort_keys=True)
-
-
-def _score(values: Mapping[str, Any]) -> float:
-    """The first of the measured values, which is the one that counts."""
-    return float(next((value for name, value in values.items() if name.startswith("validation_")), float("-inf")))
-
-
-def _half(value: Tensor) -> Tensor:
-    return value.half() if value.is_floating_point() else value

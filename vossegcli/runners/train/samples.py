@@ -22,6 +22,7 @@ VALIDATION_STEP = 1 << 30  # far from every training step, so that validation sa
 VALIDATION_BATCHES = 6
 VALIDATION_EPISODES = 40
 REPORT_PICTURES = 6
+NO_VALIDATION = "none are held out, so nothing is measured"
 
 Values = dict[str, float]
 Pictures = list[tuple[str, str]]
@@ -42,7 +43,11 @@ class TrainingSamples(Protocol):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the checkpoint's header says of them."""
+        """Facts of them for the checkpoint's header."""
+
+    @property
+    def notes(self) -> list[str]:
+        """Remarks for the user: how much is held out, and what cannot be measured."""
 
     def batches(self, start: int) -> Iterator[Any]:
         """Yield the batches from a step on."""
@@ -86,6 +91,11 @@ class TrainingClips:
         """The number of images."""
         return {"images": len(self._training)}
 
+    @property
+    def notes(self) -> list[str]:
+        """How many pictures are held out."""
+        return [holdout_note(len(self._training), self._held_out)]
+
     def batches(self, start: int) -> Iterator[ClipSamples]:
         """Yield the clips from a step on."""
         stream = ClipStream(self._training, self._settings.pseudo_objects, self._settings.seed, self._device)
@@ -100,7 +110,7 @@ class TrainingClips:
     @torch.inference_mode()
     def validate(self, predictor: VideoPredictor) -> tuple[Values, Pictures]:
         """Measure J on held-out synthetic clips, segmented as in use, and draw some of them."""
-        if not self._held_out:
+        if not any(image.segmentations for image in self._held_out):
             return {}, []
         stage = self._settings.stages[-1]
         stream = ClipStream(self._held_out, self._settings.pseudo_objects, self._settings.seed, self._device)
@@ -117,6 +127,8 @@ class TrainingClips:
                 if len(pictures) < REPORT_PICTURES:
                     caption = f"mean J {np.mean(values):.2f}" if values else "no object"
                     pictures.append((caption, data_uri(_picture_of_clip(clips, clip, predicted))))
+        if not ious:
+            return {}, pictures
         return {"validation_J": round(float(np.mean(ious)), 4), "validation_clips_J_count": len(ious)}, pictures
 
 
@@ -156,6 +168,12 @@ class TrainingEpisodes:
         held_out = sorted(f"{dataset}:{category}" for dataset, category in self._held_out)
         return {"classes": len(self._training), "images": len(images), "held_out": held_out}
 
+    @property
+    def notes(self) -> list[str]:
+        """How many classes are held out."""
+        held_out = f"{len(self._held_out)} classes are held out for validation" if self._held_out else NO_VALIDATION
+        return [f"{len(self._training)} classes to train on; {held_out}"]
+
     def batches(self, start: int) -> Iterator[EpisodeSamples]:
         """Yield the episodes from a step on."""
         yield from self._stream.stream(start, self._settings.total_steps, self._spec)
@@ -179,6 +197,15 @@ class TrainingEpisodes:
             if len(pictures) < REPORT_PICTURES:
                 pictures.append((f"IoU {iou:.2f}", data_uri(_picture_of_episode(episode, predicted))))
         return {"validation_mIoU": round(float(np.mean([np.mean(v) for v in by_class.values()])), 4)}, pictures
+
+
+def holdout_note(training: int, held_out: Sequence[AnnotatedImage]) -> str:
+    """Say how many pictures are trained on and held out, and whether those can be scored."""
+    if not held_out:
+        return f"{training} pictures to train on; {NO_VALIDATION}"
+    objects = sum(len(image.segmentations) for image in held_out)
+    text = f"{training} pictures to train on, {len(held_out)} for validation with {objects} objects"
+    return text if objects else f"{text}: nothing is measured"
 
 
 def segment_clip(predictor: Any, clips: ClipSamples, clip: int) -> tuple[list[Tensor], list[float]]:  # noqa: ANN401

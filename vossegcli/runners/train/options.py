@@ -1,0 +1,35 @@
+"""Options of `vosseg train`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What the command line gives.
+
+    Attributes:
+        system: name of the system.
+        data: COCO instances files, folders of them, or folders of classes.
+        val: likewise, to validate on; empty = a part of the data is held out.
+        config: TOML settings.
+        output: folder for checkpoint, state, log and report.
+        init: checkpoint name or file to start from, `imagenet` or `none`.
+        resume: continue from the state in `output`, if there is one.
+        dry_run: check the data and write the contact sheet, do not train.
+        device: as typed.
+        precision: as typed.
+    """
+
+    system: str
+    data: tuple[Path, ...]
+    config: Path
+    output: Path
+    val: tuple[Path, ...] = ()
+    init: str = "none"
+    resume: bool = False
+    dry_run: bool = False
+    device: str = "auto"
+    precision: str = "auto"
