@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +46,12 @@ def settings(tmp_path: Path) -> Path:
     path = tmp_path / "settings.toml"
     path.write_text(SETTINGS.format(holdout=0.2))
     return path
+
+
+@pytest.fixture
+def own_discs(discs: Path, tmp_path: Path) -> Path:
+    """A copy of the discs that a test may change."""
+    return Path(shutil.copytree(discs.parent, tmp_path / "own")) / discs.name
 
 
 def options(discs: Path, settings: Path, output: Path, **changes: object) -> TrainOptions:
@@ -321,56 +328,56 @@ def test_resuming_with_more_steps_extends_the_run(discs: Path, settings: Path, t
     assert [row["step"] for row in read_jsonl(tmp_path / "out" / "train.jsonl")] == list(range(1, 9))
 
 
-def test_other_classes_and_other_data_are_not_resumed(discs: Path, tmp_path: Path) -> None:
+def test_other_classes_and_other_data_are_not_resumed(own_discs: Path, tmp_path: Path) -> None:
     settings = tmp_path / "instances.toml"
     settings.write_text(INSTANCES.format())
-    payload = json.loads(discs.read_text())
+    payload = json.loads(own_discs.read_text())
     ids = sorted({one["category_id"] for one in payload["annotations"]})
     payload["categories"] = [{"id": c, "name": f"class {c}"} for c in ids]
-    discs.write_text(json.dumps(payload))
-    run = options(discs, settings, tmp_path / "out", system="b2inst", val=(discs,))
+    own_discs.write_text(json.dumps(payload))
+    run = options(own_discs, settings, tmp_path / "out", system="b2inst", val=(own_discs,))
     runner.train(run, silent)
     payload["categories"][0]["name"] = "renamed"
-    discs.write_text(json.dumps(payload))
+    own_discs.write_text(json.dumps(payload))
     with pytest.raises(CheckpointError, match="classes have changed.*class.*renamed"):
         runner.train(replace(run, resume=True), silent)
     payload["categories"][0]["name"] = "class 1"
     payload["annotations"].pop()
-    discs.write_text(json.dumps(payload))
+    own_discs.write_text(json.dumps(payload))
     with pytest.raises(CheckpointError, match="training data"):
         runner.train(replace(run, resume=True, val=()), silent)
 
 
-def test_missing_pictures_are_all_listed_before_the_first_step(discs: Path, settings: Path, tmp_path: Path) -> None:
-    payload = json.loads(discs.read_text())
+def test_missing_pictures_are_all_listed_before_the_first_step(own_discs: Path, settings: Path, tmp_path: Path) -> None:
+    payload = json.loads(own_discs.read_text())
     names = [image["file_name"] for image in payload["images"]][:2]
     for image in payload["images"][:2]:
         image["file_name"] = f"gone_{image['file_name']}"
-    discs.write_text(json.dumps(payload))
+    own_discs.write_text(json.dumps(payload))
     with pytest.raises(InputError, match=f"2 pictures are missing.*gone_{names[0]}.*gone_{names[1]}"):
-        runner.train(options(discs, settings, tmp_path / "out"), silent)
+        runner.train(options(own_discs, settings, tmp_path / "out"), silent)
 
 
-def test_validation_without_objects_is_no_error(discs: Path, settings: Path, tmp_path: Path) -> None:
-    payload = json.loads(discs.read_text())
+def test_validation_without_objects_is_no_error(own_discs: Path, settings: Path, tmp_path: Path) -> None:
+    payload = json.loads(own_discs.read_text())
     payload["annotations"] = []
-    empty = discs.with_name("empty.json")
+    empty = own_discs.with_name("empty.json")
     empty.write_text(json.dumps(payload))
     notes: list[str] = []
-    facts = runner.train(options(discs, settings, tmp_path / "out", val=(empty,)), silent, notes.append)
+    facts = runner.train(options(own_discs, settings, tmp_path / "out", val=(empty,)), silent, notes.append)
     assert "validation_J" not in facts
     assert any("nothing is measured" in note for note in notes)
 
 
-def test_one_picture_is_trained_on(discs: Path, settings: Path, tmp_path: Path) -> None:
-    payload = json.loads(discs.read_text())
+def test_one_picture_is_trained_on(own_discs: Path, settings: Path, tmp_path: Path) -> None:
+    payload = json.loads(own_discs.read_text())
     first = payload["annotations"][0]["image_id"]
     payload["images"] = [image for image in payload["images"] if image["id"] == first]
     payload["annotations"] = [one for one in payload["annotations"] if one["image_id"] == first]
-    discs.write_text(json.dumps(payload))
+    own_discs.write_text(json.dumps(payload))
     settings.write_text(SETTINGS.format(holdout=0.99))
     notes: list[str] = []
-    facts = runner.train(options(discs, settings, tmp_path / "out"), silent, notes.append)
+    facts = runner.train(options(own_discs, settings, tmp_path / "out"), silent, notes.append)
     assert facts["images"] == 1
     assert any("none are held out" in note for note in notes)
 
