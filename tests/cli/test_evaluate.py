@@ -467,3 +467,76 @@ def test_fewshot_workers_change_nothing(vosseg: Vosseg, tmp_path: Path) -> None:
     )
     assert one == two
     assert 0.2 < one["mIoU"] < 0.5
+
+
+def write_label_maps(folder: Path, maps: dict[str, np.ndarray]) -> Path:
+    for name, ids in maps.items():
+        path = folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(ids.astype(np.uint16)).save(path)
+    return folder
+
+
+def test_label_maps_of_instances(vosseg: Vosseg, tmp_path: Path) -> None:
+    one, two = np.zeros((2, 40, 60), np.uint16)
+    one[5:15, 5:15], one[20:30, 30:50] = 300, 301  # ids beyond 255
+    two[5:15, 5:25] = 7
+    wrong = np.zeros_like(two)
+    wrong[5:15, 5:15] = 1  # half of it
+    truth = write_label_maps(tmp_path / "truth", {"a/x": one, "y": two, "z": two})
+    ours = write_label_maps(tmp_path / "ours" / "masks", {"a/x": one, "y": wrong, "more": two})
+    outcome = vosseg("evaluate", "instance", ours.parent, truth, "--json")
+    found = outcome.json()
+    assert outcome.code == 7, "a label map is missing"
+    assert found["AP@0.50"] == pytest.approx(3 / 4)  # IoU of y is exactly one half; z is missing
+    assert found["AP@0.55"] == pytest.approx(2 / 5)
+    assert found["image AP@0.50"] == pytest.approx(2 / 3)
+    assert found["PQ"] == pytest.approx(2.5 / 3.5)
+    assert found["AP50"] == pytest.approx(0.75, abs=0.01)  # COCO's
+    assert [problem["kind"] for problem in found["problems"]] == ["missing", "extra"]
+
+
+def test_a_folder_against_a_file_is_refused(vosseg: Vosseg, tmp_path: Path) -> None:
+    folder = write_label_maps(tmp_path / "maps", {"a": np.ones((4, 4))})
+    (tmp_path / "truth.json").write_text("{}")
+    outcome = vosseg("evaluate", "instance", folder, tmp_path / "truth.json")
+    assert outcome.code == 3
+    assert "two folders of label maps" in outcome.stderr
+
+
+COCO = {
+    "images": [{"id": k, "file_name": f"{name}.png", "height": 20, "width": 20} for k, name in ((1, "a"), (2, "b"))],
+    "categories": [{"id": 4, "name": "nucleus"}],
+    "annotations": [
+        {"id": k, "image_id": k, "category_id": 4, "segmentation": [[2, 2, 12, 2, 12, 12, 2, 12]]} for k in (1, 2)
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "ap", "problems"),
+    [
+        ([], -1, 2),  # classes 1 and 9 are ignored; nothing covers the images
+        (["--map", "cell=nucleus"], 0.505, 2),
+        (["--map", "cell=nucleus,9=nucleus"], 1.0, 0),
+        (["--class-agnostic"], 1.0, 0),
+        (["--map", "cell=nucleus", "--images", "list.txt"], 1.0, 1),
+    ],
+)
+def test_results_of_other_classes(
+    vosseg: Vosseg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], ap: float, problems: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("list.txt").write_text("a\n")
+    Path("truth.json").write_text(json.dumps(COCO))
+    Path("classes.json").write_text(json.dumps({"1": "cell"}))
+    found = [
+        {"image_id": k, "category_id": category, "score": 0.9, "segmentation": [[2, 2, 12, 2, 12, 12, 2, 12]]}
+        for k, category in ((1, 1), (2, 9))
+    ]
+    Path("instances.json").write_text(json.dumps(found))
+    outcome = vosseg("evaluate", "instance", "instances.json", "truth.json", "--json", *options)
+    assert outcome.code == 0, outcome.stderr
+    numbers = outcome.json()
+    assert numbers["AP"] == pytest.approx(ap if ap >= 0 else 0.0, abs=0.01)
+    assert len(numbers["problems"]) == problems + (not options)

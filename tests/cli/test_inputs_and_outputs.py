@@ -285,3 +285,24 @@ def test_classes_whose_names_are_one_number(run: Command, tmp_path: Path) -> Non
     assert outcome.code == 0, outcome.stderr
     assert sorted(outcome.json()["classes"].values()) == ["01", "1"]
     assert set(outcome.json()["classes"]) == {"1", "2"}
+
+
+@pytest.mark.parametrize("command", ["propagate", "track", "instance", "fewshot"])
+def test_a_page_of_the_run(run: Command, vosseg: Command, tmp_path: Path, command: str) -> None:
+    source, page = draw_input(tmp_path / "input", command), tmp_path / "out" / "report.html"
+    first = run(command, source, "-o", tmp_path / "out", "--save", "masks,report", "--json")
+    assert first.code == 0, first.stderr
+    html = page.read_text(encoding="utf-8")
+    assert "data:image/jpeg" in html
+    assert f"vosseg {command}" in html
+    again = run(command, source, "-o", tmp_path / "out", "--save", "masks", "--json")
+    assert again.json()["totals"]["done"] == 0, "the page is no reason to do the items again"
+    assert not page.exists(), "it would show an earlier run"
+    assert vosseg("report", tmp_path / "out").code == 0
+    assert page.read_text(encoding="utf-8").count("data:image/jpeg") == html.count("data:image/jpeg")
+
+
+def test_a_page_of_no_run(vosseg: Command, tmp_path: Path) -> None:
+    outcome = vosseg("report", tmp_path)
+    assert outcome.code == 3
+    assert "holds no run" in outcome.stderr

@@ -14,6 +14,7 @@ from vossegcli.names import MAX_PIXELS
 from vossegcli.types import Shard, Task
 
 OOM = ("fail", "shrink")
+REPORT = "report"  # kind of output that every command knows: the page of the run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +65,9 @@ class BatchOptions(ABC):
         if self.oom not in OOM:
             raise ConfigError(f"oom is '{self.oom}'", fix=f"use {' or '.join(OOM)}")
         for name in self.save:
-            if name not in self.SAVES:
-                raise ConfigError(f"cannot save '{name}'", where="--save", fix=f"use {', '.join(self.SAVES)}")
+            if name not in {*self.SAVES, REPORT}:
+                known = ", ".join((*self.SAVES, REPORT))
+                raise ConfigError(f"cannot save '{name}'", where="--save", fix=f"use {known}")
 
     @property
     @abstractmethod
@@ -89,8 +91,8 @@ class BatchOptions(ABC):
 
     @property
     def kinds(self) -> list[str]:
-        """The kinds of output that are written."""
-        return sorted({*self.ALWAYS, *self.save})
+        """The kinds of output that are written for each item."""
+        return sorted({*self.ALWAYS, *self.save} - {REPORT})
 
     def check_output(self) -> None:
         """Refuse an output folder where the run would write over something else, or among its own input.

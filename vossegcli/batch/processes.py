@@ -13,7 +13,8 @@ from multiprocessing.context import SpawnProcess
 from types import FrameType
 from typing import Any, TypeVar
 
-from vossegcli.batch.work import STRIKES, Here, JobQueue, Progress, Worker, cores, receive, serve
+from vossegcli.batch.threads import threads
+from vossegcli.batch.work import STRIKES, Here, JobQueue, Progress, Worker, receive, serve
 from vossegcli.errors import DeviceError
 
 GRACE_SECONDS = 20.0  # for a process to close its files when it is told to stop
@@ -30,7 +31,7 @@ class Processes:
     """
 
     def __init__(self, count: int | None = None) -> None:
-        self._count = count or cores()
+        self._count = count or threads()
 
     def run(self, worker: Worker[J, R], jobs: Sequence[J], progress: Progress) -> Iterator[R]:
         """Yield the results as they come, in any order.
@@ -163,7 +164,7 @@ def _serve(pipe: Connection, worker: Worker[Any, Any], number: int, count: int) 
 
 def _share_machine(worker: Worker[Any, Any], number: int, count: int) -> None:
     """Take a share of the cores, for more threads than cores make everything slower, and one GPU of several."""
-    worker.share(max(1, cores() // count))
+    worker.share(max(1, threads() // count))
     if worker.device != "cuda":
         return
     import torch

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from vossegcli.batch.threads import SPIN
 from vossegcli.batch.work import STRIKES, JobQueue, Message, Progress, Worker, receive, serve
 from vossegcli.errors import ConfigError, DeviceError
 
@@ -127,7 +128,9 @@ class _Actors:
         self, ray: Any, worker: Worker[Any, Any], queue: JobQueue[Any, Any], needs: dict[str, float], count: int  # noqa: ANN401
     ) -> None:  # fmt: skip
         self._ray, self._queue, self._count = ray, queue, count
-        self._actor = ray.remote(max_restarts=0, max_task_retries=0, **needs)(_Actor)  # we start anew and try again
+        environment = {"env_vars": dict(SPIN)}  # before the actors load torch
+        actor = ray.remote(max_restarts=0, max_task_retries=0, runtime_env=environment, **needs)
+        self._actor = actor(_Actor)  # we start anew and try again
         self._shared = ray.put(worker)
         self._early_deaths = 0
         self.busy: dict[Any, tuple[Any, list[tuple[int, Any]]]] = {}

@@ -15,7 +15,7 @@ from vossegcli.io.records.run_records import read_jsonl
 from vossegcli.reports.curves import histogram
 from vossegcli.reports.run_page import Distribution, PageItem, RunPage, Shot, run_page
 
-NAME = "report.html"
+PAGE = "report.html"
 PICTURE_BYTES = 6_000_000
 LARGEST_WIDTH, SMALLEST_WIDTH = 480, 160
 BYTES_PER_PIXEL = 0.16  # of a JPEG as a data URI, about
@@ -47,7 +47,7 @@ def write_report(folder: Path) -> Path:
         _facts(records), _tiles(records, items, tables), items, tuple(_distributions(tables)),
         f"vosseg report {folder}",
     )  # fmt: skip
-    path = folder / NAME
+    path = folder / PAGE
     write_text_atomic(path, run_page(page))
     return path
 

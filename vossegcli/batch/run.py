@@ -12,6 +12,8 @@ from typing import Any
 from vossegcli import __version__
 from vossegcli.batch.command import BatchCommand, Item, ItemT, OptionsT, PredictorT, SourceT, Unusable
 from vossegcli.batch.items import Attempt, ItemWorker, failed
+from vossegcli.batch.options import REPORT
+from vossegcli.batch.report import PAGE, write_report
 from vossegcli.batch.work import Executor, Here, RunProgress, Silent
 from vossegcli.errors import VossegError
 from vossegcli.io.media.images import limit_pixels
@@ -158,7 +160,11 @@ class _Run:
         with tables_lock(self._output):
             done = [item for item in self._items if item.state.is_done(item.key)]
             self._record |= self._command.write_tables(done)
-        write_run(self._output, self._shard, self._record)
+            write_run(self._output, self._shard, self._record)
+            if REPORT in self._command.options.save:
+                write_report(self._output)
+            else:
+                (self._output / PAGE).unlink(missing_ok=True)  # it would show an earlier run
 
 
 def _failures(results: Sequence[ItemResult]) -> list[Record]:

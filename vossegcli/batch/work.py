@@ -5,7 +5,6 @@ Nothing here imports torch, so that evaluation can do without it.
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -199,8 +198,3 @@ def receive(message: Message, progress: Progress) -> list[Any]:
         return [value]
     getattr(progress, kind)(*value)
     return []
-
-
-def cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

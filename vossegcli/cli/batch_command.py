@@ -39,6 +39,7 @@ class CommonOptions:
     oom: o.OomOption = o.Oom.fail
     max_pixels: o.MaxPixels = MAX_PIXELS
     workers: o.Workers = None
+    threads: o.Threads = None
     shard: o.ShardOption = None
     engine: o.Engine = o.EngineName.local
     address: o.Address = None
@@ -98,6 +99,7 @@ def batch_command(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def command(**values: Any) -> None:  # noqa: ANN401
         common = CommonOptions(**{name: values.pop(name) for name in shared if name in values})
+        o.prepare_threads(common.threads)  # before the command imports torch
         function(**values, common=common)
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

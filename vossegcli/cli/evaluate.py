@@ -18,6 +18,7 @@ from vossegcli.cli.tables import show_table
 if TYPE_CHECKING:
     from vossegcli.batch.work import Executor
     from vossegcli.runners.evaluate.run import EvaluateOptions
+    from vossegcli.runners.evaluate.selection import Selection
 
 SHOWN_PROBLEMS = 12
 SHOWN_ROWS = 12
@@ -50,6 +51,14 @@ Compare = Annotated[Path | None, typer.Option(help="report.json of another evalu
 OneWorker = Annotated[
     int, typer.Option("--workers", min=0, help="Taken as in the other tasks; pycocotools works in one process.")
 ]
+MapNames = Annotated[
+    str, typer.Option("--map", help="Classes of the results as classes of GT: nucleus=Nucleus,cell=nucleus.")
+]
+Classes = Annotated[str, typer.Option(help="Evaluate only these classes of GT, a comma list (default: all).")]
+Images = Annotated[
+    Path | None, typer.Option(help="Evaluate only these images (or videos): a text file, one name per line.")
+]
+ClassAgnostic = Annotated[bool, typer.Option("--class-agnostic", help="Compare without regard to classes.")]
 MaxDets = Annotated[int, typer.Option(help="Most results per image (or video) and class.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON, nothing else, on stdout.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no table.")]
@@ -76,6 +85,7 @@ def vos(
     output: Report = None,
     compare: Compare = None,
     workers: Workers = 0,
+    threads: o.Threads = None,
     shard: o.ShardOption = None,
     engine: o.Engine = o.EngineName.local,
     address: o.Address = None,
@@ -83,6 +93,7 @@ def vos(
     quiet: Quiet = False,
 ) -> None:
     """Video object segmentation: J and F, as DAVIS measures them."""
+    o.prepare_threads(threads)
     from vossegcli.runners.evaluate.run import EvaluateOptions
 
     options = EvaluateOptions(
@@ -106,6 +117,7 @@ def fewshot(
     output: Report = None,
     compare: Compare = None,
     workers: Workers = 0,
+    threads: o.Threads = None,
     shard: o.ShardOption = None,
     engine: o.Engine = o.EngineName.local,
     address: o.Address = None,
@@ -113,6 +125,7 @@ def fewshot(
     quiet: Quiet = False,
 ) -> None:
     """Few-shot segmentation: mIoU and FB-IoU, as HSNet measures them."""
+    o.prepare_threads(threads)
     from vossegcli.runners.evaluate.run import EvaluateOptions
 
     options = EvaluateOptions(
@@ -125,22 +138,29 @@ def fewshot(
 @app.command("instance")
 def instance(
     *,
-    results: Annotated[Path, typer.Argument(metavar="RESULTS.json", help="COCO results.")],
-    truth: Annotated[Path, typer.Argument(metavar="GT.json", help="COCO instances file.")],
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="COCO results, or folder of label maps.")],
+    truth: Annotated[Path, typer.Argument(metavar="GT", help="COCO instances file, or folder of label maps.")],
     iou: Annotated[Iou, typer.Option(help="Compare masks, boxes or boundaries.")] = Iou.segm,
     max_dets: MaxDets = 100,
+    names: MapNames = "",
+    classes: Classes = "",
+    images: Images = None,
+    class_agnostic: ClassAgnostic = False,
     output: Report = None,
     compare: Compare = None,
     workers: OneWorker = 0,  # noqa: ARG001 - so that scripts can give it to every task
+    threads: o.Threads = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Instances in images: AP, as COCO measures it, and boundary AP."""
+    o.prepare_threads(threads)
     from vossegcli.runners.evaluate.run import EvaluateOptions
 
     options = EvaluateOptions(
-        "instance", results, truth, output, compare, iou=iou, max_dets=max_dets, command=o.command_line()
-    )
+        "instance", results, truth, output, compare, iou=iou, max_dets=max_dets,
+        selection=_selection(names, classes, images, class_agnostic=class_agnostic), command=o.command_line(),
+    )  # fmt: skip
     _run(options, None, as_json=as_json, quiet=quiet)
 
 
@@ -150,17 +170,33 @@ def track(
     results: Annotated[Path, typer.Argument(metavar="RESULTS.json", help="YouTube-VIS results.")],
     truth: Annotated[Path, typer.Argument(metavar="GT.json", help="YouTube-VIS ground truth.")],
     max_dets: MaxDets = 100,
+    names: MapNames = "",
+    classes: Classes = "",
+    images: Images = None,
+    class_agnostic: ClassAgnostic = False,
     output: Report = None,
     compare: Compare = None,
     workers: OneWorker = 0,  # noqa: ARG001 - so that scripts can give it to every task
+    threads: o.Threads = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Instances in videos: AP, as YouTube-VIS measures it."""
+    o.prepare_threads(threads)
     from vossegcli.runners.evaluate.run import EvaluateOptions
 
-    options = EvaluateOptions("track", results, truth, output, compare, max_dets=max_dets, command=o.command_line())
+    options = EvaluateOptions(
+        "track", results, truth, output, compare, max_dets=max_dets,
+        selection=_selection(names, classes, images, class_agnostic=class_agnostic), command=o.command_line(),
+    )  # fmt: skip
     _run(options, None, as_json=as_json, quiet=quiet)
+
+
+def _selection(names: str, classes: str, images: Path | None, *, class_agnostic: bool) -> Selection:
+    from vossegcli.runners.evaluate.selection import Selection, parse_names, read_image_list
+
+    listed = None if images is None else read_image_list(images)
+    return Selection(parse_names(names), o.comma_list(classes), listed, class_agnostic)
 
 
 def _run(options: EvaluateOptions, executor: Executor | None, *, as_json: bool, quiet: bool) -> None:

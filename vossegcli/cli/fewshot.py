@@ -72,7 +72,9 @@ def fewshot(
     ] = None,
     save: Annotated[
         str,
-        typer.Option(help="Comma list of masks (always), overlay, probabilities, cutouts.", rich_help_panel=o.RUN),
+        typer.Option(
+            help="Comma list: masks (always), overlay, probabilities, cutouts, report.", rich_help_panel=o.RUN
+        ),
     ] = "masks",
     common: CommonOptions,
 ) -> None:

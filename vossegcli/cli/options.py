@@ -136,6 +136,13 @@ OomOption = Annotated[
 MaxPixels = Annotated[
     int, typer.Option(min=1, help="Refuse larger pictures before they are decoded.", rich_help_panel=RUN)
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="CPU threads, shared by the workers (default: OMP_NUM_THREADS, or one per usable core).",
+        rich_help_panel=SPREAD,
+    ),
+]  # fmt: skip
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -152,6 +159,14 @@ Address = Annotated[
     str | None,
     typer.Option(help="Head of the Ray cluster, or auto (default: one for this run).", rich_help_panel=SPREAD),
 ]
+
+
+def prepare_threads(count: int | None) -> None:
+    """Set the number of threads of a command, before torch is loaded; None = leave what `main` has set."""
+    if count is not None:
+        from vossegcli.batch.threads import prepare_threads
+
+        prepare_threads(count)
 
 
 def executor(count: int | None, engine: EngineName, address: str | None) -> Executor:

@@ -50,7 +50,7 @@ def propagate(
     ] = False,
     save: Annotated[
         str,
-        typer.Option(help="Comma list of masks (always), overlay, video, probabilities.", rich_help_panel=o.RUN),
+        typer.Option(help="Comma list: masks (always), overlay, video, probabilities, report.", rich_help_panel=o.RUN),
     ] = "masks",
     adapt: Annotated[
         int | None,

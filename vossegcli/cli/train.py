@@ -40,10 +40,12 @@ def train(
     ] = False,
     device: o.Device = "auto",
     precision: o.PrecisionOption = o.Precision.auto,
+    threads: o.Threads = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Train a system on images with object masks (COCO json)."""
+    o.prepare_threads(threads)
     from vossegcli.runners.train import run as runner
     from vossegcli.runners.train.options import TrainOptions
 

@@ -47,7 +47,7 @@ def fewshot_report(scores: FewshotScores) -> Report:
     ) | {"per_class": scores.per_class, "areas": details, "confusion": {"classes": names, "pixels": confusion}}
 
 
-def precision_report(task: str, compared: str, found: AveragePrecision) -> Report:
+def precision_report(task: str, compared: str, found: AveragePrecision, problems: Iterable[Problem] = ()) -> Report:
     """All numbers of a COCO-like evaluation."""
     facts = {
         "compared by": compared,
@@ -63,7 +63,7 @@ def precision_report(task: str, compared: str, found: AveragePrecision) -> Repor
         for row in found.per_class
     }  # fmt: skip
     curves = {"thresholds": found.thresholds, "recalls": found.recalls, "precisions": found.precisions}
-    return _report(task, facts, found.numbers, ()) | {"per_class": per_class, "curves": curves}
+    return _report(task, facts, found.numbers, problems) | {"per_class": per_class, "curves": curves}
 
 
 def _report(task: str, facts: Mapping[str, Any], numbers: Mapping[str, float], problems: Iterable[Problem]) -> Report:

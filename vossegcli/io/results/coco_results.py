@@ -72,8 +72,8 @@ def read_results(path: Path, owner: str, truth: Json, form: str) -> list[Json]:
         form: what results are compared by: `segm` or `boundary` (each needs a mask), `bbox` or `masklet`.
 
     Raises:
-        InputError: not such a list, or a result lacks a field, has a score that is no number, or belongs to an image,
-            video or class that the truth lacks.
+        InputError: not such a list, or a result lacks a field, has a score that is no number, or belongs to an image
+            or video that the truth lacks.
     """
     results = read_json(path)
     if not isinstance(results, list):
@@ -87,7 +87,7 @@ def read_results(path: Path, owner: str, truth: Json, form: str) -> list[Json]:
             raise InputError(
                 f"result {number} has the score {score!r:.40}", where=path, fix="give each result a number"
             )
-    _check_references(results, owner, owners, truth["categories"], path, noun="result")
+    _check_references(results, owner, owners, None, path, noun="result")
     for number, result in enumerate(results):
         item = owners[result[owner]]
         if form == "masklet":
@@ -172,15 +172,20 @@ def _read_truth(path: Path, owners: str, kind: str) -> Json:
 
 
 def _check_references(
-    items: Sequence[Json], owner: str, owners: Json, categories: Sequence[Json], path: Path, noun: str = "annotation"
+    items: Sequence[Json],
+    owner: str,
+    owners: Json,
+    categories: Sequence[Json] | None,
+    path: Path,
+    noun: str = "annotation",
 ) -> None:
-    """Check that each item belongs to something that is listed."""
-    known = {category["id"] for category in categories}
+    """Check that each item belongs to something that is listed; without categories, any class will do."""
+    known = None if categories is None else {category["id"] for category in categories}
     for number, item in enumerate(items):
         for field, listed in ((owner, owners.keys()), ("category_id", known)):
             if field not in item:
                 raise InputError(f"{noun} {number} has no {field}", where=path, fix=f"give each {noun} a {field}")
-            if not isinstance(item[field], int | str) or item[field] not in listed:
+            if not isinstance(item[field], int | str) or (listed is not None and item[field] not in listed):
                 raise InputError(
                     f"{noun} {number} has the {field} {item[field]!r:.40}, which the ground truth does not list",
                     where=path,

@@ -1,43 +1,65 @@
-"""`vosseg evaluate instance` and `track`: result lists to average precision."""
+"""`vosseg evaluate instance` and `track`: result lists or label maps to average precision."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from vossegcli.errors import ConfigError
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from vossegcli.errors import ConfigError, InputError
+from vossegcli.io.masks.label_maps import read_label_map
+from vossegcli.io.records.json_files import read_record
 from vossegcli.io.results.coco_results import read_instance_truth, read_results, read_track_truth
 from vossegcli.metrics.instance import instance_precision
+from vossegcli.metrics.instance_maps import label_map_numbers, match_label_maps
 from vossegcli.metrics.track import track_precision
-from vossegcli.types import AveragePrecision
+from vossegcli.runners.evaluate.selection import Selection, select_results, select_truth
+from vossegcli.types import AveragePrecision, Problem
 
 FEWEST_DETS = 10
+MAP_SUFFIXES = (".png", ".tif", ".tiff")
+EVERYTHING = Selection({})
 
 
-def evaluate_instance(results: Path, truth: Path, *, iou: str = "segm", max_dets: int = 100) -> AveragePrecision:
+def evaluate_instance(
+    results: Path, truth: Path, *, iou: str = "segm", max_dets: int = 100, selection: Selection = EVERYTHING
+) -> tuple[AveragePrecision, list[Problem]]:
     """Score instances in images.
 
     Args:
-        results: COCO results.
-        truth: COCO instances file.
+        results: COCO results, or a folder of label maps.
+        truth: COCO instances file, or a folder of label maps.
         iou: `segm`, `bbox` or `boundary`.
         max_dets: most results per image and class.
+        selection: what of both counts.
 
     Raises:
         InputError: a file is malformed, or they do not belong together.
         ConfigError: `max_dets` is too small.
     """
     _check_max_dets(max_dets)
+    if results.is_dir() or truth.is_dir():
+        return evaluate_label_maps(results, truth, iou=iou)
     dataset = read_instance_truth(truth, iou)
-    return instance_precision(dataset, read_results(results, "image_id", dataset, iou), iou, max_dets=max_dets)
+    chosen = select_truth(dataset, selection, "images")
+    found = read_results(results, "image_id", dataset, iou)
+    found, problems = select_results(found, dataset, chosen, selection, _classes_of(results), "images")
+    return instance_precision(chosen, found, iou, max_dets=max_dets), problems
 
 
-def evaluate_track(results: Path, truth: Path, *, max_dets: int = 100) -> AveragePrecision:
+def evaluate_track(
+    results: Path, truth: Path, *, max_dets: int = 100, selection: Selection = EVERYTHING
+) -> tuple[AveragePrecision, list[Problem]]:
     """Score instances in videos.
 
     Args:
         results: YouTube-VIS results.
         truth: YouTube-VIS file.
         max_dets: most results per video and class.
+        selection: what of both counts.
 
     Raises:
         InputError: a file is malformed, or they do not belong together.
@@ -45,7 +67,80 @@ def evaluate_track(results: Path, truth: Path, *, max_dets: int = 100) -> Averag
     """
     _check_max_dets(max_dets)
     dataset = read_track_truth(truth)
-    return track_precision(dataset, read_results(results, "video_id", dataset, "masklet"), max_dets=max_dets)
+    chosen = select_truth(dataset, selection, "videos")
+    found = read_results(results, "video_id", dataset, "masklet")
+    found, problems = select_results(found, dataset, chosen, selection, _classes_of(results), "videos")
+    return track_precision(chosen, found, max_dets=max_dets), problems
+
+
+def evaluate_label_maps(predictions: Path, truth: Path, *, iou: str = "segm") -> tuple[AveragePrecision, list[Problem]]:
+    """Score label maps of instances, matched by their paths: COCO's numbers, AP as TP/(TP+FP+FN), and PQ.
+
+    Label maps have no scores: COCO's numbers are those of results that are all sure. An image without a prediction
+    counts as empty.
+
+    Args:
+        predictions: folder of label maps, such as `masks` of `vosseg instance`, or a folder that has such `masks`.
+        truth: folder of label maps.
+        iou: `segm`, `bbox` or `boundary`, for COCO's numbers.
+
+    Raises:
+        InputError: one side is no folder or holds no label maps, or a map cannot be read.
+    """
+    ours, theirs = _maps_below(predictions), _maps_below(truth)
+    problems, matches = [], []
+    dataset: dict[str, Any] = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "object"}]}
+    results: list[dict[str, Any]] = []
+    for number, (name, path) in enumerate(theirs.items(), start=1):
+        ids = read_label_map(path, allow_empty=True).ids_map
+        predicted = np.zeros_like(ids)
+        if name in ours:
+            predicted = read_label_map(ours[name], allow_empty=True, size=ids.shape).ids_map
+        else:
+            problems.append(Problem("missing", name, None, "no predicted label map"))
+        matches.append(match_label_maps(ids, predicted))
+        dataset["images"].append({"id": number, "height": ids.shape[0], "width": ids.shape[1]})
+        dataset["annotations"] += [
+            {
+                **one,
+                "id": len(dataset["annotations"]) + k,
+                "iscrowd": 0,
+                "area": float(coco_mask.area(one["segmentation"])),
+            }
+            for k, one in enumerate(_instances(ids, number), start=1)
+        ]
+        results += [{**one, "score": 1.0} for one in _instances(predicted, number)]
+    problems += [Problem("extra", name, None, "not in the ground truth") for name in ours if name not in theirs]
+    found = instance_precision(dataset, results, iou, max_dets=max(100, *(one.predictions for one in matches), 100))
+    return replace(found, numbers={**label_map_numbers(matches), **found.numbers}), problems
+
+
+def _instances(ids: Any, image: int) -> list[dict[str, Any]]:  # noqa: ANN401 - label map (H,W)
+    """Describe the objects of a label map as COCO annotations."""
+    found = []
+    for value in np.unique(ids[ids > 0]):
+        rle = coco_mask.encode(np.asfortranarray((ids == value).astype(np.uint8)))
+        segmentation = {"size": list(ids.shape), "counts": rle["counts"].decode()}
+        box = [float(number) for number in coco_mask.toBbox(rle)]
+        found.append({"image_id": image, "category_id": 1, "segmentation": segmentation, "bbox": box})
+    return found
+
+
+def _maps_below(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        fix = "give two folders of label maps, or two JSON files"
+        raise InputError("is not a folder of label maps", where=folder, fix=fix)
+    root = folder / "masks" if (folder / "masks").is_dir() else folder
+    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in MAP_SUFFIXES and path.is_file())
+    if not files:
+        raise InputError("holds no label maps", where=folder, fix="give a folder of PNG or TIFF label maps")
+    return {path.relative_to(root).with_suffix("").as_posix(): path for path in files}
+
+
+def _classes_of(results: Path) -> dict[int, str]:
+    """Names of the classes by id, from the `classes.json` beside results of ours; {} where there is none."""
+    record = read_record(results.parent / "classes.json")
+    return {int(key): str(name) for key, name in record.items() if key.isdecimal()}
 
 
 def _check_max_dets(max_dets: int) -> None:

@@ -27,7 +27,8 @@ from vossegcli.runners.evaluate.fewshot import conclude_fewshot, fewshot_scoring
 from vossegcli.runners.evaluate.pairs import Plan, plan_vos
 from vossegcli.runners.evaluate.parts import OnDone, Parts, Scoring
 from vossegcli.runners.evaluate.pictures import FrameImages, find_images, frame_pictures, worst_frames
-from vossegcli.runners.evaluate.precision import evaluate_instance, evaluate_track
+from vossegcli.runners.evaluate.precision import EVERYTHING, evaluate_instance, evaluate_track
+from vossegcli.runners.evaluate.selection import Selection
 from vossegcli.runners.evaluate.vos import conclude_vos, vos_scoring
 from vossegcli.types import Shard
 
@@ -65,6 +66,7 @@ class EvaluateOptions:
     ignore_label: int | None = None
     iou: str = "segm"
     max_dets: int = 100
+    selection: Selection = EVERYTHING
     shard: Shard | None = None
     command: str = ""
 
@@ -126,11 +128,15 @@ def _evaluate(options: EvaluateOptions, other: Report | None, on_done: OnDone, e
             return found
         report = reports.fewshot_report(conclude_fewshot(episodes, found))
     elif options.task == "instance":
-        scores = evaluate_instance(options.predictions, options.truth, iou=options.iou, max_dets=options.max_dets)
-        report = reports.precision_report("instance", options.iou, scores)
+        scores, problems = evaluate_instance(
+            options.predictions, options.truth, iou=options.iou, max_dets=options.max_dets, selection=options.selection
+        )
+        report = reports.precision_report("instance", options.iou, scores, problems)
     else:
-        scores = evaluate_track(options.predictions, options.truth, max_dets=options.max_dets)
-        report = reports.precision_report("track", "masklet", scores)
+        scores, problems = evaluate_track(
+            options.predictions, options.truth, max_dets=options.max_dets, selection=options.selection
+        )
+        report = reports.precision_report("track", "masklet", scores, problems)
     report["facts"] = _facts(options) | report["facts"]
     if other is not None:
         report["comparison"] = {"with": str(options.compare), **reports.compare(report, other)}
