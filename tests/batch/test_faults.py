@@ -153,6 +153,19 @@ def test_two_runs_on_one_output(vosseg: Vosseg, clip: Clip, tmp_path: Path) -> N
     assert vosseg(*words).code == 0
 
 
+def test_the_owner_of_a_lock_is_not_one_that_has_ended(vosseg: Vosseg, clip: Clip, tmp_path: Path) -> None:
+    words = ["propagate", clip.frames, "--mask", clip.mask, "-o", tmp_path / "out"]
+    with output_lock(tmp_path / "out", None):
+        pass
+    assert f"process {os.getpid()} on " in (tmp_path / "out" / ".vosseg" / "lock").read_text()
+    with output_lock(tmp_path / "out", Shard(1, 2)):
+        outcome = vosseg(*words)
+        assert outcome.code == 3
+        assert "is in use by another run, of a shard. Wait" in outcome.stderr
+        outcome = vosseg(*words, "--shard", "1/2")
+        assert f"is in use by another run (process {os.getpid()} on " in outcome.stderr
+
+
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "1/", "a/b", "1/0"])
 def test_shards_that_there_are_not(vosseg: Vosseg, clip: Clip, tmp_path: Path, shard: str) -> None:
     outcome = vosseg("propagate", clip.frames, "--mask", clip.mask, "-o", tmp_path / "out", "--shard", shard)

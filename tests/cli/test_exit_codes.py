@@ -44,7 +44,7 @@ def test_1_a_bug_keeps_its_traceback(
 
 @pytest.mark.parametrize(
     "words",
-    [["propagate"], ["propagate", "x", "--no-such-option"], ["nonsense"], ["propagate", "x", "--size", "7"]],
+    [["propagate"], ["propagate", "x", "--no-such-option"], ["nonsense"], ["propagate", "x", "--size", "0"]],
 )
 def test_2_wrong_usage(vosseg: Vosseg, words: list[str]) -> None:
     assert vosseg(*words, "--checkpoint", "x").code == 2

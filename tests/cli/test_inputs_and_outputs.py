@@ -194,11 +194,12 @@ def test_an_empty_path_is_not_the_current_folder(
     assert files_below(tmp_path) == before
 
 
+#: Table of a command, its column for the item, and a setting that changes all results.
 TABLES = {
-    "propagate": ("confidence.csv", "sequence"),
-    "track": ("tracks.csv", "sequence"),
-    "instance": ("instances.csv", "image"),
-    "fewshot": ("confidence.csv", "query"),
+    "propagate": ("confidence.csv", "sequence", ("--size", "24")),
+    "track": ("tracks.csv", "sequence", ("--max-gap", "3")),
+    "instance": ("instances.csv", "image", ("--top-k", "2")),
+    "fewshot": ("confidence.csv", "query", ("--no-boost",)),
 }
 
 
@@ -213,7 +214,7 @@ def test_after_an_interruption_tables_hold_what_is_done(
     more = ["--mask", tmp_path / "given"] if command == "propagate" else []
     words = [command, tmp_path / "root", *more, "-o", tmp_path / "out"]
     assert run(*words).code == 0
-    table, column = TABLES[command]
+    table, column, change = TABLES[command]
     assert len(_values(tmp_path / "out" / table, column)) == 3
     items: list[str] = []
 
@@ -227,7 +228,7 @@ def test_after_an_interruption_tables_hold_what_is_done(
 
     monkeypatch.setattr(BatchProgress, "item", item)
     monkeypatch.setattr(BatchProgress, "frame", frame)
-    assert run(*words, "--size", "native").code == 130
+    assert run(*words, *change).code == 130
     assert _values(tmp_path / "out" / table, column) == {items[0]}
     assert json.loads((tmp_path / "out" / "run.json").read_text())["totals"]["done"] == 1
 
