@@ -11,7 +11,7 @@ from unittest import mock
 
 import torch
 
-from vossegcli.batch.command import BatchCommand, Done, Item, Session
+from vossegcli.batch.command import BatchCommand, Done, Item
 from vossegcli.batch.options import BatchOptions
 from vossegcli.batch.run import run_command
 from vossegcli.batch.work import Executor, Progress, RunProgress
@@ -85,30 +85,15 @@ class FaultyCommand(BatchCommand[FaultyOptions, Named, Item, int]):
             raise InputError("does not fit", where="support.png", fix="draw it again")
         return short_side or FULL
 
-    def session(self, items: Sequence[Item], predictor: int, progress: Progress) -> Session[Item]:  # noqa: ARG002
-        """Do the items."""
-        return Faults(predictor, progress)
-
-    def write_tables(self, done: Sequence[Item]) -> dict[str, Any]:
-        """Count what is there, of all shards."""
-        return {"there": len(done)}
-
-
-@dataclass
-class Faults(Session[Item]):
-    """Does the items."""
-
-    predictor: int
-    progress: Progress
-
-    def run(self, item: Item) -> Done:
+    def run(self, item: Item, predictor: int, progress: Progress) -> Done:
+        """Do what its name says."""
         kind = item.name.split("-")[0]
         witness = item.output / f"{item.name}.seen"
         if kind == "bad":
             raise InputError("is bad", where=item.name, fix="fix it")
         if kind == "nan":
             raise DeviceError("values are not finite", where=item.name, fix="use --precision fp32")
-        if kind == "large" and self.predictor > SMALLER:
+        if kind == "large" and predictor > SMALLER:
             raise OutOfMemoryError("out of memory", where=item.name, fix="use a smaller --size")
         if kind == "deadly" or (kind == "once" and not witness.exists()):
             write_text_atomic(witness, "")
@@ -116,9 +101,13 @@ class Faults(Session[Item]):
         if kind == "slow":
             time.sleep(60)
         path = item.output / "masks" / f"{item.name}.txt"
-        write_text_atomic(path, f"{item.name} at {self.predictor}")
-        self.progress.frame()
+        write_text_atomic(path, f"{item.name} at {predictor}")
+        progress.frame()
         return Done(1, [path])
+
+    def write_tables(self, done: Sequence[Item]) -> dict[str, Any]:
+        """Count what is there, of all shards."""
+        return {"there": len(done)}
 
 
 def run_faulty(

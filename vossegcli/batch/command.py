@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
@@ -79,25 +80,32 @@ ItemT = TypeVar("ItemT", bound=Item)
 PredictorT = TypeVar("PredictorT")
 
 
-class Session(ABC, Generic[ItemT]):
-    """Does items one after the other, in the order in which they were announced. Use as a context manager."""
+class Session(Generic[ItemT]):
+    """Does items one after the other, in the order in which they were announced. Use as a context manager.
 
-    def __enter__(self) -> Self:
-        """Begin."""
-        return self
+    Args:
+        run: does an item.
+    """
 
-    def __exit__(  # noqa: B027 - not every session holds something open
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End."""
+    def __init__(self, run: Callable[[ItemT], Done]) -> None:
+        self._run = run
 
-    @abstractmethod
     def run(self, item: ItemT) -> Done:
         """Do an item.
 
         Raises:
             VossegError: it cannot be done.
         """
+        return self._run(item)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End."""
 
 
 @dataclass(frozen=True)
@@ -166,9 +174,17 @@ class BatchCommand(ABC, Generic[OptionsT, SourceT, ItemT, PredictorT]):
     def new_predictor(self, short_side: int | None) -> PredictorT:
         """Build the predictor, to work at a short side; 0 = native, None = the checkpoint's."""
 
-    @abstractmethod
-    def session(self, items: Sequence[ItemT], predictor: PredictorT, progress: Progress) -> Session[ItemT]:
-        """Prepare for doing these items, in this order."""
+    def run(self, item: ItemT, predictor: PredictorT, progress: Progress) -> Done:
+        """Do an item.
+
+        Raises:
+            VossegError: it cannot be done.
+        """
+        raise NotImplementedError
+
+    def session(self, items: Sequence[ItemT], predictor: PredictorT, progress: Progress) -> Session[ItemT]:  # noqa: ARG002
+        """Prepare for doing these items, in this order; by itself, each is done by `run`."""
+        return Session(partial(self.run, predictor=predictor, progress=progress))
 
     def write_tables(self, done: Sequence[ItemT]) -> dict[str, Any]:  # noqa: ARG002
         """Write the tables of all items that are done, those of other shards too; the values join the record."""

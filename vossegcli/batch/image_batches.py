@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vossegcli.batch.command import Done, Item, Session
+from vossegcli.batch.command import BatchCommand, Done, Item, OptionsT, Session
 from vossegcli.batch.work import Progress
 from vossegcli.errors import VossegError
 from vossegcli.io.media.ahead import read_ahead
 from vossegcli.io.media.images import read_image
-from vossegcli.io.media.queries import Query
+from vossegcli.io.media.queries import Query, find_queries
 from vossegcli.io.media.video import VideoFrames
 from vossegcli.models.devices import memory_errors
 
@@ -30,6 +31,7 @@ WINDOW = 2  # batches of pictures among which those of one size are looked for
 READ_AHEAD = 4
 
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 ImageItemT = TypeVar("ImageItemT", bound="ImageItem")
 
 
@@ -151,27 +153,46 @@ class ImageItem(Item):
     query: Query
 
 
-class ImageSession(Session[ImageItemT], Generic[ImageItemT, R]):
-    """Predicts the images of items, and has the results written.
+class ImagePredictor(Protocol[R_co]):
+    """From images (B,3,H,W), float RGB in [0, 1], to B results."""
 
-    Args:
-        items: in the order in which they will be run.
-        predict: from images (B,3,H,W), float RGB in [0, 1], to B results.
-        write: writes the result of one image; yields the files.
-        progress: told of every image.
-        device: kind of device that `predict` uses.
-    """
+    def predict(self, images: Tensor) -> Sequence[R_co]:
+        """Predict."""
+
+
+@dataclass(frozen=True)
+class ImageCommand(BatchCommand[OptionsT, Query, ImageItemT, ImagePredictor[R]]):
+    """A command for images, which are read ahead and predicted some at a time."""
+
+    @staticmethod
+    def find(options: OptionsT) -> Sequence[Query]:
+        """Find the images."""
+        return find_queries(str(options.source))
+
+    @property
+    def together(self) -> int:
+        """Images that one pass of the network may share."""
+        return pictures_together(self.model.device.type)
+
+    @abstractmethod
+    def write(self, item: ImageItemT, picture: Predicted[R]) -> Iterator[Path]:
+        """Write what was asked for of one image; yields the files."""
+
+    def session(
+        self, items: Sequence[ImageItemT], predictor: ImagePredictor[R], progress: Progress
+    ) -> Session[ImageItemT]:
+        """Read the images ahead."""
+        batches = ImageBatches(predictor.predict, [item.query for item in items], self.model.device.type)
+        return _ImageSession(self, batches, progress)
+
+
+class _ImageSession(Session[ImageItemT]):
+    """Predicts the images of items and has the results written."""
 
     def __init__(
-        self,
-        items: Sequence[ImageItemT],
-        predict: Callable[[Tensor], Sequence[R]],
-        write: Callable[[ImageItemT, Predicted[R]], Iterable[Path]],
-        progress: Progress,
-        device: str,
+        self, command: ImageCommand[Any, ImageItemT, Any], batches: ImageBatches[Any], progress: Progress
     ) -> None:
-        self._batches = ImageBatches(predict, [item.query for item in items], device)
-        self._write, self._progress = write, progress
+        self._command, self._batches, self._progress = command, batches, progress
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -185,7 +206,7 @@ class ImageSession(Session[ImageItemT], Generic[ImageItemT, R]):
         done = 0
         try:
             for picture in self._batches.of(item.query):
-                outputs += self._write(item, picture)
+                outputs += self._command.write(item, picture)
                 done += 1
                 self._progress.frame()
         except VossegError:

@@ -68,6 +68,11 @@ class ChosenModel:
         }  # fmt: skip
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes that it knows, if any."""
+        return self.checkpoint.header.labels
+
+    @property
     def short_side(self) -> int:
         """The size at which the checkpoint works by itself."""
         return int(getattr(self.system.parse_config(self.checkpoint.header.config), "short_side", DEFAULT_SIDE))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from vossegcli.batch.command import BatchCommand, Done, Item, Session
+from vossegcli.batch.command import BatchCommand, Done, Item
 from vossegcli.batch.options import BatchOptions
 from vossegcli.batch.run import run_command
 from vossegcli.batch.work import Progress
@@ -163,44 +163,28 @@ class EpisodesCommand(BatchCommand[EpisodeOptions, Episode, EpisodeItem, Fewshot
         predictor: FewshotPredictor = self.model.predictor(short_side=short_side, boosting=self.options.boost)
         return predictor
 
-    def session(
-        self, items: Sequence[EpisodeItem], predictor: FewshotPredictor, progress: Progress
-    ) -> Session[EpisodeItem]:
-        """Segment queries one after the other."""
-        del items
-        return _Segmenting(predictor, progress, overlay="overlay" in self.options.save)
-
-
-#: Segments the query of every episode; takes `EpisodeOptions`, and the rest as `run_command` does.
-fewshot_episodes = partial(run_command, EpisodesCommand)
-
-
-@dataclass
-class _Segmenting(Session[EpisodeItem]):
-    """Segments the query of an episode from its supports."""
-
-    predictor: FewshotPredictor
-    progress: Progress
-    overlay: bool
-
-    def run(self, item: EpisodeItem) -> Done:
+    def run(self, item: EpisodeItem, predictor: FewshotPredictor, progress: Progress) -> Done:
         """Write the predicted mask and the true one."""
         supports = [read_class_image(support) for support in item.episode.supports]
         query, truth, void = read_class_image(item.episode.query)
-        self.predictor.clear()
-        self.predictor.fit(
+        predictor.clear()
+        predictor.fit(
             [image_tensor(image) for image, _, _ in supports], [torch.from_numpy(mask) for _, mask, _ in supports]
         )
-        (found,) = self.predictor.predict(image_tensor(query).unsqueeze(0))
+        (found,) = predictor.predict(image_tensor(query).unsqueeze(0))
         label_map = found.label_map.cpu().numpy().astype(np.uint8)
         outputs = [item.output / kind / f"{item.name}.png" for kind in ("masks", "truth")]
         write_label_map(outputs[0], label_map)
         write_label_map(outputs[1], np.where(void, VOID, truth).astype(np.uint8))
-        if self.overlay:
+        if "overlay" in self.options.save:
             outputs.append(item.output / "overlay" / f"{item.name}.jpg")
             write_image(outputs[-1], draw_overlay(query, label_map))
-        self.progress.frame()
+        progress.frame()
         return Done(1, outputs)
+
+
+#: Segments the query of every episode; takes `EpisodeOptions`, and the rest as `run_command` does.
+fewshot_episodes = partial(run_command, EpisodesCommand)
 
 
 def _episode(found: EpisodeSet, number: int, drawn: DrawnEpisode, draw: Draw) -> Episode:

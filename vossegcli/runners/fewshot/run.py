@@ -12,15 +12,13 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from vossegcli.batch.command import BatchCommand, Session
-from vossegcli.batch.image_batches import ImageItem, ImageSession, Predicted, pictures_together
+from vossegcli.batch.image_batches import ImageCommand, ImageItem, Predicted
 from vossegcli.batch.options import BatchOptions
 from vossegcli.batch.run import run_command
-from vossegcli.batch.work import Progress
 from vossegcli.errors import ConfigError
 from vossegcli.io.datasets.supports import Support, find_supports, read_support
 from vossegcli.io.masks.label_maps import write_label_map
-from vossegcli.io.media.queries import Query, find_queries, queries_name
+from vossegcli.io.media.queries import Query, queries_name
 from vossegcli.io.media.video import VideoFrames
 from vossegcli.io.records.atomic import write_text_atomic
 from vossegcli.io.records.json_files import read_json
@@ -95,7 +93,7 @@ class FewshotOptions(BatchOptions):
 
 
 @dataclass(frozen=True)
-class FewshotCommand(BatchCommand[FewshotOptions, Query, ImageItem, FewshotPredictor]):
+class FewshotCommand(ImageCommand[FewshotOptions, ImageItem, ClassSegmentation]):
     """The queries of `vosseg fewshot`.
 
     Attributes:
@@ -107,11 +105,6 @@ class FewshotCommand(BatchCommand[FewshotOptions, Query, ImageItem, FewshotPredi
     supports: dict[str, tuple[Support, ...]]
     ids: Classes
     supports_key: str
-
-    @staticmethod
-    def find(options: FewshotOptions) -> Sequence[Query]:
-        """Find the images."""
-        return find_queries(options.queries)
 
     @classmethod
     def prepare(cls, options: FewshotOptions, model: ChosenModel, inputs: Sequence[Query]) -> Self:
@@ -148,11 +141,6 @@ class FewshotCommand(BatchCommand[FewshotOptions, Query, ImageItem, FewshotPredi
         text = json.dumps(self.facts(items)["classes"], indent=1) + "\n"
         write_text_atomic(self.options.folder / "classes.json", text)
 
-    @property
-    def together(self) -> int:
-        """Images that one pass of the network may share."""
-        return pictures_together(self.model.device.type)
-
     def new_predictor(self, short_side: int | None) -> FewshotPredictor:
         """Build the predictor and fit the classes, once for all images of a process."""
         predictor: FewshotPredictor = self.model.predictor(
@@ -162,12 +150,6 @@ class FewshotCommand(BatchCommand[FewshotOptions, Query, ImageItem, FewshotPredi
             ious = fit_classes(predictor, self.supports)
         write_text_atomic(self._ious, json.dumps(ious))
         return predictor
-
-    def session(
-        self, items: Sequence[ImageItem], predictor: FewshotPredictor, progress: Progress
-    ) -> Session[ImageItem]:
-        """Segment images, which are read ahead."""
-        return ImageSession(items, predictor.predict, self._write, progress, self.model.device.type)
 
     def write_tables(self, done: Sequence[ImageItem]) -> dict[str, Any]:
         """Write `confidence.csv`."""
@@ -179,7 +161,7 @@ class FewshotCommand(BatchCommand[FewshotOptions, Query, ImageItem, FewshotPredi
         """Where the IoU goes that each class reaches on its own supports."""
         return self.options.folder / STATE_FOLDER / "support_iou.json"
 
-    def _write(self, item: ImageItem, picture: Predicted[ClassSegmentation]) -> Iterator[Path]:
+    def write(self, item: ImageItem, picture: Predicted[ClassSegmentation]) -> Iterator[Path]:
         """Write what was asked for of one image; yields the files."""
         folder, save, name, found = item.output, self.options.save, picture.name, picture.found
         probs = found.probs.cpu().numpy()

@@ -13,15 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from vossegcli.batch.command import BatchCommand, Session
-from vossegcli.batch.image_batches import ImageItem, ImageSession, Predicted, pictures_together
+from vossegcli.batch.image_batches import ImageCommand, ImageItem, Predicted
 from vossegcli.batch.options import BatchOptions
 from vossegcli.batch.run import run_command
-from vossegcli.batch.work import Progress
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.datasets.image_ids import find_image_ids, read_category_ids
 from vossegcli.io.masks.label_maps import write_instance_map
-from vossegcli.io.media.queries import Query, find_queries, is_listing, queries_name
+from vossegcli.io.media.queries import Query, is_listing, queries_name
 from vossegcli.io.records.atomic import write_text_atomic
 from vossegcli.io.records.file_names import folder_of_label
 from vossegcli.io.records.run_records import append_jsonl, read_jsonl
@@ -31,8 +29,7 @@ from vossegcli.io.results.overlays import Caption, draw_captions, draw_overlay, 
 from vossegcli.models.chosen_model import ChosenModel, check_classes, check_score
 from vossegcli.ops.masks import pasted_instances
 from vossegcli.runners.instance.mask_nms import mask_nms
-from vossegcli.runners.instance.tiles import Found, find_in_tiles, merge_over_seams
-from vossegcli.systems.base import InstancePredictor
+from vossegcli.runners.instance.tiles import Found, TiledPredictor, merge_over_seams
 
 FIELDS = ("image", "instance", "class", "score", "area", "x", "y", "width", "height")
 LOWEST_SCORE = 0.01  # in the COCO results, for average precision needs what nobody would draw
@@ -113,7 +110,7 @@ class InstanceItem(ImageItem):
 
 
 @dataclass(frozen=True)
-class InstanceCommand(BatchCommand[InstanceOptions, Query, InstanceItem, InstancePredictor]):
+class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, list[Found]]):
     """The images of `vosseg instance`.
 
     Attributes:
@@ -126,19 +123,13 @@ class InstanceCommand(BatchCommand[InstanceOptions, Query, InstanceItem, Instanc
     category_ids: tuple[int, ...]
     image_ids: dict[str, int]
 
-    @staticmethod
-    def find(options: InstanceOptions) -> Sequence[Query]:
-        """Find the images."""
-        return find_queries(options.images)
-
     @classmethod
     def prepare(cls, options: InstanceOptions, model: ChosenModel, inputs: Sequence[Query]) -> Self:
         """Read the ids of images and categories."""
-        labels = model.checkpoint.header.labels
-        check_classes(options.classes, labels)
+        check_classes(options.classes, model.labels)
         return cls(
             options, model, inputs, model.draw_score(options.score_threshold),
-            read_category_ids(labels, options.listing), find_image_ids(inputs, options.listing),
+            read_category_ids(model.labels, options.listing), find_image_ids(inputs, options.listing),
         )  # fmt: skip
 
     @property
@@ -160,14 +151,9 @@ class InstanceCommand(BatchCommand[InstanceOptions, Query, InstanceItem, Instanc
             query=source, image_id=image_id,
         )  # fmt: skip
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the classes."""
-        return self.model.checkpoint.header.labels
-
     def facts(self, items: Sequence[InstanceItem]) -> dict[str, Any]:  # noqa: ARG002
         """What the run's record says of the classes."""
-        return {"classes": dict(zip(map(str, self.category_ids), self.labels, strict=True))}
+        return {"classes": dict(zip(map(str, self.category_ids), self.model.labels, strict=True))}
 
     def write_index(self, items: Sequence[InstanceItem]) -> None:
         """Write which image and which class has which id."""
@@ -176,33 +162,20 @@ class InstanceCommand(BatchCommand[InstanceOptions, Query, InstanceItem, Instanc
         write_text_atomic(folder / "images.json", json.dumps(listed, indent=1) + "\n")
         write_text_atomic(folder / "classes.json", json.dumps(self.facts(items)["classes"], indent=1) + "\n")
 
-    @property
-    def together(self) -> int:
-        """Images that one pass of the network may share."""
-        return pictures_together(self.model.device.type)
-
-    def new_predictor(self, short_side: int | None) -> InstancePredictor:
+    def new_predictor(self, short_side: int | None) -> TiledPredictor:
         """Build the predictor."""
-        predictor: InstancePredictor = self.model.predictor(
-            short_side=short_side, score_threshold=min(LOWEST_SCORE, self.score_threshold), top_k=self.options.top_k
-        )
-        return predictor
-
-    def session(
-        self, items: Sequence[InstanceItem], predictor: InstancePredictor, progress: Progress
-    ) -> Session[InstanceItem]:
-        """Find the instances of images, which are read ahead."""
-        predict = partial(find_in_tiles, predictor, side=self.options.tile, overlap=self.options.overlap)
-        return ImageSession(items, predict, self._write, progress, self.model.device.type)
+        threshold = min(LOWEST_SCORE, self.score_threshold)
+        predictor = self.model.predictor(short_side=short_side, score_threshold=threshold, top_k=self.options.top_k)
+        return TiledPredictor(predictor, self.options.tile, self.options.overlap)
 
     def write_tables(self, done: Sequence[InstanceItem]) -> dict[str, Any]:
         """Write `instances.csv` and `instances.json`."""
         return {"instances": _write_tables(self.options, done)}
 
-    def _write(self, item: InstanceItem, picture: Predicted[list[Found]]) -> Iterator[Path]:
+    def write(self, item: InstanceItem, picture: Predicted[list[Found]]) -> Iterator[Path]:
         """Write rows and pictures of an image; yields the pictures."""
-        wanted = set(self.options.classes or self.labels)
-        names = dict(zip(self.category_ids, self.labels, strict=True))
+        wanted = set(self.options.classes or self.model.labels)
+        names = dict(zip(self.category_ids, self.model.labels, strict=True))
         rows = [{**row, "image": item.name, "class": names[row["category_id"]]} for row in self._rows(item, picture)]
         rows = [row for row in rows if row["class"] in wanted]
         kept = mask_nms(rows, self.score_threshold)
@@ -229,7 +202,7 @@ class InstanceCommand(BatchCommand[InstanceOptions, Query, InstanceItem, Instanc
             write_instance_map(path := folder / "masks" / f"{item.name}.png", ids)
             yield path
         if "overlay" in save:
-            captions = [_caption(row, with_class=len(self.labels) > 1) for row in rows]
+            captions = [_caption(row, with_class=len(self.model.labels) > 1) for row in rows]
             shown = np.where(ids > 0, (ids - 1) % 254 + 1, 0)
             path = folder / "overlay" / f"{item.name}.jpg"
             write_image(path, draw_captions(draw_overlay(image, shown), captions))

@@ -34,15 +34,29 @@ class Tile:
 Found = tuple[Tile, Instances]  # boxes from the tile's corner on
 
 
-def find_in_tiles(predictor: InstancePredictor, images: Tensor, side: int | None, overlap: int) -> list[list[Found]]:
-    """Find the instances of images (B,3,H,W) tile by tile, in all images at once; without a side, in whole ones."""
-    size = (int(images.shape[2]), int(images.shape[3]))
-    found: list[list[Found]] = [[] for _ in images]
-    for tile in tiles_of(size, side or max(size), overlap):
-        parts = images[:, :, tile.top : tile.bottom, tile.left : tile.right]
-        for known, instances in zip(found, predictor.predict(parts), strict=True):
-            known.append((tile, instances))
-    return found
+@dataclass(frozen=True)
+class TiledPredictor:
+    """Finds instances tile by tile, in all images at once.
+
+    Attributes:
+        predictor: for a tile.
+        side: of the tiles; None = whole images.
+        overlap: of the tiles, in pixels.
+    """
+
+    predictor: InstancePredictor
+    side: int | None
+    overlap: int
+
+    def predict(self, images: Tensor) -> list[list[Found]]:
+        """Find the instances of images (B,3,H,W), each with its tile."""
+        size = (int(images.shape[2]), int(images.shape[3]))
+        found: list[list[Found]] = [[] for _ in images]
+        for tile in tiles_of(size, self.side or max(size), self.overlap):
+            parts = images[:, :, tile.top : tile.bottom, tile.left : tile.right]
+            for known, instances in zip(found, self.predictor.predict(parts), strict=True):
+                known.append((tile, instances))
+        return found
 
 
 def tiles_of(size: tuple[int, int], side: int, overlap: int) -> list[Tile]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vossegcli.batch.command import BatchCommand, Done, Session
+from vossegcli.batch.command import BatchCommand, Done
 from vossegcli.batch.run import run_command
 from vossegcli.batch.work import Progress
 from vossegcli.io.masks.label_maps import read_written_ids
@@ -82,12 +82,17 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
         )  # fmt: skip
         return predictor
 
-    def session(
-        self, items: Sequence[PropagateItem], predictor: VideoPredictor, progress: Progress
-    ) -> Session[PropagateItem]:
-        """Segment sequences one after the other."""
-        del items
-        return _Segmenting(self, predictor, progress)
+    def run(self, item: PropagateItem, predictor: VideoPredictor, progress: Progress) -> Done:
+        """Adapt to a sequence, write its masks, then its pictures."""
+        options = self.options
+        images, video = "overlay" in options.save, "video" in options.save
+        adapted = adapt(self.model, item, predictor, self.adapt_steps, options.seed, progress)
+        frames = segment_sequence(item, adapted, progress)
+        if images or video:
+            progress.item(f"drawing {item.name}")
+            draw = partial(_draw, item)
+            render_sequence(item.output, item.name, item.reader, draw, images=images, video=video)
+        return Done(frames, list(_outputs(item, images=images, video=video)), item.given.notes)
 
     def write_tables(self, done: Sequence[PropagateItem]) -> dict[str, Any]:
         """Write `confidence.csv`."""
@@ -96,27 +101,6 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
 
 #: Segments every sequence of an input; takes `PropagateOptions`, and the rest as `run_command` does.
 propagate = partial(run_command, PropagateCommand)
-
-
-@dataclass
-class _Segmenting(Session[PropagateItem]):
-    """Adapts to a sequence, segments it and draws it."""
-
-    command: PropagateCommand
-    predictor: VideoPredictor
-    progress: Progress
-
-    def run(self, item: PropagateItem) -> Done:
-        """Write the masks of a sequence, then its pictures."""
-        command, save = self.command, self.command.options.save
-        images, video = "overlay" in save, "video" in save
-        adapted = adapt(command.model, item, self.predictor, command.adapt_steps, command.options.seed, self.progress)
-        frames = segment_sequence(item, adapted, self.progress)
-        if images or video:
-            self.progress.item(f"drawing {item.name}")
-            draw = partial(_draw, item)
-            render_sequence(item.output, item.name, item.reader, draw, images=images, video=video)
-        return Done(frames, list(_outputs(item, images=images, video=video)), item.given.notes)
 
 
 def _draw(item: PropagateItem, frame: Frame) -> npt.NDArray[np.uint8]:

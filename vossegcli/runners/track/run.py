@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from vossegcli.batch.command import BatchCommand, Done, Session
+from vossegcli.batch.command import BatchCommand, Done
 from vossegcli.batch.options import BatchOptions
 from vossegcli.batch.run import run_command
 from vossegcli.batch.work import Progress
@@ -115,11 +115,10 @@ class TrackCommand(BatchCommand[TrackOptions, FrameSequence, TrackItem, TrackPre
     @classmethod
     def prepare(cls, options: TrackOptions, model: ChosenModel, inputs: Sequence[FrameSequence]) -> Self:
         """Read the ids of videos and categories."""
-        labels = model.checkpoint.header.labels
-        check_classes(options.classes, labels)
+        check_classes(options.classes, model.labels)
         return cls(
             options, model, inputs, model.draw_score(options.score_threshold),
-            read_category_ids(labels, options.annotations), find_video_ids(inputs, options.annotations),
+            read_category_ids(model.labels, options.annotations), find_video_ids(inputs, options.annotations),
         )  # fmt: skip
 
     @property
@@ -140,14 +139,9 @@ class TrackCommand(BatchCommand[TrackOptions, FrameSequence, TrackItem, TrackPre
             snapshot_every=self.options.snapshot_every,
         )  # fmt: skip
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the classes."""
-        return self.model.checkpoint.header.labels
-
     def facts(self, items: Sequence[TrackItem]) -> dict[str, Any]:  # noqa: ARG002
         """What the run's record says of the classes."""
-        return {"classes": dict(zip(map(str, self.category_ids), self.labels, strict=True))}
+        return {"classes": dict(zip(map(str, self.category_ids), self.model.labels, strict=True))}
 
     def write_index(self, items: Sequence[TrackItem]) -> None:
         """Write which sequence and which class has which id."""
@@ -164,10 +158,11 @@ class TrackCommand(BatchCommand[TrackOptions, FrameSequence, TrackItem, TrackPre
         )
         return predictor
 
-    def session(self, items: Sequence[TrackItem], predictor: TrackPredictor, progress: Progress) -> Session[TrackItem]:
-        """Follow instances in sequences one after the other."""
-        del items
-        return _Following(self, predictor, progress)
+    def run(self, item: TrackItem, predictor: TrackPredictor, progress: Progress) -> Done:
+        """Write the rows of a sequence, then what was asked for."""
+        frames = follow_sequence(item, predictor, progress)
+        progress.item(f"drawing {item.name}")
+        return Done(frames, list(self._draw(item)))
 
     def write_tables(self, done: Sequence[TrackItem]) -> dict[str, Any]:
         """Write `tracks.csv` and, if asked for, `tracks.json`."""
@@ -182,52 +177,36 @@ class TrackCommand(BatchCommand[TrackOptions, FrameSequence, TrackItem, TrackPre
 
     def tracks_of(self, item: TrackItem) -> tuple[list[Track], list[Track]]:
         """The tracks of a finished sequence of the classes that were asked for, and those of them that are drawn."""
-        wanted = set(self.options.classes or self.labels)
-        tracks = [found for found in collect_tracks(item.state.rows) if self.labels[found.label] in wanted]
+        wanted = set(self.options.classes or self.model.labels)
+        tracks = [found for found in collect_tracks(item.state.rows) if self.model.labels[found.label] in wanted]
         return tracks, [found for found in tracks if found.score >= self.score_threshold]
 
     def _table(self, item: TrackItem) -> Iterator[dict[str, Any]]:
         names = item.reader.names
         for number, found in enumerate(self.tracks_of(item)[1], start=1):
             yield {
-                "sequence": item.name, "track": number, "class": self.labels[found.label],
+                "sequence": item.name, "track": number, "class": self.model.labels[found.label],
                 "score": round(found.score, 4), "first": names[found.first], "last": names[found.last],
                 "frames": found.frames, "area": round(found.area / found.frames, 1),
             }  # fmt: skip
 
+    def _draw(self, item: TrackItem) -> Iterator[Path]:
+        """Write what was asked for of a finished sequence; yields the files."""
+        save, output = self.options.save, item.output
+        tracks, drawn = self.tracks_of(item)
+        if "coco" in save:
+            yield write_masklets(item, tracks)
+        if "masks" in save:
+            yield from ids_maps(item, drawn)
+        images, video = "overlay" in save, "video" in save
+        if images or video:
+            draw = captions_of(item, drawn, self.model.labels)
+            render_sequence(output, item.name, item.reader, draw, images=images, video=video)
+        if images:
+            yield from (overlay_path(output, item.name, name) for name in item.reader.names)
+        if video:
+            yield video_path(output, item.name)
+
 
 #: Follows the instances of every sequence; takes `TrackOptions`, and the rest as `run_command` does.
 track = partial(run_command, TrackCommand)
-
-
-@dataclass
-class _Following(Session[TrackItem]):
-    """Follows the instances of a sequence and draws them."""
-
-    command: TrackCommand
-    predictor: TrackPredictor
-    progress: Progress
-
-    def run(self, item: TrackItem) -> Done:
-        """Write the rows of a sequence, then what was asked for."""
-        frames = follow_sequence(item, self.predictor, self.progress)
-        self.progress.item(f"drawing {item.name}")
-        return Done(frames, list(_draw(self.command, item)))
-
-
-def _draw(command: TrackCommand, item: TrackItem) -> Iterator[Path]:
-    """Write what was asked for of a finished sequence; yields the files."""
-    save, output = command.options.save, item.output
-    tracks, drawn = command.tracks_of(item)
-    if "coco" in save:
-        yield write_masklets(item, tracks)
-    if "masks" in save:
-        yield from ids_maps(item, drawn)
-    images, video = "overlay" in save, "video" in save
-    if images or video:
-        draw = captions_of(item, drawn, command.labels)
-        render_sequence(output, item.name, item.reader, draw, images=images, video=video)
-    if images:
-        yield from (overlay_path(output, item.name, name) for name in item.reader.names)
-    if video:
-        yield video_path(output, item.name)
