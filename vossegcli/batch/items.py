@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -38,8 +39,8 @@ class ItemWorker(Worker[Attempt, ItemResult]):
         self.device = str(command.model.device)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the predictors behind."""
-        return {**self.__dict__, "_predictors": {}}
+        """Leave behind what another process builds itself, or gets with its items."""
+        return {**self.__dict__, "_predictors": {}, "_command": replace(self._command, inputs=())}
 
     def share(self, cores: int) -> None:
         """Use so many cores of the machine."""
