@@ -140,7 +140,7 @@ class BatchCommand(ABC, Generic[OptionsT, SourceT, ItemT, PredictorT]):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What changes the results of all items, beside the model, its working size, and the kinds of output."""
+        """Settings that change the results of all items, beside model, working size and kinds of output."""
         return {}
 
     def key(self, files: Iterable[Path], **more: Any) -> str:  # noqa: ANN401 - JSON
@@ -159,7 +159,7 @@ class BatchCommand(ABC, Generic[OptionsT, SourceT, ItemT, PredictorT]):
         """
 
     def facts(self, items: Sequence[ItemT]) -> dict[str, Any]:  # noqa: ARG002
-        """What the run's record says of the task."""
+        """Facts of the task for the run's record."""
         return {}
 
     def write_index(self, items: Sequence[ItemT]) -> None:  # noqa: B027 - not every batch has such files

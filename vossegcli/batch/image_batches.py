@@ -106,7 +106,7 @@ class ImageBatches(Generic[R]):
             self._next += 1
 
     def _belongs(self, query: Query) -> bool:
-        """Whether the next picture is one of a query; its result is ready then."""
+        """Say whether the next picture is one of a query; its result is ready then."""
         while self._next not in self._ready:
             if not self._fill():
                 return False

@@ -1,4 +1,4 @@
-"""How an item is done: from its beginning or from a snapshot, once more at half size, and recorded at its end."""
+"""Doing an item: from its beginning or from a snapshot, once more at half size when out of memory."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class BatchOptions(ABC):
     @property
     @abstractmethod
     def input_name(self) -> str:
-        """What the default output folder is called after."""
+        """Name of the default output folder."""
 
     @property
     def reads(self) -> tuple[Path, ...]:

@@ -53,7 +53,7 @@ def write_report(folder: Path) -> Path:
 
 
 def _last_results(folder: Path) -> dict[str, dict[str, Any]]:
-    """How each item ended: the last row that says more than that it was done before, or the last one."""
+    """Read how each item ended: the last row that says more than that it was done before, or the last one."""
     results: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.glob("run*.jsonl")):
         for row in read_jsonl(path):

@@ -18,7 +18,7 @@ Numbers = dict[str, float | int | str]
 
 @dataclass
 class ItemTable:
-    """What the tables of a run say about one item.
+    """The rows of a run's tables for one item.
 
     Attributes:
         numbers: columns of its row on the page.

@@ -130,7 +130,7 @@ class JobQueue(Generic[J, R]):
         self._strikes: Counter[int] = Counter()
 
     def __bool__(self) -> bool:
-        """Whether something is waiting."""
+        """Say whether something is waiting."""
         return bool(self._waiting or self._alone)
 
     def take(self) -> list[tuple[int, J]]:

@@ -27,7 +27,7 @@ app = typer.Typer(no_args_is_help=True, help="Score predictions with the officia
 
 
 class Protocol(StrEnum):
-    """Which frames and objects count."""
+    """Choices of the frames and objects that count."""
 
     davis = "davis"
     davis2016 = "davis2016"
@@ -36,7 +36,7 @@ class Protocol(StrEnum):
 
 
 class Iou(StrEnum):
-    """What instances are compared by."""
+    """Kinds of overlap between instances."""
 
     segm = "segm"
     bbox = "bbox"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class MaskUse(StrEnum):
-    """How much of a folder of masks is taken."""
+    """Choices of the masks that are taken from a folder."""
 
     first = "first"
     new = "new"

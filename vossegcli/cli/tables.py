@@ -1,4 +1,4 @@
-"""What a command says on stdout at its end; tables are fitted to a terminal, one line a row elsewhere."""
+"""Tables and summaries on stdout; tables are fitted to a terminal, one line per row elsewhere."""
 
 from __future__ import annotations
 

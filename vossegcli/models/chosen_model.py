@@ -22,7 +22,7 @@ DEFAULT_SIDE = 480  # short side at which a network works whose configuration sa
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """What a command works with, read but not yet built.
+    """A checkpoint with its system and device, read but not yet built.
 
     Attributes:
         task: what it is asked for.
@@ -53,7 +53,7 @@ class ChosenModel:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the run's record says of it."""
+        """Facts of the model for the run's record."""
         return {
             "checkpoint": {"name": self.checkpoint.name, "sha256": self.checkpoint.sha256},
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type,
@@ -62,7 +62,7 @@ class ChosenModel:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What of it changes results; part of the fingerprint of every item."""
+        """Settings that change results; part of the fingerprint of every item."""
         return {
             "checkpoint": self.checkpoint.sha256, "device": self.device.type, "precision": str(self.precision),
         }  # fmt: skip

@@ -54,7 +54,7 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def has_native_bf16(device: torch.device) -> bool:
-    """Whether bf16 arithmetic is done by the hardware and not emulated."""
+    """Say whether the hardware does bf16 arithmetic natively."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":

@@ -48,7 +48,7 @@ def sequence_files(sequence: FrameSequence) -> tuple[Path, ...]:
 
 
 def holds_run(folder: Path) -> bool:
-    """Whether a folder is the output of a run; what is found in a tree leaves such folders out."""
+    """Say whether a folder is the output of a run; a search in a tree leaves such folders out."""
     return (folder / STATE_FOLDER).is_dir()
 
 
@@ -87,12 +87,12 @@ class ItemState:
         return "run", None if marker is None else "input or settings changed"
 
     def is_done(self, key: str) -> bool:
-        """Whether a run with this key has finished the item."""
+        """Say whether a run with this key has finished the item."""
         return (self._read_marker() or {}).get("key") == key
 
     @property
     def was_left_unfinished(self) -> bool:
-        """Whether a run began the item and has not finished it, so that no list says what it wrote."""
+        """Say whether a run began the item and has not finished it, so that no list names its outputs."""
         return self.rows.exists() and not self.marker.exists()
 
     def mark_done(self, key: str, outputs: Iterable[Path]) -> None:

@@ -57,7 +57,7 @@ class ImagePair:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """What came of an image."""
+    """The result of an image."""
 
     name: str
     areas: Areas
@@ -68,7 +68,7 @@ class ImageResult:
 
 @dataclass(frozen=True)
 class FewshotPlan:
-    """What is to be scored.
+    """The plan of an evaluation.
 
     Attributes:
         truth: folder of the true masks.
@@ -117,7 +117,7 @@ def plan_fewshot(predictions: Path, truth: Path, *, ignore_label: int | None = N
 
 
 def fewshot_scoring(plan: FewshotPlan) -> Scoring[ImagePair, ImageResult]:
-    """How the images of a plan are scored."""
+    """Return the jobs of a plan and how they are scored."""
     return Scoring(
         plan.pairs, score_image, item=lambda pair: f"{pair.name}/{pair.image}", size=lambda _: 1, files=_files,
         pack=_pack, unpack=_unpack, few=WORTH_PROCESSES,

@@ -1,4 +1,4 @@
-"""What `vosseg evaluate vos` scores: which predicted mask belongs to which true one, in groups of some frames."""
+"""Pairs of predicted and true masks for `vosseg evaluate vos`, in groups of some frames."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class FrameGroup:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be scored.
+    """The plan of an evaluation.
 
     Attributes:
         truth: folder of the true masks.
@@ -122,7 +122,7 @@ def _groups(sequence: str, ours: dict[str, Path], theirs: dict[str, Path], proto
 
 
 def _unmatched(sequence: str, ours: dict[str, Path], theirs: dict[str, Path], protocol: str) -> Iterator[Problem]:
-    """What does not match in a sequence as a whole."""
+    """Yield what does not match in a sequence as a whole."""
     if not vos.scored_frames(len(theirs), protocol):
         yield Problem("not scored", sequence, None, f"{len(theirs)} frames with ground truth leave none to score")
     surplus = [name for name in ours if name not in theirs]

@@ -37,7 +37,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What the command line gives.
+    """Options of an evaluation; see `vosseg evaluate --help`.
 
     Attributes:
         task: `vos`, `fewshot`, `instance` or `track`.
@@ -200,7 +200,7 @@ def _facts(options: EvaluateOptions) -> dict[str, Any]:
 
 
 def _facts_of_run(record: dict[str, Any]) -> dict[str, Any]:
-    """What is known of the run that made the predictions."""
+    """Facts of the run that made the predictions."""
     if not record:
         return {}
     checkpoint, totals = record["checkpoint"], record.get("totals")

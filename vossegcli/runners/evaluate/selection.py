@@ -18,7 +18,7 @@ ANY_CLASS = {"id": 1, "name": "object"}
 
 @dataclass(frozen=True)
 class Selection:
-    """What of the results and the truth counts.
+    """The part of results and truth that counts.
 
     Attributes:
         names: class of the results -> class of the truth, by name or id.

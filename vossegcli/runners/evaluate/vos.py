@@ -23,7 +23,7 @@ LISTED_FAULTS = 40
 
 @dataclass(frozen=True)
 class FrameResult:
-    """What came of a frame: its size, the ids of the truth, and the scores where it is scored."""
+    """The result of a frame: its size, the ids of the truth, and the scores where it is scored."""
 
     sequence: str
     name: str
@@ -35,7 +35,7 @@ class FrameResult:
 
 
 def vos_scoring(plan: Plan) -> Scoring[FrameGroup, list[FrameResult]]:
-    """How the frames of a plan are scored."""
+    """Return the jobs of a plan and how they are scored."""
     return Scoring(
         plan.groups, score_group, item=lambda group: group.sequence, size=lambda group: len(group.frames), files=_files,
         pack=_pack, unpack=_unpack, few=WORTH_PROCESSES,

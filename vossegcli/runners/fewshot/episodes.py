@@ -39,7 +39,7 @@ RECORD = "episodes.json"
 
 @dataclass(frozen=True, kw_only=True)
 class EpisodeOptions(BatchOptions):
-    """What the command line gives; see `vosseg fewshot --help`.
+    """Options of a run; see `vosseg fewshot --help`.
 
     Attributes:
         dataset: class folders, PASCAL VOC, COCO or an instances file.
@@ -84,12 +84,12 @@ class EpisodeOptions(BatchOptions):
 
     @property
     def input_name(self) -> str:
-        """What the default output folder is called after."""
+        """Name of the default output folder."""
         return f"{self.dataset.resolve().stem}-episodes"
 
 
 class Draw(NamedTuple):
-    """How episodes were drawn: from a data set of which layout, with how many supports each, by which seed."""
+    """Layout of the data set that episodes were drawn from, supports per episode, and the seed."""
 
     layout: str
     shots: int
@@ -134,7 +134,7 @@ class EpisodesCommand(BatchCommand[EpisodeOptions, Episode, EpisodeItem, Fewshot
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What changes the results of all episodes."""
+        """Settings that change the results of all episodes."""
         return {"boost": self.options.boost}
 
     def plan(self, source: Episode) -> EpisodeItem:
@@ -146,7 +146,7 @@ class EpisodesCommand(BatchCommand[EpisodeOptions, Episode, EpisodeItem, Fewshot
         return EpisodeItem(name=source.name, frames=1, key=key, output=self.options.folder, episode=source)
 
     def facts(self, items: Sequence[EpisodeItem]) -> dict[str, Any]:  # noqa: ARG002
-        """What the run's record says of the draw."""
+        """The draw for the run's record."""
         return {"classes": len({episode.label for episode in self.inputs}), **self.inputs[0].draw._asdict()}
 
     def write_index(self, items: Sequence[EpisodeItem]) -> None:  # noqa: ARG002

@@ -39,7 +39,7 @@ Classes = dict[int, str]
 
 @dataclass(frozen=True, kw_only=True)
 class FewshotOptions(BatchOptions):
-    """What the command line gives; see `vosseg fewshot --help`.
+    """Options of a run; see `vosseg fewshot --help`.
 
     Attributes:
         queries: file, folder or glob.
@@ -88,7 +88,7 @@ class FewshotOptions(BatchOptions):
 
     @property
     def input_name(self) -> str:
-        """What the default output folder is called after."""
+        """Name of the default output folder."""
         return queries_name(self.queries) or "queries"
 
 
@@ -115,7 +115,7 @@ class FewshotCommand(ImageCommand[FewshotOptions, ImageItem, ClassSegmentation])
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What changes the results of all images."""
+        """Settings that change the results of all images."""
         options = self.options
         return {
             "boost": options.boost, "min_confidence": options.min_confidence, "classes": self.ids,
@@ -130,7 +130,7 @@ class FewshotCommand(ImageCommand[FewshotOptions, ImageItem, ClassSegmentation])
         )  # fmt: skip
 
     def facts(self, items: Sequence[ImageItem]) -> dict[str, Any]:  # noqa: ARG002
-        """What the run's record says of the classes."""
+        """The classes for the run's record."""
         return {
             "support": str(self.options.support), "classes": {str(i): name for i, name in self.ids.items()},
             "shots": {name: len(found) for name, found in self.supports.items()},
@@ -158,7 +158,7 @@ class FewshotCommand(ImageCommand[FewshotOptions, ImageItem, ClassSegmentation])
 
     @property
     def _ious(self) -> Path:
-        """Where the IoU goes that each class reaches on its own supports."""
+        """File with the IoU that each class reaches on its own supports."""
         return self.options.folder / STATE_FOLDER / "support_iou.json"
 
     def write(self, item: ImageItem, picture: Predicted[ClassSegmentation]) -> Iterator[Path]:

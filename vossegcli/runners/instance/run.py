@@ -40,7 +40,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceOptions(BatchOptions):
-    """What the command line gives; see `vosseg instance --help`.
+    """Options of a run; see `vosseg instance --help`.
 
     Attributes:
         images: file, folder, glob, or COCO file that lists images.
@@ -94,7 +94,7 @@ class InstanceOptions(BatchOptions):
 
     @property
     def input_name(self) -> str:
-        """What the default output folder is called after."""
+        """Name of the default output folder."""
         return queries_name(self.images) or "images"
 
 
@@ -134,7 +134,7 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, list[Found]]):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What changes the results of all images."""
+        """Settings that change the results of all images."""
         options = self.options
         return {
             "top_k": options.top_k, "threshold": self.score_threshold, "classes": sorted(options.classes),
@@ -152,7 +152,7 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, list[Found]]):
         )  # fmt: skip
 
     def facts(self, items: Sequence[InstanceItem]) -> dict[str, Any]:  # noqa: ARG002
-        """What the run's record says of the classes."""
+        """The classes for the run's record."""
         return {"classes": dict(zip(map(str, self.category_ids), self.model.labels, strict=True))}
 
     def write_index(self, items: Sequence[InstanceItem]) -> None:

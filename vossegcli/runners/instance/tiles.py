@@ -120,7 +120,7 @@ def _touching(flat: Sequence[tuple[dict[str, Any], Tile]]) -> list[tuple[int, in
 
 
 def _same(one: tuple[dict[str, Any], Tile], other: tuple[dict[str, Any], Tile]) -> bool:
-    """Whether two masks agree where both tiles can see."""
+    """Say whether two masks agree within the area that both tiles show."""
     common = Tile(
         max(one[1].top, other[1].top), max(one[1].left, other[1].left),
         min(one[1].bottom, other[1].bottom), min(one[1].right, other[1].right),

@@ -1,4 +1,4 @@
-"""How sure the masks are: a row a frame and object, and which frames a person should look at first."""
+"""Confidence of the masks: a row per frame and object, and the frames that a person should look at first."""
 
 from __future__ import annotations
 

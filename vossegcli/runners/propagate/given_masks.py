@@ -1,4 +1,4 @@
-"""Which masks of a sequence are given, on which frames, and in which order the frames are visited."""
+"""The given masks of a sequence, their frames, and the order in which the frames are visited."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIRST_ONLY_LAYOUTS = frozenset({"davis", "long-video"})
 
 @dataclass(frozen=True)
 class MaskChoice:
-    """What the user said about masks.
+    """The user's choices about masks.
 
     Attributes:
         mask: a file, a folder of masks, a folder of such folders, or None for what the layout provides.

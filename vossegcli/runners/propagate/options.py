@@ -1,4 +1,4 @@
-"""What a user can ask of `vosseg propagate`, and what is refused before anything is opened."""
+"""Options of `vosseg propagate`, checked before anything is opened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SNAPSHOT_EVERY = 200
 
 @dataclass(frozen=True, kw_only=True)
 class PropagateOptions(BatchOptions):
-    """What the command line gives; see `vosseg propagate --help`.
+    """Options of a run; see `vosseg propagate --help`.
 
     Attributes:
         frames: folder of frames, video file, or root.
@@ -83,12 +83,12 @@ class PropagateOptions(BatchOptions):
 
     @property
     def input_name(self) -> str:
-        """What the default output folder is called after."""
+        """Name of the default output folder."""
         return folder_name(self.frames) if self.frames.is_dir() else self.frames.stem
 
     @property
     def masks(self) -> MaskChoice:
-        """What is said about masks."""
+        """The options about masks."""
         return MaskChoice(self.mask, self.at, self.use_masks, self.way, self.fix_mask)
 
 

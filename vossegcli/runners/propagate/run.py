@@ -47,7 +47,7 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What changes the results of all sequences."""
+        """Settings that change the results of all sequences."""
         options = self.options
         return {
             "adapt": self.adapt_steps, "seed": options.seed if self.adapt_steps else None, "fix": options.fix_mask,
@@ -69,7 +69,7 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
         )  # fmt: skip
 
     def facts(self, items: Sequence[PropagateItem]) -> dict[str, Any]:
-        """What the run's record says of direction, masks and adaptation."""
+        """Direction, use of masks and adaptation for the run's record."""
         used = {item.name: item.given.use for item in items}
         return {"direction": self.options.way, "use_masks": used, "adapt": self.adapt_steps}
 

@@ -54,11 +54,11 @@ class PropagateItem(Item):
     snapshot_every: int
 
     def mask_path(self, frame_name: str) -> Path:
-        """Where the label map of a frame goes."""
+        """Path of a frame's label map."""
         return self.output / "masks" / self.name / f"{frame_name}.png"
 
     def probability_path(self, frame_name: str, object_id: int) -> Path:
-        """Where the probability of an object goes."""
+        """Path of an object's probability on a frame."""
         return self.output / "probabilities" / self.name / str(object_id) / f"{frame_name}.png"
 
 
@@ -89,7 +89,7 @@ class _Result:
 
 @dataclass(frozen=True)
 class _Position:
-    """Where an interrupted sequence stood: pass, frames done in it, and the length of the rows file."""
+    """The point that an interrupted sequence reached: pass, frames done in it, and the length of the rows file."""
 
     pass_number: int = 0
     done: int = 0

@@ -76,7 +76,7 @@ def ids_maps(item: TrackItem, tracks: Sequence[Track]) -> Iterator[Path]:
 def captions_of(
     item: TrackItem, tracks: Sequence[Track], labels: Sequence[str]
 ) -> Callable[[Frame], npt.NDArray[np.uint8]]:
-    """What draws the tracks of the frames, asked for in their order: tinted, outlined, with identity and class."""
+    """Return a function that draws the tracks of the frames, in order: tinted, outlined, with identity and class."""
     frames = _by_frame(item)
     classes = [f" {label}" for label in labels] if len(labels) > 1 else [""]
     names = {track.number: f"{k}{classes[track.label]}" for k, track in enumerate(tracks, start=1)}

@@ -40,7 +40,7 @@ SNAPSHOT_EVERY = 200
 
 @dataclass(frozen=True, kw_only=True)
 class TrackOptions(BatchOptions):
-    """What the command line gives; see `vosseg track --help`.
+    """Options of a run; see `vosseg track --help`.
 
     Attributes:
         frames: folder of frames, video file, or root.
@@ -89,7 +89,7 @@ class TrackOptions(BatchOptions):
 
     @property
     def input_name(self) -> str:
-        """What the default output folder is called after."""
+        """Name of the default output folder."""
         return folder_name(self.frames) if self.frames.is_dir() else self.frames.stem
 
 
@@ -123,7 +123,7 @@ class TrackCommand(BatchCommand[TrackOptions, FrameSequence, TrackItem, TrackPre
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What changes the results of all sequences."""
+        """Settings that change the results of all sequences."""
         options = self.options
         return {
             "key_every": options.key_every, "max_gap": options.max_gap, "threshold": self.score_threshold,
@@ -140,7 +140,7 @@ class TrackCommand(BatchCommand[TrackOptions, FrameSequence, TrackItem, TrackPre
         )  # fmt: skip
 
     def facts(self, items: Sequence[TrackItem]) -> dict[str, Any]:  # noqa: ARG002
-        """What the run's record says of the classes."""
+        """The classes for the run's record."""
         return {"classes": dict(zip(map(str, self.category_ids), self.model.labels, strict=True))}
 
     def write_index(self, items: Sequence[TrackItem]) -> None:
