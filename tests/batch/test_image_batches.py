@@ -28,7 +28,7 @@ class Predictor:
             raise MemoryError
         self.seen.append((len(images), images.shape[3]))
         empty = torch.zeros(images.shape[2:], dtype=torch.int32)
-        return [ClassSegmentation(empty, image.mean().view(1, 1, 1), torch.ones(1)) for image in images]
+        return [ClassSegmentation(empty, image.float().mean().view(1, 1, 1) / 255.0, torch.ones(1)) for image in images]
 
 
 @pytest.fixture

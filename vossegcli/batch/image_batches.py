@@ -6,6 +6,7 @@ import itertools
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -69,7 +70,7 @@ class ImageBatches(Generic[R]):
     """Gives the pictures of queries with their results, asked for in the order of the queries.
 
     Args:
-        predict: from images (B,3,H,W), float RGB in [0, 1], to B results.
+        predict: from 8-bit RGB images (B,3,H,W) to B results.
         queries: all that will be asked for.
         device: kind of device that `predict` uses.
     """
@@ -130,7 +131,9 @@ class ImageBatches(Generic[R]):
             return {picture.number: (picture.query, picture.error) for picture in batch if picture.error is not None}
         try:
             with memory_errors(batch[0].name):
-                pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255.0
+                # One image is not copied: it may be a slide.
+                stacked = images[0][None] if len(images) == 1 else np.stack(images)
+                pixels = torch.from_numpy(stacked).permute(0, 3, 1, 2)
                 found = self._predict(pixels)
         except VossegError as error:
             if len(batch) == 1:
@@ -178,11 +181,16 @@ class ImageCommand(BatchCommand[OptionsT, Query, ImageItemT, ImagePredictor[R]])
     def write(self, item: ImageItemT, picture: Predicted[R]) -> Iterator[Path]:
         """Write what was asked for of one image; yields the files."""
 
+    def predict(self, predictor: ImagePredictor[R], pixels: Tensor) -> Sequence[R]:
+        """Predict 8-bit images (B,3,H,W)."""
+        return predictor.predict(pixels.float() / 255.0)
+
     def session(
         self, items: Sequence[ImageItemT], predictor: ImagePredictor[R], progress: Progress
     ) -> Session[ImageItemT]:
         """Read the images ahead."""
-        batches = ImageBatches(predictor.predict, [item.query for item in items], self.model.device.type)
+        predict = partial(self.predict, predictor)
+        batches = ImageBatches(predict, [item.query for item in items], self.model.device.type)
         return _ImageSession(self, batches, progress)
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from vossegcli.errors import InputError
 from vossegcli.io.masks.palette import PALETTE
+from vossegcli.io.results import overlays
 from vossegcli.io.results.overlays import draw_overlay, write_image, write_probability
 
 
@@ -64,3 +65,16 @@ def test_probabilities_are_8_bit_grey(tmp_path: Path) -> None:
     with Image.open(tmp_path / "p.png") as image:
         assert image.mode == "L"
         assert np.array(image).tolist() == [[0, 128, 255, 255]]
+
+
+def test_stripes_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (800, 730, 3)).astype(np.uint8)
+    ids = np.zeros((800, 730), np.uint16)
+    for k in range(40):
+        y, x = rng.integers(0, 700, 2)
+        ids[y : y + 60, x : x + 40] = k + 1
+    monkeypatch.setattr(overlays, "_STRIPE", 10_000)
+    whole = overlays.draw_overlay(image, ids)
+    monkeypatch.setattr(overlays, "_STRIPE", 37)
+    assert np.array_equal(overlays.draw_overlay(image, ids), whole)

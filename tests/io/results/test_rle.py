@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from vossegcli.io.results.rle import compressed_rle, decoded_runs, region_rle
+from vossegcli.io.results.rle import compressed_rle, cropped_mask, decoded_runs, region_rle
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -67,3 +67,25 @@ def test_a_region_is_encoded_as_its_whole_image_would_be(seed: int) -> None:
     whole[top : top + region.shape[0], left : left + region.shape[1]] = region
     wanted = coco_mask.encode(np.asfortranarray(whole))["counts"].decode()
     assert region_rle(region, int(top), int(left), int(height), int(width))["counts"] == wanted
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_cropped_mask_is_the_part_with_pixels(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((30, 40), np.uint8)
+    top, left = rng.integers(0, 20, 2)
+    mask[top : top + rng.integers(1, 11), left : left + rng.integers(1, 21)] = 1
+    mask &= rng.random(mask.shape) < 0.7
+    mask[:, 5] |= seed == 1  # a whole column: its run touches the next
+    mask[:, 6] |= seed == 1
+    rle = coco_mask.encode(np.asfortranarray(mask))
+    first_row, first_column, part = cropped_mask({"size": [30, 40], "counts": rle["counts"].decode()})
+    painted = np.zeros_like(mask)
+    painted[first_row : first_row + part.shape[0], first_column : first_column + part.shape[1]] = part
+    assert np.array_equal(painted, mask)
+    assert part.any(axis=1)[[0, -1]].all() and part.any(axis=0)[[0, -1]].all()
+
+
+def test_an_empty_mask_has_no_part() -> None:
+    rle = coco_mask.encode(np.zeros((5, 7), np.uint8, order="F"))
+    assert cropped_mask({"size": [5, 7], "counts": rle["counts"].decode()})[2].shape == (0, 0)

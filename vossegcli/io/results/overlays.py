@@ -23,6 +23,7 @@ from vossegcli.io.records.atomic import atomic_path
 _OUTLINE_LIGHTENING = 0.55
 _THICK_OUTLINE_FROM = 720  # pixels of the shorter side
 _PNG_COMPRESSION = 3
+_STRIPE = 1024  # rows that are drawn at a time
 WIDEST_CAPTION = 1.25  # of its object
 
 
@@ -46,16 +47,26 @@ def draw_overlay(
     """
     if image.shape[:2] != ids_map.shape:
         raise ValueError(f"image {image.shape} and label map {ids_map.shape} differ in size")
+    width = 2 if min(ids_map.shape) >= _THICK_OUTLINE_FROM else 1
+    drawn = image.copy()
+    for top in range(0, ids_map.shape[0], _STRIPE):  # temporary arrays of a whole slide would take gigabytes
+        first, last = max(top - width, 0), min(top + _STRIPE + width, ids_map.shape[0])
+        outline = _inner_outline(ids_map[first:last], width)[top - first :][:_STRIPE]
+        _draw_stripe(drawn[top : top + _STRIPE], ids_map[top : top + _STRIPE], outline, alpha)
+    return drawn
+
+
+def _draw_stripe(
+    drawn: npt.NDArray[np.uint8], ids_map: npt.NDArray[np.integer], outline: npt.NDArray[np.bool_], alpha: float
+) -> None:
+    """Tint and outline the objects of some rows, in place."""
     rows = palette_rows(ids_map)
     inside = ids_map > 0
-    outline = _inner_outline(ids_map, 2 if min(ids_map.shape) >= _THICK_OUTLINE_FROM else 1)
     colors = PALETTE.astype(np.float32)
     light = colors + (255.0 - colors) * _OUTLINE_LIGHTENING
-    drawn = image.copy()
-    tint = (1.0 - alpha) * image[inside] + alpha * colors[rows[inside]]
+    tint = (1.0 - alpha) * drawn[inside] + alpha * colors[rows[inside]]
     drawn[inside] = np.rint(tint).clip(0, 255).astype(np.uint8)
     drawn[outline] = np.rint(light[rows[outline]]).astype(np.uint8)
-    return drawn
 
 
 class Caption(NamedTuple):

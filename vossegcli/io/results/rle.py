@@ -126,3 +126,27 @@ def region_rle(region: npt.NDArray[np.bool_], top: int, left: int, height: int, 
     counts = np.diff(bounds)
     counts = counts if counts[-1] else counts[:-1]
     return compressed_rle({"size": [height, width], "counts": counts.tolist()}, height, width)
+
+
+def cropped_mask(rle: dict[str, Any]) -> tuple[int, int, npt.NDArray[np.bool_]]:
+    """Decode the part of a mask that holds its pixels; costs what the mask has of them, not what the image has.
+
+    Args:
+        rle: compressed RLE with a str count.
+
+    Returns:
+        Upper row, left column, and the mask (h,w) from there on; (0,0) where the mask is empty.
+    """
+    height = int(rle["size"][0])
+    ends = np.cumsum(decoded_runs(rle["counts"]))
+    starts, stops = ends[0::2][: ends.size // 2], ends[1::2]
+    lengths = stops - starts
+    if not lengths.sum():
+        return 0, 0, np.zeros((0, 0), np.bool_)
+    first = np.cumsum(lengths) - lengths  # place of each run among the pixels
+    pixels = np.arange(int(lengths.sum())) + np.repeat(starts - first, lengths)  # column by column
+    columns, rows = np.divmod(pixels, height)
+    top, left = int(rows.min()), int(columns.min())
+    mask = np.zeros((int(rows.max()) - top + 1, int(columns.max()) - left + 1), np.bool_)
+    mask[rows - top, columns - left] = True
+    return top, left, mask

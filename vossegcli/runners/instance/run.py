@@ -12,8 +12,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
+from torch import Tensor
 
-from vossegcli.batch.image_batches import ImageCommand, ImageItem, Predicted
+from vossegcli.batch.image_batches import ImageCommand, ImageItem, ImagePredictor, Predicted
 from vossegcli.batch.options import BatchOptions
 from vossegcli.batch.run import run_command
 from vossegcli.errors import ConfigError, InputError
@@ -26,6 +27,7 @@ from vossegcli.io.records.run_records import append_jsonl, read_jsonl
 from vossegcli.io.records.tables import write_csv
 from vossegcli.io.results.instances import coco_results
 from vossegcli.io.results.overlays import Caption, draw_captions, draw_overlay, write_image
+from vossegcli.io.results.rle import cropped_mask
 from vossegcli.models.chosen_model import ChosenModel, check_classes, check_score
 from vossegcli.ops.masks import pasted_instances
 from vossegcli.runners.instance.mask_nms import mask_nms
@@ -168,6 +170,10 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, list[Found]]):
         predictor = self.model.predictor(short_side=short_side, score_threshold=threshold, top_k=self.options.top_k)
         return TiledPredictor(predictor, self.options.tile, self.options.overlap)
 
+    def predict(self, predictor: ImagePredictor[list[Found]], pixels: Tensor) -> Sequence[list[Found]]:
+        """Predict 8-bit images (B,3,H,W), which become floating-point numbers a tile at a time."""
+        return predictor.predict(pixels)
+
     def write_tables(self, done: Sequence[InstanceItem]) -> dict[str, Any]:
         """Write `instances.csv` and `instances.json`."""
         return {"instances": _write_tables(self.options, done)}
@@ -179,7 +185,8 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, list[Found]]):
         rows = [{**row, "image": item.name, "class": names[row["category_id"]]} for row in self._rows(item, picture)]
         rows = [row for row in rows if row["class"] in wanted]
         kept = mask_nms(rows, self.score_threshold)
-        append_jsonl(item.state.rows, *({**row, "drawn": number in kept} for number, row in enumerate(rows)))
+        drawn = set(kept)
+        append_jsonl(item.state.rows, *({**row, "drawn": number in drawn} for number, row in enumerate(rows)))
         yield from self._draw(item, picture.image, [rows[number] for number in kept])
 
     def _rows(self, item: InstanceItem, picture: Predicted[list[Found]]) -> list[Row]:
@@ -197,7 +204,8 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, list[Found]]):
         folder, save = item.output, self.options.save
         ids = np.zeros(image.shape[:2], np.uint16)
         for number in reversed(range(len(rows) if {"masks", "overlay"} & set(save) else 0)):  # the best lie on top
-            ids[coco_mask.decode(rows[number]["segmentation"]) > 0] = number + 1
+            top, left, mask = cropped_mask(rows[number]["segmentation"])
+            ids[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = number + 1
         if "masks" in save:
             write_instance_map(path := folder / "masks" / f"{item.name}.png", ids)
             yield path
@@ -219,9 +227,9 @@ instance = partial(run_command, InstanceCommand)
 
 def _cutout(image: Image, row: Row) -> Image:
     """The pixels of an instance as RGBA."""
-    left, top, width, height = (int(value) for value in coco_mask.toBbox(row["segmentation"]))
-    part = np.s_[top : top + height, left : left + width]
-    return np.dstack([image[part], coco_mask.decode(row["segmentation"])[part] * np.uint8(255)])
+    top, left, mask = cropped_mask(row["segmentation"])
+    part = image[top : top + mask.shape[0], left : left + mask.shape[1]]
+    return np.dstack([part, mask * np.uint8(255)])
 
 
 def _caption(row: Row, *, with_class: bool) -> Caption:

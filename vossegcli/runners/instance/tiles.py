@@ -5,7 +5,7 @@ Shapes: B images, H W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from vossegcli.io.results.rle import cropped_mask
+from vossegcli.ops.boxes import overlapping_pairs
+from vossegcli.ops.images import float_images
 from vossegcli.systems.base import InstancePredictor, Instances
 
 SEAM_OVERLAP = 0.5  # of the smaller mask, within the area that both tiles show
@@ -49,12 +52,15 @@ class TiledPredictor:
     overlap: int
 
     def predict(self, images: Tensor) -> list[list[Found]]:
-        """Find the instances of images (B,3,H,W), each with its tile."""
+        """Find the instances of images (B,3,H,W) of 8 bits, each with its tile.
+
+        Only one tile at a time is turned into floating-point numbers: a whole slide would not fit.
+        """
         size = (int(images.shape[2]), int(images.shape[3]))
         found: list[list[Found]] = [[] for _ in images]
         for tile in tiles_of(size, self.side or max(size), self.overlap):
             parts = images[:, :, tile.top : tile.bottom, tile.left : tile.right]
-            for known, instances in zip(found, self.predictor.predict(parts), strict=True):
+            for known, instances in zip(found, self.predictor.predict(float_images(parts)), strict=True):
                 known.append((tile, instances))
         return found
 
@@ -90,7 +96,8 @@ def merge_over_seams(rows: Sequence[Sequence[dict[str, Any]]], tiles: Sequence[T
     flat = [(row, tile) for number, tile in enumerate(tiles) for row in _numbered(rows[number], number)]
     if not flat:
         return []
-    same = [pair for pair in _touching(flat) if _same(flat[pair[0]], flat[pair[1]])]
+    seams = _Seams(flat)
+    same = [pair for pair in _touching(flat) if seams.same(*pair)]
     first, second = np.array(same, np.int64).reshape(-1, 2).T
     links = coo_array((np.ones(len(same)), (first, second)), shape=(len(flat), len(flat)))
     count, numbers = connected_components(links, directed=False)
@@ -104,39 +111,60 @@ def _numbered(rows: Sequence[dict[str, Any]], number: int) -> list[dict[str, Any
     return [{**row, "tile": number} for row in rows]
 
 
-def _touching(flat: Sequence[tuple[dict[str, Any], Tile]]) -> list[tuple[int, int]]:
+def _touching(flat: Sequence[tuple[dict[str, Any], Tile]]) -> Iterator[tuple[int, int]]:
     """Pairs of results of different tiles and one class whose boxes overlap."""
     boxes = np.array([row["bbox"] for row, _ in flat], np.float64)
-    ends = boxes[:, :2] + boxes[:, 2:]
-    owner = np.array([row["tile"] for row, _ in flat])
-    kind = np.array([row["category_id"] for row, _ in flat])
-    pairs = []
-    for k in range(len(flat)):
-        rest = slice(k + 1, None)
-        near = (boxes[rest, :2] < ends[k]).all(axis=1) & (ends[rest] > boxes[k, :2]).all(axis=1)
-        found = near & (owner[rest] != owner[k]) & (kind[rest] == kind[k])
-        pairs += [(k, k + 1 + int(other)) for other in np.flatnonzero(found)]
-    return pairs
+    for one, other in overlapping_pairs(np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])).tolist():
+        a, b = flat[one][0], flat[other][0]
+        if a["tile"] != b["tile"] and a["category_id"] == b["category_id"]:
+            yield one, other
 
 
-def _same(one: tuple[dict[str, Any], Tile], other: tuple[dict[str, Any], Tile]) -> bool:
-    """Say whether two masks agree within the area that both tiles show."""
-    common = Tile(
-        max(one[1].top, other[1].top), max(one[1].left, other[1].left),
-        min(one[1].bottom, other[1].bottom), min(one[1].right, other[1].right),
-    )  # fmt: skip
-    if common.top >= common.bottom or common.left >= common.right:
-        return False
-    a, b = (_part(row, common) for row, _ in (one, other))
-    smaller = min(int(a.sum()), int(b.sum()))
-    return smaller > 0 and int((a & b).sum()) >= SEAM_OVERLAP * smaller
+class _Seams:
+    """Compares masks of several tiles; each is decoded once, and only its own pixels.
+
+    Args:
+        flat: results and their tiles.
+    """
+
+    def __init__(self, flat: Sequence[tuple[dict[str, Any], Tile]]) -> None:
+        self._flat = flat
+        self._masks: dict[int, tuple[int, int, npt.NDArray[np.bool_]]] = {}
+
+    def same(self, one: int, other: int) -> bool:
+        """Say whether two masks agree where both tiles can see."""
+        tiles = (self._flat[one][1], self._flat[other][1])
+        common = Tile(
+            max(tile.top for tile in tiles), max(tile.left for tile in tiles),
+            min(tile.bottom for tile in tiles), min(tile.right for tile in tiles),
+        )  # fmt: skip
+        if common.top >= common.bottom or common.left >= common.right:
+            return False
+        a, b = self._mask(one), self._mask(other)
+        smaller = min(int(_part(a, common).sum()), int(_part(b, common).sum()))
+        if not smaller:
+            return False
+        both = Tile(
+            max(common.top, a[0], b[0]), max(common.left, a[1], b[1]),
+            min(common.bottom, a[0] + a[2].shape[0], b[0] + b[2].shape[0]),
+            min(common.right, a[1] + a[2].shape[1], b[1] + b[2].shape[1]),
+        )  # fmt: skip
+        if both.top >= both.bottom or both.left >= both.right:
+            return False
+        return int((_part(a, both) & _part(b, both)).sum()) >= SEAM_OVERLAP * smaller
+
+    def _mask(self, number: int) -> tuple[int, int, npt.NDArray[np.bool_]]:
+        if number not in self._masks:
+            self._masks[number] = cropped_mask(self._flat[number][0]["segmentation"])
+        return self._masks[number]
 
 
-def _part(row: dict[str, Any], tile: Tile) -> npt.NDArray[np.bool_]:
-    mask: npt.NDArray[np.bool_] = (
-        coco_mask.decode(row["segmentation"])[tile.top : tile.bottom, tile.left : tile.right] > 0
-    )
-    return mask
+def _part(mask: tuple[int, int, npt.NDArray[np.bool_]], tile: Tile) -> npt.NDArray[np.bool_]:
+    """The part of a cropped mask that lies in a tile."""
+    top, left, region = mask
+    return region[
+        max(tile.top - top, 0) : max(tile.bottom - top, 0), max(tile.left - left, 0) : max(tile.right - left, 0)
+    ]
 
 
 def _united(group: Sequence[dict[str, Any]]) -> dict[str, Any]:

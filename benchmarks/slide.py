@@ -1,0 +1,130 @@
+"""What large images cost after the network: tiles, seams, painting, tables; time per megapixel and peak memory.
+
+    python benchmarks/slide.py [--sizes 4096,8192,16384] [--save masks,coco] [--every 130]
+
+Each image is a slide of discs, one every so many pixels. A stand-in for the network knows where they are and returns
+those of each tile, cut at its borders, so that the time is that of everything else: reading, cutting, joining over
+seams, painting, writing. Each size runs in a process of its own; the ratio is to the first size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import tifffile
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from vossegcli.batch.run import run_command
+from vossegcli.runners.instance.run import InstanceCommand, InstanceOptions
+from vossegcli.runners.instance.tiles import TiledPredictor
+from vossegcli.systems.base import Instances
+
+RADIUS, SIDE, TILE = 14, 28, 1024
+BACKGROUND, DISC = 20, 200
+
+
+def write_slide(path: Path, side: int, every: int) -> int:
+    """Write a grey slide (S,S) of discs as a tiled TIFF; return how many there are."""
+    cell = np.full((every, every), BACKGROUND, np.uint8)
+    y, x = np.mgrid[:every, :every] - every // 2
+    cell[y**2 + x**2 < RADIUS**2] = DISC
+    count = side // every
+    slide = np.full((side, side), BACKGROUND, np.uint8)
+    slide[: count * every, : count * every] = np.tile(cell, (count, count))
+    tifffile.imwrite(path, slide, tile=(256, 256), photometric="minisblack", compression="zlib")
+    return count * count
+
+
+@dataclass
+class KnownDiscs:
+    """Finds the discs of a tile by their brightness at the centres of a grid; the grid's offset is found too."""
+
+    every: int
+
+    def predict(self, images: Tensor) -> list[Instances]:
+        """Return an instance for every piece of a disc in images (1,3,H,W)."""
+        from scipy import ndimage
+
+        bright = images[0, 0].numpy() > 0.5 * (BACKGROUND + DISC) / 255.0
+        labels, _ = ndimage.label(bright)
+        boxes, masks = [], []
+        for rows, columns in ndimage.find_objects(labels):
+            boxes.append([columns.start, rows.start, columns.stop, rows.stop])
+            part = torch.from_numpy(bright[rows, columns]).float()[None, None]
+            masks.append(torch.nn.functional.interpolate(part, (SIDE, SIDE), mode="bilinear")[0, 0])
+        count = len(boxes)
+        return [
+            Instances(
+                torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), torch.full((count,), 0.9),
+                torch.zeros(count, dtype=torch.int64), torch.stack(masks) if masks else torch.zeros(0, SIDE, SIDE),
+            )
+        ]  # fmt: skip
+
+
+def measure(side: int, every: int, save: str) -> None:
+    """Run the command on one slide and print a JSON row."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "slide.tif"
+        discs = write_slide(path, side, every)
+        options = InstanceOptions(
+            images=str(path), output=Path(folder) / "out", tile=TILE, save=tuple(save.split(",")), device="cpu",
+            max_pixels=1 << 31,
+        )  # fmt: skip
+        with patch.object(InstanceCommand, "new_predictor", lambda *_: TiledPredictor(KnownDiscs(every), TILE, 128)):
+            began = time.perf_counter()
+            record = run_command(InstanceCommand, options)
+            seconds = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    row = {"side": side, "discs": discs, "found": record["instances"], "seconds": seconds, "peak": peak}
+    print(json.dumps(row), flush=True)
+
+
+def main() -> None:
+    """Print a table of all sizes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="4096,8192,16384")
+    parser.add_argument("--save", default="masks,coco")
+    parser.add_argument("--every", type=int, default=130, help="pixels from one disc to the next")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        measure(arguments.one, arguments.every, arguments.save)
+        return
+    table = Table("side", "discs", "found", "seconds", "s per megapixel", "ratio", "peak MiB", box=None)
+    first = None
+    for side in (int(text) for text in arguments.sizes.split(",")):
+        command = [
+            sys.executable,
+            __file__,
+            "--one",
+            str(side),
+            "--every",
+            str(arguments.every),
+            "--save",
+            arguments.save,
+        ]
+        row = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+        each = row["seconds"] / (side * side / 1e6)
+        first = first or each
+        table.add_row(
+            str(side), str(row["discs"]), str(row["found"]), f"{row['seconds']:.1f}", f"{each:.3f}",
+            f"{each / first:.2f}", f"{row['peak']:.0f}",
+        )  # fmt: skip
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
