@@ -21,14 +21,15 @@ demo: $(STAMP)
 		-o runs/demo/report
 	@echo "look at runs/demo/video/frames.mp4, runs/demo/overlay/frames/ and runs/demo/report/report.html"
 
+# One process a core with one thread each; the tests of a file or class stay together and share what they build.
 test: $(STAMP)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadscope
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadscope
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/propagate.py

@@ -204,9 +204,14 @@ def start(args: Sequence[object], **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
 
 
-def finish(process: "subprocess.Popen[str]") -> Outcome:
-    """Wait for a process."""
-    stdout, stderr = process.communicate(timeout=300)
+def finish(process: "subprocess.Popen[str]", seconds: float = 300.0) -> Outcome:
+    """Wait for a process; one that does not end is killed, and the test fails with what it said."""
+    try:
+        stdout, stderr = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        stdout, stderr = process.communicate()
+        pytest.fail(f"did not end within {seconds:.0f} s:\n{stdout}\n{stderr}")
     return Outcome(process.returncode, stdout, stderr)
 
 

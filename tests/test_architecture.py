@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from vossegcli.names import SYSTEM_NAMES
+
 PACKAGE = Path(__file__).parents[1] / "vossegcli"
 STDLIB_ONLY = {"names", "types", "errors"}
 TORCH_ONLY = {"samples"}
@@ -77,6 +79,22 @@ def imported_modules(tree: ast.AST) -> list[str]:
 def own_layer(module: str) -> str | None:
     parts = module.split(".")
     return parts[1] if parts[0] == "vossegcli" and len(parts) > 1 else None
+
+
+def named_systems(tree: ast.AST) -> set[str]:
+    """Find the systems that code names, in identifiers and in strings that are no docstrings."""
+    prose = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body and isinstance(node.body[0], ast.Expr)
+    }  # fmt: skip
+    words = []
+    for node in ast.walk(tree):
+        if id(node) not in prose:
+            words += [str(value) for _, value in ast.iter_fields(node) if isinstance(value, str)]
+    text = " ".join(words).lower().replace("-", "").replace("_", "")
+    return {name for name in SYSTEM_NAMES if name.replace("-", "") in text}
 
 
 def test_every_folder_is_in_the_table() -> None:
@@ -152,5 +170,17 @@ def test_a_system_is_named_only_where_it_belongs() -> None:
     """Another system must be addable without touching runners, commands, readers or writers."""
     for path in FILES:
         if layer_of(path) not in {"systems", "names"}:
-            text = path.read_text(encoding="utf-8")
-            assert "afb_urr" not in text, path
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            assert not named_systems(tree), f"{path} names {sorted(named_systems(tree))}"
+
+
+@pytest.mark.parametrize("name", SYSTEM_NAMES)
+@pytest.mark.parametrize("code", ['if system == "{}": x', "import a.{under}", "from a.{under}.b import c", "{camel}()",
+                                  'f"for {} alone"', "x.{under} = 1", "def f({under}): x"])  # fmt: skip
+def test_every_spelling_of_a_system_is_seen(name: str, code: str) -> None:
+    tree = ast.parse(code.format(name, under=name.replace("-", "_"), camel=name.replace("-", "").upper()))
+    assert named_systems(tree) == {name}
+
+
+def test_prose_may_cite_a_system() -> None:
+    assert not named_systems(ast.parse('"""As in FWB."""\ndef f():\n    "AFB-URR\'s."\n    return 1  # b2inst'))

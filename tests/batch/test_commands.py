@@ -1,4 +1,7 @@
-"""All commands with workers: the same files, byte for byte, as from one process."""
+"""All commands with workers: the same files, byte for byte, as from one process.
+
+Covers: batch.items, batch.options, batch.run
+"""
 
 from collections.abc import Callable
 from pathlib import Path

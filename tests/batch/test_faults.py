@@ -1,4 +1,7 @@
-"""What happens to a run when the machine fails it: full disk, vanished folders, a second run on the same output."""
+"""What happens to a run when the machine fails it: full disk, vanished folders, a second run on the same output.
+
+Covers: io.records.locks, runners.propagate.options
+"""
 
 import errno
 import os

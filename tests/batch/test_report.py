@@ -1,4 +1,7 @@
-"""The page of a run, from the files of a run: `batch/report.py`, `batch/run_tables.py`, `batch/run_pictures.py`."""
+"""The page of a run, from the files of a run: `batch/report.py`, `batch/run_tables.py`, `batch/run_pictures.py`.
+
+Covers: batch.run_pictures, batch.run_tables, cli.report, reports.curves, reports.run_page
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Workers and actors that die, fail and are told to stop; items that do it to them."""
+"""Workers and actors that die, fail and are told to stop; items that do it to them.
+
+Covers: batch.command, batch.ray_cluster, batch.work
+"""
 
 import os
 import signal

@@ -1,4 +1,7 @@
-"""`vosseg checkpoints`: what is listed, what is verified, and what is refused by name."""
+"""`vosseg checkpoints`: what is listed, what is verified, and what is refused by name.
+
+Covers: io.weights.checkpoints, io.weights.published, models.chosen_model, runners.checkpoints.run
+"""
 
 import json
 import pickle

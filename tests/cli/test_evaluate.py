@@ -1,4 +1,8 @@
-"""`vosseg evaluate`: numbers, files, faults and exit codes of the four tasks."""
+"""`vosseg evaluate`: numbers, files, faults and exit codes of the four tasks.
+
+Covers: cli.tables, runners.evaluate.fewshot, runners.evaluate.pairs, runners.evaluate.pictures,
+runners.evaluate.precision, runners.evaluate.run, runners.evaluate.vos
+"""
 
 import csv
 import json

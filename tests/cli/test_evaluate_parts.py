@@ -1,4 +1,7 @@
-"""`vosseg evaluate` by several runs and on a Ray cluster: the same numbers as by one."""
+"""`vosseg evaluate` by several runs and on a Ray cluster: the same numbers as by one.
+
+Covers: runners.evaluate.parts
+"""
 
 import json
 import random

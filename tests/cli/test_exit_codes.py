@@ -1,4 +1,7 @@
-"""Every exit code, and what is said with it."""
+"""Every exit code, and what is said with it.
+
+Covers: errors, models.devices
+"""
 
 import os
 import signal

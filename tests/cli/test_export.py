@@ -1,4 +1,7 @@
-"""`vosseg checkpoints export`: the graphs run elsewhere and give the same masks."""
+"""`vosseg checkpoints export`: the graphs run elsewhere and give the same masks.
+
+Covers: ops.images, runners.checkpoints.export, systems.mobileinst.export
+"""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""`vosseg fewshot` with a tiny random network: what goes in, what comes out, resume, errors."""
+"""`vosseg fewshot` with a tiny random network: what goes in, what comes out, resume, errors.
+
+Covers: runners.fewshot.run
+"""
 
 import csv
 import json

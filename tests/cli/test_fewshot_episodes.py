@@ -1,4 +1,7 @@
-"""`vosseg fewshot --episodes` with a tiny random network, and evaluation of what it writes."""
+"""`vosseg fewshot --episodes` with a tiny random network, and evaluation of what it writes.
+
+Covers: runners.fewshot.episodes
+"""
 
 import json
 from collections.abc import Callable

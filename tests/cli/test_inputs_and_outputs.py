@@ -1,4 +1,7 @@
-"""Inputs and outputs of all commands for batches: where they may lie, their names, what stays and what goes."""
+"""Inputs and outputs of all commands for batches: where they may lie, their names, what stays and what goes.
+
+Covers: cli.app, cli.batch_command, cli.options
+"""
 
 import csv
 import json

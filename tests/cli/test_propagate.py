@@ -1,4 +1,7 @@
-"""`vosseg propagate` as its users meet it: what is printed where, what is refused, what a process does."""
+"""`vosseg propagate` as its users meet it: what is printed where, what is refused, what a process does.
+
+Covers: io.results.overlay_video
+"""
 
 import json
 import subprocess

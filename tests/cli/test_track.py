@@ -1,4 +1,7 @@
-"""`vosseg track` with a tiny random network: what goes in, what comes out, resume, and evaluation of it."""
+"""`vosseg track` with a tiny random network: what goes in, what comes out, resume, and evaluation of it.
+
+Covers: runners.track.follow, runners.track.results, runners.track.run
+"""
 
 import csv
 import json

@@ -1,4 +1,7 @@
-"""`docs/add-a-system.md` followed word by word: its files are written, its lines changed, its commands run."""
+"""`docs/add-a-system.md` followed word by word: its files are written, its lines changed, its commands run.
+
+Covers: names
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`docs/outputs.md` against what the commands write: every file and every column, both ways."""
+"""`docs/outputs.md` against what the commands write: every file and every column, both ways.
+
+Covers: io.records.json_files, io.records.run_records, io.records.tables
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""AP of instances and masklets against the official tools' stored numbers, and where those tools stop."""
+"""AP of instances and masklets against the official tools' stored numbers, and where those tools stop.
+
+Covers: metrics.instance, metrics.track
+"""
 
 import json
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""J, F and their statistics: by hand, against plain definitions, and against the official tool's stored numbers."""
+"""J, F and their statistics: by hand, against plain definitions, and against the official tool's stored numbers.
+
+Covers: metrics.boundaries
+"""
 
 import json
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""The page of an evaluation: nothing leaves it, names cannot break it, and it works in a real browser."""
+"""The page of an evaluation: nothing leaves it, names cannot break it, and it works in a real browser.
+
+Covers: reports.evaluation, types
+"""
 
 import json
 import re

@@ -1,3 +1,8 @@
+"""Training.
+
+Covers: training.loop, training.settings
+"""
+
 from __future__ import annotations
 
 import math

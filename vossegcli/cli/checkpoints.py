@@ -10,6 +10,7 @@ import typer
 
 from vossegcli.cli import options as o
 from vossegcli.cli.tables import show_table
+from vossegcli.names import SYSTEM_NAMES
 
 app = typer.Typer(no_args_is_help=True, help="List, show, verify, import and export checkpoints.")
 
@@ -56,7 +57,7 @@ def verify(*, name: Annotated[str, typer.Argument(help="Name or file.")]) -> Non
 def import_checkpoint(
     *,
     file: Annotated[Path, typer.Argument(help="Published checkpoint (.pth); read as data only, no code is run.")],
-    system: Annotated[str, typer.Option(help="System that it is for, e.g. afb-urr.")],
+    system: Annotated[str, typer.Option(help=f"System that it is for: {', '.join(SYSTEM_NAMES)}.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the .safetensors file.")],
     half: Annotated[bool, typer.Option("--half", help="Store in half precision.")] = False,
 ) -> None:

@@ -56,7 +56,7 @@ def fewshot(
     split: Annotated[
         o.CocoSplit | None,
         typer.Option(
-            help="Of COCO into folds: every fourth class (FWB, HSNet; the default) or 20 in a row (PANet).",
+            help="Of COCO into folds: every fourth class (HSNet; the default) or 20 in a row (PANet).",
             rich_help_panel=EPISODES,
         ),
     ] = None,

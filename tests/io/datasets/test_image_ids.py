@@ -1,3 +1,8 @@
+"""Image ids.
+
+Covers: io.media.queries
+"""
+
 import json
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""Archives, arrays and mask videos as folders of label maps."""
+"""Archives, arrays and mask videos as folders of label maps.
+
+Covers: io.masks.arrays, io.masks.mask_stacks, io.masks.mask_videos
+"""
 
 import json
 import zipfile

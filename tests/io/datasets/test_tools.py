@@ -1,4 +1,9 @@
-"""Annotation files of other tools: every kind of shape, ids, names, and what is wrong with them."""
+"""Annotation files of other tools: every kind of shape, ids, names, and what is wrong with them.
+
+Covers: io.datasets.formats, io.datasets.ids, io.datasets.label_map_folders, io.datasets.object_ids,
+io.datasets.shapes, io.datasets.tools.coco, io.datasets.tools.cvat, io.datasets.tools.labelme,
+io.datasets.tools.supervisely, io.datasets.tools.voc, io.datasets.tools.yolo
+"""
 
 import json
 import re

@@ -1,4 +1,7 @@
-"""Every form of mask, every way in which one is wrong, and the traps of label-map PNG files."""
+"""Every form of mask, every way in which one is wrong, and the traps of label-map PNG files.
+
+Covers: io.masks.cut_outs, io.masks.edge_repair, io.masks.soft_edges
+"""
 
 import os
 import struct

@@ -1,4 +1,7 @@
-"""Trees of masks for evaluation: layouts, fast reading, odd files."""
+"""Trees of masks for evaluation: layouts, fast reading, odd files.
+
+Covers: io.masks.plain_png, io.masks.stored_masks
+"""
 
 from pathlib import Path
 

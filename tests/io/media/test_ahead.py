@@ -1,8 +1,12 @@
 """The threads that read ahead and write behind: order, errors, and that none of them stays."""
 
+import itertools
+import random
+import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -87,3 +91,48 @@ def test_an_error_of_the_block_goes_first_and_what_is_queued_is_written() -> Non
             writer.submit(job)
         raise KeyboardInterrupt
     assert written == [0, 1, 2, 3, 4]
+
+
+@pytest.fixture
+def interrupts() -> Iterator[random.Random]:
+    """SIGALRM raises KeyboardInterrupt in this thread, as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    yield random.Random(0)
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_an_interrupt_at_any_moment_leaves_no_thread_behind(interrupts: random.Random, depth: int) -> None:
+    """It strikes while this thread waits for an item, takes one, gives one away or waits for room."""
+    for _ in range(100):
+        with (
+            pytest.raises(KeyboardInterrupt),
+            WriteBehind[int](lambda _: None, depth) as writer,
+            closing(read_ahead(itertools.count(), depth)) as items,
+        ):
+            signal.setitimer(signal.ITIMER_REAL, interrupts.uniform(1e-5, 2e-3))
+            for item in items:
+                writer.submit(item)
+                if item % 5 == 0:
+                    writer.flush()
+    assert not [t.name for t in threading.enumerate() if t.name in {"read-ahead", "write-behind"}]
+
+
+def test_an_interrupt_wakes_a_reader_that_waits_for_a_slow_source(interrupts: random.Random) -> None:
+    asked = threading.Event()
+
+    def slow() -> Iterator[int]:
+        asked.wait(30.0)
+        yield 1
+
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    with pytest.raises(KeyboardInterrupt):
+        for _ in read_ahead(slow(), 1):
+            pass
+        pytest.fail("the source gave something first")
+    asked.set()

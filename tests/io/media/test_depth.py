@@ -1,4 +1,7 @@
-"""Frames of more than 8 bits: one range for a sequence, found in its content."""
+"""Frames of more than 8 bits: one range for a sequence, found in its content.
+
+Covers: io.media.video_depth
+"""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Image files as frames: order, conversions, errors."""
+"""Image files as frames: order, conversions, errors.
+
+Covers: io.media.images, io.records.file_names
+"""
 
 from pathlib import Path
 

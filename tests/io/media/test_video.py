@@ -1,4 +1,7 @@
-"""Reading and writing video files."""
+"""Reading and writing video files.
+
+Covers: io.media.display_matrix, io.media.video_index
+"""
 
 import os
 from collections.abc import Iterator

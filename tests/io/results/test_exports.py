@@ -1,4 +1,7 @@
-"""Out to the tools and back: every pixel and every id, for any shape."""
+"""Out to the tools and back: every pixel and every id, for any shape.
+
+Covers: io.results.outlines
+"""
 
 import json
 from pathlib import Path

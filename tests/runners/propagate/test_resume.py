@@ -1,4 +1,7 @@
-"""What a second run does: skip what is done, go on where the first stood, start again after a change."""
+"""What a second run does: skip what is done, go on where the first stood, start again after a change.
+
+Covers: runners.propagate.segment
+"""
 
 import os
 import signal

@@ -1,6 +1,11 @@
+"""Contract.
+
+Covers: systems.afb_urr.config, systems.afb_urr.model, systems.afb_urr.train
+"""
+
 from dataclasses import replace
 
-from tests.systems.contract import VideoSystemContract
+from tests.systems.contracts.video import VideoContract
 from vossegcli.systems.afb_urr import SYSTEM
 from vossegcli.systems.afb_urr.config import COMPACT, PUBLISHED, TrunkConfig
 
@@ -13,11 +18,11 @@ WIDTHS = {
 }
 
 
-class TestCompact(VideoSystemContract):
+class TestCompact(VideoContract):
     system = SYSTEM
     config = replace(COMPACT, **WIDTHS)
 
 
-class TestPublished(VideoSystemContract):
+class TestPublished(VideoContract):
     system = SYSTEM
     config = replace(PUBLISHED, query_trunk=TINY_TRUNK, memory_trunk=TINY_TRUNK, **WIDTHS)

@@ -1,3 +1,8 @@
+"""Decoder.
+
+Covers: layers.blocks
+"""
+
 import math
 
 import pytest

@@ -1,3 +1,8 @@
+"""Lite encoders.
+
+Covers: io.weights.pretrained, layers.efficientnet_lite, systems.afb_urr.encoders
+"""
+
 from __future__ import annotations
 
 import copy

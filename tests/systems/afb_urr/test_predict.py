@@ -3,7 +3,7 @@ from dataclasses import replace
 import torch
 
 from tests.systems.afb_urr.test_contract import WIDTHS
-from tests.systems.contract import square_clip
+from tests.systems.contracts.scenes import square_clip
 from vossegcli.systems.afb_urr.config import COMPACT
 from vossegcli.systems.afb_urr.feature_bank import FeatureBank
 from vossegcli.systems.afb_urr.model import AFBURR

@@ -1,4 +1,7 @@
-"""Targets, blender, scores and losses of B2Inst against numbers worked out by hand."""
+"""Targets, blender, scores and losses of B2Inst against numbers worked out by hand.
+
+Covers: systems.b2inst.blender, systems.b2inst.losses, systems.b2inst.mask_scoring, systems.b2inst.targets
+"""
 
 import pytest
 import torch

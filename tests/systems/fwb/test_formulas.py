@@ -1,4 +1,7 @@
-"""The formulas of feature weighting and boosting against numbers worked out by hand."""
+"""The formulas of feature weighting and boosting against numbers worked out by hand.
+
+Covers: systems.fwb.boosting, systems.fwb.feature_weighting, systems.fwb.losses
+"""
 
 import pytest
 import torch

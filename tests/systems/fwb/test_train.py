@@ -1,4 +1,7 @@
-"""FWB's objective, its ImageNet start, and a whole small training run."""
+"""FWB's objective, its ImageNet start, and a whole small training run.
+
+Covers: systems.fwb.convert
+"""
 
 import math
 from dataclasses import replace
@@ -110,8 +113,11 @@ def test_the_backbone_starts_from_afb_urr() -> None:
 @pytest.mark.parametrize(("config", "network"), [(VGG16, vgg16), (RESNET101, resnet101)], ids=["vgg16", "resnet101"])
 def test_imagenet_backbones_fit(config: FWBConfig, network: object) -> None:
     assert imagenet_backbone(config) == config.backbone
-    weights = {name: torch.full_like(value, 3) for name, value in network(weights=None).state_dict().items()}  # type: ignore[operator]
-    model = FWB(config)
+    with torch.device("meta"):
+        published = network(weights=None).state_dict()  # type: ignore[operator]
+        model = FWB(config)
+    model.to_empty(device="cpu")
+    weights = {name: torch.tensor(3, dtype=value.dtype).expand(value.shape) for name, value in published.items()}
     load_imagenet(model, weights)
     assert all(bool((value == 3).all()) for value in model.backbone.state_dict().values())
     some = next(name for name in weights if name.endswith("weight"))

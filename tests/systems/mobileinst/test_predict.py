@@ -1,4 +1,8 @@
-"""The MobileInst network and predictors: shapes, odd sizes, kernel reuse, and learning a few clips by heart."""
+"""The MobileInst network and predictors: shapes, odd sizes, kernel reuse, and learning a few clips by heart.
+
+Covers: systems.mobileinst.backbone, systems.mobileinst.config, systems.mobileinst.convert, systems.mobileinst.model,
+systems.mobileinst.train
+"""
 
 from dataclasses import replace
 

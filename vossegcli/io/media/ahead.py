@@ -1,23 +1,68 @@
-"""Reading ahead of, and writing behind, the code in the middle: one thread each, with bounded queues."""
+"""Reading ahead of, and writing behind, the code in the middle: one thread each, with bounded queues.
+
+Nothing here takes a lock of Python's own. Ctrl-C can strike between any two bytecodes of the main thread; a lock that
+it leaves held there (`queue.Queue` has three) would stop the other thread for good.
+"""
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable, Generator, Iterable
-from contextlib import suppress
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
-POLL_SECONDS = 0.2
+JOIN_SECONDS = 30.0  # after which a thread that is stuck in a read is left behind; it ends with the process
 
 
 class _End:
     """Marks the end of a stream, with the error that ended it, if any."""
 
-    def __init__(self, error: BaseException | None) -> None:
+    def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
+
+
+class _Flush:
+    """Asks for word when everything before it is done."""
+
+    def __init__(self) -> None:
+        self.done: SimpleQueue[None] = SimpleQueue()
+
+
+class _Channel(Generic[T]):
+    """A queue between two threads that holds at most `depth` items; marks go through at any time."""
+
+    def __init__(self, depth: int) -> None:
+        self._items: SimpleQueue[T | _End | _Flush] = SimpleQueue()
+        self._room: SimpleQueue[None] = SimpleQueue()
+        self._closed = False
+        for _ in range(depth):
+            self._room.put(None)
+
+    def put(self, item: T) -> bool:
+        """Wait for room and add an item; returns False, without adding it, once the channel is closed."""
+        self._room.get()
+        if self._closed:
+            return False
+        self._items.put(item)
+        return True
+
+    def mark(self, mark: _End | _Flush) -> None:
+        """Add a mark, which takes no room."""
+        self._items.put(mark)
+
+    def get(self) -> T | _End | _Flush:
+        """Wait for the next item or mark."""
+        item = self._items.get()
+        if not isinstance(item, _End | _Flush):
+            self._room.put(None)
+        return item
+
+    def close(self) -> None:
+        """Let `put` return at once from now on."""
+        self._closed = True
+        self._room.put(None)
 
 
 def read_ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
@@ -25,38 +70,32 @@ def read_ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
 
     An error of the iterable is raised here, after the items before it. Closing the generator ends the thread.
     """
-    waiting: queue.Queue[T | _End] = queue.Queue(depth)
-    stopped = threading.Event()
-    thread = threading.Thread(target=_fill, args=(items, waiting, stopped), daemon=True, name="read-ahead")
-    thread.start()
+    channel = _Channel[T](depth)
+    thread = threading.Thread(target=_fill, args=(items, channel), daemon=True, name="read-ahead")
     try:
-        while not isinstance(item := waiting.get(), _End):
-            yield item
+        thread.start()
+        while True:
+            item = channel.get()
+            if isinstance(item, _End):
+                break
+            if not isinstance(item, _Flush):
+                yield item
         if item.error is not None:
             raise item.error
     finally:
-        stopped.set()
-        thread.join()
+        channel.close()
+        _join(thread)
 
 
-def _fill(items: Iterable[T], waiting: queue.Queue[T | _End], stopped: threading.Event) -> None:
-    end = _End(None)
+def _fill(items: Iterable[T], channel: _Channel[T]) -> None:
+    end = _End()
     try:
         for item in items:
-            _put(item, waiting, stopped)
-            if stopped.is_set():
+            if not channel.put(item):
                 return
     except BaseException as error:  # noqa: BLE001 - raised again in the consuming thread
         end = _End(error)
-    _put(end, waiting, stopped)
-
-
-def _put(item: T | _End, waiting: queue.Queue[T | _End], stopped: threading.Event) -> None:
-    """Wait for room, unless nobody will take the item any more."""
-    while not stopped.is_set():
-        with suppress(queue.Full):
-            waiting.put(item, timeout=POLL_SECONDS)
-            return
+    channel.mark(end)
 
 
 class WriteBehind(Generic[T]):
@@ -67,7 +106,7 @@ class WriteBehind(Generic[T]):
 
     def __init__(self, write: Callable[[T], None], depth: int) -> None:
         self._write = write
-        self._jobs: queue.Queue[T | _End] = queue.Queue(depth)
+        self._jobs = _Channel[T](depth)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, daemon=True, name="write-behind")
 
@@ -83,32 +122,36 @@ class WriteBehind(Generic[T]):
 
     def flush(self) -> None:
         """Wait until everything queued so far is written."""
-        self._jobs.join()
+        flush = _Flush()
+        self._jobs.mark(flush)
+        flush.done.get()
         self._raise_error()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Write what is queued and stop; an error of the block itself goes first."""
-        self._jobs.put(_End(None))
+        self._jobs.mark(_End())
         self._thread.join()
         if error is None:
             self._raise_error()
 
     def _work(self) -> None:
-        while True:
-            job = self._jobs.get()
-            if isinstance(job, _End):
-                self._jobs.task_done()
-                return
-            try:
-                if self._error is None:
+        while not isinstance(job := self._jobs.get(), _End):
+            if isinstance(job, _Flush):
+                job.done.put(None)
+            elif self._error is None:
+                try:
                     self._write(job)
-            except BaseException as error:  # noqa: BLE001 - raised again in the submitting thread
-                self._error = error
-            finally:
-                self._jobs.task_done()
+                except BaseException as error:  # noqa: BLE001 - raised again in the submitting thread
+                    self._error = error
 
     def _raise_error(self) -> None:
         if self._error is not None:
             raise self._error
+
+
+def _join(thread: threading.Thread) -> None:
+    """Wait for a thread, unless it never started or does not end."""
+    if thread.ident is not None:
+        thread.join(JOIN_SECONDS)
