@@ -344,7 +344,6 @@ def test_instance_numbers(vosseg: Vosseg, results: tuple[Path, Path], tmp_path: 
     ("change", "message"),
     [
         ({"image_id": 5}, "image_id 5"),
-        ({"category_id": 5}, "category_id 5"),
         ({"score": None}, "score None"),
         ({"score": float("nan")}, "score nan"),
         ({"segmentation": {"size": [5, 5], "counts": "0"}}, "mask"),
@@ -400,7 +399,7 @@ def test_annotation_ids_do_not_matter(vosseg: Vosseg, results: tuple[Path, Path]
 @pytest.mark.parametrize(
     "change",
     [
-        {"category_id": "2"}, {"category_id": [2]}, {"image_id": {}}, {"score": 10**400}, {"caption": "a square"},
+        {"category_id": [2]}, {"image_id": {}}, {"score": 10**400}, {"caption": "a square"},
         {"segmentation": [[0, 0, 1e12, 0, 1e12, 1e12]]}, {"bbox": [None, 1, 2, 3]},
     ],
 )  # fmt: skip
@@ -409,6 +408,16 @@ def test_odd_results_are_no_bugs(vosseg: Vosseg, results: tuple[Path, Path], cha
     results[0].write_text(json.dumps([found[0] | change]))
     outcome = vosseg("evaluate", "instance", *results)
     assert outcome.code == (0 if "caption" in change else 3), outcome.stderr
+
+
+@pytest.mark.parametrize(("category", "ap"), [(2, 1.0), ("2", 1.0), (5, 0.0)])
+def test_the_class_of_a_result(vosseg: Vosseg, results: tuple[Path, Path], category: int | str, ap: float) -> None:
+    """An id may be written as a text; a class that the truth does not list is ignored, as by the official tools."""
+    found = json.loads(results[0].read_text())
+    results[0].write_text(json.dumps([one | {"category_id": category} for one in found if one["category_id"] == 2]))
+    outcome = vosseg("evaluate", "instance", *results, "--classes", 2, "--json")
+    assert outcome.code == 0, outcome.stderr
+    assert outcome.json()["AP"] == pytest.approx(ap)
 
 
 @pytest.mark.parametrize(
@@ -544,3 +553,23 @@ def test_results_of_other_classes(
     numbers = outcome.json()
     assert numbers["AP"] == pytest.approx(ap if ap >= 0 else 0.0, abs=0.01)
     assert len(numbers["problems"]) == problems + (not options)
+
+
+def test_label_maps_of_fewshot(vosseg: Vosseg, tmp_path: Path) -> None:
+    """What `vosseg fewshot` writes is scored against label maps with other ids."""
+    ids = np.zeros((20, 30), np.uint8)
+    ids[2:10, 2:12], ids[12:18, 15:25] = 1, 2
+    wrong = ids.copy()
+    wrong[2:10, 7:12] = 0  # half of the first class
+    write_label_map(tmp_path / "run" / "masks" / "a" / "x.png", wrong)
+    (tmp_path / "run" / "classes.json").write_text(json.dumps({"1": "cat", "2": "dog"}))
+    write_label_map(tmp_path / "maps" / "a" / "x.png", np.array([0, 7, 4], np.uint8)[ids])
+    (tmp_path / "maps" / "classes.json").write_text(json.dumps({"7": "cat", "4": "dog"}))
+    found = vosseg("evaluate", "fewshot", tmp_path / "run", tmp_path / "maps", "--json")
+    assert found.code == 0, found.stderr
+    assert found.json()["per_class"] == {"cat": 0.5, "dog": 1.0}
+    assert found.json()["mIoU"] == 0.75
+    same = vosseg("evaluate", "fewshot", tmp_path / "maps", tmp_path / "maps", "--json")
+    assert same.json()["mIoU"] == 1.0
+    (tmp_path / "maps" / "classes.json").write_text("[1]")
+    assert vosseg("evaluate", "fewshot", tmp_path / "run", tmp_path / "maps").code == 3

@@ -106,7 +106,9 @@ def vos(
 @app.command("fewshot")
 def fewshot(
     *,
-    predictions: Annotated[Path, typer.Argument(metavar="PRED", help="Tree <class>/<image>.png.")],
+    predictions: Annotated[
+        Path, typer.Argument(metavar="PRED", help="Tree <class>/<image>.png, or label maps with classes.json.")
+    ],
     truth: Annotated[Path, typer.Argument(metavar="GT", help="The same of the ground truth.")],
     ignore_label: Annotated[
         int | None,

@@ -1,4 +1,4 @@
-"""`vosseg evaluate fewshot`: trees `<class>/<image>.png` to mIoU, FB-IoU and a confusion matrix."""
+"""`vosseg evaluate fewshot`: class trees or label maps to mIoU, FB-IoU and a confusion matrix."""
 
 from __future__ import annotations
 
@@ -11,15 +11,35 @@ from typing import Any
 import numpy as np
 
 from vossegcli.errors import InputError
-from vossegcli.io.masks.mask_trees import Encoding, Mask, encoding_of, find_mask_sequences, read_mask
+from vossegcli.io.masks.mask_trees import Encoding, IdsMap, Mask, encoding_of, find_mask_sequences, read_mask
+from vossegcli.io.records.file_names import natural_key
+from vossegcli.io.records.json_files import read_json
 from vossegcli.metrics import fewshot
 from vossegcli.runners.evaluate.parts import Scoring
 from vossegcli.runners.evaluate.vos import faults_of_truth
 from vossegcli.types import Areas, FewshotScores, Problem
 
 BACKGROUND = "(background)"
+CLASSES = "classes.json"
+LABEL_MAP_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
 WORTH_PROCESSES = 200  # images; with fewer, processes take longer to start than to work
 Confusion = Counter[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class ClassMask:
+    """The mask of one class in one image.
+
+    Attributes:
+        path: the file.
+        object_id: the id of the class in a label map; None = the file shows this class alone.
+    """
+
+    path: Path
+    object_id: int | None = None
+
+
+ClassMasks = dict[str, dict[str, ClassMask]]  # class -> image -> mask
 
 
 @dataclass(frozen=True)
@@ -47,9 +67,9 @@ class ImagePair:
 
     name: str
     image: str
-    truth: Path
-    prediction: Path | None
-    others: dict[str, Path]
+    truth: ClassMask
+    prediction: ClassMask | None
+    others: dict[str, ClassMask]
     encodings: dict[str, Encoding]
     predicted: Encoding
     ignore_label: int | None
@@ -87,7 +107,8 @@ def plan_fewshot(predictions: Path, truth: Path, *, ignore_label: int | None = N
     """Match predicted masks of one class each with true ones.
 
     Args:
-        predictions: tree `<class>/<image>.png`; every value above 0 is the class.
+        predictions: tree `<class>/<image>.png`, where every value above 0 is the class; or label maps, as `vosseg
+            fewshot` writes them to `masks`, with a `classes.json` that names their ids.
         truth: likewise; matched by class and name.
         ignore_label: value of the truth that counts for nothing. None = 255, but in classes whose masks hold no
             other value beside 0: there 255 is the class.
@@ -95,15 +116,15 @@ def plan_fewshot(predictions: Path, truth: Path, *, ignore_label: int | None = N
     Raises:
         InputError: a folder is not a tree of masks, or nothing matches.
     """
-    ours, theirs = find_mask_sequences(predictions), find_mask_sequences(truth)
+    ours, theirs = find_class_masks(predictions), find_class_masks(truth)
     if not set(ours) & set(theirs):
         raise InputError(
             f"has the classes {', '.join(list(theirs)[:5])}; the prediction has {', '.join(list(ours)[:5])}",
             where=truth,
-            fix="name the folders of both trees after the classes",
+            fix=f"name the folders of both trees after the classes, or put {CLASSES} beside label maps",
         )
-    encodings = {name: encoding_of(images.values()) for name, images in theirs.items()}
-    predicted = {name: encoding_of(ours.get(name, {}).values()) for name in theirs}
+    encodings = {name: _encoding_of(images) for name, images in theirs.items()}
+    predicted = {name: _encoding_of(ours.get(name, {})) for name in theirs}
     pairs = tuple(
         ImagePair(
             name, image, path, ours.get(name, {}).get(image),
@@ -114,6 +135,39 @@ def plan_fewshot(predictions: Path, truth: Path, *, ignore_label: int | None = N
     )  # fmt: skip
     problems = tuple(Problem("extra", name, None, "not in the truth") for name in ours if name not in theirs)
     return FewshotPlan(truth, tuple(theirs), pairs, problems)
+
+
+def find_class_masks(folder: Path) -> ClassMasks:
+    """Find the masks of each class: of a tree with a folder per class, or of label maps beside a `classes.json`.
+
+    Raises:
+        InputError: the folder holds no masks, or `classes.json` is malformed.
+    """
+    if not (folder / CLASSES).is_file():
+        return {
+            name: {image: ClassMask(path) for image, path in images.items()}
+            for name, images in find_mask_sequences(folder).items()
+        }
+    try:
+        ids = {str(name): int(key) for key, name in read_json(folder / CLASSES).items()}
+    except (AttributeError, ValueError) as error:
+        fix = 'write {"1": "name of the class with id 1", ...}'
+        raise InputError("does not name ids", where=folder / CLASSES, fix=fix) from error
+    root = folder / "masks" if (folder / "masks").is_dir() else folder
+    maps = {
+        path.relative_to(root).with_suffix("").as_posix(): path
+        for path in sorted(root.rglob("*"), key=lambda path: natural_key(path.as_posix()))
+        if path.suffix.lower() in LABEL_MAP_SUFFIXES
+    }
+    if not maps:
+        raise InputError("holds no label maps", where=root, fix="give a folder of PNG or TIFF label maps")
+    return {name: {image: ClassMask(path, number) for image, path in maps.items()} for name, number in ids.items()}
+
+
+def _encoding_of(images: dict[str, ClassMask]) -> Encoding:
+    """Find out what the values of a class's own masks mean; ids of label maps are taken as they are."""
+    alone = [mask.path for mask in images.values() if mask.object_id is None]
+    return encoding_of(alone) if alone else Encoding()
 
 
 def fewshot_scoring(plan: FewshotPlan) -> Scoring[ImagePair, ImageResult]:
@@ -146,7 +200,7 @@ def conclude_fewshot(plan: FewshotPlan, results: Sequence[ImageResult]) -> Fewsh
 
 
 def _files(pair: ImagePair) -> list[Path]:
-    return [path for path in (pair.truth, pair.prediction, *pair.others.values()) if path is not None]
+    return [mask.path for mask in (pair.truth, pair.prediction, *pair.others.values()) if mask is not None]
 
 
 def _pack(result: ImageResult) -> dict[str, Any]:
@@ -177,14 +231,19 @@ def score_image(pair: ImagePair) -> ImageResult:
     return ImageResult(pair.name, areas, confusion, problem)
 
 
-def _read_truth(path: Path, encoding: Encoding, ignore_label: int | None) -> _Truth:
+def _read_truth(mask: ClassMask, encoding: Encoding, ignore_label: int | None) -> _Truth:
     if ignore_label is None:
-        ids_map, void = read_mask(path, encoding)
+        ids_map, void = read_mask(mask.path, encoding)
     else:
-        ids_map, _ = read_mask(path, Encoding(inspected=encoding.inspected))
+        ids_map, _ = read_mask(mask.path, Encoding(inspected=encoding.inspected))
         void = ids_map == ignore_label
     nothing = np.zeros(ids_map.shape, np.bool_) if void is None else void
-    return _Truth((ids_map > 0) & ~nothing, nothing)
+    return _Truth(_pixels_of(mask, ids_map) & ~nothing, nothing)
+
+
+def _pixels_of(mask: ClassMask, ids_map: IdsMap) -> Mask:
+    found: Mask = ids_map > 0 if mask.object_id is None else ids_map == mask.object_id
+    return found
 
 
 def _read_prediction(pair: ImagePair, shape: tuple[int, ...]) -> tuple[Mask, Problem | None]:
@@ -193,13 +252,13 @@ def _read_prediction(pair: ImagePair, shape: tuple[int, ...]) -> tuple[Mask, Pro
     if pair.prediction is None:
         return empty, Problem("missing", pair.name, pair.image, "no predicted mask")
     try:
-        ids_map, _ = read_mask(pair.prediction, pair.predicted)
+        ids_map, _ = read_mask(pair.prediction.path, pair.predicted)
     except InputError as error:
         return empty, Problem("unreadable", pair.name, pair.image, error.what)
     if ids_map.shape != shape:
         detail = f"is {ids_map.shape[1]}x{ids_map.shape[0]}, the truth {shape[1]}x{shape[0]}"
         return empty, Problem("misshapen", pair.name, pair.image, detail)
-    return ids_map > 0, None
+    return _pixels_of(pair.prediction, ids_map), None
 
 
 def _add_confusion(confusion: Confusion, name: str, counts: Areas, wrong: Mask, others: dict[str, Mask]) -> None:

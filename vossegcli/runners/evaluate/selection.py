@@ -107,6 +107,7 @@ def select_results(
     unknown: Counter[str] = Counter()
     for result in results:
         ours = result["category_id"]
+        ours = int(ours) if isinstance(ours, str) and ours.isdecimal() else ours
         name = classes.get(ours, str(ours))
         category = ids.get(name, ids.get(str(ours), ours))
         if category not in known and not selection.class_agnostic:
