@@ -310,3 +310,24 @@ def test_a_page_of_no_run(vosseg: Command, tmp_path: Path) -> None:
     outcome = vosseg("report", tmp_path)
     assert outcome.code == 3
     assert "holds no run" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "size", "kind", "scaled"),
+    [
+        ("propagate", (8, 16_500), "video", "overlay video scaled down to 16384x8"),
+        ("track", (8, 16_500), "video", "overlay video scaled down to 16384x8"),
+        ("instance", (8, 65_600), "overlay", "overlay images scaled down to 65500x8"),
+        ("fewshot", (8, 65_600), "overlay", "overlay images scaled down to 65500x8"),
+    ],
+)
+def test_pictures_larger_than_their_format_are_scaled_down_with_a_note(
+    run: Command, tmp_path: Path, command: str, size: tuple[int, int], kind: str, scaled: str
+) -> None:
+    draw_video(tmp_path / "wide", 1, suffix=".png", size=size)
+    mask = ["--mask", draw_mask(tmp_path / "wide.png", (1,), size=size)] if command == "propagate" else []
+    outcome = run(command, tmp_path / "wide", *mask, "--save", f"masks,{kind}", "-o", tmp_path / "out")
+    assert outcome.code == 0, outcome.stderr
+    (line,) = (tmp_path / "out" / "run.jsonl").read_text().splitlines()
+    assert f"{scaled}, the largest size of the format" in json.loads(line)["notes"]
+    assert files_below(tmp_path / "out" / kind)

@@ -21,6 +21,7 @@ from vossegcli.batch.work import Progress
 from vossegcli.errors import VossegError
 from vossegcli.io.media.ahead import read_ahead
 from vossegcli.io.media.images import read_image
+from vossegcli.io.media.limits import scaling_notes
 from vossegcli.io.media.queries import Query, find_queries
 from vossegcli.io.media.video import VideoFrames
 from vossegcli.models.devices import memory_errors
@@ -211,16 +212,19 @@ class _ImageSession(Session[ImageItemT]):
     def run(self, item: ImageItemT) -> Done:
         """Predict and write the images of an item."""
         outputs: list[Path] = []
+        notes: dict[str, None] = {}
+        overlay = "overlay" in self._command.options.save
         done = 0
         try:
             for picture in self._batches.of(item.query):
                 outputs += self._command.write(item, picture)
+                notes |= dict.fromkeys(scaling_notes(picture.image.shape, images=overlay, video=False))
                 done += 1
                 self._progress.frame()
         except VossegError:
             self._batches.skip(item.query)
             raise
-        return Done(done, outputs)
+        return Done(done, outputs, tuple(notes))
 
 
 def _read(queries: Sequence[Query]) -> Iterator[_Read]:

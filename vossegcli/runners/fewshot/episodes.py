@@ -27,6 +27,7 @@ from vossegcli.io.datasets.episode_sets import (
     read_class_image,
 )
 from vossegcli.io.masks.label_maps import VOID, write_label_map
+from vossegcli.io.media.limits import scaling_notes
 from vossegcli.io.records.atomic import write_text_atomic
 from vossegcli.io.records.file_names import folder_of_label
 from vossegcli.io.records.json_files import read_json
@@ -180,7 +181,7 @@ class EpisodesCommand(BatchCommand[EpisodeOptions, Episode, EpisodeItem, Fewshot
             outputs.append(item.output / "overlay" / f"{item.name}.jpg")
             write_image(outputs[-1], draw_overlay(query, label_map))
         progress.frame()
-        return Done(1, outputs)
+        return Done(1, outputs, scaling_notes(query.shape, images="overlay" in self.options.save, video=False))
 
 
 #: Segments the query of every episode; takes `EpisodeOptions`, and the rest as `run_command` does.

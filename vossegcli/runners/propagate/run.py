@@ -88,11 +88,12 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
         images, video = "overlay" in options.save, "video" in options.save
         adapted = adapt(self.model, item, predictor, self.adapt_steps, options.seed, progress)
         frames = segment_sequence(item, adapted, progress)
+        notes = item.given.notes
         if images or video:
             progress.item(f"drawing {item.name}")
             draw = partial(_draw, item)
-            render_sequence(item.output, item.name, item.reader, draw, images=images, video=video)
-        return Done(frames, list(_outputs(item, images=images, video=video)), item.given.notes)
+            notes += render_sequence(item.output, item.name, item.reader, draw, images=images, video=video)
+        return Done(frames, list(_outputs(item, images=images, video=video)), notes)
 
     def write_tables(self, done: Sequence[PropagateItem]) -> dict[str, Any]:
         """Write `confidence.csv`."""

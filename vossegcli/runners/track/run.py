@@ -16,6 +16,7 @@ from vossegcli.batch.work import Progress
 from vossegcli.errors import ConfigError
 from vossegcli.io.datasets.image_ids import find_video_ids, read_category_ids
 from vossegcli.io.media.frames import open_frames
+from vossegcli.io.media.limits import scaling_notes
 from vossegcli.io.media.sequences import find_sequences, folder_name
 from vossegcli.io.records.atomic import write_lines_atomic, write_text_atomic
 from vossegcli.io.records.run_records import sequence_files
@@ -162,7 +163,9 @@ class TrackCommand(BatchCommand[TrackOptions, FrameSequence, TrackItem, TrackPre
         """Write the rows of a sequence, then what was asked for."""
         frames = follow_sequence(item, predictor, progress)
         progress.item(f"drawing {item.name}")
-        return Done(frames, list(self._draw(item)))
+        images, video = "overlay" in self.options.save, "video" in self.options.save
+        notes = scaling_notes(item.reader.size, images=images, video=video) if images or video else ()
+        return Done(frames, list(self._draw(item)), notes)
 
     def write_tables(self, done: Sequence[TrackItem]) -> dict[str, Any]:
         """Write `tracks.csv` and, if asked for, `tracks.json`."""
