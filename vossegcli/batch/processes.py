@@ -65,7 +65,7 @@ class _Helper:
 
     @property
     def cause(self) -> str:
-        """Why it died."""
+        """Say why it died."""
         code = self.process.exitcode or 0
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 

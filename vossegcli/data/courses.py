@@ -1,4 +1,4 @@
-"""Where the cut-outs of a synthetic clip begin, and where they go: parts of objects that appear later.
+"""Courses of the cut-outs of a synthetic clip, for objects whose parts appear later.
 
 Real objects come nearer, enter over the border, and turn up from behind others; what the first frame does not show
 belongs to them all the same. Shape letters: L cut-outs.

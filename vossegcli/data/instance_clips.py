@@ -31,7 +31,7 @@ ACROSS = Motion(translate=0.9, rotate=0.6, log_scale=0.2, shear=0.1, elastic=0.0
 
 @dataclass(frozen=True)
 class InstanceLayers:
-    """What a batch of clips is painted of, on one device: a background and what crosses it.
+    """Layers of a batch of clips, on one device: a background and what crosses it.
 
     Attributes:
         pictures: (B,2,3,M,M) uint8.

@@ -60,7 +60,7 @@ class Layers:
 
 @dataclass(frozen=True)
 class Look:
-    """How the layers of clips move and look.
+    """Motion and appearance of the layers of clips.
 
     Attributes:
         camera: largest motion of the background.

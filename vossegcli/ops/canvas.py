@@ -12,7 +12,7 @@ from vossegcli.ops.resize import Size, resize_smooth, scaled_size, size_of, work
 
 
 class Canvas(NamedTuple):
-    """Where an image lies while a network works on it; padded sides are multiples of the network's stride.
+    """Place of an image while a network works on it; padded sides are multiples of the network's stride.
 
     Attributes:
         native: (H,W) of the image.

@@ -1,4 +1,7 @@
-"""Kinds of files, by their content."""
+"""Kinds of files, by their content.
+
+Covers: io.media.contents, io.media.patterns
+"""
 
 from pathlib import Path
 from typing import Any

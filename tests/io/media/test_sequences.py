@@ -1,4 +1,7 @@
-"""Which sequences a path holds."""
+"""Which sequences a path holds.
+
+Covers: io.media.layouts
+"""
 
 import os
 from pathlib import Path

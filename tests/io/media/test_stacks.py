@@ -1,4 +1,7 @@
-"""Image stacks as frames: which pages, which values, and what is told."""
+"""Image stacks as frames: which pages, which values, and what is told.
+
+Covers: io.media.stack_axes, io.media.tiff_stacks
+"""
 
 from pathlib import Path
 from typing import Any

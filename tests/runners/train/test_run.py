@@ -1,6 +1,6 @@
 """`train` as a function: a tiny run on a few pictures, its files, and going on after an interruption.
 
-Covers: io.records.configs, reports.training, runners.train.instances, runners.train.samples
+Covers: io.records.configs, reports.training, runners.train.instances, runners.train.options, runners.train.samples
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which tool an annotation file or folder is of, by its content and not its name: one table."""
+"""Table of annotation tools, recognised by the content of a file or folder, not its name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _KNOWN = "labelme, COCO, YouTube-VIS, Supervisely or Datumaro"
 
 @dataclass(frozen=True)
 class JsonFormat:
-    """How the JSON files of a tool are recognised and read.
+    """Recognising and reading the JSON files of one tool.
 
     Attributes:
         claims: whether what a file holds is of the tool.
@@ -67,7 +67,7 @@ def head_of(path: Path) -> bytes:
 
 
 def is_annotation(path: Path) -> bool:
-    """Whether a path is an annotation file, or a folder that holds some; a folder of masks is none."""
+    """Return True for an annotation file, or a folder that holds some; a folder of masks is none."""
     if path.is_file():
         return head_of(path).startswith((b"{", b"[", b"<")) or path.suffix.lower() in {".yaml", ".yml"}
     if not path.is_dir():
@@ -124,7 +124,7 @@ def only_subset(annotations: Annotations, subset: str | None) -> Annotations:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is a zip archive (a NumPy archive is one too)."""
+    """Return True if a file is a zip archive (a NumPy archive is one too)."""
     return path.is_file() and zipfile.is_zipfile(path)
 
 

@@ -81,7 +81,7 @@ def _closest(own: PurePosixPath, alike: list[tuple[PurePosixPath, int]]) -> list
 
 
 def _ends_alike(one: PurePosixPath, other: PurePosixPath) -> bool:
-    """Whether the shorter of two paths is the end of the longer one."""
+    """Return True if the shorter of two paths is the end of the longer one."""
     common = min(len(one.parts), len(other.parts))
     return common > 0 and one.parts[-common:] == other.parts[-common:]
 

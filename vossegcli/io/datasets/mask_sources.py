@@ -29,7 +29,7 @@ SINGLE = "mask"
 
 
 def needs_conversion(path: Path) -> bool:
-    """Whether masks have to be made of what a path holds; images and folders of images are masks already."""
+    """Return True if masks have to be made of what a path holds; images and folders of images are masks already."""
     if path.is_dir():
         return is_annotation(path)
     return path.is_file() and not _is_image(path)
@@ -136,7 +136,7 @@ def _holds_arrays(path: Path) -> bool:
 
 
 def _is_image(path: Path) -> bool:
-    """Whether Pillow reads a file, and not as a film."""
+    """Return True if Pillow reads a file, and not as a film."""
     try:
         with Image.open(path):
             return True

@@ -28,7 +28,7 @@ LARGEST_ID = 65535
 
 
 class ObjectKey(NamedTuple):
-    """What an object is known by: its label, and its group, track or number among its like."""
+    """Key of an object: its label, and its group, track or number among objects of that label."""
 
     label: str
     key: int | str | None

@@ -1,4 +1,4 @@
-"""What the annotation files of all tools come down to: named images with labelled shapes.
+"""Common form of the annotation files of all tools: named images with labelled shapes.
 
 Shapes: H W pixels.
 """
@@ -73,7 +73,7 @@ class ShapedImage:
 
 @dataclass(frozen=True)
 class Annotations:
-    """What an annotation file or folder holds.
+    """Content of an annotation file or folder.
 
     Attributes:
         tool: whose it is, for messages.
@@ -100,7 +100,7 @@ class Annotations:
 
 @dataclass
 class Faults:
-    """What is wrong with a file: all of it is told, not the first alone; what does no harm is counted and left out.
+    """Problems of a file, collected so that all are reported; harmless ones are counted and left out.
 
     Attributes:
         path: the file.
@@ -122,7 +122,7 @@ class Faults:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out, for the user."""
+        """Tell the user what was left out."""
         return tuple(f"left out: {count} {reason}" for reason, count in self.dropped.items())
 
     def check(self, fix: str) -> None:
@@ -159,7 +159,7 @@ def encode(mask: npt.NDArray[np.generic]) -> Rle:
 
 
 def is_empty(rle: Rle) -> bool:
-    """Whether no pixel is in it."""
+    """True if it has no pixel."""
     return int(coco_mask.area(rle)) == 0
 
 

@@ -83,12 +83,12 @@ def _stack_of(array: Array, path: Path, frames: Sequence[str]) -> MaskStack:
 
 
 def _are_objects(array: Array, frames: Sequence[str]) -> bool:
-    """Whether the pages (N,H,W) are objects of one frame and not frames."""
+    """Return True if the pages (N,H,W) are objects of one frame and not frames."""
     return bool(frames) and array.shape[0] != len(frames) and _are_masks(array)
 
 
 def _are_masks(array: Array) -> bool:
-    """Whether there are no other values than 0 and 1."""
+    """Return True if there are no other values than 0 and 1."""
     return array.dtype == np.bool_ or all(bool(np.isin(page, (0, 1)).all()) for page in array)
 
 

@@ -1,4 +1,4 @@
-"""What is done about a mask with soft edges: refuse it, snap it to flat values, or take it as it is.
+"""Masks with soft edges: refused, snapped to flat values, or taken as they are.
 
 Shapes: H W pixels; V distinct values of the mask.
 """

@@ -68,7 +68,7 @@ def read_indexed(image: Image.Image) -> IndexedImage:
 
 
 def is_plain_palette(image: Image.Image) -> bool:
-    """Whether the indices of an image of mode P are ids at first glance: black is 0, and nothing is transparent."""
+    """Return True if the indices of an image of mode P look like ids: black is 0, and nothing is transparent."""
     return "transparency" not in image.info and not _colors(image)[:1].any()
 
 

@@ -187,7 +187,7 @@ def _few_values(ids_map: IdsMap) -> bool:
 
 
 def _holds_ids(image: Image.Image, path: Path) -> bool:
-    """Whether the samples are palette indices, or grey values that Pillow does not scale."""
+    """Return True if the samples are palette indices, or grey values that Pillow does not scale."""
     if image.mode == "P":
         return is_plain_palette(image)
     return image.mode in {"L", "I;16"} and "transparency" not in image.info and png_header(path)[0] >= _BYTE

@@ -1,4 +1,4 @@
-"""What a folder holds directly: images, stacks, videos, folders, and what is none of them."""
+"""Direct contents of a folder: images, stacks, videos, folders, and other files."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Contents:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing at all."""
+        """True if there is nothing at all."""
         return not (self.images or self.videos or self.folders or self.others)
 
     @property
     def mixture(self) -> str | None:
-        """What is wrong with a folder that holds pictures beside videos, or None."""
+        """Return what is wrong with a folder that holds pictures beside videos, or None."""
         if not self.images or not self.videos:
             return None
         videos, images = (
@@ -88,7 +88,7 @@ def entries_of(folder: Path) -> list[Path]:
 
 
 def is_clutter(name: str) -> bool:
-    """Whether a name is hidden, or one that operating systems strew about."""
+    """Return True for a hidden name, or one that operating systems leave everywhere."""
     return name.startswith(".") or name.casefold() in _CLUTTER
 
 

@@ -74,7 +74,7 @@ def parse_range(text: str | None) -> RangeChoice:
 
 
 def is_deep(samples: Samples) -> bool:
-    """Whether samples have more than 8 bits."""
+    """Return True if samples have more than 8 bits."""
     return samples.dtype not in _8_BIT_TYPES
 
 

@@ -115,7 +115,7 @@ def _after_the_number(suffix: str) -> str:
 
 
 def _are_decimals(numbers: Sequence[str]) -> bool:
-    """Whether what stands behind points are decimals, and not the parts of a version (1.9, 1.10)."""
+    """Return True if the digits behind points are decimals, not the parts of a version (1.9, 1.10)."""
     parts = [number.partition(".")[2] for number in numbers]
     lengths = {len(part) for part in parts if part}
     return len(lengths) <= 1 or not any(len(part) > 1 and part.endswith("0") for part in parts)

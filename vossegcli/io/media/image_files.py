@@ -1,4 +1,4 @@
-"""Where the images of an annotation file lie: in the usual places, or below a folder that the user gives.
+"""Finding the images of an annotation file: in the usual places, or below a folder that the user gives.
 
 The same rule for every command. A name in a file may have Windows separators, be absolute on another machine, or name
 a folder that is not here; as much of its end is used as leads to a file.
@@ -59,7 +59,7 @@ class ImageFinder:
         return self._by_stem(parts) if parts else None
 
     def expected(self, name: str) -> Path:
-        """Where an image would be looked for first, for messages."""
+        """Return the first path that an image is looked for at, for messages."""
         return self._roots[0] / as_posix(name).lstrip("/")
 
     def _by_stem(self, parts: list[str]) -> Path | None:

@@ -13,7 +13,7 @@ _NUMBERED = re.compile(r"%(0?)(\d*)d")
 
 
 def is_pattern(path: PurePath) -> bool:
-    """Whether a path is a pattern; an existing file of such a name is a file."""
+    """Return True if a path is a pattern; an existing file of such a name is a file."""
     text = str(path)
     return not Path(path).exists() and bool(_WILD & set(text) or _NUMBERED.search(text))
 

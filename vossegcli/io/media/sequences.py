@@ -1,4 +1,4 @@
-"""Which sequences a path holds: a folder of frames, a video or an image stack, a pattern, or a tree of them."""
+"""Finding sequences: a folder of frames, a video or an image stack, a pattern, or a tree of them."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def _of_video(root: Path, video: Path) -> FrameSequence:
 
 
 def _is_of_frames(folder: Path) -> bool:
-    """Whether a folder is neither one of masks nor the output of a run."""
+    """Return True if a folder is neither one of masks nor the output of a run."""
     return folder.name.casefold() not in _MASK_FOLDERS and not holds_run(folder)
 
 

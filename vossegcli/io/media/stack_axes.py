@@ -20,7 +20,7 @@ _CHOICE = re.compile(r"([A-Z])(?:=(\d+|MAX))?")
 
 @dataclass(frozen=True)
 class AxisChoice:
-    """What a user says about the axes of stacks.
+    """Options of the user about the axes of stacks.
 
     Attributes:
         frames: letter of the axis that the frames follow, or None.
@@ -35,7 +35,7 @@ class AxisChoice:
 
 @dataclass(frozen=True)
 class PagePlan:
-    """Which pages of a stack make its frames.
+    """Pages of a stack that make its frames.
 
     Attributes:
         pages: for each frame the numbers of its pages; of several, the largest values are shown.

@@ -33,7 +33,7 @@ _MILLISECONDS = 1000
 
 
 def is_stack(path: Path) -> bool:
-    """Whether an image file holds several frames; False where it cannot be read, which is said later."""
+    """Return True if an image file holds several frames; False if it cannot be read, which is reported later."""
     tiff = is_tiff(path)
     several = tiff
     with suppress(
@@ -79,12 +79,12 @@ class StackFrames:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was interpreted of the axes, and how frames of more than 8 bits are scaled."""
+        """Notes on the axes, and on the scaling of frames of more than 8 bits."""
         return tuple(note for note in (self._plan.note, self._depth.note) if note is not None)
 
     @cached_property
     def times(self) -> tuple[Fraction, ...] | None:
-        """When each frame is shown, in seconds, and when the last one ends; None where the file does not say."""
+        """Times at which the frames are shown and the last one ends, in seconds; None if the file does not say."""
         if self._layout.kind != "animation":
             return None
         times = [Fraction(0)]

@@ -26,7 +26,7 @@ _PAGE_AXES = frozenset("YXS")
 
 @dataclass(frozen=True)
 class StackLayout:
-    """How the pages of a stack are arranged.
+    """Arrangement of the pages of a stack.
 
     Attributes:
         axes: letters of the axes above those of a page.
@@ -60,7 +60,7 @@ class StackLayout:
 
 
 def is_tiff(path: Path) -> bool:
-    """Whether a file begins as TIFF files do."""
+    """Return True if a file begins as TIFF files do."""
     try:
         with path.open("rb") as file:
             return file.read(4) in TIFF_SIGNATURES

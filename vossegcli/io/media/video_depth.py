@@ -26,7 +26,7 @@ def bits_of(frame: VideoFrame) -> int:
 
 
 def is_grey(frame: VideoFrame) -> bool:
-    """Whether the pixel format has no colour."""
+    """Return True if the pixel format has no colour."""
     return len(frame.format.components) == 1 and frame.format.name.startswith("gray")
 
 

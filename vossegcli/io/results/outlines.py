@@ -29,7 +29,7 @@ def parts_of(mask: Mask) -> list[tuple[Mask, int, int]]:
 
 
 def has_holes(part: Mask) -> bool:
-    """Whether a connected part (h,w) surrounds pixels that are not in it."""
+    """Return True if a connected part (h,w) surrounds pixels that are not in it."""
     return bool((ndimage.binary_fill_holes(part) & ~part).any())
 
 

@@ -72,7 +72,7 @@ class TrainingInstances:
 
     @property
     def notes(self) -> list[str]:
-        """How many pictures are held out."""
+        """Number of pictures that are held out."""
         return [holdout_note(len(self._training), self._validation)]
 
     def batches(self, start: int) -> Iterator[InstanceSamples]:

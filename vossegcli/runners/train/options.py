@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What the command line gives.
+    """Options of the command line.
 
     Attributes:
         system: name of the system.

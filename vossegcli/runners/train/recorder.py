@@ -144,7 +144,7 @@ class Recorder:
         return facts
 
     def _identity(self) -> dict[str, str]:
-        """What a state belongs to: settings, classes and data."""
+        """Key of a state: settings, classes and data."""
         settings = json.dumps(asdict(self.settings), sort_keys=True)
         return {"settings": settings, "labels": json.dumps(self.samples.labels), "data": self.data}
 

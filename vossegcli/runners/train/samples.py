@@ -93,7 +93,7 @@ class TrainingClips:
 
     @property
     def notes(self) -> list[str]:
-        """How many pictures are held out."""
+        """Number of pictures that are held out."""
         return [holdout_note(len(self._training), self._held_out)]
 
     def batches(self, start: int) -> Iterator[ClipSamples]:
@@ -170,7 +170,7 @@ class TrainingEpisodes:
 
     @property
     def notes(self) -> list[str]:
-        """How many classes are held out."""
+        """Number of classes that are held out."""
         held_out = f"{len(self._held_out)} classes are held out for validation" if self._held_out else NO_VALIDATION
         return [f"{len(self._training)} classes to train on; {held_out}"]
 

@@ -183,7 +183,7 @@ class AFBURRConfig:
 
 
 def _width(trunk: TrunkConfig | LiteTrunk) -> object:
-    """What the channels of the last stage follow from."""
+    """Fields that fix the channels of the last stage."""
     return (trunk.block, trunk.planes[-1]) if isinstance(trunk, TrunkConfig) else trunk.variant
 
 

@@ -21,7 +21,7 @@ CLASSES_AT_ONCE = 8
 
 
 class Skips(NamedTuple):
-    """What the decoder computes of a frame once for all its classes."""
+    """Features of a frame that the decoder computes once for all classes."""
 
     stride16: Tensor  # (B,C,h,w), the query value's share of `convFM`, with bias
     stride8: Tensor  # (B,C,H/8,W/8)

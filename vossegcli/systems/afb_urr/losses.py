@@ -58,7 +58,7 @@ def mask_reading_loss(read_masks: Tensor, true_masks: Tensor) -> Tensor:
 def correspondence_targets(
     places: Tensor, textures: Tensor, other_places: Tensor, other_textures: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Where each cell of a frame lies in another frame, from the known motion (addition).
+    """Find the cell of another frame that shows the same as each cell, from the known motion (addition).
 
     Args:
         places: (B,Q,2) texture coordinates of the frame's cells, in cells.

@@ -20,7 +20,7 @@ PRIOR = 0.01  # probability of a class that every location starts with
 
 
 class LevelOutput(NamedTuple):
-    """What the head says at one level of the pyramid.
+    """Output of the head at one level of the pyramid.
 
     Attributes:
         logits: (B,L,h,w) of the classes.

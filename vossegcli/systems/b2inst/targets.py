@@ -18,7 +18,7 @@ RADIUS = 1.5  # of the centre of an instance whose cells are responsible for it,
 
 
 class Assignment(NamedTuple):
-    """What the locations of all levels of one image are responsible for.
+    """Instances that the locations of all levels of one image are responsible for.
 
     Attributes:
         instance: (N,) int64 index of the instance, -1 = background.

@@ -32,7 +32,7 @@ def class_average(features: Tensor, masks: Tensor) -> Tensor:
 
 
 def class_difference(features: Tensor, masks: Tensor, outside: Tensor | None = None) -> Tensor:
-    """How much higher each feature is on the class than around it, summed over the supports (paper eq. 4).
+    """Sum over the supports how much higher each feature is on the class than around it (paper eq. 4).
 
     `phi = sum_i F_i [m_i / |m| - (1 - m_i) / (wh - |m|)]`.
 

@@ -35,7 +35,7 @@ from vossegcli.systems.fwb.supports import stack_supports
 
 @dataclass(frozen=True)
 class _Class:
-    """What is known of a class.
+    """A fitted class.
 
     Attributes:
         experts: class features (N,C) and their trust (N,).

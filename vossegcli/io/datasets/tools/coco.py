@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 def is_coco(payload: object) -> bool:
-    """Whether a JSON file has images or videos and their annotations."""
+    """Return True if a JSON file has images or videos and their annotations."""
     if not isinstance(payload, dict):
         return False
     return "annotations" in payload and ("images" in payload or "videos" in payload)
@@ -103,7 +103,7 @@ def _entries(payload: Mapping[str, Any], name: str, faults: Faults) -> list[tupl
     """The entries of a list, each with its name in messages."""
     entries = payload.get(name)
     if not isinstance(entries, list):
-        faults.add(name, "is no list" if name in payload else "is not there")
+        faults.add(name, "is no list" if name in payload else "is missing")
         return []
     found = []
     for number, entry in enumerate(entries):

@@ -35,7 +35,7 @@ _DRAWN = {"polygon": "polygon", "rectangle": "rectangle", "circle": "circle", "r
 
 
 def is_labelme(payload: object) -> bool:
-    """Whether a JSON file is of labelme."""
+    """Return True if a JSON file is from labelme."""
     if not isinstance(payload, dict) or not isinstance(payload.get("shapes"), list):
         return False
     return bool({"imagePath", "imageHeight", "imageData"} & payload.keys())

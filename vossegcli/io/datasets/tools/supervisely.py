@@ -40,12 +40,12 @@ Json = dict[str, Any]
 
 
 def is_supervisely(payload: object) -> bool:
-    """Whether a JSON file annotates an image in Supervisely's way."""
+    """Return True if a JSON file annotates an image in Supervisely's way."""
     return isinstance(payload, dict) and isinstance(payload.get("objects"), list) and "size" in payload
 
 
 def is_datumaro(payload: object) -> bool:
-    """Whether a JSON file is of Datumaro."""
+    """Return True if a JSON file is from Datumaro."""
     return isinstance(payload, dict) and isinstance(payload.get("items"), list) and "categories" in payload
 
 

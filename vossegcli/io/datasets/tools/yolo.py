@@ -22,7 +22,7 @@ _NAMES = ("classes.txt", "obj.names", "labels/classes.txt")
 
 
 def is_yolo(path: Path) -> bool:
-    """Whether a path is a folder of YOLO's text files, the root of such a data set, or its YAML file."""
+    """Return True for a folder of YOLO's text files, the root of such a data set, or its YAML file."""
     if path.is_file():
         return path.suffix.lower() in {".yaml", ".yml"}
     if any((path / name).is_file() for name in _SETTINGS):
