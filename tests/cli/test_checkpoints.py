@@ -267,3 +267,25 @@ def test_published_files_that_do_not_fit(
     assert str(tmp_path / "p.pth") in line
     assert said in line
     assert not out.exists()
+
+
+def test_a_flipped_byte_in_a_file_of_ones_own_is_found(vosseg: Vosseg, home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    write_checkpoint(path, tiny_weights(), tiny_header())
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    assert "is damaged" in _refused(vosseg("checkpoints", "verify", path))
+
+
+def test_a_file_without_any_hash_is_readable_not_good(vosseg: Vosseg, home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    header = tiny_header()
+    metadata = {
+        "format": files.FORMAT, "system": header.system, "config": json.dumps(header.config), "labels": "[]",
+        "training": "{}",
+    }  # fmt: skip
+    files.write_tensors(path, tiny_weights(), metadata)
+    outcome = vosseg("checkpoints", "verify", path)
+    assert outcome.code == 0
+    assert outcome.stdout.startswith("readable, but no hash of it is known")

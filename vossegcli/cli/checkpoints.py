@@ -50,7 +50,8 @@ def verify(*, name: Annotated[str, typer.Argument(help="Name or file.")]) -> Non
     from vossegcli.runners.checkpoints import run as runner
 
     facts = runner.verify_checkpoint(name)
-    typer.echo(f"good: {facts['tensors']} tensors, {facts['parameters']:,} parameters, sha256 {facts['sha256']}")
+    judged = "good" if facts["checked"] else "readable, but no hash of it is known"
+    typer.echo(f"{judged}: {facts['tensors']} tensors, {facts['parameters']:,} parameters, sha256 {facts['sha256']}")
 
 
 @app.command("import")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,14 @@ class CheckpointHeader:
         config: values of its configuration.
         labels: class names, empty where the system knows no classes.
         training: data, steps, seed, date.
+        weights_sha256: of the weights when they were written; None in files of older versions.
     """
 
     system: str
     config: dict[str, Any]
     labels: tuple[str, ...]
     training: dict[str, Any]
+    weights_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,16 @@ def read_checkpoint(name: str) -> Checkpoint:
     for key, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"'{key}' holds values that are not finite", where=path, fix="train or copy it again")
+    if header.weights_sha256 is not None and header.weights_sha256 != weights_digest(tensors):
+        raise CheckpointError(
+            "is damaged: its weights are not those that were written", where=path, fix="copy it again"
+        )
     return Checkpoint(name, path, digest, header, tensors)
+
+
+def is_pinned(name: str) -> bool:
+    """Say whether the hash of a checkpoint is known beforehand."""
+    return find_checkpoint(name)[1] is not None
 
 
 def read_header(path: Path) -> CheckpointHeader:
@@ -179,6 +191,7 @@ def read_header(path: Path) -> CheckpointHeader:
             json.loads(metadata["config"]),
             tuple(json.loads(metadata["labels"])),
             json.loads(metadata["training"]),
+            metadata.get("weights_sha256"),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"has a damaged header ({error!r})", where=path, fix="train or copy it again") from error
@@ -192,9 +205,20 @@ def write_checkpoint(path: Path, tensors: dict[str, Tensor], header: CheckpointH
         "config": json.dumps(header.config),
         "labels": json.dumps(header.labels),
         "training": json.dumps(header.training),
+        "weights_sha256": weights_digest(tensors),
     }
     write_tensors(path, tensors, metadata)
     return sha256_of(path)
+
+
+def weights_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Hash names, types, shapes and values of tensors, whatever their order."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}\t{tensor.dtype}\t{tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -11,6 +11,7 @@ from vossegcli.errors import CheckpointError, VossegError
 from vossegcli.io.weights.checkpoints import (
     CheckpointHeader,
     embedded_folder,
+    is_pinned,
     read_checkpoint,
     read_header,
     read_manifest,
@@ -60,6 +61,7 @@ def verify_checkpoint(name: str) -> dict[str, Any]:
     network = build_network(checkpoint, system_of(checkpoint))
     return {
         "sha256": checkpoint.sha256,
+        "checked": is_pinned(name) or checkpoint.header.weights_sha256 is not None,
         "tensors": len(checkpoint.tensors),
         "parameters": sum(p.numel() for p in network.parameters()),
     }
