@@ -5,14 +5,14 @@
 DATA/video holds the sequences named in `SEQUENCES`, each with `frames/` and `masks/` (any subset of the frames); the
 bunny of `examples/` is added. Objects count from the frame after their first mask on, the mean is over sequences. The
 floor copies each object's first mask; the baseline copies labels by nearest features (`nearest_features.py`). Nothing
-is adapted. `--frames` looks at the first frames of each sequence alone.
+is adapted. `--frames` looks at the first frames of each sequence alone. The row
+"score" is the area under the ROC curve of the score in confidence.csv for "J < 0.5".
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,19 @@ import torch
 from nearest_features import NearestFeatures
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import mannwhitneyu
 
 from vossegcli.io.masks.label_maps import read_label_map, read_mask_folder
 from vossegcli.io.media.images import read_image
 from vossegcli.metrics.regions import region_similarity
 from vossegcli.models.chosen_model import choose_model
 from vossegcli.ops.images import image_tensor
+from vossegcli.runners.propagate.confidence import confidence_rows, mark_reviews
+from vossegcli.systems.base import Segmentation
 
 SEQUENCES = ("caps", "chair", "desk_a1", "desk_a3", "desk_a5", "desk_a7", "desk_a9", "ycb_0000", "ycb_0001", "ycb_0002")
 BUNNY = Path(__file__).parents[1] / "examples" / "bunny"
+BAD = 0.5
 FLOOR, BASELINE = "first mask", "nearest features"
 
 
@@ -70,10 +74,29 @@ def read_video(name: str, folder: Path, most: int | None) -> Video:
     return Video(name, frames, {stem: read_label_map(path, allow_empty=True).ids_map for stem, path in masks.items()})
 
 
-def scores(video: Video, method: Any) -> Iterator[float]:  # noqa: ANN401 - a predictor or one of the two baselines
-    """Yield J of every object on every annotated frame after its first."""
+@dataclass(frozen=True)
+class Followed:
+    """What came of a video: (frame, object, J) where there is a mask, and rows as in confidence.csv of all frames."""
+
+    scores: list[tuple[int, int, float]]
+    rows: list[dict[str, Any]]
+
+    @property
+    def mean(self) -> float:
+        """Mean J."""
+        return float(np.mean([j for _, _, j in self.scores]))
+
+    def rated(self) -> list[tuple[float, float]]:
+        """Score in confidence.csv and J of each frame and object that has a mask."""
+        rows = {(row["index"], row["object"]): row["score"] for row in mark_reviews(self.rows)}
+        return [(rows[frame, object_id], j) for frame, object_id, j in self.scores if (frame, object_id) in rows]
+
+
+def follow(video: Video, method: Any) -> Followed:  # noqa: ANN401 - a predictor or one of the two baselines
+    """Follow all objects of a video from their first masks."""
     known: tuple[int, ...] = ()
-    for stem, path in video.frames.items():
+    followed = Followed([], [])
+    for index, (stem, path) in enumerate(video.frames.items()):
         truth = video.masks.get(stem)
         if not known and truth is None:
             continue
@@ -81,13 +104,26 @@ def scores(video: Video, method: Any) -> Iterator[float]:  # noqa: ANN401 - a pr
         if known:
             segmented = method.step(frame)
             predicted = getattr(segmented, "label_map", segmented).numpy()
+            if isinstance(segmented, Segmentation):
+                peaks = segmented.probs.amax(dim=(1, 2)).tolist()
+                sure = (segmented.uncertainty.tolist(), segmented.agreement.tolist(), peaks)
+                followed.rows.extend(confidence_rows(index, stem, known, predicted, *sure))
             if truth is not None:
-                yield from region_similarity(predicted, truth, known).values()
+                followed.scores.extend((index, *one) for one in region_similarity(predicted, truth, known).items())
         fresh = [] if truth is None else [int(i) for i in np.unique(truth) if i and int(i) not in known]
         if fresh and truth is not None:
             marked = torch.from_numpy(np.where(np.isin(truth, fresh), truth, 0).astype(np.int64))
             (method.add_objects if known else method.start)(frame, marked)
             known = (*known, *fresh)
+    return followed
+
+
+def area_under_roc(rated: list[tuple[float, float]]) -> float:
+    """How probable it is that a mask with J < 0.5 has a lower score than one with more; nan where there is none."""
+    bad, good = ([score for score, j in rated if (j < BAD) is is_bad] for is_bad in (True, False))
+    if not bad or not good:
+        return float("nan")
+    return float(mannwhitneyu(good, bad).statistic / (len(good) * len(bad)))
 
 
 def main() -> None:
@@ -108,16 +144,23 @@ def main() -> None:
         methods[Path(name).stem] = model.predictor(short_side=arguments.size)
     table, console = Table("sequence", *methods, box=None), Console()
     values: dict[str, dict[str, float]] = {}
+    rated: dict[str, list[tuple[float, float]]] = {label: [] for label in methods}
     for name in chosen:
         video = read_video(name, BUNNY if name == "bunny" else arguments.videos / name, arguments.frames)
-        values[name] = {label: float(np.mean(list(scores(video, method)))) for label, method in methods.items()}
+        values[name] = {}
+        for label, method in methods.items():
+            followed = follow(video, method)
+            values[name][label] = followed.mean
+            rated[label] += followed.rated()
         console.print(name, *(f"{value:.3f}" for value in values[name].values()))
         table.add_row(name, *(f"{value:.3f}" for value in values[name].values()))
     means = {label: float(np.mean([row[label] for row in values.values()])) for label in methods}
     table.add_row("mean", *(f"{value:.3f}" for value in means.values()), style="bold")
+    areas = {label: area_under_roc(pairs) for label, pairs in rated.items()}
+    table.add_row("score", *("" if np.isnan(area) else f"{area:.3f}" for area in areas.values()))
     console.print(table)
     if arguments.json:
-        arguments.json.write_text(json.dumps({**values, "mean": means}, indent=1))
+        arguments.json.write_text(json.dumps({**values, "mean": means, "score": areas}, indent=1))
 
 
 if __name__ == "__main__":

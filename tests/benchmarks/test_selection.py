@@ -33,8 +33,16 @@ def folder(tmp_path):
 
 def test_an_object_counts_from_the_frame_after_its_first_mask(selection, folder):
     video = selection.read_video("a", folder, None)
-    assert list(selection.scores(video, selection.CopiedMasks())) == [1.0, 0.5, 1.0]
-    assert list(selection.scores(selection.read_video("a", folder, 2), selection.CopiedMasks())) == [1.0]
+    followed = selection.follow(video, selection.CopiedMasks())
+    assert followed.scores == [(1, 1, 1.0), (2, 1, 0.5), (2, 5, 1.0)]
+    assert followed.mean == pytest.approx(2.5 / 3)
+    assert selection.follow(selection.read_video("a", folder, 2), selection.CopiedMasks()).scores == [(1, 1, 1.0)]
+
+
+def test_area_under_roc_is_the_share_of_pairs_in_the_right_order(selection):
+    rated = [(0.9, 0.8), (0.7, 0.9), (0.8, 0.2), (0.1, 0.4)]  # 3 of the 4 pairs of a good and a bad mask
+    assert selection.area_under_roc(rated) == pytest.approx(0.75)
+    assert np.isnan(selection.area_under_roc(rated[:2]))
 
 
 def test_labels_are_copied_from_the_nearest_features_of_the_window(selection):  # noqa: ARG001 - puts it on the path

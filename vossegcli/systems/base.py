@@ -26,11 +26,14 @@ class Segmentation(NamedTuple):
         label_map: (H,W) int32 object ids, 0 = background.
         probs: (K,H,W) float32 probability of each object, in the order of the predictor's `ids`.
         uncertainty: (K,) float32 mean uncertainty of each object's pixels in [0, 1]; 1 where it has none.
+        agreement: (K,) float32 in [0, 1]: how much of each object's mask the annotated frames alone confirm; 1 where
+            the system does not read them alone.
     """
 
     label_map: Tensor
     probs: Tensor
     uncertainty: Tensor
+    agreement: Tensor
 
 
 class VideoPredictor(Protocol):

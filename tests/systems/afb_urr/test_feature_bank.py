@@ -155,7 +155,8 @@ def test_annotated_entries_are_read_alone() -> None:
     given = torch.tensor([[[7.0, 1.0, 0.0], [7.0, 0.0, 0.0]], [[7.0, 0.0, 1.0], [7.0, 1.0, 1.0]]])
     bank.update(key.expand(2, -1, -1), given, 0, annotated=frozenset({0, 1}))
     bank.update(1.01 * key.expand(2, -1, -1), 1.0 - given, 1)
-    alone = bank.read_annotated(torch.tensor([[9.0, 0.0]]), 2)
+    alone, similarity = bank.read_annotated(torch.tensor([[9.0, 0.0]]), 2)
+    assert similarity.tolist() == [[1.0], [1.0]]
     assert alone.tolist() == [[pytest.approx([1.0, 0.0])], [pytest.approx([0.0, 1.0])]]
     everything = bank.read(torch.tensor([[9.0, 0.0]]))[..., 1:]
     assert float((everything - alone).abs().min()) > 0.3
@@ -166,4 +167,4 @@ def test_where_nothing_is_annotated_all_entries_are_read() -> None:
     bank.add_classes(2, 2, 3)
     bank.update(torch.randn(4, 2).expand(2, -1, -1), torch.rand(2, 4, 3), 0)
     queries = torch.randn(5, 2)
-    assert torch.allclose(bank.read_annotated(queries, 2), bank.read(queries)[..., 1:], atol=1e-6)
+    assert torch.allclose(bank.read_annotated(queries, 2).masks, bank.read(queries)[..., 1:], atol=1e-6)

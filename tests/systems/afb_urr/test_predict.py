@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import pytest
 import torch
 
 from tests.systems.afb_urr.test_contract import WIDTHS
@@ -7,7 +8,7 @@ from tests.systems.contracts.scenes import square_clip
 from vossegcli.systems.afb_urr.config import COMPACT
 from vossegcli.systems.afb_urr.feature_bank import FeatureBank
 from vossegcli.systems.afb_urr.model import AFBURR
-from vossegcli.systems.afb_urr.predict import AFBURRPredictor
+from vossegcli.systems.afb_urr.predict import AFBURRPredictor, agreement
 
 
 def test_a_step_changes_neither_the_newest_frame_nor_what_it_memorises() -> None:
@@ -41,3 +42,12 @@ def test_the_bank_changes_none_of_the_tensors_that_it_is_given() -> None:
         assert torch.equal(keys, before[0])
         assert torch.equal(values, before[1])
         assert torch.equal(queries, before[2])
+
+
+def test_agreement_is_the_overlap_with_what_the_annotated_frames_confirm() -> None:
+    masks = torch.tensor([[[1.0], [1.0], [0.0], [0.0]]])
+    read = torch.tensor([[[1.0], [0.0], [1.0], [0.0]]])
+    assert agreement(masks, masks, torch.ones(1, 4)).tolist() == [1.0]
+    assert agreement(masks, read, torch.ones(1, 4)).tolist() == pytest.approx([1 / 3])
+    unlike = torch.tensor([[0.5, -0.2, 1.0, 1.0]])
+    assert agreement(masks, masks, unlike).tolist() == pytest.approx([0.25]), "cells that look like nothing known"

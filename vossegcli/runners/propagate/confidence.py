@@ -15,10 +15,13 @@ from vossegcli.errors import DeviceError
 from vossegcli.io.records.run_records import ItemState, read_jsonl
 from vossegcli.io.records.tables import write_csv
 
-FIELDS = ("sequence", "frame", "object", "area", "uncertainty", "score", "review")
+FIELDS = ("sequence", "frame", "object", "area", "uncertainty", "agreement", "score", "review")
 #: A person should look at an object below this score, or whose area changes at once by more than this ratio.
 REVIEW_SCORE = 0.6
 REVIEW_AREA_RATIO = 1.7
+#: Logistic regression of "J >= 0.5" on the selection videos (the checkpoint's card says how it was fitted).
+BIAS, OF_UNCERTAINTY, OF_AGREEMENT, OF_JUMP = 0.0, -6.0, 6.0, -1.5
+LARGEST_JUMP = 2.0
 NAMED_FRAMES = 5
 
 
@@ -28,12 +31,14 @@ def confidence_rows(
     ids: Sequence[int],
     label_map: npt.NDArray[np.integer],
     uncertainty: Sequence[float],
+    agreement: Sequence[float],
     peaks: Sequence[float],
 ) -> list[dict[str, Any]]:
-    """Rows of one frame: area in pixels, mean uncertainty of the object's pixels, score = 1 - uncertainty.
+    """Rows of one frame: area in pixels, mean uncertainty of the object's pixels, agreement with the annotated frames.
 
     An object without pixels has uncertainty 1 where its probability is unclear somewhere, and 0 where it is
-    nowhere probable: the network then is sure that the object is not there.
+    nowhere probable: the network then is sure that the object is not there. It has nothing that could agree; its
+    agreement is 1 - uncertainty.
 
     Args:
         index: of the frame.
@@ -41,6 +46,7 @@ def confidence_rows(
         ids: the K objects.
         label_map: (H,W) ids.
         uncertainty: (K,) in [0, 1].
+        agreement: (K,) in [0, 1].
         peaks: (K,) largest probability of each object.
 
     Raises:
@@ -48,8 +54,8 @@ def confidence_rows(
     """
     areas = np.bincount(label_map.ravel(), minlength=max(ids) + 1)
     rows = []
-    for object_id, unsure, peak in zip(ids, uncertainty, peaks, strict=True):
-        if not (math.isfinite(unsure) and math.isfinite(peak)):
+    for object_id, unsure, agreed, peak in zip(ids, uncertainty, agreement, peaks, strict=True):
+        if not all(map(math.isfinite, (unsure, agreed, peak))):
             raise DeviceError(
                 "the network gave values that are not finite",
                 where=f"frame {name}, object {object_id}",
@@ -59,19 +65,32 @@ def confidence_rows(
         doubt = unsure if area else min(1.0, 2.0 * peak)
         rows.append({
             "index": index, "frame": name, "object": object_id, "area": area,
-            "uncertainty": round(doubt, 4), "score": round(1.0 - doubt, 4),
+            "uncertainty": round(doubt, 4), "agreement": round(agreed if area else 1.0 - doubt, 4),
         })  # fmt: skip
     return rows
 
 
+def score(uncertainty: float, agreement: float, jump: float) -> float:
+    """Return how probable it is that a mask is good, in [0, 1].
+
+    Args:
+        uncertainty: of the row.
+        agreement: of the row.
+        jump: absolute logarithm of the ratio of the area to that of the frame before.
+    """
+    logit = BIAS + OF_UNCERTAINTY * uncertainty + OF_AGREEMENT * agreement + OF_JUMP * min(jump, LARGEST_JUMP)
+    return 1.0 / (1.0 + math.exp(-logit))
+
+
 def mark_reviews(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Sort the rows of a sequence by frame and say which deserve a look (`review` = yes or no)."""
+    """Sort the rows of a sequence by frame, score them and say which deserve a look (`review` = yes or no)."""
     ordered = sorted(rows, key=lambda row: (row["index"], row["object"]))
     previous: dict[int, int] = {}
     for row in ordered:
         before = previous.get(row["object"], row["area"])
-        jumped = abs(math.log((row["area"] + 1) / (before + 1))) > math.log(REVIEW_AREA_RATIO)
-        row["review"] = "yes" if jumped or row["score"] < REVIEW_SCORE else "no"
+        jump = abs(math.log((row["area"] + 1) / (before + 1)))
+        row["score"] = round(score(row["uncertainty"], row["agreement"], jump), 4)
+        row["review"] = "yes" if jump > math.log(REVIEW_AREA_RATIO) or row["score"] < REVIEW_SCORE else "no"
         previous[row["object"]] = row["area"]
     return ordered
 

@@ -72,6 +72,7 @@ class _Result:
         ids: the K objects.
         label_map: (H,W) their ids.
         uncertainty: (K,) as in `Segmentation`.
+        agreement: (K,) likewise.
         peaks: (K,) largest probability of each.
         probs: (H,W) float32 of each, where probabilities are written, else nothing.
         beneath: the label map that an earlier pass wrote for this frame, or None.
@@ -82,6 +83,7 @@ class _Result:
     ids: tuple[int, ...]
     label_map: npt.NDArray[np.integer]
     uncertainty: list[float]
+    agreement: list[float]
     peaks: list[float]
     probs: list[npt.NDArray[np.float32]]
     beneath: Path | None
@@ -174,7 +176,7 @@ def _segment_frame(item: PropagateItem, way: Pass, index: int, frame: Frame, pre
 
 def _as_given(ids_map: Tensor, ids: tuple[int, ...]) -> Segmentation:
     """The segmentation of a frame whose mask was given: certain."""
-    return Segmentation(ids_map, one_hot_classes(ids_map, ids)[1:], torch.zeros(len(ids)))
+    return Segmentation(ids_map, one_hot_classes(ids_map, ids)[1:], torch.zeros(len(ids)), torch.ones(len(ids)))
 
 
 def _overruled(segmentation: Segmentation, given: Tensor, ids: tuple[int, ...]) -> Segmentation:
@@ -184,13 +186,16 @@ def _overruled(segmentation: Segmentation, given: Tensor, ids: tuple[int, ...]) 
     kept = torch.where(torch.isin(label_map, marked), 0, label_map)
     certain = _as_given(given, ids)
     old = segmentation.probs.cpu()
-    probs = torch.cat([old, old.new_zeros(len(ids) - old.shape[0], *old.shape[1:])]) * (given == 0)
-    unsure = torch.cat([segmentation.uncertainty.cpu(), torch.zeros(len(ids) - old.shape[0])])
+    new = len(ids) - old.shape[0]
+    probs = torch.cat([old, old.new_zeros(new, *old.shape[1:])]) * (given == 0)
+    unsure = torch.cat([segmentation.uncertainty.cpu(), torch.zeros(new)])
+    agreed = torch.cat([segmentation.agreement.cpu(), torch.ones(new)])
     is_marked = torch.isin(torch.tensor(ids), marked)
     return Segmentation(
         torch.where(given > 0, given, kept),
         torch.where(is_marked[:, None, None], certain.probs, probs),
         torch.where(is_marked, 0.0, unsure),
+        torch.where(is_marked, 1.0, agreed),
     )
 
 
@@ -204,9 +209,9 @@ def _off_the_device(
     label_map = label_map.astype(np.uint8 if max(ids) <= 255 else np.uint16)
     if len(decided) < len(ids):
         label_map = np.where(np.isin(label_map, decided), label_map, 0)
-    uncertainty, peaks = segmentation.uncertainty.tolist(), segmentation.probs.amax(dim=(1, 2)).tolist()
+    unsure, agreed, peaks = segmentation.uncertainty, segmentation.agreement, segmentation.probs.amax(dim=(1, 2))
     return _Result(
-        index, name, decided, label_map, [uncertainty[k] for k in rows], [peaks[k] for k in rows],
+        index, name, decided, label_map, unsure[rows].tolist(), agreed[rows].tolist(), peaks[rows].tolist(),
         [segmentation.probs[k].cpu().numpy() for k in rows] if item.probabilities else [],
         item.mask_path(name) if way.only and index >= min(way.only.values()) else None,
     )  # fmt: skip
@@ -218,7 +223,9 @@ def _write(item: PropagateItem, result: _Result) -> None:
     if result.beneath is not None:  # a second way through the video leaves alone what is decided already
         earlier = read_written_ids(result.beneath)
         label_map = np.where((earlier > 0) & ~np.isin(earlier, ids), earlier, label_map)
-    rows = confidence_rows(result.index, result.name, ids, label_map, result.uncertainty, result.peaks)
+    rows = confidence_rows(
+        result.index, result.name, ids, label_map, result.uncertainty, result.agreement, result.peaks
+    )
     write_label_map(item.mask_path(result.name), label_map)
     for object_id, probs in zip(ids, result.probs, strict=False):
         write_probability(item.probability_path(result.name, object_id), probs)

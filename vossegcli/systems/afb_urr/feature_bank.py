@@ -15,6 +15,7 @@ V value channels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -177,6 +178,18 @@ def same_keys(banks: Sequence[ObjectBank]) -> list[int]:
     return owners
 
 
+class AnnotatedReading(NamedTuple):
+    """What annotated entries alone say of Q cells.
+
+    Attributes:
+        masks: (K,Q,n) float32 shares of each class in the parts of each cell.
+        similarity: (K,Q) cosine similarity of each cell to the closest annotated entry.
+    """
+
+    masks: Tensor
+    similarity: Tensor
+
+
 class FeatureBank:
     """One `ObjectBank` a class.
 
@@ -239,26 +252,27 @@ class FeatureBank:
                 read[i] = part
         return torch.stack(read)
 
-    def read_annotated(self, queries: Tensor, channels: int) -> Tensor:
+    def read_annotated(self, queries: Tensor, channels: int) -> AnnotatedReading:
         """Read the last `channels` of the values of annotated entries alone, where they are protected.
 
         Args:
             queries: (Q,C).
             channels: how many.
-
-        Returns:
-            (K,Q,channels) float32.
         """
         owners = same_keys(self.banks)
         read: list[Tensor] = [queries] * len(owners)
+        similarity = list(read)
         for owner in set(owners):
             members = [i for i, other in enumerate(owners) if other == owner]
             rows = self.banks[owner].annotated_rows()
             values = torch.cat([self.banks[i].values[rows, -channels:] for i in members], dim=1)  # (M,k*channels)
-            reading = read_memory(self.banks[owner].keys[rows], values, queries)
-            for i, part in zip(members, reading.values.chunk(len(members), dim=1), strict=True):
-                read[i] = part
-        return torch.stack(read)
+            keys = self.banks[owner].keys[rows]
+            closest = closest_entries(queries, keys)[0]
+            for i, part in zip(
+                members, read_memory(keys, values, queries).values.chunk(len(members), dim=1), strict=True
+            ):
+                read[i], similarity[i] = part, closest
+        return AnnotatedReading(torch.stack(read), torch.stack(similarity))
 
     def state(self) -> dict[str, Tensor]:
         """Return all entries as named tensors."""

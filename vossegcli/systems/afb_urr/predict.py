@@ -18,7 +18,7 @@ from vossegcli.ops.padding import pad, unpad
 from vossegcli.ops.precision import autocast
 from vossegcli.ops.resize import resize_smooth, size_of
 from vossegcli.systems.afb_urr.config import BankConfig
-from vossegcli.systems.afb_urr.decoder import uncertainty
+from vossegcli.systems.afb_urr.decoder import EPS, uncertainty
 from vossegcli.systems.afb_urr.feature_bank import FeatureBank
 from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, flatten_cells, folded_copy
 from vossegcli.systems.base import Segmentation
@@ -134,14 +134,17 @@ class AFBURRPredictor:
         annotated = None
         if self.model.config.annotated_read:
             annotated = self.bank.read_annotated(flatten_cells(query.key)[0], self.model.config.mask_channels)
-            annotated = annotated.unsqueeze(0)  # (1,K,hw,mask_channels)
+        annotated_masks = None if annotated is None else annotated.masks.unsqueeze(0)  # (1,K,hw,mask_channels)
         with self._autocast():
-            probs = self.model.decode(read, query, local, annotated)  # (1,K,H',W')
+            probs = self.model.decode(read, query, local, annotated_masks)  # (1,K,H',W')
         logits = unpad(log_odds(probs), canvas.padding)
         memory = pad(logits.softmax(dim=1), canvas.padding)
         keys = query.key, query.fine_key
         self._newest = _Newest(small, *keys, memory, newest.index + 1, frozenset(), memorised=False)
-        return self._segmentation(resize_smooth(logits, canvas.native).softmax(dim=1)[0])
+        agreed = torch.ones(len(self._ids), device=self.device)
+        if annotated is not None:
+            agreed = agreement(self.model.mask_cells(memory)[0, 1:], annotated.masks[1:], annotated.similarity[1:])
+        return self._segmentation(resize_smooth(logits, canvas.native).softmax(dim=1)[0], agreed)
 
     @torch.inference_mode()
     def add_objects(self, frame: Tensor, label_map: Tensor) -> None:
@@ -208,15 +211,15 @@ class AFBURRPredictor:
         self._newest = replace(newest, memorised=True)
         return self._newest
 
-    def _segmentation(self, class_probs: Tensor) -> Segmentation:
-        """From class probabilities (K,H,W) at native size."""
+    def _segmentation(self, class_probs: Tensor, agreed: Tensor) -> Segmentation:
+        """From class probabilities (K,H,W) at native size and the objects' agreement (K-1,)."""
         classes = class_probs.max(dim=0).indices  # (H,W); argmax is far slower over an outer axis
         unsure = uncertainty(class_probs.unsqueeze(0))[0, 0]  # (H,W)
         flat = classes.flatten()
         area = torch.bincount(flat, minlength=class_probs.shape[0])[1:]
         total = unsure.new_zeros(class_probs.shape[0]).index_add_(0, flat, unsure.flatten())[1:]
         mean = torch.where(area > 0, total / area.clamp_min(1), 1.0)
-        return Segmentation(label_map_from_classes(classes, self._ids), class_probs[1:], mean)
+        return Segmentation(label_map_from_classes(classes, self._ids), class_probs[1:], mean, agreed)
 
     def _prepare(self, frame: Tensor) -> tuple[Canvas, Tensor]:
         """Bring a frame (3,H,W) onto its canvas: (1,3,H',W')."""
@@ -231,6 +234,21 @@ class AFBURRPredictor:
 
     def _autocast(self) -> torch.autocast:
         return autocast(self.device, self.precision)
+
+
+def agreement(masks: Tensor, annotated: Tensor, similarity: Tensor) -> Tensor:
+    """Return how much of each object's mask the annotated frames alone confirm: (K,) in [0, 1].
+
+    It is the overlap (intersection over union) of the two masks, where a cell that looks like nothing in the annotated
+    frames confirms little.
+
+    Args:
+        masks: (K,Q,n) shares of each object in the parts of Q cells, as segmented.
+        annotated: (K,Q,n) likewise, as read from the annotated frames.
+        similarity: (K,Q) cosine similarity of the cells to the annotated frames.
+    """
+    common = (torch.minimum(masks, annotated) * similarity.clamp(0.0, 1.0).unsqueeze(2)).sum(dim=(1, 2))
+    return common / torch.maximum(masks, annotated).sum(dim=(1, 2)).clamp_min(EPS)
 
 
 def _ids_of(label_map: Tensor, frame: Tensor) -> tuple[int, ...]:
