@@ -166,3 +166,15 @@ def test_an_object_that_vanishes_at_working_size_is_no_reason_to_fail(options: P
     write_label_map(clip.mask, ids_map)
     propagate(replace(options, short_side=16), told)
     assert any("adapting 1/2" in item for item in told.items)
+
+
+def test_nothing_is_adapted_where_no_frame_is_left_to_segment(options: PropagateOptions, tmp_path: Path) -> None:
+    draw_video(tmp_path / "one", 1, ids=(1,))
+    draw_mask(tmp_path / "one.png", ids=(1,), index=0)
+    told = Told()
+    alone = replace(options, frames=tmp_path / "one", mask=tmp_path / "one.png")
+    assert propagate(alone, told)["totals"]["done"] == 1
+    assert not any("adapting" in item for item in told.items)
+    draw_video(tmp_path / "two", 2, ids=(1,))
+    propagate(replace(alone, frames=tmp_path / "two"), told)
+    assert any("adapting 1/2" in item for item in told.items)

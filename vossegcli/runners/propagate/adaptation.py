@@ -46,14 +46,14 @@ def adapt(
         model: the network to start from; not changed.
         item: the sequence.
         predictor: around that network; says at which size to work.
-        steps: of training; 0 = none, the predictor is returned as it is.
+        steps: of training; 0 = none, the predictor is returned as it is, as where every frame has its mask already.
         seed: of the clips.
         progress: told how it goes.
 
     Raises:
         InputError: an annotated frame or its mask cannot be read.
     """
-    if not steps:
+    if not steps or not _left_to_segment(item):
         return predictor
     network = copy.deepcopy(model.network)
     if not _restore(item, network):
@@ -65,6 +65,11 @@ def adapt(
         write_tensors(item.state.adapted, network.state_dict(), {"key": item.key})
         progress.item(item.name)
     return predictor.with_network(network)
+
+
+def _left_to_segment(item: PropagateItem) -> bool:
+    """Whether a pass reaches a frame without a mask."""
+    return any(index not in item.given.files for way in item.passes for index in way.indices())
 
 
 class _Teller:

@@ -210,7 +210,6 @@ COMPACT = AFBURRConfig(
     annotated_read=True,
     light_skips=True,
     bank=BankConfig(budget=60_000, update_rate=0.1, merge_threshold=0.95, protect_annotated=True, memory_every=3),
-    adapt_steps=100,
 )
 
 CONFIGS = {"published": PUBLISHED, "compact": COMPACT}
