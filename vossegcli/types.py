@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
 Task = Literal["propagate", "fewshot", "instance", "track"]  # the commands that a system can work for
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,31 @@ class FrameSequence:
     masks: Path | None
     notes: tuple[str, ...] = ()
     problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Found(Sequence[T]):
+    """What an input holds.
+
+    Attributes:
+        items: in order.
+        notes: what was left out of the input as a whole.
+    """
+
+    items: tuple[T, ...]
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Count the items."""
+        return len(self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[T]: ...
+    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
+        """Give an item, or some."""
+        return self.items[index]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import Outcome, draw_mask, draw_video, read_ids, squares, write_frame
-from vossegcli.io.media.video import VideoWriter
+from vossegcli.io.media.video_writer import VideoWriter
 
 
 @pytest.fixture

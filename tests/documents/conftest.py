@@ -16,7 +16,7 @@ from pycocotools import mask as coco_mask
 from tests.conftest import HEIGHT, WIDTH, Outcome, draw_mask, draw_video, squares, write_frame
 from tests.documents.pages import ROOT
 from vossegcli.io.media.images import read_image
-from vossegcli.io.media.video import VideoWriter
+from vossegcli.io.media.video_writer import VideoWriter
 
 FRAMES = 14  # `--at 12` is one of them
 TINY = {"steps": 1, "batch": 2, "size": 64, "short_side": 64, "warmup": 1}

@@ -22,7 +22,8 @@ from vossegcli.io.masks.plain_png import read_plain_png
 from vossegcli.io.media.frames import FolderFrames
 from vossegcli.io.media.images import limit_pixels, read_image
 from vossegcli.io.media.sequences import find_sequences
-from vossegcli.io.media.video import VideoFrames, VideoWriter
+from vossegcli.io.media.video import VideoFrames
+from vossegcli.io.media.video_writer import VideoWriter
 from vossegcli.io.records.run_records import read_jsonl
 from vossegcli.io.weights.checkpoints import read_checkpoint
 from vossegcli.io.weights.published import read_published

@@ -37,6 +37,7 @@ class Item:
         key: fingerprint of inputs, settings and checkpoint.
         output: the run's output folder.
         is_folder: its outputs are folders of frames, not files.
+        notes: what was interpreted of its input, known before it is done.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Item:
     key: str
     output: Path
     is_folder: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def state(self) -> ItemState:
@@ -145,8 +147,10 @@ class BatchCommand(ABC, Generic[OptionsT, SourceT, ItemT, PredictorT]):
 
     def key(self, files: Iterable[Path], **more: Any) -> str:  # noqa: ANN401 - JSON
         """Fingerprint of an item: files, settings, and what more changes its result."""
+        options = self.options
         common = {
-            "version": __version__, **self.model.settings, "size": self.options.short_side, "save": self.options.kinds,
+            "version": __version__, **self.model.settings, "size": options.short_side, "save": options.kinds,
+            "reading": [options.value_range, options.axis, options.channel],
         }  # fmt: skip
         return fingerprint(files, {**common, **self.settings, **more})
 

@@ -20,11 +20,14 @@ from vossegcli.batch.command import BatchCommand, Done, Item, OptionsT, Session
 from vossegcli.batch.work import Progress
 from vossegcli.errors import VossegError
 from vossegcli.io.media.ahead import read_ahead
-from vossegcli.io.media.images import read_image
+from vossegcli.io.media.depth import scale_image
+from vossegcli.io.media.frames import FrameReader, open_frames
+from vossegcli.io.media.images import read_samples
 from vossegcli.io.media.limits import scaling_notes
 from vossegcli.io.media.queries import Query, find_queries
-from vossegcli.io.media.video import VideoFrames
+from vossegcli.io.media.reading import Reading
 from vossegcli.models.devices import memory_errors
+from vossegcli.types import FrameSequence
 
 #: Pictures in one pass of the network, by the kind of device. A CPU is as busy with one, and then a result does not
 #: depend on what lies beside it in the batch.
@@ -50,11 +53,13 @@ class Predicted(Generic[R]):
         name: of its outputs.
         image: (H,W,3) uint8.
         found: what the network makes of it.
+        note: what was interpreted while reading it, or None.
     """
 
     name: str
     image: npt.NDArray[np.uint8]
     found: R
+    note: str | None = None
 
 
 class _Read(NamedTuple):
@@ -65,6 +70,7 @@ class _Read(NamedTuple):
     name: str
     image: npt.NDArray[np.uint8] | None
     error: VossegError | None
+    note: str | None = None
 
 
 class ImageBatches(Generic[R]):
@@ -74,12 +80,19 @@ class ImageBatches(Generic[R]):
         predict: from 8-bit RGB images (B,3,H,W) to B results.
         queries: all that will be asked for.
         device: kind of device that `predict` uses.
+        reading: how they are read.
     """
 
-    def __init__(self, predict: Callable[[Tensor], Sequence[R]], queries: Sequence[Query], device: str) -> None:
+    def __init__(
+        self,
+        predict: Callable[[Tensor], Sequence[R]],
+        queries: Sequence[Query],
+        device: str,
+        reading: Reading | None = None,
+    ) -> None:
         self._predict = predict
         self._size, self._window = BATCH.get(device, 1), pictures_together(device)
-        self._pictures = read_ahead(_read(queries), READ_AHEAD)
+        self._pictures = read_ahead(_read(queries, reading or Reading()), READ_AHEAD)
         self._waiting: list[_Read] = []
         self._ready: dict[int, tuple[str, Predicted[R] | VossegError]] = {}
         self._next = 0
@@ -141,7 +154,7 @@ class ImageBatches(Generic[R]):
                 return {batch[0].number: (batch[0].query, error)}
             return {number: result for picture in batch for number, result in self._results([picture]).items()}
         return {
-            picture.number: (picture.query, Predicted(picture.name, image, one))
+            picture.number: (picture.query, Predicted(picture.name, image, one, picture.note))
             for picture, image, one in zip(batch, images, found, strict=True)
         }
 
@@ -191,7 +204,8 @@ class ImageCommand(BatchCommand[OptionsT, Query, ImageItemT, ImagePredictor[R]])
     ) -> Session[ImageItemT]:
         """Read the images ahead."""
         predict = partial(self.predict, predictor)
-        batches = ImageBatches(predict, [item.query for item in items], self.model.device.type)
+        queries = [item.query for item in items]
+        batches = ImageBatches(predict, queries, self.model.device.type, self.options.reading)
         return _ImageSession(self, batches, progress)
 
 
@@ -219,6 +233,7 @@ class _ImageSession(Session[ImageItemT]):
             for picture in self._batches.of(item.query):
                 outputs += self._command.write(item, picture)
                 notes |= dict.fromkeys(scaling_notes(picture.image.shape, images=overlay, video=False))
+                notes |= {} if picture.note is None else {picture.note: None}
                 done += 1
                 self._progress.frame()
         except VossegError:
@@ -227,21 +242,29 @@ class _ImageSession(Session[ImageItemT]):
         return Done(done, outputs, tuple(notes))
 
 
-def _read(queries: Sequence[Query]) -> Iterator[_Read]:
+def open_query(query: Query, reading: Reading) -> FrameReader:
+    """Open the reader of a video or an image stack."""
+    return open_frames(FrameSequence(query.name, (), query.path, "video", None), reading)
+
+
+def _read(queries: Sequence[Query], reading: Reading) -> Iterator[_Read]:
     count = itertools.count()
     for query in queries:
         try:
-            for name, image in _pictures(query):
-                yield _Read(next(count), query.name, name, image, None)
+            for name, image, note in _pictures(query, reading):
+                yield _Read(next(count), query.name, name, image, None, note)
         except VossegError as error:
             yield _Read(next(count), query.name, query.name, None, error)
 
 
-def _pictures(query: Query) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
-    if query.is_video:
-        yield from ((f"{query.name}/{frame.name}", frame.image) for frame in VideoFrames(query.path).iterate())
-    else:
-        yield query.name, read_image(query.path)
+def _pictures(query: Query, reading: Reading) -> Iterator[tuple[str, npt.NDArray[np.uint8], str | None]]:
+    if not query.is_video:
+        yield query.name, *scale_image(read_samples(query.path), reading.values)
+        return
+    reader = open_query(query, reading)
+    for frame in reader.iterate():
+        name = query.name if len(reader) == 1 else f"{query.name}/{frame.name}"
+        yield name, frame.image, reader.scaling
 
 
 def _alike(one: _Read, other: _Read) -> bool:

@@ -84,7 +84,8 @@ class ItemWorker(Worker[Attempt, ItemResult]):
             item.state.mark_done(item.key, done.outputs)
         except VossegError as error:
             return failed(item.name, error, time.perf_counter() - began)
-        return ItemResult(item.name, "done", done.frames, round(time.perf_counter() - began, 3), notes=done.notes)
+        notes = (*item.notes, *done.notes)
+        return ItemResult(item.name, "done", done.frames, round(time.perf_counter() - began, 3), notes=notes)
 
     def _run(self, item: Item, session: Session[Any], progress: Progress) -> Done:
         try:

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from vossegcli.errors import ConfigError, InputError
+from vossegcli.io.media.depth import parse_range
+from vossegcli.io.media.reading import Reading
+from vossegcli.io.media.stack_axes import parse_axes
 from vossegcli.io.records.json_files import inputs_of_runs
 from vossegcli.names import MAX_PIXELS
 from vossegcli.types import Shard, Task
@@ -34,6 +37,9 @@ class BatchOptions(ABC):
         shard: the part of the items to do, or None for all.
         oom: on out of memory: `fail`, or `shrink` = do the item once more at half size.
         max_pixels: larger pictures are refused.
+        value_range: what is shown of more than 8 bits: `LOW:HIGH`, `type`, or None = the range of the content.
+        axis: of image stacks, the axis of the frames, as `T`, with others fixed as in `T,Z=max`.
+        channel: of image stacks, index or name.
     """
 
     COMMAND: ClassVar[Task]
@@ -53,6 +59,9 @@ class BatchOptions(ABC):
     shard: Shard | None = None
     oom: str = "fail"
     max_pixels: int = MAX_PIXELS
+    value_range: str | None = None
+    axis: str | None = None
+    channel: str | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked without opening a file.
@@ -60,6 +69,7 @@ class BatchOptions(ABC):
         Raises:
             ConfigError: an unknown kind of output, or a number out of range.
         """
+        _ = self.reading
         if self.max_pixels < 1:
             raise ConfigError(f"max-pixels is {self.max_pixels}", fix="give 1 or more")
         if self.oom not in OOM:
@@ -88,6 +98,15 @@ class BatchOptions(ABC):
     def folder(self) -> Path:
         """The output folder that is meant."""
         return self.output or Path("runs") / self.COMMAND / self.input_name
+
+    @property
+    def reading(self) -> Reading:
+        """How pictures and frames are read.
+
+        Raises:
+            ConfigError: the range or the axis is none.
+        """
+        return Reading(parse_range(self.value_range), parse_axes(self.axis, self.channel))
 
     @property
     def kinds(self) -> list[str]:

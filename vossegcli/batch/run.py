@@ -64,6 +64,7 @@ def run_command(
     facts = {
         "version": __version__, "command": options.command, "input": str(options.source.resolve()),
         "output": str(options.folder), "seed": options.seed, **command.facts(items), **model.facts,
+        "range": options.value_range or "content", "notes": list(getattr(inputs, "notes", ())),
     }  # fmt: skip
     own = [item for item in planned if options.shard is None or options.shard.holds(item.name)]
     if dry_run:
@@ -87,9 +88,11 @@ def _unusable(planned: Sequence[Item | Unusable]) -> list[ItemResult]:
 def _plan_row(command: BatchCommand[Any, Any, Any, Any], item: Item | Unusable) -> Record:
     """Say what a run would do with an item: `run`, `resume`, `skip` or `fail`, and why."""
     if isinstance(item, Unusable):
-        return {"name": item.name, "frames": 0, "action": "fail", "reason": str(item.error)}
+        return {"name": item.name, "frames": 0, "action": "fail", "reason": str(item.error), "notes": []}
     action, reason = ("run", None) if command.options.overwrite else item.state.plan(item.key)
-    return {"name": item.name, "frames": item.frames, "action": action, "reason": reason}
+    return {
+        "name": item.name, "frames": item.frames, "action": action, "reason": reason, "notes": list(item.notes),
+    }  # fmt: skip
 
 
 class _Run:

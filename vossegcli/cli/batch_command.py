@@ -32,6 +32,9 @@ class CommonOptions:
     """The options that all these commands have. A new one is a line here, and one in `settings` or `run`."""
 
     output: o.Output = None
+    value_range: o.Range = None
+    axis: o.Axis = None
+    channel: o.Channel = None
     size: o.ShortSide = None
     checkpoint: o.Checkpoint = None
     device: o.Device = "auto"
@@ -56,7 +59,8 @@ class CommonOptions:
         return {
             "output": self.output, "short_side": o.short_side(self.size), "checkpoint": self.checkpoint,
             "device": self.device, "precision": self.precision.value, "oom": self.oom.value,
-            "max_pixels": self.max_pixels, "shard": o.shard(self.shard), "seed": self.seed,
+            "value_range": self.value_range, "axis": self.axis, "channel": self.channel, "max_pixels": self.max_pixels,
+            "shard": o.shard(self.shard), "seed": self.seed,
             "overwrite": self.overwrite, "command": o.command_line(),
         }  # fmt: skip
 

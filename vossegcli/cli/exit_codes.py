@@ -67,10 +67,18 @@ class ErrorGroup(TyperGroup):
             raise typer.Exit(TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED) from None
         except Exception as error:
             if isinstance(error, _TYPER_CONTROL):
+                _add_hint(error)
                 raise
             traceback.print_exc(file=sys.stderr)
             console.print("this is a bug in vosseg: please report it with the lines above", style="bold red")
             raise typer.Exit(BUG) from error
+
+
+def _add_hint(error: Exception) -> None:
+    """Say what to do where a shell made many arguments of a pattern."""
+    message = str(getattr(error, "message", ""))
+    if "unexpected extra argument" in message:
+        error.message = f"{message}. Put a pattern in quotes, as in 'frames/*.png'"  # type: ignore[attr-defined]
 
 
 def _typer_control() -> tuple[type[BaseException], ...]:

@@ -86,7 +86,42 @@ def words(text: str) -> str:
     return text
 
 
-Frames = Annotated[Path, typer.Argument(parser=path, help="Folder of frames, video file, or root of sequences.")]
+INPUT = "Input"
+
+Frames = Annotated[
+    Path,
+    typer.Argument(
+        parser=path,
+        help="Folder of frames, video, image stack (TIFF, GIF), pattern in quotes ('f/*.png', 'f/%05d.png'), or root "
+        "of sequences.",
+    ),
+]
+Range = Annotated[
+    str | None,
+    typer.Option(
+        "--range", metavar="LOW:HIGH",
+        help="Values of frames with more than 8 bits that become black and white, type = all that the type holds, or "
+        "content (default) = what the whole sequence uses.",
+        rich_help_panel=INPUT,
+    ),
+]  # fmt: skip
+Axis = Annotated[
+    str | None,
+    typer.Option(
+        help="Of image stacks, the axis of the frames: T or Z; others are fixed as in T,Z=5 or T,Z=max.",
+        rich_help_panel=INPUT,
+    ),
+]
+Channel = Annotated[
+    str | None, typer.Option(help="Of image stacks, the channel: index from 0, or name.", rich_help_panel=INPUT)
+]
+Fps = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01, max=1000.0, help="Frames a second of overlay videos (default: as the video; 24 for image files).",
+        rich_help_panel=RUN,
+    ),
+]  # fmt: skip
 ShortSide = Annotated[
     str | None,
     typer.Option(

@@ -24,7 +24,8 @@ def propagate(
         typer.Option(
             parser=o.path,
             metavar="PATH",
-            help="Mask file, folder of masks named like their frames, or folder of such folders. "
+            help="Mask file (- = standard input), label stack, folder of masks named like their frames, or folder of "
+            "such folders. "
             "Not needed in DAVIS, YouTube-VOS and Long-Video roots.",
             rich_help_panel=MASKS,
         ),
@@ -50,7 +51,9 @@ def propagate(
     ] = False,
     save: Annotated[
         str,
-        typer.Option(help="Comma list: masks (always), overlay, video, probabilities, report.", rich_help_panel=o.RUN),
+        typer.Option(
+            help="Comma list: masks (always), overlay, video, stack, probabilities, report.", rich_help_panel=o.RUN
+        ),
     ] = "masks",
     adapt: Annotated[
         int | None,
@@ -69,15 +72,17 @@ def propagate(
         float | None,
         typer.Option(min=-1.0, max=1.0, help="Cosine above which to merge.", rich_help_panel=BANK),
     ] = None,
+    fps: o.Fps = None,
     common: CommonOptions,
 ) -> None:
     """Segment a whole video from the mask of one frame (AFB-URR)."""
-    from vossegcli.runners.propagate.options import PropagateOptions
+    from vossegcli.runners.propagate.options import PropagateOptions, given_mask
     from vossegcli.runners.propagate.run import PropagateCommand
 
     options = PropagateOptions(
-        frames=frames, mask=mask, at=at, use_masks=use_masks, direction=direction, fix_mask=fix_mask, adapt=adapt,
-        budget=budget, update_rate=update_rate, merge_threshold=merge_threshold, save=o.comma_list(save),
+        frames=frames, mask=given_mask(mask), at=at, use_masks=use_masks, direction=direction, fix_mask=fix_mask,
+        adapt=adapt, budget=budget, update_rate=update_rate, merge_threshold=merge_threshold, save=o.comma_list(save),
+        fps=fps,
         **common.settings,
     )  # fmt: skip
     common.run(PropagateCommand, options, _show_summary)

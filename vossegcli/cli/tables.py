@@ -28,6 +28,10 @@ def show_plan(record: Mapping[str, Any]) -> None:
     """Print what a batch would do."""
     rows = ((row["name"], str(row["frames"]), row["action"], row["reason"] or "") for row in record["plan"])
     show_table(("item", "frames", "action", "why"), rows)
+    for row in record["plan"]:
+        for note in row["notes"]:
+            typer.echo(f"note: {row['name']}: {note}")
+    _show_notes(record)
     typer.echo(f"output: {record['output']}")
 
 
@@ -38,5 +42,12 @@ def show_totals(record: Mapping[str, Any]) -> None:
     if totals["frames_per_second"]:
         parts.append(f"{totals['frames']} frames at {totals['frames_per_second']:.1f} frames/s")
     typer.echo(" · ".join(parts))
+    _show_notes(record)
     if totals["done"] + totals["skipped"]:
         typer.echo(f"results: {record['output']}")
+
+
+def _show_notes(record: Mapping[str, Any]) -> None:
+    """Print what was left out of the input as a whole."""
+    for note in record["notes"]:
+        typer.echo(f"note: {note}")

@@ -49,8 +49,9 @@ def track(
         typer.Option(min=0, help="Frames a track survives unseen.", rich_help_panel=TRACKS),
     ] = 15,
     save: Annotated[
-        str, typer.Option(help="Comma list of masks, coco, overlay, video, report.", rich_help_panel=o.RUN)
+        str, typer.Option(help="Comma list of masks, coco, overlay, video, stack, report.", rich_help_panel=o.RUN)
     ] = "masks,coco",
+    fps: o.Fps = None,
     common: CommonOptions,
 ) -> None:
     """Find the instances of a checkpoint's classes in videos and keep their identities (MobileInst)."""
@@ -58,7 +59,7 @@ def track(
 
     options = TrackOptions(
         frames=frames, annotations=annotations, score_threshold=score_threshold, classes=o.comma_list(classes),
-        key_every=key_every, max_gap=max_gap, save=o.comma_list(save), **common.settings,
+        key_every=key_every, max_gap=max_gap, save=o.comma_list(save), fps=fps, **common.settings,
     )  # fmt: skip
     common.run(TrackCommand, options, _show_summary)
 

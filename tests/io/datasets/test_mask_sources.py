@@ -17,7 +17,7 @@ from vossegcli.errors import InputError
 from vossegcli.io.datasets.mask_sources import convert_masks, needs_conversion, unpack
 from vossegcli.io.masks.label_maps import read_label_map, read_written_ids
 from vossegcli.io.masks.palette import PALETTE
-from vossegcli.io.media.video import VideoWriter
+from vossegcli.io.media.video_writer import VideoWriter
 
 FRAMES = ("a0", "a1", "a2")
 MASKS = np.stack([box(1), box(2) & ~box(1)])

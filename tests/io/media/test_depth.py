@@ -67,7 +67,8 @@ def test_whatever_the_depth_the_frames_look_the_same(nuclei: list[Grey], name: s
     frames = _write(tmp_path, [DEPTHS[name](grey) for grey in nuclei])
     shown = _shown(frames)
     assert np.abs(shown - np.stack(nuclei)[..., None]).max() <= 8
-    (note,) = frames.notes
+    note = frames.scaling
+    assert note is not None
     assert "shown as 0:255" in note
     assert "--range" in note
 
@@ -76,7 +77,7 @@ def test_eight_bits_stay(nuclei: list[Grey], tmp_path: Path) -> None:
     dark = [grey // 4 for grey in nuclei]
     frames = _write(tmp_path, dark)
     np.testing.assert_array_equal(_shown(frames)[..., 1], np.stack(dark))
-    assert frames.notes == ()
+    assert frames.scaling is None
 
 
 def test_sixteen_bit_png_and_colour(nuclei: list[Grey], tmp_path: Path) -> None:
@@ -135,10 +136,10 @@ def test_the_range_can_be_given(tmp_path: Path) -> None:
     files = tuple(_write(tmp_path, [np.array([[0, 100, 300, 65535]], np.uint16)])._files)
     given = FolderFrames(files, choice=parse_range("100:300"))
     assert next(given.iterate()).image[0, :, 0].tolist() == [0, 0, 255, 255]
-    assert given.notes == ("16-bit frames: 100:300 shown as 0:255, as given",)
+    assert given.scaling == "16-bit frames: 100:300 shown as 0:255, as given"
     whole = FolderFrames(files, choice=parse_range("type"))
     assert next(whole.iterate()).image[0, :, 0].tolist() == [0, 0, 1, 255]
-    assert "0:65535" in whole.notes[0]
+    assert "0:65535" in str(whole.scaling)
 
 
 def test_what_range_takes() -> None:

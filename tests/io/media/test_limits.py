@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from vossegcli.io.media.limits import LONGEST_H264, LONGEST_JPEG, fitted_size, scaling_notes
-from vossegcli.io.media.video import VideoFrames, VideoWriter
+from vossegcli.io.media.video import VideoFrames
+from vossegcli.io.media.video_writer import VideoWriter
 from vossegcli.io.results.overlays import write_image
 
 TOO_WIDE = ((6, 65_501), (65_501, 6))

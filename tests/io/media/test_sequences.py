@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from vossegcli.errors import InputError
-from vossegcli.io.media.sequences import find_sequences, input_name, look_for_sequences
+from vossegcli.io.media.sequences import find_sequences, input_name
 
 
 def _images(folder: Path, *names: str) -> None:
@@ -185,9 +185,9 @@ def test_what_lies_beside_frames_is_told(tmp_path: Path) -> None:
     (sequence,) = find_sequences(tmp_path / "clip")
     assert sequence.notes == (*found, "left out: 1 subfolder (other) beside the frames")
     _file(tmp_path / "notes.md")
-    whole = look_for_sequences(tmp_path)
+    whole = find_sequences(tmp_path)
     assert whole.notes == ("left out: 1 file (notes.md) that cannot be segmented",)
-    assert [sequence.notes for sequence in whole.sequences] == [found, ()]
+    assert [sequence.notes for sequence in whole] == [found, ()]
 
 
 def test_pictures_beside_videos_are_refused(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from PIL import Image
 
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.media import stacks
-from vossegcli.io.media.frames import Reading, open_frames
+from vossegcli.io.media.frames import open_frames
+from vossegcli.io.media.reading import Reading
 from vossegcli.io.media.sequences import find_sequences
 from vossegcli.io.media.stack_axes import parse_axes, plan_pages
 from vossegcli.io.media.stacks import StackFrames, is_stack
@@ -129,8 +130,8 @@ def test_animations(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     np.testing.assert_array_equal([frame.image for frame in frames.iterate()], np.stack(pictures))
     monkeypatch.setattr(stacks, "_BACKWARD_BYTES", 3 * 3 * HEIGHT * WIDTH)
     np.testing.assert_array_equal([f.image for f in frames.iterate(reverse=True)], np.stack(pictures[::-1]))
-    assert frames.times is not None
-    assert [float(time) for time in frames.times] == pytest.approx([0, 0.04, 0.12, 0.16, 0.2, 0.24, 0.28, 0.38])
+    assert frames.timing.fps == pytest.approx(7 / 0.38)
+    assert [float(time) for time in frames.timing.times] == pytest.approx([0, 0.04, 0.12, 0.16, 0.2, 0.24, 0.28])
 
 
 def test_single_pictures_are_no_stacks(pages: npt.NDArray[np.uint8], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Covers: io.media.display_matrix, io.media.video_index
 """
 
 import os
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +18,9 @@ import pytest
 from vossegcli.errors import InputError
 from vossegcli.io.media import video as video_module
 from vossegcli.io.media.frames import open_frames
-from vossegcli.io.media.video import VideoFrames, VideoWriter
+from vossegcli.io.media.timing import Timing
+from vossegcli.io.media.video import VideoFrames
+from vossegcli.io.media.video_writer import VideoWriter
 from vossegcli.types import FrameSequence
 
 SHARED = Path(os.environ.get("VOSSEG_SHARED", Path(__file__).resolve().parents[4] / "shared"))
@@ -71,7 +74,7 @@ def test_write_and_read_again(tmp_path: Path) -> None:
     frames = VideoFrames(path)
     assert frames.names == ("00000", "00001", "00002")
     assert (len(frames), frames.size) == (3, (720, 1280))
-    assert frames.fps == pytest.approx(29.97, abs=1e-3)
+    assert frames.timing.fps == pytest.approx(29.97, abs=1e-3)
     for frame, color in zip(frames.iterate(), colors, strict=True):
         assert frame.image.dtype == np.uint8
         assert np.abs(frame.image.astype(int) - color).max() <= 6
@@ -197,7 +200,7 @@ def test_deep_grey_video_is_scaled_by_its_content(pixels: str, factor: int, offs
     frames = _encode_deep(tmp_path / "a.mkv", "ffv1", pixels, deep, pixels)
     shown = np.stack([frame.image[..., 0] for frame in frames.iterate()]).astype(int)
     assert np.abs(shown - np.stack(grey)).max() <= 2
-    assert "shown as 0:255" in frames.notes[0]
+    assert "shown as 0:255" in str(frames.scaling)
     (last,) = VideoFrames(tmp_path / "a.mkv").iterate(2, 3)
     np.testing.assert_array_equal(last.image[..., 0], shown[2])
 
@@ -210,7 +213,7 @@ def test_deep_footage_looks_as_in_eight_bits(codec: str, pixels: str, tmp_path: 
     frames = _encode_deep(tmp_path / "a.mkv", codec, pixels, pictures, "rgb24")
     shown = [frame.image.astype(int) for frame in frames.iterate()]
     assert np.abs(shown[1] - pictures[1]).max() <= 9  # lossy
-    assert len(frames.notes) == 1
+    assert frames.scaling is not None
 
 
 def test_footage_that_uses_little_of_its_depth_is_scaled_by_its_content(tmp_path: Path) -> None:
@@ -299,3 +302,79 @@ def test_a_real_video() -> None:
     forward = [frame.image.mean() for frame in frames.iterate(100, 120)]
     backward = [frame.image.mean() for frame in frames.iterate(100, 120, reverse=True)]
     assert forward == backward[::-1]
+
+
+CONTAINERS = {
+    "mp4": ("mp4", "libx264"), "mov": ("mov", "libx264"), "mkv": ("matroska", "libx264"), "webm": ("webm", "libvpx"),
+    "avi": ("avi", "mpeg4"), "wmv": ("asf", "wmv2"), "flv": ("flv", "flv"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+@pytest.mark.parametrize("share", [0.6, 0.8])
+def test_a_video_that_is_cut_off_says_so(suffix: str, share: float, tmp_path: Path) -> None:
+    container, codec = CONTAINERS[suffix]
+    path = tmp_path / f"a.{suffix}"
+    noise = np.random.default_rng(0).integers(0, 255, (60, 48, 64, 3), dtype=np.uint8)
+    options = {"movflags": "+faststart"} if container in {"mp4", "mov"} else {}
+    with av.open(str(path), "w", format=container, options=options) as file:
+        stream: Any = file.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for image in noise:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        file.mux(stream.encode(None))
+    whole = VideoFrames(path)
+    assert (len(whole), whole.notes) == (60, ())
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    cut = VideoFrames(path)
+    (note,) = cut.notes
+    found, announced = (int(number) for number in re.findall(r"[0-9]+", note))
+    assert found == len(cut) == len(list(cut.iterate()))
+    assert 0.5 * share * 60 < found < 60
+    assert abs(announced - 60) <= 3
+    assert "cut off" in note
+
+
+def test_a_transport_stream_that_is_cut_off_says_so(tmp_path: Path) -> None:
+    path = _encode(tmp_path / "a.ts", 30)
+    assert VideoFrames(path).notes == ()
+    path.write_bytes(path.read_bytes()[:-100])
+    (note,) = VideoFrames(path).notes
+    assert "in the middle of a packet" in note
+
+
+def test_frames_before_the_edit_list_are_not_missing(tmp_path: Path) -> None:
+    path = _encode(tmp_path / "a.mp4", 30, bf="2")
+    assert VideoFrames(path).notes == ()
+
+
+def test_uneven_time_stamps_and_pixel_aspect_are_kept(tmp_path: Path) -> None:
+    times = (0, 10, 500, 510, 2000, 2001)
+    with av.open(str(tmp_path / "v.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        for image, time in zip(_pictures(6), times, strict=True):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    source = VideoFrames(tmp_path / "v.mkv").timing
+    assert [float(time) for time in source.times] == [time / 1000 for time in times]
+    assert source.pixel_aspect == Fraction(4, 3)
+    with VideoWriter(tmp_path / "copy.mp4", source.fps, (48, 64), source) as writer:
+        for image in _pictures(6):
+            writer.write(image)
+    copy = VideoFrames(tmp_path / "copy.mp4").timing
+    assert [float(time) for time in copy.times] == pytest.approx([time / 1000 for time in times], abs=1e-4)
+    assert copy.pixel_aspect == Fraction(4, 3)
+    assert source.at(5.0) == Timing(5.0, (), Fraction(4, 3))
+
+
+def test_even_time_stamps_are_a_rate(tmp_path: Path) -> None:
+    for name in ("a.mp4", "a.mkv"):  # the latter rounds to milliseconds
+        timing = VideoFrames(_encode(tmp_path / name, 10)).timing
+        assert (timing.times, timing.pixel_aspect) == ((), 1)
+        assert timing.fps == pytest.approx(10.0, abs=0.2)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.conftest import draw_mask
 from vossegcli.errors import InputError
-from vossegcli.runners.propagate.given_masks import GivenMasks, Pass, find_given_masks, frame_index, plan_passes
+from vossegcli.runners.propagate.given_masks import GivenMasks, Pass, find_given_masks, plan_passes
 from vossegcli.runners.propagate.options import PropagateOptions
 from vossegcli.types import FrameSequence
 
@@ -70,15 +70,6 @@ def test_a_folder_of_folders_also_for_one_sequence(tmp_path: Path) -> None:
     draw_mask(tmp_path / "clip" / "b.png")
     assert list(_find(_sequence(), tmp_path).files) == [1]
     assert list(_find(_sequence(), tmp_path, alone=False).files) == [1]
-
-
-def test_frames_by_name_before_index() -> None:
-    assert frame_index(("3", "0", "x"), "0", "") == 1
-    assert frame_index(("3", "0", "x"), "2", "") == 2
-    assert frame_index(("3", "0", "x"), None, "") == 0
-    for absent in ("7", "-1", "y", "1.5"):
-        with pytest.raises(InputError, match="has no frame"):
-            frame_index(("3", "0", "x"), absent, "clip")
 
 
 def test_passes_cover_every_frame(tmp_path: Path) -> None:

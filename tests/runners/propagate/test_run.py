@@ -23,7 +23,8 @@ from tests.conftest import (
     squares,
     write_frame,
 )
-from vossegcli.io.media.video import VideoFrames, VideoWriter
+from vossegcli.io.media.video import VideoFrames
+from vossegcli.io.media.video_writer import VideoWriter
 from vossegcli.runners.propagate.options import PropagateOptions
 from vossegcli.runners.propagate.run import propagate
 from vossegcli.systems.afb_urr.predict import AFBURRPredictor
@@ -290,7 +291,7 @@ def test_a_video_file(run: Run, tmp_path: Path) -> None:
             writer.write(image)
     run(tmp_path / "film.mp4", draw_mask(tmp_path / "m.png"), save=("video",))
     assert list(_masks(tmp_path, "film")) == [f"0000{index}" for index in range(5)]
-    assert VideoFrames(tmp_path / "out" / "video" / "film.mp4").fps == pytest.approx(10.0)
+    assert VideoFrames(tmp_path / "out" / "video" / "film.mp4").timing.fps == pytest.approx(10.0)
 
 
 def _davis(root: Path) -> tuple[Path, Path]:

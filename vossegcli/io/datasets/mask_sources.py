@@ -18,7 +18,9 @@ from vossegcli.io.datasets.formats import head_of, is_annotation, is_archive, re
 from vossegcli.io.datasets.label_map_folders import WrittenMasks, write_label_maps
 from vossegcli.io.masks.arrays import read_arrays
 from vossegcli.io.masks.label_maps import write_label_map
+from vossegcli.io.masks.label_stacks import read_label_stack
 from vossegcli.io.masks.mask_videos import read_mask_video
+from vossegcli.io.media.stacks import is_stack
 from vossegcli.io.records.file_names import IMAGE_SUFFIXES
 from vossegcli.io.records.run_records import fingerprint
 
@@ -32,14 +34,14 @@ def needs_conversion(path: Path) -> bool:
     """Return True if masks have to be made of what a path holds; images and folders of images are masks already."""
     if path.is_dir():
         return is_annotation(path)
-    return path.is_file() and not _is_image(path)
+    return path.is_file() and (is_stack(path) or not _is_image(path))
 
 
 def convert_masks(path: Path, work: Path, frames: Sequence[str] = ()) -> WrittenMasks:
     """Make label maps of what a path holds.
 
     Args:
-        path: annotation file or folder, zip archive, NumPy array or archive, or mask video.
+        path: annotation file or folder, zip archive, NumPy array or archive, label stack, or mask video.
         work: folder to write to; a conversion that is there already, of the same files, is used.
         frames: names of the frames that arrays and mask videos belong to, if they are known.
 
@@ -74,6 +76,8 @@ def _write(path: Path, folder: Path, frames: Sequence[str]) -> tuple[str, ...]:
         return _write_archive(path, folder, frames)
     elif is_annotation(path):
         return write_label_maps(read_annotations(path), folder).notes
+    elif is_stack(path):
+        stack = read_label_stack(path, frames)
     else:
         stack = read_mask_video(path, frames)
     for name, ids_map in stack.maps:

@@ -6,7 +6,6 @@ Shapes: H W pixels. Images are uint8 RGB, (H,W,3).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -17,8 +16,9 @@ from vossegcli.errors import InputError
 from vossegcli.io.media.depth import RangeChoice, Samples, SequenceDepth
 from vossegcli.io.media.images import read_image_size, read_samples, size_text
 from vossegcli.io.media.kinds import kind_of
-from vossegcli.io.media.stack_axes import AxisChoice
+from vossegcli.io.media.reading import Reading
 from vossegcli.io.media.stacks import StackFrames
+from vossegcli.io.media.timing import Timing
 from vossegcli.io.media.video import VideoFrames
 from vossegcli.io.records.file_names import check_unique_stems
 from vossegcli.types import Frame, FrameSequence
@@ -37,26 +37,21 @@ class FrameReader(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know about how the frames are read, as their range of values; may decode some."""
+        """What a person should know about the frames before any is decoded."""
+
+    @property
+    def scaling(self) -> str | None:
+        """How frames of more than 8 bits are scaled, or None; some are decoded."""
+
+    @property
+    def timing(self) -> Timing:
+        """When the frames are shown."""
 
     def __len__(self) -> int:
         """Count the frames."""
 
     def iterate(self, start: int = 0, stop: int | None = None, *, reverse: bool = False) -> Iterator[Frame]:
         """Decode the frames of [start, stop) one by one; with `reverse`, the same frames, last first."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a user says about how frames are read.
-
-    Attributes:
-        values: the range of values that is shown, for more than 8 bits; None = that of the content.
-        axes: of image stacks.
-    """
-
-    values: RangeChoice = None
-    axes: AxisChoice = field(default_factory=AxisChoice)
 
 
 class FolderFrames:
@@ -94,8 +89,18 @@ class FolderFrames:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How frames of more than 8 bits are scaled."""
-        return () if self._depth.note is None else (self._depth.note,)
+        """Nothing."""
+        return ()
+
+    @property
+    def scaling(self) -> str | None:
+        """How frames of more than 8 bits are scaled, or None; some are decoded."""
+        return self._depth.note
+
+    @property
+    def timing(self) -> Timing:
+        """24 frames a second."""
+        return Timing()
 
     def __len__(self) -> int:
         """Count the frames."""

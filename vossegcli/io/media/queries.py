@@ -1,4 +1,4 @@
-"""Images to segment one by one: a file, a folder, a tree, a glob, or the frames of a video."""
+"""Images to segment one by one: a file, a folder, a tree, a pattern, or the frames of a video or stack."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from vossegcli.errors import InputError
-from vossegcli.io.records.file_names import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
+from vossegcli.io.media.contents import counted, is_clutter
+from vossegcli.io.media.kinds import kind_of, kind_of_anything
+from vossegcli.io.media.patterns import expand, is_pattern
+from vossegcli.io.records.file_names import natural_key
 from vossegcli.io.records.json_files import read_json
 from vossegcli.io.records.run_records import holds_run
-
-_WILD = frozenset("*?[")
+from vossegcli.types import Found
 
 
 @dataclass(frozen=True)
 class Query:
-    """An image file, or a video file whose frames are the images.
+    """An image file, or a video or image stack whose frames are the images.
 
     Attributes:
         name: POSIX path below the input, without suffix; names the outputs.
         path: the file.
-        is_video: whether it is a video.
+        is_video: whether it is a video or a stack.
     """
 
     name: str
@@ -30,12 +32,12 @@ class Query:
     is_video: bool
 
 
-def find_queries(text: str) -> tuple[Query, ...]:
+def find_queries(text: str) -> Found[Query]:
     """Find the images and videos that a path or a glob stands for, in natural order.
 
     Args:
         text: a file, a folder (searched at any depth, hidden files and outputs of runs left out), a pattern with `*`,
-            `?` or `[`, or a COCO file, which stands for the images that it lists.
+            `?`, `[` or `%05d`, or a COCO file, which stands for the images that it lists.
 
     Raises:
         InputError: nothing is there, or two files would share the name of their outputs.
@@ -47,26 +49,25 @@ def find_queries(text: str) -> tuple[Query, ...]:
         root, files = path.parent, [path.parent / name for name in _listed(path)]
     elif path.exists():
         root, files = path.parent, [path]
-    elif _WILD & set(text):
-        root = _fixed_part(path)
-        files = list(root.glob(path.relative_to(root).as_posix()))
-        files = [file for found in files for file in (_files_below(found) if found.is_dir() else [found])]
+    elif is_pattern(path):
+        root, matches = expand(path)
+        files = [file for found in matches for file in (_files_below(found) if found.is_dir() else [found])]
         files = [file for file in files if not any(holds_run(folder) for folder in _folders_between(root, file))]
     else:
         raise InputError("does not exist", where=text, fix="check the path")
-    known = [file for file in dict.fromkeys(files) if file.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES]
-    if not known:
+    kind = kind_of_anything if path.is_file() and not is_listing(text) else kind_of
+    kinds = {file: kind(file) for file in dict.fromkeys(files)}
+    queries = [Query(_name(root, file), file, found != "image") for file, found in kinds.items() if found is not None]
+    if not queries:
         raise InputError("holds no images", where=text, fix="give an image, a folder of images, a pattern, or a video")
-    queries = [
-        Query(file.relative_to(root).with_suffix("").as_posix(), file, file.suffix.lower() in VIDEO_SUFFIXES)
-        for file in known
-    ]
     seen: dict[str, Path] = {}
     for query in queries:
         other = seen.setdefault(query.name, query.path)
         if other != query.path:
             raise InputError(f"has the same name as {other.name} but for the suffix", where=query.path, fix="rename it")
-    return tuple(sorted(queries, key=lambda query: natural_key(query.name)))
+    others = [file for file, found in kinds.items() if found is None]
+    notes = (f"left out: {counted(others, 'file')} that cannot be segmented",) if others else ()
+    return Found(tuple(sorted(queries, key=lambda query: natural_key(query.name))), notes)
 
 
 def is_listing(text: str) -> bool:
@@ -77,6 +78,8 @@ def is_listing(text: str) -> bool:
 def queries_name(text: str) -> str:
     """A name for the outputs of a path or pattern: its folder's or file's, without wildcards; it may be empty."""
     path = Path(text)
+    if is_pattern(path) and "%" in path.name:
+        return path.parent.name
     return (path.resolve().name if path.is_dir() else path.stem).strip("*?[]")
 
 
@@ -101,8 +104,8 @@ def _files_below(folder: Path) -> Iterator[Path]:
             names.clear()
             continue
         visited.add(real)
-        names[:] = [name for name in names if not name.startswith(".") and not holds_run(Path(path, name))]
-        yield from (Path(path) / file for file in files if not file.startswith("."))
+        names[:] = [name for name in names if not is_clutter(name) and not holds_run(Path(path, name))]
+        yield from (Path(path) / file for file in files if not is_clutter(file))
 
 
 def _folders_between(root: Path, file: Path) -> Iterator[Path]:
@@ -113,11 +116,5 @@ def _folders_between(root: Path, file: Path) -> Iterator[Path]:
         yield folder
 
 
-def _fixed_part(pattern: Path) -> Path:
-    """The folder above the first part with a wildcard."""
-    fixed = Path(pattern.anchor)
-    for part in pattern.relative_to(pattern.anchor).parts[:-1]:
-        if _WILD & set(part):
-            break
-        fixed /= part
-    return fixed
+def _name(root: Path, file: Path) -> str:
+    return file.relative_to(root).with_suffix("").as_posix()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from vossegcli.errors import InputError
@@ -15,32 +15,14 @@ from vossegcli.io.media.layouts import layout_of, layout_sequences
 from vossegcli.io.media.patterns import expand, fixed_part, is_pattern
 from vossegcli.io.records.file_names import natural_key
 from vossegcli.io.records.run_records import holds_run
-from vossegcli.types import FrameSequence
+from vossegcli.types import Found, FrameSequence
 
 _MASK_FOLDERS = frozenset({"annotations", "annotations_unsupervised", "masks", "mask"})
 _WANTED = "image files, a video, an image stack (multi-page TIFF, GIF), or subfolders that hold them"
 _APART = "give the ones or the others alone, with a pattern or in a folder of their own"
 
 
-@dataclass(frozen=True)
-class FoundSequences:
-    """The sequences of an input.
-
-    Attributes:
-        sequences: in natural order of their names.
-        notes: what was left out, of the input as a whole.
-    """
-
-    sequences: tuple[FrameSequence, ...]
-    notes: tuple[str, ...] = ()
-
-
-def find_sequences(path: Path, *, without: Sequence[Path | None] = ()) -> list[FrameSequence]:
-    """Find the sequences below a path; see `look_for_sequences`."""
-    return list(look_for_sequences(path, without=without).sequences)
-
-
-def look_for_sequences(path: Path, *, without: Sequence[Path | None] = ()) -> FoundSequences:
+def find_sequences(path: Path, *, without: Sequence[Path | None] = ()) -> Found[FrameSequence]:
     """Find the sequences below a path, without decoding a frame. The content of files decides, not their suffix.
 
     * A video or an image stack (multi-page TIFF, GIF, ...) is one sequence, named by its stem.
@@ -69,13 +51,13 @@ def look_for_sequences(path: Path, *, without: Sequence[Path | None] = ()) -> Fo
     if not path.exists():
         raise InputError("does not exist", where=path, fix="check the path")
     if not path.is_dir():
-        return FoundSequences((_of_file(path),))
+        return Found((_of_file(path),))
     contents = contents_of(path, masks)
     if contents.mixture is not None:
         raise InputError(contents.mixture, where=path, fix=_APART)
     if contents.images:
         notes = (*_mask_notes(path, masks), *_left_out(contents))
-        return FoundSequences((FrameSequence(folder_name(path), contents.images, None, "folder", None, notes),))
+        return Found((FrameSequence(folder_name(path), contents.images, None, "folder", None, notes),))
     return _sorted(path, _walk(path, masks))
 
 
@@ -111,7 +93,7 @@ def _of_file(path: Path) -> FrameSequence:
     return FrameSequence(path.stem, (), path, "video", None)
 
 
-def _of_pattern(pattern: Path, masks: Collection[Path]) -> FoundSequences:
+def _of_pattern(pattern: Path, masks: Collection[Path]) -> Found[FrameSequence]:
     root, matches = expand(pattern)
     files = [path for path in matches if not path.is_dir() and path.resolve() not in masks]
     groups: dict[Path, list[Path]] = {}
@@ -128,12 +110,12 @@ def _of_pattern(pattern: Path, masks: Collection[Path]) -> FoundSequences:
             sequences.append(FrameSequence(name, contents.images, None, "folder", None, notes))
         sequences += [_of_video(root, video) for video in contents.videos]
     for folder in (path for path in matches if path.is_dir() and not files):
-        found_here = look_for_sequences(folder, without=tuple(masks)).sequences
+        found_here = find_sequences(folder, without=tuple(masks))
         above = folder.relative_to(root).as_posix()
         sequences += [replace(s, name=above if s.layout == "folder" else f"{above}/{s.name}") for s in found_here]
     if not sequences:
         raise InputError("matches nothing that can be segmented", where=pattern, fix=f"expected {_WANTED}")
-    return FoundSequences(tuple(sorted(_distinct(sequences), key=lambda one: natural_key(one.name))))
+    return Found(tuple(sorted(_distinct(sequences), key=lambda one: natural_key(one.name))))
 
 
 def _sorted_by_kind(files: Sequence[Path]) -> Contents:
@@ -146,12 +128,12 @@ def _sorted_by_kind(files: Sequence[Path]) -> Contents:
     )
 
 
-def _sorted(path: Path, found: tuple[list[FrameSequence], list[Path]]) -> FoundSequences:
+def _sorted(path: Path, found: tuple[list[FrameSequence], list[Path]]) -> Found[FrameSequence]:
     sequences, others = found
     if not any(sequence.frames or sequence.video or sequence.problem for sequence in sequences):
         raise InputError("holds no frames", where=path, fix=f"expected {_WANTED}")
     notes = (f"left out: {counted(others, 'file')} that cannot be segmented",) if others else ()
-    return FoundSequences(tuple(sorted(_distinct(sequences), key=lambda one: natural_key(one.name))), notes)
+    return Found(tuple(sorted(_distinct(sequences), key=lambda one: natural_key(one.name))), notes)
 
 
 def _walk(root: Path, masks: Collection[Path]) -> tuple[list[FrameSequence], list[Path]]:

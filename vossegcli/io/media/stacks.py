@@ -23,6 +23,7 @@ from vossegcli.io.media.depth import RangeChoice, Samples, SequenceDepth
 from vossegcli.io.media.images import opened_image, page_samples, size_text
 from vossegcli.io.media.stack_axes import AxisChoice, PagePlan, plan_pages
 from vossegcli.io.media.tiff_stacks import Page, StackLayout, is_tiff, tiff_layout, tiff_pages
+from vossegcli.io.media.timing import Timing, uneven
 from vossegcli.types import Frame
 
 _ANIMATED = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
@@ -79,14 +80,19 @@ class StackFrames:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on the axes, and on the scaling of frames of more than 8 bits."""
-        return tuple(note for note in (self._plan.note, self._depth.note) if note is not None)
+        """What was interpreted of the axes."""
+        return () if self._plan.note is None else (self._plan.note,)
+
+    @property
+    def scaling(self) -> str | None:
+        """How frames of more than 8 bits are scaled, or None; some are decoded."""
+        return self._depth.note
 
     @cached_property
-    def times(self) -> tuple[Fraction, ...] | None:
-        """Times at which the frames are shown and the last one ends, in seconds; None if the file does not say."""
+    def timing(self) -> Timing:
+        """When the frames of an animation are shown; 24 frames a second where the file does not tell."""
         if self._layout.kind != "animation":
-            return None
+            return Timing()
         times = [Fraction(0)]
         with opened_image(self._path) as image:
             for index in range(len(self)):
@@ -94,7 +100,9 @@ class StackFrames:
                 if image.format in _TIMED_BY_DECODING:
                     image.load()
                 times.append(times[-1] + Fraction(round(image.info.get("duration", 0)), _MILLISECONDS))
-        return tuple(times) if all(one < other for one, other in zip(times, times[1:], strict=False)) else None
+        if times[-1] == 0:
+            return Timing()
+        return Timing(float(len(self) / times[-1]), uneven(times[:-1], Fraction(1, 2 * _MILLISECONDS)))
 
     def __len__(self) -> int:
         """Count the frames.

@@ -1,4 +1,4 @@
-"""Video files: exact random access in bounded memory, and an H.264 writer.
+"""Video files: exact random access in bounded memory.
 
 Shapes: H W pixels. Images are uint8 RGB, (H,W,3).
 """
@@ -7,32 +7,25 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from contextlib import ExitStack
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-import av
-import numpy as np
-import numpy.typing as npt
 from av.video.frame import VideoFrame
 
 from vossegcli.errors import InputError
 from vossegcli.io.media.depth import RangeChoice
-from vossegcli.io.media.display_matrix import turn_of
-from vossegcli.io.media.limits import LONGEST_H264, fitted_size
+from vossegcli.io.media.display_matrix import Turn, turn_of
+from vossegcli.io.media.timing import Timing, uneven
 from vossegcli.io.media.video_depth import VideoDepth
 from vossegcli.io.media.video_index import (
     VideoIndex,
     decoded,
-    ffmpeg_url,
     index_of_frames,
     index_of_packets,
     opened_video,
 )
-from vossegcli.io.records.atomic import atomic_path
+from vossegcli.io.media.video_length import cut_off_note
 from vossegcli.types import Frame
 
 _FALLBACK_FPS = 25.0
@@ -67,24 +60,38 @@ class VideoFrames:
         Raises:
             InputError: the first frame cannot be decoded, or is to be shown askew.
         """
-        (first,) = self._decoded(0, 1)
-        return turn_of(first, self._path).size(first.height, first.width)
+        first = self._frame_at(0)
+        return self._turn.size(first.height, first.width)
 
     @cached_property
-    def fps(self) -> float:
-        """Mean frame rate; 25 where the file does not tell.
+    def timing(self) -> Timing:
+        """Frame rate, time stamps where it varies, and pixel aspect; 25 frames a second where the file does not tell.
 
         Raises:
             InputError: the file is not a video that can be read.
         """
         with opened_video(self._path) as (_, stream):
             rate = stream.average_rate or stream.guessed_rate
-        return float(rate) if rate else _FALLBACK_FPS
+            tick, aspect = stream.time_base or Fraction(0), stream.sample_aspect_ratio
+        fps = float(rate) if rate else _FALLBACK_FPS
+        times = [time * tick for time in self._index.times] if self._index.stamped else []
+        pixel = Fraction(aspect) if aspect else Fraction(1)
+        return Timing(fps, uneven(times, tick), 1 / pixel if self._turn.transposed else pixel)
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Whether the file is cut off.
+
+        Raises:
+            InputError: the file is not a video that can be read.
+        """
+        note = cut_off_note(self._path, len(self))
+        return () if note is None else (note,)
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """How frames of more than 8 bits are scaled."""
-        return () if self._depth.note is None else (self._depth.note,)
+    def scaling(self) -> str | None:
+        """How frames of more than 8 bits are scaled, or None; some are decoded."""
+        return self._depth.note
 
     def __len__(self) -> int:
         """Count the frames that decode, not those that the header announces.
@@ -119,6 +126,10 @@ class VideoFrames:
             run = list(self._decoded(first, last))
             for index in range(last - 1, first - 1, -1):
                 yield self._converted(index, run.pop())
+
+    @cached_property
+    def _turn(self) -> Turn:
+        return turn_of(self._frame_at(0), self._path)
 
     @cached_property
     def _depth(self) -> VideoDepth:
@@ -174,79 +185,3 @@ class VideoFrames:
                 fix="encode the video again with one size",
             )
         return Frame(self.names[index], image)
-
-
-class VideoWriter:
-    """Write an H.264 mp4 file that appears when the block ends well.
-
-    Sides of odd length, which 4:2:0 cannot hold, are padded by repeating the last row or column. Frames with a side
-    that is longer than the encoder takes are scaled down.
-
-    Args:
-        path: the file to write.
-        fps: frames a second, above 0.
-        size: (H, W) of every frame.
-    """
-
-    def __init__(self, path: Path, fps: float, size: tuple[int, int]) -> None:
-        self._path = path
-        self._fps = Fraction(fps).limit_denominator(1001)
-        self._size = size
-        self._fitted = fitted_size(size, LONGEST_H264)
-        self._written = 0
-
-    def __enter__(self) -> Self:
-        """Open the file under a temporary name.
-
-        Raises:
-            InputError: it cannot be written.
-        """
-        height, width = self._fitted
-        with ExitStack() as stack:
-            temporary = stack.enter_context(atomic_path(self._path))
-            options = {"movflags": "+faststart"}
-            self._container = av.open(ffmpeg_url(temporary), "w", format="mp4", options=options)
-            stack.callback(self._container.close)
-            self._stream = self._container.add_stream("libx264", rate=self._fps)
-            self._stream.width, self._stream.height = width + width % 2, height + height % 2
-            self._stream.pix_fmt = "yuv420p"
-            self._stream.options = {"crf": "19", "preset": "veryfast"}
-            self._stream.codec_context.colorspace = 1  # BT.709, limited range, as players assume
-            self._stream.codec_context.color_range = 1
-            self._stack = stack.pop_all()
-        return self
-
-    def write(self, image: npt.NDArray[np.uint8]) -> None:
-        """Append a frame.
-
-        Args:
-            image: (H,W,3) uint8 RGB.
-
-        Raises:
-            ValueError: the image has another size than the video.
-        """
-        height, width = self._size
-        if image.shape != (height, width, 3):
-            raise ValueError(f"image of shape {image.shape} in a video of {height} x {width}")
-        padded = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        frame = VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
-        width, height = self._stream.width, self._stream.height
-        frame = frame.reformat(width, height, format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
-        self._container.mux(self._stream.encode(frame))
-        self._written += 1
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Finish the file, or remove it if the block failed.
-
-        Raises:
-            InputError: no frame was written.
-        """
-        if error is not None:
-            self._stack.__exit__(kind, error, trace)
-            return
-        with self._stack:
-            if not self._written:
-                raise InputError("no frames to write", where=self._path, fix="give at least one frame")
-            self._container.mux(self._stream.encode(None))

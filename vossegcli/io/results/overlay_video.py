@@ -12,11 +12,10 @@ import numpy.typing as npt
 from vossegcli.io.media.ahead import WriteBehind, read_ahead
 from vossegcli.io.media.frames import FrameReader
 from vossegcli.io.media.limits import scaling_notes
-from vossegcli.io.media.video import VideoFrames, VideoWriter
+from vossegcli.io.media.timing import Timing
+from vossegcli.io.media.video_writer import VideoWriter
 from vossegcli.io.results.overlays import write_image
 from vossegcli.types import Frame
-
-FOLDER_FPS = 24.0
 
 
 def overlay_path(output: Path, name: str, frame_name: str) -> Path:
@@ -37,6 +36,7 @@ def render_sequence(
     *,
     images: bool,
     video: bool,
+    fps: float | None = None,
 ) -> tuple[str, ...]:
     """Draw every frame with its objects tinted and outlined.
 
@@ -46,7 +46,8 @@ def render_sequence(
         reader: its frames.
         draw: from a frame to its overlay; asked for in the order of the frames.
         images: write one JPEG a frame.
-        video: write one H.264 file, at the video's own rate or 24 frames a second for image files.
+        video: write one H.264 file.
+        fps: its frames a second; None = as the video is shown, or 24 for image files.
 
     Returns:
         notes for the record of the run: pictures that were scaled down.
@@ -55,8 +56,9 @@ def render_sequence(
         InputError: a frame cannot be read again, or a file not written.
     """
     with ExitStack() as stack:
-        fps = reader.fps if isinstance(reader, VideoFrames) else FOLDER_FPS
-        film = stack.enter_context(VideoWriter(video_path(output, name), fps, reader.size)) if video else None
+        timing = reader.timing.at(fps) if video else Timing()
+        path = video_path(output, name)
+        film = stack.enter_context(VideoWriter(path, timing.fps, reader.size, timing)) if video else None
 
         def write(frame: Frame) -> None:
             overlay = draw(frame)

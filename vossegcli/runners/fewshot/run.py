@@ -12,14 +12,13 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from vossegcli.batch.image_batches import ImageCommand, ImageItem, Predicted
+from vossegcli.batch.image_batches import ImageCommand, ImageItem, Predicted, open_query
 from vossegcli.batch.options import BatchOptions
 from vossegcli.batch.run import run_command
 from vossegcli.errors import ConfigError
 from vossegcli.io.datasets.supports import Support, find_supports, read_support
 from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.media.queries import Query, queries_name
-from vossegcli.io.media.video import VideoFrames
 from vossegcli.io.records.atomic import write_text_atomic
 from vossegcli.io.records.json_files import read_json
 from vossegcli.io.records.run_records import STATE_FOLDER, append_jsonl, fingerprint, read_jsonl
@@ -124,9 +123,11 @@ class FewshotCommand(ImageCommand[FewshotOptions, ImageItem, ClassSegmentation])
 
     def plan(self, source: Query) -> ImageItem:
         """Count the frames of an image or video."""
+        reader = open_query(source, self.options.reading) if source.is_video else None
+        frames, notes = (1, ()) if reader is None else (len(reader), reader.notes)
         return ImageItem(
-            name=source.name, frames=len(VideoFrames(source.path)) if source.is_video else 1,
-            is_folder=source.is_video, key=self.key([source.path]), output=self.options.folder, query=source,
+            name=source.name, frames=frames, is_folder=frames > 1, key=self.key([source.path]),
+            output=self.options.folder, query=source, notes=notes,
         )  # fmt: skip
 
     def facts(self, items: Sequence[ImageItem]) -> dict[str, Any]:  # noqa: ARG002

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from vossegcli.batch.image_batches import ImageCommand, ImageItem, ImagePredictor, Predicted
+from vossegcli.batch.image_batches import ImageCommand, ImageItem, ImagePredictor, Predicted, open_query
 from vossegcli.batch.options import BatchOptions
 from vossegcli.batch.run import run_command
 from vossegcli.errors import ConfigError, InputError
@@ -145,12 +145,17 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, list[Found]]):
 
     def plan(self, source: Query) -> InstanceItem:
         """Make the item of an image."""
-        if source.is_video:
-            raise InputError("is a video", where=source.path, fix="give images, or its frames as a folder")
+        notes: tuple[str, ...] = ()
+        if source.is_video:  # a stack may hold one image, of which a channel or a slice is chosen
+            reader = open_query(source, self.options.reading)
+            notes = reader.notes
+            if len(reader) != 1:
+                what = f"is a video or an image stack of {len(reader)} frames"
+                raise InputError(what, where=source.path, fix="give images, or its frames as a folder")
         image_id = self.image_ids[source.name]
         return InstanceItem(
             name=source.name, frames=1, key=self.key([source.path], id=image_id), output=self.options.folder,
-            query=source, image_id=image_id,
+            query=source, image_id=image_id, notes=notes,
         )  # fmt: skip
 
     def facts(self, items: Sequence[InstanceItem]) -> dict[str, Any]:  # noqa: ARG002

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from vossegcli.errors import InputError
 from vossegcli.io.masks.label_maps import read_label_map, read_mask_folder
+from vossegcli.io.media.frame_numbers import find_frame
 from vossegcli.types import FrameSequence, LabelMap
 
 FIRST_ONLY_LAYOUTS = frozenset({"davis", "long-video"})
@@ -112,8 +113,8 @@ def find_given_masks(
         raise InputError("no mask is given", where=sequence.name, fix="give one with --mask")
     use = choice.use or ("first" if sequence.layout in FIRST_ONLY_LAYOUTS else "new")
     if path.is_file():
-        index = frame_index(names, choice.at, sequence.name)
-        notes = [] if choice.at in {None, names[index]} else [f"--at {choice.at} is frame {names[index]}"]
+        index, note = (0, None) if choice.at is None else find_frame(names, choice.at, sequence.name)
+        notes = [] if note is None else [note]
         files = {index: path}
     else:
         if choice.mask is not None and (not alone or (path / sequence.name).is_dir()):
@@ -121,21 +122,6 @@ def find_given_masks(
         files, notes = _files_by_frame(path, names)
     given = GivenMasks(files, use, size, choice.fix)
     return _from_the_first_object(given, path, backward=choice.direction == "backward", notes=notes)
-
-
-def frame_index(names: Sequence[str], at: str | None, where: str) -> int:
-    """Find a frame by name, else by index.
-
-    Raises:
-        InputError: no such frame.
-    """
-    if at is None:
-        return 0
-    if at in names:
-        return list(names).index(at)
-    if at.isdecimal() and int(at) < len(names):
-        return int(at)
-    raise InputError(f"has no frame '{at}' (frames: {_some(names)})", where=where, fix="give a name or an index")
 
 
 def plan_passes(given: GivenMasks, frames: int, direction: str) -> tuple[tuple[Pass, ...], range]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from vossegcli.batch.options import BatchOptions
 from vossegcli.errors import ConfigError, InputError
-from vossegcli.io.media.sequences import folder_name
+from vossegcli.io.media.sequences import input_name
+from vossegcli.io.records.piped import spooled
 from vossegcli.runners.propagate.given_masks import MaskChoice
 from vossegcli.types import FrameSequence
 
@@ -30,6 +31,7 @@ class PropagateOptions(BatchOptions):
         merge_threshold: of the feature bank, or None.
         adapt: steps of training on the given masks before a sequence is segmented, or None for the checkpoint's.
         fix_mask: repair anti-aliased or misshapen masks.
+        fps: frames a second of the overlay videos, or None for those of the input.
         snapshot_every: frames between snapshots of an unfinished sequence.
     """
 
@@ -39,6 +41,7 @@ class PropagateOptions(BatchOptions):
         "overlay": ("overlay/{files}.jpg",),
         "video": ("video/{name}.mp4",),
         "probabilities": ("probabilities/{name}/*/*.png",),
+        "stack": ("stack/{name}.tif",),
     }
     ALWAYS = ("masks",)
 
@@ -52,6 +55,7 @@ class PropagateOptions(BatchOptions):
     merge_threshold: float | None = None
     adapt: int | None = None
     fix_mask: bool = False
+    fps: float | None = None
     snapshot_every: int = SNAPSHOT_EVERY
 
     def __post_init__(self) -> None:
@@ -84,12 +88,21 @@ class PropagateOptions(BatchOptions):
     @property
     def input_name(self) -> str:
         """Name of the default output folder."""
-        return folder_name(self.frames) if self.frames.is_dir() else self.frames.stem
+        return input_name(self.frames)
 
     @property
     def masks(self) -> MaskChoice:
         """The options about masks."""
         return MaskChoice(self.mask, self.at, self.use_masks, self.way, self.fix_mask)
+
+
+def given_mask(path: Path | None) -> Path | None:
+    """Give the masks that a command line names; what comes through a pipe is kept in a file until the end.
+
+    Raises:
+        InputError: nothing comes through the pipe.
+    """
+    return None if path is None else spooled(path)
 
 
 def check_mask(options: PropagateOptions, sequences: Sequence[FrameSequence]) -> None:

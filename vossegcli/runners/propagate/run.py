@@ -36,7 +36,7 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
     @staticmethod
     def find(options: PropagateOptions) -> Sequence[FrameSequence]:
         """Find the sequences, and see that there are masks for them."""
-        sequences = find_sequences(options.frames)
+        sequences = find_sequences(options.frames, without=[options.mask])
         check_mask(options, sequences)
         return sequences
 
@@ -57,7 +57,8 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
 
     def plan(self, source: FrameSequence) -> PropagateItem:
         """Open a sequence and find its masks and the ways through it."""
-        options, reader = self.options, open_frames(source)
+        options = self.options
+        reader = open_frames(source, options.reading)
         given = find_given_masks(source, reader.names, reader.size, options.masks, alone=len(self.inputs) == 1)
         passes, left_out = plan_passes(given, len(reader), options.way)
         files = (*sequence_files(source), *given.files.values())
@@ -65,7 +66,7 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
             name=source.name, frames=len(left_out) + sum(way.written() for way in passes), is_folder=True,
             key=self.key(files, masks_on=list(given.files), use=given.use), output=options.folder, reader=reader,
             given=given, passes=passes, left_out=left_out, probabilities="probabilities" in options.save,
-            snapshot_every=options.snapshot_every,
+            snapshot_every=options.snapshot_every, notes=(*source.notes, *reader.notes, *given.notes),
         )  # fmt: skip
 
     def facts(self, items: Sequence[PropagateItem]) -> dict[str, Any]:
@@ -88,12 +89,18 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
         images, video = "overlay" in options.save, "video" in options.save
         adapted = adapt(self.model, item, predictor, self.adapt_steps, options.seed, progress)
         frames = segment_sequence(item, adapted, progress)
-        notes = item.given.notes
+        notes = () if item.reader.scaling is None else (item.reader.scaling,)
+        outputs = list(_outputs(item, images=images, video=video))
         if images or video:
             progress.item(f"drawing {item.name}")
-            draw = partial(_draw, item)
-            notes += render_sequence(item.output, item.name, item.reader, draw, images=images, video=video)
-        return Done(frames, list(_outputs(item, images=images, video=video)), notes)
+            draw, fps = partial(_draw, item), options.fps
+            notes += render_sequence(item.output, item.name, item.reader, draw, images=images, video=video, fps=fps)
+        if "stack" in options.save:
+            maps = (read_written_ids(item.mask_path(name)) for name in item.reader.names)
+            path = stack_path(item.output, item.name)
+            write_label_stack(path, maps, len(item.reader), item.reader.size, options.fps)
+            outputs.append(path)
+        return Done(frames, outputs, notes)
 
     def write_tables(self, done: Sequence[PropagateItem]) -> dict[str, Any]:
         """Write `confidence.csv`."""

@@ -65,12 +65,18 @@ def collect_tracks(rows: Path) -> list[Track]:
     return sorted(found.values(), key=lambda track: (track.first, track.number))
 
 
-def ids_maps(item: TrackItem, tracks: Sequence[Track]) -> Iterator[Path]:
-    """Write a map of ids a frame; tracks are called 1, 2, ... in their order. Yields the files."""
-    for index, rows in _by_frame(item):
-        path = item.output / "masks" / item.name / f"{item.reader.names[index]}.png"
-        write_label_map(path, _paint(item, rows, tracks))
+def write_id_maps(item: TrackItem, tracks: Sequence[Track]) -> Iterator[Path]:
+    """Write a map of ids a frame. Yields the files."""
+    for name, ids_map in zip(item.reader.names, id_maps(item, tracks), strict=True):
+        path = item.output / "masks" / item.name / f"{name}.png"
+        write_label_map(path, ids_map)
         yield path
+
+
+def id_maps(item: TrackItem, tracks: Sequence[Track]) -> Iterator[Ids]:
+    """Paint a map of ids (H,W) a frame; tracks are called 1, 2, ... in their order."""
+    for _, rows in _by_frame(item):
+        yield _paint(item, rows, tracks)
 
 
 def captions_of(

@@ -16,11 +16,11 @@ from vossegcli.batch.work import Progress
 from vossegcli.errors import ConfigError
 from vossegcli.io.datasets.image_ids import find_video_ids, read_category_ids
 from vossegcli.io.media.frames import open_frames
-from vossegcli.io.media.limits import scaling_notes
-from vossegcli.io.media.sequences import find_sequences, folder_name
+from vossegcli.io.media.sequences import find_sequences, input_name
 from vossegcli.io.records.atomic import write_lines_atomic, write_text_atomic
 from vossegcli.io.records.run_records import sequence_files
 from vossegcli.io.records.tables import write_csv
+from vossegcli.io.results.label_stacks import stack_path, write_label_stack
 from vossegcli.io.results.overlay_video import overlay_path, render_sequence, video_path
 from vossegcli.models.chosen_model import ChosenModel, check_classes, check_score
 from vossegcli.runners.track.follow import TrackItem, follow_sequence
@@ -28,7 +28,8 @@ from vossegcli.runners.track.results import (
     Track,
     captions_of,
     collect_tracks,
-    ids_maps,
+    id_maps,
+    write_id_maps,
     write_masklets,
     youtube_vis_lines,
 )
@@ -50,6 +51,7 @@ class TrackOptions(BatchOptions):
         classes: names of the classes that are wanted; empty = all.
         key_every: frames from one key frame to the next; None = the checkpoint's.
         max_gap: frames that an identity outlives without being seen.
+        fps: frames a second of the overlay videos, or None for those of the input.
         snapshot_every: frames between snapshots of an unfinished sequence.
     """
 
@@ -59,6 +61,7 @@ class TrackOptions(BatchOptions):
         "coco": (),
         "overlay": ("overlay/{files}.jpg",),
         "video": ("video/{name}.mp4",),
+        "stack": ("stack/{name}.tif",),
     }
 
     frames: Path
@@ -67,6 +70,7 @@ class TrackOptions(BatchOptions):
     classes: tuple[str, ...] = ()
     key_every: int | None = None
     max_gap: int = 15
+    fps: float | None = None
     snapshot_every: int = SNAPSHOT_EVERY
     save: tuple[str, ...] = ("masks", "coco")
 
@@ -91,7 +95,7 @@ class TrackOptions(BatchOptions):
     @property
     def input_name(self) -> str:
         """Name of the default output folder."""
-        return folder_name(self.frames) if self.frames.is_dir() else self.frames.stem
+        return input_name(self.frames)
 
 
 @dataclass(frozen=True)
@@ -133,11 +137,11 @@ class TrackCommand(BatchCommand[TrackOptions, FrameSequence, TrackItem, TrackPre
 
     def plan(self, source: FrameSequence) -> TrackItem:
         """Open a sequence."""
-        reader = open_frames(source)
+        reader = open_frames(source, self.options.reading)
         return TrackItem(
             name=source.name, frames=len(reader), is_folder=True, key=self.key(sequence_files(source)),
             output=self.options.folder, reader=reader, video_id=self.video_ids[source.name],
-            snapshot_every=self.options.snapshot_every,
+            snapshot_every=self.options.snapshot_every, notes=(*source.notes, *reader.notes),
         )  # fmt: skip
 
     def facts(self, items: Sequence[TrackItem]) -> dict[str, Any]:  # noqa: ARG002
@@ -163,9 +167,8 @@ class TrackCommand(BatchCommand[TrackOptions, FrameSequence, TrackItem, TrackPre
         """Write the rows of a sequence, then what was asked for."""
         frames = follow_sequence(item, predictor, progress)
         progress.item(f"drawing {item.name}")
-        images, video = "overlay" in self.options.save, "video" in self.options.save
-        notes = scaling_notes(item.reader.size, images=images, video=video) if images or video else ()
-        return Done(frames, list(self._draw(item)), notes)
+        notes = [] if item.reader.scaling is None else [item.reader.scaling]
+        return Done(frames, list(self._draw(item, notes)), tuple(notes))
 
     def write_tables(self, done: Sequence[TrackItem]) -> dict[str, Any]:
         """Write `tracks.csv` and, if asked for, `tracks.json`."""
@@ -193,22 +196,27 @@ class TrackCommand(BatchCommand[TrackOptions, FrameSequence, TrackItem, TrackPre
                 "frames": found.frames, "area": round(found.area / found.frames, 1),
             }  # fmt: skip
 
-    def _draw(self, item: TrackItem) -> Iterator[Path]:
-        """Write what was asked for of a finished sequence; yields the files."""
+    def _draw(self, item: TrackItem, notes: list[str]) -> Iterator[Path]:
+        """Write what was asked for of a finished sequence; yields the files, and adds notes."""
         save, output = self.options.save, item.output
         tracks, drawn = self.tracks_of(item)
         if "coco" in save:
             yield write_masklets(item, tracks)
         if "masks" in save:
-            yield from ids_maps(item, drawn)
+            yield from write_id_maps(item, drawn)
         images, video = "overlay" in save, "video" in save
         if images or video:
             draw = captions_of(item, drawn, self.model.labels)
-            render_sequence(output, item.name, item.reader, draw, images=images, video=video)
+            fps = self.options.fps
+            notes += render_sequence(output, item.name, item.reader, draw, images=images, video=video, fps=fps)
         if images:
             yield from (overlay_path(output, item.name, name) for name in item.reader.names)
         if video:
             yield video_path(output, item.name)
+        if "stack" in save:
+            path = stack_path(output, item.name)
+            write_label_stack(path, id_maps(item, drawn), len(item.reader), item.reader.size, self.options.fps)
+            yield path
 
 
 #: Follows the instances of every sequence; takes `TrackOptions`, and the rest as `run_command` does.
