@@ -18,6 +18,7 @@ from vossegcli.io.masks.label_maps import read_written_ids
 from vossegcli.io.media.frames import open_frames
 from vossegcli.io.media.sequences import find_sequences
 from vossegcli.io.records.run_records import read_jsonl, sequence_files
+from vossegcli.io.results.label_stacks import stack_path, write_label_stack
 from vossegcli.io.results.overlay_video import overlay_path, render_sequence, video_path
 from vossegcli.io.results.overlays import draw_overlay
 from vossegcli.runners.propagate.adaptation import adapt, adapt_steps
@@ -89,7 +90,7 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
         images, video = "overlay" in options.save, "video" in options.save
         adapted = adapt(self.model, item, predictor, self.adapt_steps, options.seed, progress)
         frames = segment_sequence(item, adapted, progress)
-        notes = () if item.reader.scaling is None else (item.reader.scaling,)
+        notes: tuple[str, ...] = () if item.reader.scaling is None else (item.reader.scaling,)
         outputs = list(_outputs(item, images=images, video=video))
         if images or video:
             progress.item(f"drawing {item.name}")
