@@ -42,7 +42,7 @@ class FrameSequence:
 
 @dataclass(frozen=True)
 class Found(Sequence[T]):
-    """What an input holds.
+    """Items of an input, with notes.
 
     Attributes:
         items: in order.

@@ -101,7 +101,7 @@ class BatchOptions(ABC):
 
     @property
     def reading(self) -> Reading:
-        """How pictures and frames are read.
+        """Options for reading pictures and frames.
 
         Raises:
             ConfigError: the range or the axis is none.

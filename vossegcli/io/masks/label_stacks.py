@@ -62,7 +62,7 @@ def _maps(
 
 
 def _white(path: Path, reader: StackFrames) -> int | None:
-    """The only value beside 0, where that is white."""
+    """Return the only value beside 0, if that is white."""
     found: set[int] = set()
     for ids, _ in _ids(path, reader):
         found |= set(np.unique(ids).tolist()) - {0}

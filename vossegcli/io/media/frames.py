@@ -37,15 +37,15 @@ class FrameReader(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know about the frames before any is decoded."""
+        """Notes on the frames, given before any is decoded."""
 
     @property
     def scaling(self) -> str | None:
-        """How frames of more than 8 bits are scaled, or None; some are decoded."""
+        """Note on the scaling of frames of more than 8 bits, or None; some are decoded."""
 
     @property
     def timing(self) -> Timing:
-        """When the frames are shown."""
+        """Times of the frames."""
 
     def __len__(self) -> int:
         """Count the frames."""
@@ -94,7 +94,7 @@ class FolderFrames:
 
     @property
     def scaling(self) -> str | None:
-        """How frames of more than 8 bits are scaled, or None; some are decoded."""
+        """Note on the scaling of frames of more than 8 bits, or None; some are decoded."""
         return self._depth.note
 
     @property

@@ -1,4 +1,4 @@
-"""What a user says about how pictures and frames are read."""
+"""Options for reading pictures and frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vossegcli.io.media.stack_axes import AxisChoice
 
 @dataclass(frozen=True)
 class Reading:
-    """What a user says about how frames are read.
+    """Options for reading frames.
 
     Attributes:
         values: the range of values that is shown, for more than 8 bits; None = that of the content.

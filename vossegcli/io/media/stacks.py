@@ -80,17 +80,17 @@ class StackFrames:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was interpreted of the axes."""
+        """Notes on the axes."""
         return () if self._plan.note is None else (self._plan.note,)
 
     @property
     def scaling(self) -> str | None:
-        """How frames of more than 8 bits are scaled, or None; some are decoded."""
+        """Note on the scaling of frames of more than 8 bits, or None; some are decoded."""
         return self._depth.note
 
     @cached_property
     def timing(self) -> Timing:
-        """When the frames of an animation are shown; 24 frames a second where the file does not tell."""
+        """Times of the frames of an animation; 24 frames a second where the file does not tell."""
         if self._layout.kind != "animation":
             return Timing()
         times = [Fraction(0)]

@@ -1,4 +1,4 @@
-"""When the frames of a video are shown, and the shape of their pixels."""
+"""Times of the frames of a video, and the shape of its pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FOLDER_FPS = 24.0
 
 @dataclass(frozen=True)
 class Timing:
-    """How the frames of a sequence follow each other.
+    """The way the frames of a sequence follow each other.
 
     Attributes:
         fps: frames a second, on average.

@@ -80,7 +80,7 @@ class VideoFrames:
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
-        """Whether the file is cut off.
+        """Note on a file that is cut off.
 
         Raises:
             InputError: the file is not a video that can be read.
@@ -90,7 +90,7 @@ class VideoFrames:
 
     @property
     def scaling(self) -> str | None:
-        """How frames of more than 8 bits are scaled, or None; some are decoded."""
+        """Note on the scaling of frames of more than 8 bits, or None; some are decoded."""
         return self._depth.note
 
     def __len__(self) -> int:

@@ -83,7 +83,7 @@ def _asf_seconds(path: Path) -> float | None:
 
 
 def _ends(container: InputContainer, stream: VideoStream) -> dict[int, float]:
-    """When each stream ends, in seconds after the first frame of the video."""
+    """End of each stream, in seconds after the first frame of the video."""
     first: float | None = None
     ends: dict[int, float] = {}
     for packet in container.demux():
