@@ -24,6 +24,11 @@ def test_areas_by_hand() -> None:
     assert count_areas(predicted, truth, void=np.array([[0, 1, 0, 1]], bool)) == Areas(1, 1, 0, 0)
 
 
+def test_a_single_pixel_counts_and_nothing_counts_as_nothing() -> None:
+    assert foreground_iou(Areas(1, 0, 0, 0)) == background_iou(Areas(0, 0, 0, 1)) == 1.0
+    assert foreground_iou(Areas(0, 0, 0, 5)) == background_iou(Areas(5, 0, 0, 0)) == 0.0
+
+
 def test_sums_do_not_lose_pixels() -> None:
     """A float32 sum stops at 2^24."""
     total = add_areas([Areas(2**24, 0, 0, 0), Areas(1, 0, 0, 0)])

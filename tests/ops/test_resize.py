@@ -8,6 +8,8 @@ def test_working_size_never_grows() -> None:
     assert working_size((1080, 1920), 480) == (480, 853)
     assert working_size((100, 50), 480) == (100, 50)
     assert working_size((1080, 1920), None) == (1080, 1920)
+    assert working_size((8, 4000), 1) == (1, 500), "no side vanishes"
+    assert working_size((4000, 8), 1) == (500, 1)
 
 
 def test_scaled_size_grows_too_but_the_long_side_stays_below_five_thirds() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vossegcli.errors import InputError
-from vossegcli.io.datasets.image_ids import find_image_ids, find_video_ids
+from vossegcli.io.datasets.image_ids import find_image_ids, find_video_ids, read_category_ids
 from vossegcli.io.media.queries import Query
 from vossegcli.types import FrameSequence
 
@@ -67,3 +67,12 @@ def test_what_is_listed_twice_or_not_at_all_is_named(tmp_path: Path) -> None:
         find_video_ids([sequence("a")], ytvis(tmp_path, "x/a", "y/a"))
     with pytest.raises(InputError, match="b: is not in the annotations"):
         find_video_ids([sequence("b")], ytvis(tmp_path, "x/a"))
+
+
+def test_categories_take_the_ids_of_the_annotations_and_others_come_above_them(tmp_path: Path) -> None:
+    file = tmp_path / "coco.json"
+    file.write_text(json.dumps({"categories": [{"id": 7, "name": "a"}, {"id": 3, "name": "b"}]}))
+    found = read_category_ids(["b", "x", "y", "a"], file)
+    assert (found[0], found[3]) == (3, 7)
+    assert 7 < found[1] < found[2]
+    assert read_category_ids(["b", "x"], None) == (1, 2)

@@ -20,7 +20,7 @@ def test_only_sizes_beyond_the_limit_change() -> None:
 
 
 def test_notes_name_what_is_scaled_and_only_that() -> None:
-    assert scaling_notes((480, 854), images=True, video=True) == ()
+    assert scaling_notes((480, 854), images=True, video=True) == scaling_notes((8, 8, 3), images=True, video=True) == ()
     assert scaling_notes((40, 20_000), images=True, video=True) == (
         "overlay video scaled down to 16384x33, the largest size of the format",
     )

@@ -33,6 +33,14 @@ def test_correspondence_targets_follow_the_texture_and_the_place() -> None:
     assert targets[0, 2].tolist() == pytest.approx([1.0, 0.0])
 
 
+def test_a_cell_between_two_is_shared_by_a_gaussian_of_half_a_cell() -> None:
+    textures = torch.zeros(1, 1, dtype=torch.int64)
+    others = torch.tensor([[[0.2, 0.0], [-0.6, 0.0]]])
+    targets, _ = losses.correspondence_targets(torch.zeros(1, 1, 2), textures, others, textures.expand(1, 2))
+    ratio = float(targets[0, 0, 0] / targets[0, 0, 1])
+    assert ratio == pytest.approx(math.exp((0.36 - 0.04) / (2 * 0.5**2)), rel=1e-4)
+
+
 def test_correspondence_loss_counts_cells_of_other_clips_as_wrong() -> None:
     keys = torch.eye(4).view(2, 2, 4) * 2.0
     targets, visible = torch.eye(2).expand(2, 2, 2), torch.ones(2, 2, dtype=torch.bool)
