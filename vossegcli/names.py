@@ -1,4 +1,4 @@
-"""What help texts say without importing torch: the names that users type, a default. Standard library only."""
+"""Names that users type and a default, for help texts that must not import torch. Standard library only."""
 
 from typing import Final
 

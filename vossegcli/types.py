@@ -133,14 +133,14 @@ class Shard:
     count: int
 
     def holds(self, name: str) -> bool:
-        """Whether an item is in this shard, which depends on its name alone and not on what else there is."""
+        """Return True if an item is in this shard; that depends on its name alone, not on the other items."""
         digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
         return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
 
 
 @dataclass(frozen=True)
 class ItemResult:
-    """How one item of a batch ended; a line of `run.jsonl`.
+    """Result of one item of a batch; a line of `run.jsonl`.
 
     Attributes:
         name: of the item.
@@ -258,7 +258,7 @@ class ClassPrecision:
 
 @dataclass(frozen=True)
 class AveragePrecision:
-    """What a COCO evaluation gives; -1 stands for "no ground truth".
+    """Result of a COCO evaluation; -1 stands for "no ground truth".
 
     Attributes:
         numbers: the twelve numbers by their official names.

@@ -20,7 +20,7 @@ QUEUE_LENGTH = 3
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """What the clips of one step look like: clips a batch, side in pixels, frames, and most objects."""
+    """Shape of the clips of one step: clips per batch, side in pixels, frames, and most objects."""
 
     batch: int
     size: int

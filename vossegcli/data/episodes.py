@@ -32,7 +32,7 @@ ClassKey = tuple[str, int]
 
 @dataclass(frozen=True)
 class EpisodeSpec:
-    """What the episodes of one step look like.
+    """Shape of the episodes of one step.
 
     Attributes:
         batch: groups.

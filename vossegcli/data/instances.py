@@ -37,7 +37,7 @@ IdsMap = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class InstanceSpec:
-    """What the samples of one step look like.
+    """Shape of the samples of one step.
 
     Attributes:
         batch: images.

@@ -72,7 +72,7 @@ def _report(task: str, facts: Mapping[str, Any], numbers: Mapping[str, float], p
 
 
 def summary(report: Report) -> dict[str, Any]:
-    """What `--json` prints: the official numbers, one level deep, and the numbers of each object or class."""
+    """Return what `--json` prints: the official numbers, one level deep, and the numbers of each object or class."""
     per = {key: report[key] for key in ("per_object", "per_class") if key in report}
     if "per_object" in per:
         lists = {"frames", "J", "F"}
@@ -84,7 +84,7 @@ def summary(report: Report) -> dict[str, Any]:
 
 
 def count_faults(report: Report) -> int:
-    """How many predicted masks are missing, misshapen or unreadable."""
+    """Count the predicted masks that are missing, misshapen or unreadable."""
     return sum(problem["kind"] in FAULTS for problem in report["problems"])
 
 
@@ -131,7 +131,7 @@ def _rounded(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def is_defined(report: Report, value: float) -> bool:
-    """Whether a number is one: COCO's evaluations write -1 where there is no ground truth."""
+    """Return True for a real number: COCO's evaluations write -1 where there is no ground truth."""
     return value != -1 or report["task"] not in {"instance", "track"}
 
 

@@ -133,7 +133,7 @@ def _by_frame(worst: Sequence[Picture]) -> list[tuple[Picture, list[Picture]]]:
 
 
 def _embedded(report: Report, pictures: Sequence[Picture]) -> Markup:
-    """What the script needs, as JSON that no string can close the script element of."""
+    """Return the script's data as JSON; no string in it can close the script element."""
     shown: dict[str, list[dict[str, str]]] = {}
     for picture in pictures:
         shown.setdefault(picture.sequence, []).append({"frame": picture.frame, "uri": picture.uri})

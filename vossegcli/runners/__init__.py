@@ -1,1 +1,1 @@
-"""Where reading, systems, metrics, training and writing meet; plain functions that Python can call too."""
+"""Jobs that join reading, systems, metrics, training and writing; plain functions that Python can call too."""

@@ -1,4 +1,4 @@
-"""What a system is: the record in the table, and the predictors' protocols.
+"""Record of a system in the table, and the protocols of predictors.
 
 Shape letters: B clips, T frames, K objects (background not counted), H W pixels, h w cells.
 """
@@ -151,7 +151,7 @@ class TrackPredictor(Protocol):
 
 
 class Imported(NamedTuple):
-    """What became of published weights.
+    """Published weights under our names.
 
     Attributes:
         config: of the network that they are for.

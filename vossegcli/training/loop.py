@@ -18,7 +18,7 @@ Objective = Callable[[nn.Module, Batch], dict[str, Tensor]]
 
 
 class Observer(Protocol):
-    """Who is told how training goes."""
+    """Observer of a training run."""
 
     def on_step(self, step: int, stage: Stage, values: Mapping[str, float]) -> None:
         """Take the loss terms, learning rate, gradient norm and seconds of one step."""

@@ -130,4 +130,4 @@ def _build(cls: type[Any], values: dict[str, Any], where: str) -> Any:  # noqa: 
     try:
         return cls(**values)
     except TypeError as error:
-        raise ConfigError(str(error), where=where, fix="add the missing setting or mend its type") from error
+        raise ConfigError(str(error), where=where, fix="add the missing setting or fix its type") from error

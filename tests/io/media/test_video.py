@@ -1,6 +1,7 @@
 """Reading and writing video files.
 
-Covers: io.media.display_matrix, io.media.video_index
+Covers: io.media.display_matrix, io.media.reading, io.media.timing, io.media.video_index, io.media.video_length,
+io.media.video_writer
 """
 
 import os

@@ -1,4 +1,7 @@
-"""Label maps as one TIFF stack, written and read."""
+"""Label maps as one TIFF stack, written and read.
+
+Covers: io.masks.label_stacks
+"""
 
 from pathlib import Path
 

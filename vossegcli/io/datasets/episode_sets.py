@@ -156,7 +156,7 @@ def _class_folders(dataset: Path, listing: Path | None) -> EpisodeSet:
         if wanted is None or name in wanted
     }
     if wanted is not None and wanted - set(classes):
-        raise InputError(f"lacks the class '{min(wanted - set(classes))}'", where=dataset, fix=f"mend {listing}")
+        raise InputError(f"lacks the class '{min(wanted - set(classes))}'", where=dataset, fix=f"fix {listing}")
     # The benchmark goes through the files in the order of their names as text, and draws supports by their numbers.
     queries = tuple(
         (name, number)

@@ -20,7 +20,7 @@ _VOID = 255
 
 
 class IndexedImage(NamedTuple):
-    """What a palette image holds.
+    """Content of a palette image.
 
     Attributes:
         pixels: (H,W) uint8 indices, or (H,W,3) uint8 colours with transparent pixels black.

@@ -89,7 +89,7 @@ def _masks_of(folder: Path) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class Encoding:
-    """What the values of a sequence's masks mean; one for all its files.
+    """Meaning of the values of a sequence's masks; one for all its files.
 
     Attributes:
         white: the value that is object 1 in a sequence of black and white masks, or None.

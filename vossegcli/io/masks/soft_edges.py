@@ -60,7 +60,7 @@ class IndexedMask:
 
 @dataclass(frozen=True)
 class EdgeReport:
-    """What the edges of a mask look like.
+    """Appearance of the edges of a mask.
 
     Attributes:
         flat: (V,) bool, values with cores.

@@ -24,7 +24,7 @@ _PNG_GREY, _PNG_GREY_ALPHA = 0, 4
 
 @dataclass(frozen=True)
 class StoredMask:
-    """What a mask file holds.
+    """Content of a mask file.
 
     Attributes:
         pixels: (H,W) uint8 or uint16 palette indices or grey samples, or (H,W,3) uint8 RGB with transparent

@@ -188,7 +188,7 @@ def _start(path: Path) -> bytes:
 
 
 def _is_plain_tiff(path: Path) -> bool:
-    """Whether Pillow gives all bits of a TIFF file."""
+    """Return True if Pillow gives all bits of a TIFF file."""
     try:
         with Image.open(path) as image:
             bits = image.tag_v2.get(_BITS_PER_SAMPLE, 1)  # type: ignore[attr-defined]

@@ -71,7 +71,7 @@ def find_queries(text: str) -> Found[Query]:
 
 
 def is_listing(text: str) -> bool:
-    """Whether a path is a COCO file, which lists images."""
+    """Return True if a path is a COCO file, which lists images."""
     return Path(text).suffix.lower() == ".json" and Path(text).is_file()
 
 

@@ -1,4 +1,4 @@
-"""Where the frames of a video file are, and decoding exactly those that are asked for.
+"""Index of the frames of a video file, and decoding exactly those that are asked for.
 
 FFmpeg seeks to key frames only, and its headers may announce another number of frames than come out; hence an
 index of time stamps, made from the packets and checked against the decoder, or made by decoding everything.
@@ -25,7 +25,7 @@ _NOT_VIDEOS = frozenset({"tty", "hls", "concat", "dash", "sdp", "ffmetadata", "w
 
 @dataclass(frozen=True)
 class VideoIndex:
-    """Where the frames of a stream are.
+    """Positions of the frames of a stream.
 
     Attributes:
         times: time stamp of every frame in display order (in units of the stream's time base); without

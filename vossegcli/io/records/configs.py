@@ -21,4 +21,4 @@ def read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"cannot be read ({error.strerror})", where=path, fix="give a TOML file") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"is not TOML ({error})", where=path, fix="mend that line") from error
+        raise ConfigError(f"is not TOML ({error})", where=path, fix="fix that line") from error

@@ -18,7 +18,7 @@ _MOST_BYTES = (1 << 32) - (1 << 25)  # of a TIFF file that is no BigTIFF
 
 
 def stack_path(output: Path, name: str) -> Path:
-    """Where the stack of a sequence goes."""
+    """Return the path of the stack of a sequence."""
     return output / "stack" / f"{name}.tif"
 
 

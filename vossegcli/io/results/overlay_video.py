@@ -19,12 +19,12 @@ from vossegcli.types import Frame
 
 
 def overlay_path(output: Path, name: str, frame_name: str) -> Path:
-    """Where the overlay image of a frame goes."""
+    """Return the path of a frame's overlay image."""
     return output / "overlay" / name / f"{frame_name}.jpg"
 
 
 def video_path(output: Path, name: str) -> Path:
-    """Where the overlay video of a sequence goes."""
+    """Return the path of a sequence's overlay video."""
     return output / "video" / f"{name}.mp4"
 
 

@@ -26,7 +26,7 @@ FORMAT = "vosseg-1"
 
 @dataclass(frozen=True)
 class CheckpointHeader:
-    """What a checkpoint says of itself.
+    """Header of a checkpoint.
 
     Attributes:
         system: name of the system.

@@ -68,7 +68,7 @@ def adapt(
 
 
 def _left_to_segment(item: PropagateItem) -> bool:
-    """Whether a pass reaches a frame without a mask."""
+    """Return True if a pass reaches a frame without a mask."""
     return any(index not in item.given.files for way in item.passes for index in way.indices())
 
 

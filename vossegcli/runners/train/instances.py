@@ -1,4 +1,4 @@
-"""What systems for instances are trained on and validated with: crops of annotated images, and AP on whole ones."""
+"""Training and validation of systems for instances: crops of annotated images, and AP on whole ones."""
 
 from __future__ import annotations
 

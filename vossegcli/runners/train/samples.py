@@ -1,4 +1,4 @@
-"""What systems are trained on and validated with, by their task: synthetic clips, or few-shot episodes."""
+"""Samples for training and validation, by task: synthetic clips, or few-shot episodes."""
 
 from __future__ import annotations
 

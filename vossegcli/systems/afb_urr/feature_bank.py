@@ -179,7 +179,7 @@ def same_keys(banks: Sequence[ObjectBank]) -> list[int]:
 
 
 class AnnotatedReading(NamedTuple):
-    """What annotated entries alone say of Q cells.
+    """Reading of Q cells from the annotated entries alone.
 
     Attributes:
         masks: (K,Q,n) float32 shares of each class in the parts of each cell.
