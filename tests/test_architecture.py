@@ -16,6 +16,7 @@ STDLIB_ONLY = {"names", "types", "errors"}
 TORCH_ONLY = {"samples"}
 RECORDS = STDLIB_ONLY | TORCH_ONLY
 ALLOWED = {
+    "api": {"runners", "batch", "models", "systems", "io", "metrics", "ops", "types", "errors"},
     "cli": {"runners", "batch", "reports", "names", "errors", "types"},
     "runners": {
         "batch",

@@ -235,7 +235,7 @@ def test_import_of_a_published_file(vosseg: Vosseg, tmp_path: Path, published: d
     assert f"imported {len(published['model'])} tensors" in outcome.stdout
     assert sha256_of(out) in outcome.stdout
     for entry in ("epoch", "optimizer", "loss", "seed"):
-        assert f"left behind: {entry} (training state)" in outcome.stdout
+        assert f"dropped: {entry} (training state)" in outcome.stdout
     loaded = read_checkpoint(str(out))
     assert loaded.header.config["value_channels"] == 512
     assert loaded.header.training["imported_from"] == "p.pth"

@@ -40,7 +40,7 @@ def test_shards_in_any_order_give_one_report(
     for part in order[:2]:
         outcome = vosseg("evaluate", task, *masks, "-o", tmp_path / "parts", "--shard", part)
         assert outcome.code == 0, outcome.stderr
-        assert "the report follows with part" in outcome.stderr
+        assert "the report needs the other parts" in outcome.stderr
         assert not (tmp_path / "parts" / "report.json").exists()
     last = vosseg("evaluate", task, *masks, "-o", tmp_path / "parts", "--shard", order[2], "--json")
     assert last.code == whole.code == 7, "a mask is missing"

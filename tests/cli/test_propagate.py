@@ -55,7 +55,7 @@ def test_the_summary_names_masks_and_doubtful_frames(
     lines = outcome.stdout.splitlines()
     assert lines[0].startswith("1 done · 6 frames at ")
     assert lines[1] == f"results: {out}"
-    assert lines[2].startswith("look at these first: clip frame 0000")
+    assert lines[2].startswith("check these first: clip frame 0000")
     assert outcome.stderr.startswith("[1/1] done: clip, 6 frames, ")
     again = vosseg("propagate", clip.frames, "--mask", clip.mask, "-o", out)
     assert again.stdout.splitlines()[0] == "1 skipped"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from tests.conftest import HEIGHT, WIDTH, Outcome, draw_mask, draw_video, squares, write_frame
@@ -32,6 +33,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_tracker: Pat
         draw_mask(tmp_path / f"{name}.png")
     for index in (0, 2):
         draw_mask(tmp_path / "masks" / f"{names[index]}.png", index=index)
+    pages = [Image.fromarray(read_image(tmp_path / "frames" / f"{name}.jpg")) for name in names[:3]]
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
     with VideoWriter(tmp_path / "clip.mp4", 10.0, squares(0, (1,)).shape) as video:
         for name in names:
             video.write(read_image(tmp_path / "frames" / f"{name}.jpg"))
@@ -75,7 +78,8 @@ def _draw_examples(folder: Path) -> None:
     for name in ("tissue", "nuclei"):
         shutil.copytree(ROOT / "examples" / name, folder / "examples" / name)
     draw_video(folder / "examples" / "bunny" / "frames", 3)
-    draw_video(folder / "examples" / "moving_nuclei" / "frames", 3)
+    for index in range(3):
+        write_frame(folder / "examples" / "moving_nuclei" / "frames" / f"{index:02d}.jpg", squares(index, (1, 2)))
     for index in (0, 1):
         draw_mask(folder / "examples" / "bunny" / "masks" / f"{index:05d}.png", index=index)
     for path in (ROOT / "examples" / "training").glob("*.toml"):

@@ -31,8 +31,10 @@ def list_checkpoints(*, as_json: o.Json = False) -> None:
 
 
 @app.command("show")
-def show(*, name: Annotated[str, typer.Argument(help="Name or file.")], as_json: o.Json = False) -> None:
-    """Show what a checkpoint says of itself, and its model card."""
+def show(
+    *, name: Annotated[str, typer.Argument(help="Name or file of a checkpoint.")], as_json: o.Json = False
+) -> None:
+    """Show the header and the model card of a checkpoint."""
     from vossegcli.runners.checkpoints import run as runner
 
     facts, card = runner.show_checkpoint(name)
@@ -45,7 +47,7 @@ def show(*, name: Annotated[str, typer.Argument(help="Name or file.")], as_json:
 
 
 @app.command("verify")
-def verify(*, name: Annotated[str, typer.Argument(help="Name or file.")]) -> None:
+def verify(*, name: Annotated[str, typer.Argument(help="Name or file of a checkpoint.")]) -> None:
     """Check a checkpoint's hash, header and every weight against its network."""
     from vossegcli.runners.checkpoints import run as runner
 
@@ -57,18 +59,20 @@ def verify(*, name: Annotated[str, typer.Argument(help="Name or file.")]) -> Non
 @app.command("import")
 def import_checkpoint(
     *,
-    file: Annotated[Path, typer.Argument(help="Published checkpoint (.pth); read as data only, no code is run.")],
-    system: Annotated[str, typer.Option(help=f"System that it is for: {', '.join(SYSTEM_NAMES)}.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the .safetensors file.")],
+    file: Annotated[
+        Path, typer.Argument(help="Published checkpoint (.pth); it is read as data, no code in it is run.")
+    ],
+    system: Annotated[str, typer.Option(help=f"System of the file: {', '.join(SYSTEM_NAMES)}.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Write this .safetensors file.")],
     half: Annotated[bool, typer.Option("--half", help="Store in half precision.")] = False,
 ) -> None:
-    """Turn a published checkpoint into one of ours; every key is mapped or refused by name."""
+    """Import published weights; every key is mapped or refused by name."""
     from vossegcli.runners.checkpoints import run as runner
 
     facts = runner.import_checkpoint(file, system, output, half=half)
     typer.echo(f"imported {facts['tensors']} tensors to {output}, sha256 {facts['sha256']}")
     for entry, reason in facts["dropped"].items():
-        typer.echo(f"left behind: {entry} ({reason})")
+        typer.echo(f"dropped: {entry} ({reason})")
     for entry, reason in facts["fresh"].items():
         typer.echo(f"starts fresh: {entry} ({reason})")
 
@@ -76,12 +80,12 @@ def import_checkpoint(
 @app.command("export")
 def export(
     *,
-    name: Annotated[str, typer.Argument(help="Name or file.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write; each graph adds its name.")],
+    name: Annotated[str, typer.Argument(help="Name or file of a checkpoint.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Write this file; each graph adds its name.")],
     kind: Annotated[str, typer.Option("--format", help="onnx (needs vosseg[onnx]) or torchscript.")] = "onnx",
-    size: Annotated[str, typer.Option(help="Height x width of the images, fixed in the graphs.")] = "512x512",
+    size: Annotated[str, typer.Option(help="Height x width of the images, e.g. 512x640.")] = "512x512",
 ) -> None:
-    """Write a network as graphs for other runtimes; images go in as RGB from 0 to 1, resized already."""
+    """Export a network as graphs for other runtimes; images go in as RGB from 0 to 1, already resized."""
     from vossegcli.runners.checkpoints import export as runner
 
     for path in runner.export_checkpoint(name, kind, o.height_and_width(size), output):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SHOWN_PROBLEMS = 12
 SHOWN_ROWS = 12
 
-app = typer.Typer(no_args_is_help=True, help="Score predictions with the official metrics, and look at them.")
+app = typer.Typer(no_args_is_help=True, help="Measure masks with the official metrics, and write a report.")
 
 
 class Protocol(StrEnum):
@@ -44,13 +44,11 @@ class Iou(StrEnum):
 
 
 Report = Annotated[
-    Path | None, typer.Option("-o", "--output", help="Folder for report.html, report.json and the tables.")
+    Path | None, typer.Option("-o", "--output", help="Write report.html, report.json and tables into this folder.")
 ]
-Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 = one a core.", rich_help_panel=o.SPREAD)]
-Compare = Annotated[Path | None, typer.Option(help="report.json of another evaluation, for the differences.")]
-OneWorker = Annotated[
-    int, typer.Option("--workers", min=0, help="Taken as in the other tasks; pycocotools works in one process.")
-]
+Workers = Annotated[int, typer.Option(min=0, help="Number of processes; 0 = one per core.", rich_help_panel=o.SPREAD)]
+Compare = Annotated[Path | None, typer.Option(help="Show the differences to this report.json.")]
+OneWorker = Annotated[int, typer.Option("--workers", min=0, help="Accepted for scripts; pycocotools uses one process.")]
 MapNames = Annotated[
     str, typer.Option("--map", help="Classes of the results as classes of GT: nucleus=Nucleus,cell=nucleus.")
 ]
@@ -59,28 +57,31 @@ Images = Annotated[
     Path | None, typer.Option(help="Evaluate only these images (or videos): a text file, one name per line.")
 ]
 ClassAgnostic = Annotated[bool, typer.Option("--class-agnostic", help="Compare without regard to classes.")]
-MaxDets = Annotated[int, typer.Option(help="Most results per image (or video) and class.")]
+MaxDets = Annotated[int, typer.Option(help="Maximum results per image (or video) and class.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON, nothing else, on stdout.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no table.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
 
 
 @app.command("vos")
 def vos(
     *,
-    predictions: Annotated[Path, typer.Argument(metavar="PRED", help="Folder of masks, or root of such folders.")],
-    truth: Annotated[Path, typer.Argument(metavar="GT", help="The same of the ground truth.")],
+    predictions: Annotated[
+        Path, typer.Argument(metavar="PRED", help="Predicted masks: a folder, or a root of folders.")
+    ],
+    truth: Annotated[Path, typer.Argument(metavar="GT", help="Ground truth, in the same form.")],
     protocol: Annotated[
         Protocol,
         typer.Option(
-            help="davis: first and last frame left out; davis2016: likewise, all objects as one; "
-            "long-video: the first left out; all-frames."
+            help="Frames and objects that count. davis: without the first and last frame; davis2016: likewise, all "
+            "objects as one; long-video: without the first frame; all-frames."
         ),
     ] = Protocol.davis,
     subset: Annotated[
-        str | None, typer.Option("--set", help="Name of a list in GT's ImageSets, or a file of sequence names.")
+        str | None,
+        typer.Option("--set", help="Evaluate only the sequences of a list: its name in ImageSets of GT, or a file."),
     ] = None,
     frames: Annotated[
-        Path | None, typer.Option(help="The frames, for the report's pictures (default: GT's JPEGImages).")
+        Path | None, typer.Option(help="Frames for the pictures of the report (default: JPEGImages of GT).")
     ] = None,
     output: Report = None,
     compare: Compare = None,
@@ -107,14 +108,15 @@ def vos(
 def fewshot(
     *,
     predictions: Annotated[
-        Path, typer.Argument(metavar="PRED", help="Tree <class>/<image>.png, or label maps with classes.json.")
+        Path,
+        typer.Argument(
+            metavar="PRED", help="Predicted masks: a tree <class>/<image>.png, or label maps with classes.json."
+        ),
     ],
-    truth: Annotated[Path, typer.Argument(metavar="GT", help="The same of the ground truth.")],
+    truth: Annotated[Path, typer.Argument(metavar="GT", help="Ground truth, in the same form.")],
     ignore_label: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Value of GT that counts for nothing (default: 255, where masks hold other values too)."
-        ),
+        typer.Option(min=1, help="Ignore this value of GT (default: 255, where masks hold other values too)."),
     ] = None,
     output: Report = None,
     compare: Compare = None,
@@ -217,7 +219,7 @@ def _run(options: EvaluateOptions, executor: Executor | None, *, as_json: bool, 
         if as_json:
             typer.echo(json.dumps({"missing": report.missing}))
         elif not quiet:
-            console.print(f"the report follows with part {', '.join(map(str, report.missing))}")
+            console.print(f"the report needs the other parts: {', '.join(map(str, report.missing))}")
         return
     for line in problem_lines(report, SHOWN_PROBLEMS):
         console.print(line, style="yellow", markup=False)
@@ -240,7 +242,7 @@ def _show(report: dict[str, Any]) -> None:
         show_table(tuple(numbers), [row])
         return
     for line in comparison["differ"]:
-        typer.echo(f"not the same: {line}", err=True)
+        typer.echo(f"differs: {line}", err=True)
     show_table(("number", "this", "other", "difference"), (_change(n, c) for n, c in comparison["numbers"].items()))
     changed = sorted((row for row in comparison["rows"] if row["delta"]), key=lambda row: -abs(row["delta"]))
     if changed:

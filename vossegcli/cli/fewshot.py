@@ -34,11 +34,11 @@ def fewshot(
         ),
     ] = None,
     shots: Annotated[
-        int | None, typer.Option(min=1, help="Supports of each class at most (default: all; of an episode: 1).")
+        int | None, typer.Option(min=1, help="Maximum supports per class (default: all; 1 with --episodes).")
     ] = None,
-    boost: Annotated[bool, typer.Option(help="Fit experts to the supports.")] = True,
+    boost: Annotated[bool, typer.Option(help="Fit feature experts to the supports.")] = True,
     min_confidence: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Leave a class out of images where it is less sure to be there.")
+        float, typer.Option(min=0.0, max=1.0, help="Leave a class out of images where its confidence is lower.")
     ] = 0.1,
     episodes: Annotated[
         str | None,
@@ -51,12 +51,14 @@ def fewshot(
     ] = None,
     fold: Annotated[
         int | None,
-        typer.Option(min=0, max=3, help="Of PASCAL-5i or COCO-20i (default: all classes).", rich_help_panel=EPISODES),
+        typer.Option(
+            min=0, max=3, help="Fold of PASCAL-5i or COCO-20i (default: all classes).", rich_help_panel=EPISODES
+        ),
     ] = None,
     split: Annotated[
         o.CocoSplit | None,
         typer.Option(
-            help="Of COCO into folds: every fourth class (HSNet; the default) or 20 in a row (PANet).",
+            help="Split of COCO into folds: every fourth class (HSNet; the default) or 20 in a row (PANet).",
             rich_help_panel=EPISODES,
         ),
     ] = None,
@@ -66,7 +68,7 @@ def fewshot(
             "--list",
             parser=o.path,
             metavar="FILE",
-            help="Lines `<image>__<class id>` as in HSNet's lists of a fold, or names of classes.",
+            help="File with lines `<image>__<class id>` as in HSNet's lists, or names of classes.",
             rich_help_panel=EPISODES,
         ),
     ] = None,

@@ -29,7 +29,7 @@ def instance(
         typer.Option(
             min=0.0,
             max=1.0,
-            help="Instances below it are neither drawn nor counted; instances.json has them all"
+            help="Minimum score of what is drawn and counted; instances.json keeps the rest"
             " (default: the checkpoint's).",
         ),
     ] = None,
@@ -42,7 +42,7 @@ def instance(
         typer.Option(
             parser=o.path,
             metavar="FILE",
-            help="COCO file whose ids of images and categories the results take (default: 1, 2, ...).",
+            help="Take the ids of images and categories from this COCO file (default: 1, 2, ...).",
         ),
     ] = None,
     save: Annotated[
@@ -50,7 +50,7 @@ def instance(
     ] = "masks,coco",
     tile: Annotated[
         int | None,
-        typer.Option(min=64, help="Cut larger images into tiles of this side.", rich_help_panel=LARGE),
+        typer.Option(min=64, help="Cut larger images into tiles of this side in pixels.", rich_help_panel=LARGE),
     ] = None,
     overlap: Annotated[int, typer.Option(min=0, help="Tile overlap in pixels.", rich_help_panel=LARGE)] = 128,
     common: CommonOptions,

@@ -140,22 +140,24 @@ Checkpoint = Annotated[
     str | None,
     typer.Option(help="Name or file of a checkpoint (default: the command's own).", rich_help_panel=MODEL),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=MODEL)]
+Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=MODEL)]
 PrecisionOption = Annotated[
     Precision,
-    typer.Option("--precision", help="auto = bf16 where the hardware has it.", rich_help_panel=MODEL),
+    typer.Option(
+        "--precision", help="Arithmetic of the network; auto = bf16 where the hardware has it.", rich_help_panel=MODEL
+    ),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of every random choice.", rich_help_panel=RUN)]
+Seed = Annotated[int, typer.Option(help="Seed of all random choices.", rich_help_panel=RUN)]
 Overwrite = Annotated[
     bool,
-    typer.Option("--overwrite", help="Do finished items again instead of skipping them.", rich_help_panel=RUN),
+    typer.Option("--overwrite", help="Do finished items again; default: skip them.", rich_help_panel=RUN),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, write nothing.", rich_help_panel=RUN)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan, write nothing.", rich_help_panel=RUN)]
 Json = Annotated[
     bool,
-    typer.Option("--json", help="Print the run's record as JSON, nothing else, on stdout.", rich_help_panel=RUN),
+    typer.Option("--json", help="Print the record of the run as JSON, nothing else.", rich_help_panel=RUN),
 ]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, errors only.", rich_help_panel=RUN)]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.", rich_help_panel=RUN)]
 Verbose = Annotated[
     bool, typer.Option("-v", "--verbose", help="Print a line per item even with the bar.", rich_help_panel=RUN)
 ]
@@ -169,7 +171,7 @@ OomOption = Annotated[
     ),
 ]  # fmt: skip
 MaxPixels = Annotated[
-    int, typer.Option(min=1, help="Refuse larger pictures before they are decoded.", rich_help_panel=RUN)
+    int, typer.Option(min=1, help="Refuse images of more pixels before they are decoded.", rich_help_panel=RUN)
 ]
 Threads = Annotated[
     int | None,
@@ -181,7 +183,7 @@ Threads = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Processes (default: this one), each with its share of the cores or a GPU of its own.",
+        min=1, help="Number of processes (default: 1), each with its share of the cores or a GPU of its own.",
         rich_help_panel=SPREAD,
     ),
 ]  # fmt: skip
@@ -189,10 +191,13 @@ ShardOption = Annotated[
     str | None,
     typer.Option("--shard", help="Process only shard i of n, e.g. 2/8.", rich_help_panel=SPREAD),
 ]
-Engine = Annotated[EngineName, typer.Option("--engine", help="local, or ray = a Ray cluster.", rich_help_panel=SPREAD)]
+Engine = Annotated[
+    EngineName,
+    typer.Option("--engine", help="Run on this machine (local) or on a Ray cluster (ray).", rich_help_panel=SPREAD),
+]
 Address = Annotated[
     str | None,
-    typer.Option(help="Head of the Ray cluster, or auto (default: one for this run).", rich_help_panel=SPREAD),
+    typer.Option(help="Address of the Ray cluster, or auto (default: start one for this run).", rich_help_panel=SPREAD),
 ]
 
 

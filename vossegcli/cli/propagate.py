@@ -31,23 +31,28 @@ def propagate(
         ),
     ] = None,
     at: Annotated[
-        str | None, typer.Option(help="Name or index of the frame of a mask file.", rich_help_panel=MASKS)
+        str | None,
+        typer.Option(help="Frame of the mask file: its name or index (default: the first).", rich_help_panel=MASKS),
     ] = None,
     use_masks: Annotated[
         o.MaskUse | None,
         typer.Option(
-            help="Of a folder of masks: the first alone; each object's first; or all, as corrections"
+            help="Masks of a folder to use: the first; the first of each object (new); or all, as corrections"
             " (default: first in DAVIS and Long-Video roots, else new).",
             rich_help_panel=MASKS,
         ),
     ] = None,
     direction: Annotated[
         o.Direction | None,
-        typer.Option(help="Way through the video (default: forward; both with --at).", rich_help_panel=MASKS),
+        typer.Option(help="Direction through the video (default: forward; both with --at).", rich_help_panel=MASKS),
     ] = None,
     fix_mask: Annotated[
         bool,
-        typer.Option("--fix-mask", help="Snap anti-aliased pixels, resize to the frame.", rich_help_panel=MASKS),
+        typer.Option(
+            "--fix-mask",
+            help="Snap anti-aliased mask pixels to flat colours, resize the mask to its frame.",
+            rich_help_panel=MASKS,
+        ),
     ] = False,
     save: Annotated[
         str,
@@ -59,18 +64,22 @@ def propagate(
         int | None,
         typer.Option(
             min=0,
-            help="Steps of training on the given masks before each sequence: slower, and it follows those very objects "
-            "better (default: the checkpoint's; 0 = none).",
+            help="Training steps on the given masks before each sequence: slower, follows the objects better "
+            "(default: the checkpoint's; 0 = none).",
             rich_help_panel=o.MODEL,
         ),
     ] = None,
-    budget: Annotated[int | None, typer.Option(min=1, help="Entries of all objects.", rich_help_panel=BANK)] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(min=1, help="Maximum entries of the feature bank, all objects together.", rich_help_panel=BANK),
+    ] = None,
     update_rate: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="Weight of a merged feature.", rich_help_panel=BANK)
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Weight of a feature that is merged into the bank.", rich_help_panel=BANK),
     ] = None,
     merge_threshold: Annotated[
         float | None,
-        typer.Option(min=-1.0, max=1.0, help="Cosine above which to merge.", rich_help_panel=BANK),
+        typer.Option(min=-1.0, max=1.0, help="Merge features above this cosine.", rich_help_panel=BANK),
     ] = None,
     fps: o.Fps = None,
     common: CommonOptions,
@@ -92,4 +101,4 @@ def _show_summary(record: dict[str, Any]) -> None:
     show_totals(record)
     if record["review_first"]:
         listed = ", ".join(f"{r['sequence']} frame {r['frame']} object {r['object']}" for r in record["review_first"])
-        typer.echo(f"look at these first: {listed} (all in {record['output']}/confidence.csv)")
+        typer.echo(f"check these first: {listed} (all in {record['output']}/confidence.csv)")

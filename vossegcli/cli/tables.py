@@ -27,7 +27,7 @@ def show_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def show_plan(record: Mapping[str, Any]) -> None:
     """Print what a batch would do."""
     rows = ((row["name"], str(row["frames"]), row["action"], row["reason"] or "") for row in record["plan"])
-    show_table(("item", "frames", "action", "why"), rows)
+    show_table(("item", "frames", "action", "reason"), rows)
     for row in record["plan"]:
         for note in row["notes"]:
             typer.echo(f"note: {row['name']}: {note}")

@@ -23,7 +23,8 @@ def track(
         typer.Option(
             min=0.0,
             max=1.0,
-            help="Tracks below it are neither drawn nor counted; tracks.json has them all (default: the checkpoint's).",
+            help="Minimum mean score of a track that is drawn and counted; tracks.json keeps the rest"
+            " (default: the checkpoint's).",
         ),
     ] = None,
     classes: Annotated[str, typer.Option(help="Comma list of class names (default: all).")] = "",
@@ -32,15 +33,15 @@ def track(
         typer.Option(
             parser=o.path,
             metavar="FILE",
-            help="YouTube-VIS file whose ids of videos and categories the results take (default: 1, 2, ...).",
+            help="Take the ids of videos and categories from this YouTube-VIS file (default: 1, 2, ...).",
         ),
     ] = None,
     key_every: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Look for instances on every n-th frame and find the same ones on the frames between,"
-            " which is faster (default: the checkpoint's).",
+            help="Look for objects on every n-th frame and follow them on the frames between: faster"
+            " (default: the checkpoint's).",
             rich_help_panel=TRACKS,
         ),
     ] = None,

@@ -29,14 +29,14 @@ def train(
     ],
     val: Annotated[
         list[Path] | None,
-        typer.Option(help="Images to validate on, likewise (default: a part of the data is held out)."),
+        typer.Option(help="Images to validate on (default: hold out a part of the data)."),
     ] = None,
-    config: Annotated[Path, typer.Option(help="TOML file with the stages; see examples/training.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for checkpoint, log and report.")],
-    init: Annotated[str, typer.Option(help="Checkpoint name or file, imagenet, or none.")] = "none",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the state in the output folder.")] = False,
+    config: Annotated[Path, typer.Option(help="TOML file with the settings; see docs/train.md.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Output folder for checkpoint, log and report.")],
+    init: Annotated[str, typer.Option(help="Start from a checkpoint (name or file), imagenet, or none.")] = "none",
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the state in the output folder.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check the data and write samples.jpg, do not train.")
+        bool, typer.Option("--dry-run", help="Check the data, write samples.jpg, do not train.")
     ] = False,
     device: o.Device = "auto",
     precision: o.PrecisionOption = o.Precision.auto,
