@@ -66,7 +66,8 @@ class InstanceClipStream(InstanceStream):
         pictures, ids, labels = [], [], []
         for seed in np.random.SeedSequence((self.seed, step)).spawn(spec.batch):
             rng = np.random.default_rng(seed)
-            crop, other = self.draw_crop(rng, wide), self.draw_crop(rng, wide)
+            data_set = self.draw_set(rng)
+            crop, other = self.draw_crop(rng, wide, data_set), self.draw_crop(rng, wide, data_set)
             share = 0.4 if rng.random() < CROSSING else 0.0
             chosen = np.flatnonzero(rng.random(len(other.labels)) < share)
             numbers = np.zeros(len(other.labels) + 1, np.int32)

@@ -66,6 +66,8 @@ class Crop:
 class InstanceStream:
     """Batches of samples; the batch of a step depends on the seed and the step alone, so training can be resumed.
 
+    Several data sets are drawn from in proportion to the roots of their sizes, so that a small one is seen too.
+
     Args:
         images: the pool; images without instances count too.
         labels: number of each class by its name.
@@ -85,6 +87,10 @@ class InstanceStream:
             raise ConfigError("no training images with instances", fix="give COCO instances files with --data")
         self.images = list(images)
         self.labels = dict(labels)
+        self._sets = {name: [k for k, image in enumerate(self.images) if image.dataset == name]
+                      for name in dict.fromkeys(image.dataset for image in self.images)}  # fmt: skip
+        shares = np.sqrt([len(members) for members in self._sets.values()])
+        self._shares = shares / shares.sum()
         self.seed = seed
         self.device = device
         self.workers = workers
@@ -116,14 +122,19 @@ class InstanceStream:
         yield from read_ahead((self.batch(step, spec_of(step)) for step in range(start, stop)), QUEUE_LENGTH)
 
     def _sample(self, rng: np.random.Generator, spec: InstanceSpec) -> Crop:
-        crop = self.draw_crop(rng, spec)
+        data_set = self.draw_set(rng)
+        crop = self.draw_crop(rng, spec, data_set)
         if rng.random() < PASTE:
-            crop = _paste(rng, crop, self.draw_crop(rng, spec))
+            crop = _paste(rng, crop, self.draw_crop(rng, spec, data_set))
         return crop
 
-    def draw_crop(self, rng: np.random.Generator, spec: InstanceSpec) -> Crop:
-        """Draw one crop of one image."""
-        number = int(rng.integers(len(self.images)))
+    def draw_set(self, rng: np.random.Generator) -> str:
+        """Draw a data set."""
+        return str(rng.choice(list(self._sets), p=self._shares))
+
+    def draw_crop(self, rng: np.random.Generator, spec: InstanceSpec, data_set: str) -> Crop:
+        """Draw one crop of one image of a data set."""
+        number = int(rng.choice(self._sets[data_set]))
         record = self.images[number]
         factor = (
             spec.short_side

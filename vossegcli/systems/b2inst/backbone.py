@@ -1,4 +1,4 @@
-"""ResNet and feature pyramid: images to features at strides 8 to 128.
+"""Backbone and feature pyramid: images to features at strides 4 to 128.
 
 Shape letters: B images, C channels, H W pixels.
 """
@@ -6,6 +6,7 @@ Shape letters: B images, C channels, H W pixels.
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,13 +14,26 @@ from torchvision.models.resnet import Bottleneck
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
+from vossegcli.layers.efficientnet_lite import EfficientNetLite
 from vossegcli.layers.resnet import initialise_residual, make_stage, stage_channels
 from vossegcli.systems.b2inst.config import B2InstConfig
 
 STRIDES = (8, 16, 32, 64, 128)
 
 
-class Backbone(nn.Module):
+class Pyramid(NamedTuple):
+    """Features of a batch.
+
+    Attributes:
+        fine: C2, (B,C,H/4,W/4).
+        levels: P3..P7, (B,C,H/s,W/s) each.
+    """
+
+    fine: Tensor
+    levels: list[Tensor]
+
+
+class ResNetPyramid(nn.Module):
     """ResNet's C3, C4 and C5 to P3..P7; P6 and P7 are made of P5."""
 
     def __init__(self, config: B2InstConfig) -> None:
@@ -39,14 +53,40 @@ class Backbone(nn.Module):
         self.fpn = FeaturePyramidNetwork(
             widths[2:], config.channels, extra_blocks=LastLevelP6P7(config.channels, config.channels)
         )
+        self.fine_channels = widths[1]
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Map normalised images (B,3,H,W), sides multiples of 32, to P3..P7, (B,C,H/s,W/s) each."""
+    def forward(self, images: Tensor) -> Pyramid:
+        """Map normalised images (B,3,H,W), sides multiples of 32, to C2 and P3..P7."""
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(images)), inplace=True), 3, stride=2, padding=1)
-        c3 = self.layer2(self.layer1(x))
+        c2 = self.layer1(x)
+        c3 = self.layer2(c2)
         c4 = self.layer3(c3)
-        pyramid: OrderedDict[str, Tensor] = self.fpn(OrderedDict(c3=c3, c4=c4, c5=self.layer4(c4)))
-        return list(pyramid.values())
+        return Pyramid(c2, list(self.fpn(OrderedDict(c3=c3, c4=c4, c5=self.layer4(c4))).values()))
+
+
+class EfficientNetPyramid(nn.Module):
+    """EfficientNet-Lite's C3, C4 and C5 to P3..P7; P6 and P7 are made of P5."""
+
+    def __init__(self, config: B2InstConfig) -> None:
+        super().__init__()
+        self.trunk = EfficientNetLite("lite0")
+        self.fpn = FeaturePyramidNetwork(
+            list(self.trunk.widths[2:]), config.channels, extra_blocks=LastLevelP6P7(config.channels, config.channels)
+        )
+        self.fine_channels = self.trunk.widths[1]
+
+    def forward(self, images: Tensor) -> Pyramid:
+        """Map normalised images (B,3,H,W), sides multiples of 32, to C2 and P3..P7."""
+        _, c2, c3, c4, c5 = self.trunk(images)
+        return Pyramid(c2, list(self.fpn(OrderedDict(c3=c3, c4=c4, c5=c5)).values()))
+
+
+Backbone = ResNetPyramid | EfficientNetPyramid
+
+
+def make_backbone(config: B2InstConfig) -> Backbone:
+    """Build the backbone of a configuration."""
+    return ResNetPyramid(config) if config.backbone == "resnet" else EfficientNetPyramid(config)
 
 
 def _move_stride(stage: nn.Sequential) -> None:

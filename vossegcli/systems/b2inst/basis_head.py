@@ -33,28 +33,35 @@ class Bases(NamedTuple):
 
 
 class BasisHead(nn.Module):
-    """BlendMask's proto-net, and B2Inst's boundary basis from the same tower (paper sec. 3.2)."""
+    """BlendMask's proto-net, and B2Inst's boundary basis from the same tower (paper sec. 3.2).
 
-    def __init__(self, config: B2InstConfig) -> None:
+    Args:
+        config: of the network.
+        fine_channels: of C2, which joins at stride 4 where the configuration has `fine_bases` (an addition).
+    """
+
+    def __init__(self, config: B2InstConfig, fine_channels: int) -> None:
         super().__init__()
         width = config.basis_channels
         self.refine = nn.ModuleList(_conv_norm_relu(config.channels, width) for _ in range(LEVELS))
         layers: list[nn.Module] = [_conv_norm_relu(width, width) for _ in range(config.basis_convs)]
         layers += [nn.Upsample(scale_factor=2, mode="nearest"), _conv_norm_relu(width, width)]
         self.tower = nn.Sequential(*layers, nn.Conv2d(width, config.bases, 1))
+        self.fine = _conv_norm_relu(fine_channels, width) if config.fine_bases else None
         self.boundary = nn.Conv2d(width, 1, 1) if config.boundary_basis else None
         self.seg_head = nn.Sequential(
             _conv_norm_relu(config.channels, width), _conv_norm_relu(width, width),
             nn.Conv2d(width, config.classes + 1, 1),
         )  # fmt: skip
 
-    def forward(self, levels: Sequence[Tensor]) -> Bases:
-        """Make bases of P3, P4, P5, ... (B,C,h,w)."""
+    def forward(self, finest: Tensor, levels: Sequence[Tensor]) -> Bases:
+        """Make bases of C2 (B,C,H/4,W/4) and P3, P4, P5, ... (B,C,h,w)."""
         fine = levels[0]
         joined = self.refine[0](fine)
         for refine, level in zip(list(self.refine)[1:], levels[1:LEVELS], strict=True):
             joined = joined + F.interpolate(refine(level), size=fine.shape[2:], mode="bilinear", align_corners=False)
-        hidden = self.tower[:-1](joined)
+        enlarged = self.tower[:-2](joined)
+        hidden = self.tower[-2](enlarged if self.fine is None else enlarged + self.fine(finest))
         values = self.tower[-1](hidden).float()
         boundary = None if self.boundary is None else self.boundary(hidden).float()
         if boundary is not None:

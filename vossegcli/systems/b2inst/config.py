@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from vossegcli.errors import ConfigError
 from vossegcli.systems.base import config_from_dict
 
+Backbone = Literal["resnet", "efficientnet_lite0"]
 Block = Literal["basic", "bottleneck"]
 
 
@@ -18,10 +19,11 @@ class B2InstConfig:
 
     Attributes:
         classes: number of classes.
-        block: residual block of the backbone.
-        stem: channels of the first convolution.
-        planes: widths of the four stages.
-        depths: blocks of the four stages.
+        backbone: `resnet` as published, or `efficientnet_lite0`, which is smaller.
+        block: residual block of a ResNet.
+        stem: channels of its first convolution.
+        planes: widths of its four stages.
+        depths: blocks of its four stages.
         stride_in_1x1: where a bottleneck halves the size: its first 1x1 convolution (the published weights) or the 3x3.
         channels: of the pyramid and the box head.
         tower: convolutions of each tower of the box head.
@@ -30,8 +32,10 @@ class B2InstConfig:
         boundary_basis: whether the holistic boundary map is one basis more.
         basis_channels: width of the basis head.
         basis_convs: 3x3 convolutions of the basis head at stride 8.
+        fine_bases: whether C2 joins the basis head at stride 4 (an addition).
         attention: side of an instance's attention map.
-        resolution: side of an instance's mask inside its box.
+        resolution: side of an instance's mask inside its box, in training and for the scores.
+        largest_resolution: masks of instances that have more cells than that are assembled at up to so many.
         scoring: whether masks are scored by their own quality and that of their boundary.
         scoring_channels: width of the convolutions of the scoring head.
         scoring_hidden: width of its fully connected layers.
@@ -44,6 +48,7 @@ class B2InstConfig:
     """
 
     classes: int = 80
+    backbone: Backbone = "resnet"
     block: Block = "bottleneck"
     stem: int = 64
     planes: tuple[int, int, int, int] = (64, 128, 256, 512)
@@ -56,8 +61,10 @@ class B2InstConfig:
     boundary_basis: bool = True
     basis_channels: int = 128
     basis_convs: int = 3
+    fine_bases: bool = False
     attention: int = 14
     resolution: int = 56
+    largest_resolution: int = 56
     scoring: bool = True
     scoring_channels: int = 256
     scoring_hidden: int = 1024
@@ -74,6 +81,8 @@ class B2InstConfig:
         Raises:
             ConfigError: a value is out of range.
         """
+        if self.backbone not in get_args(Backbone):
+            raise ConfigError(f"unknown backbone '{self.backbone}'", fix=f"use one of {', '.join(get_args(Backbone))}")
         if self.block not in get_args(Block):
             raise ConfigError(f"unknown block '{self.block}'", fix=f"use one of {', '.join(get_args(Block))}")
         for name in ("classes", "tower", "bases", "basis_convs", "attention", "resolution", "top_k", "short_side"):
@@ -81,6 +90,8 @@ class B2InstConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}", fix="give 1 or more")
         if self.resolution % 4:
             raise ConfigError(f"resolution is {self.resolution}", fix="give a multiple of 4")
+        if self.largest_resolution < self.resolution:
+            raise ConfigError(f"largest_resolution {self.largest_resolution} is below resolution {self.resolution}")
         if self.channels % self.groups:
             raise ConfigError(f"channels {self.channels} are not a multiple of groups {self.groups}")
 
@@ -112,9 +123,8 @@ R101 = replace(R50, depths=(3, 4, 23, 3))
 
 #: For CPUs and to ship inside the package; widths are our own choice.
 COMPACT = B2InstConfig(
-    block="basic", stem=32, planes=(48, 96, 160, 256), depths=(2, 2, 2, 2), stride_in_1x1=False, channels=96, tower=2,
-    groups=16, basis_channels=64, basis_convs=2, attention=7, resolution=28, scoring_channels=64, scoring_hidden=128,
-    short_side=512,
+    backbone="efficientnet_lite0", channels=96, tower=2, groups=16, basis_channels=64, basis_convs=2, fine_bases=True,
+    attention=7, resolution=28, largest_resolution=112, scoring_channels=64, scoring_hidden=128, short_side=512,
 )  # fmt: skip
 
 CONFIGS = {"r50": R50, "r101": R101, "compact": COMPACT}

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from vossegcli.errors import CheckpointError, ConfigError
+from vossegcli.layers.efficientnet_lite import imagenet_names
 from vossegcli.layers.normalise import IMAGENET_STD
+from vossegcli.systems.b2inst.backbone import EfficientNetPyramid
 from vossegcli.systems.b2inst.config import R50, R101, B2InstConfig
 from vossegcli.systems.b2inst.model import B2Inst
 from vossegcli.systems.base import Imported
@@ -134,22 +136,31 @@ def _config_of(weights: Mapping[str, Tensor]) -> B2InstConfig:
 
 
 def imagenet_backbone(config: B2InstConfig) -> str:
-    """Name of the torchvision backbone whose ImageNet weights fit.
+    """Name of the backbone whose ImageNet weights fit.
 
     Raises:
         ConfigError: there is none.
     """
+    if config.backbone != "resnet":
+        return config.backbone
     if config.block != "bottleneck" or config.depths not in _RESNETS:
         raise ConfigError("no ImageNet weights fit this configuration", fix="use --init none or a checkpoint")
     return _RESNETS[config.depths]
 
 
 def load_imagenet(model: B2Inst, weights: Mapping[str, Tensor]) -> None:
-    """Start the backbone from torchvision's, in place.
+    """Start the backbone from torchvision's ResNet or a published EfficientNet-Lite, in place.
 
     Raises:
         CheckpointError: a weight is missing.
     """
+    if isinstance(model.backbone, EfficientNetPyramid):
+        names = imagenet_names(model.backbone.trunk)
+        absent = sorted(set(names.values()) - set(weights))
+        if absent:
+            raise CheckpointError(f"missing key '{absent[0]}'", fix="give weights of the same EfficientNet-Lite")
+        model.backbone.trunk.load_state_dict({ours: weights[theirs] for ours, theirs in names.items()})
+        return
     own = {name: value for name, value in model.backbone.state_dict().items() if name.startswith(_BACKBONE)}
     missing = sorted(set(own) - set(weights))
     if missing:

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from vossegcli.layers.normalise import NormalisedInput
-from vossegcli.systems.b2inst.backbone import Backbone
+from vossegcli.layers import efficientnet_lite
+from vossegcli.layers.normalise import IMAGENET_MEAN, IMAGENET_STD, NormalisedInput
+from vossegcli.systems.b2inst.backbone import make_backbone
 from vossegcli.systems.b2inst.basis_head import Bases, BasisHead
 from vossegcli.systems.b2inst.box_head import BoxHead, LevelOutput
 from vossegcli.systems.b2inst.config import B2InstConfig
@@ -37,17 +38,17 @@ class B2Inst(NormalisedInput):
     """The parts; how they play together is in `predict` and `train`."""
 
     def __init__(self, config: B2InstConfig) -> None:
-        super().__init__()
+        super().__init__(*_normalisation(config))
         self.config = config
-        self.backbone = Backbone(config)
+        self.backbone = make_backbone(config)
         self.box_head = BoxHead(config)
-        self.basis_head = BasisHead(config)
+        self.basis_head = BasisHead(config, self.backbone.fine_channels)
         self.scoring = MaskScoring(config) if config.scoring else None
 
     def forward(self, images: Tensor) -> Encoded:
         """Encode images (B,3,H,W), RGB in [0, 1], sides multiples of 32."""
-        pyramid = self.backbone(self.normalise(images))
-        return Encoded(pyramid, self.box_head(pyramid), self.basis_head(pyramid))
+        fine, levels = self.backbone(self.normalise(images))
+        return Encoded(levels, self.box_head(levels), self.basis_head(fine, levels))
 
     def attention(self, encoded: Encoded, images: Tensor, locations: Tensor) -> Tensor:
         """The attention (N,K,A,A) of locations of images (N,), numbered over all levels."""
@@ -60,3 +61,10 @@ class B2Inst(NormalisedInput):
             found = found.index_copy(0, here, values)
             first += count
         return found
+
+
+def _normalisation(config: B2InstConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of the colours that the backbone's ImageNet weights expect."""
+    if config.backbone == "resnet":
+        return IMAGENET_MEAN, IMAGENET_STD
+    return (efficientnet_lite.MEAN,) * 3, (efficientnet_lite.STD,) * 3

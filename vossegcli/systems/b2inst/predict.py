@@ -13,7 +13,7 @@ from torchvision.ops import batched_nms, clip_boxes_to_image
 from vossegcli.layers.inference import inference_copy
 from vossegcli.ops.canvas import scaled_canvas
 from vossegcli.ops.precision import autocast
-from vossegcli.systems.b2inst.blender import blend, crop_bases
+from vossegcli.systems.b2inst.blender import blend, crop_bases, enlarge, fitting_resolution
 from vossegcli.systems.b2inst.box_head import boxes_of, locations
 from vossegcli.systems.b2inst.mask_scoring import final_score
 from vossegcli.systems.b2inst.model import STRIDE, B2Inst, Encoded
@@ -92,13 +92,15 @@ class B2InstPredictor:
         self, encoded: Encoded, image: int, boxes: Tensor, scores: Tensor, chosen: Tensor, size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
         """Masks (N,R,R) inside the boxes, and the scores with the quality of the masks."""
-        images = torch.full_like(chosen, image)
-        crops = crop_bases(encoded.bases.values, boxes, images, self.model.config.resolution)
-        masks = blend(crops, self.model.attention(encoded, images, chosen)).sigmoid()
+        images, config = torch.full_like(chosen, image), self.model.config
+        attention = self.model.attention(encoded, images, chosen)
+        masks = blend(crop_bases(encoded.bases.values, boxes, images, config.resolution), attention).sigmoid()
+        resolution = fitting_resolution(boxes, config.resolution, config.largest_resolution)
+        fine = enlarge(masks, boxes, encoded.bases.values, images, attention, resolution)
         if self.model.scoring is None or not len(boxes):
-            return masks, scores
+            return fine, scores
         pyramid = [level[image : image + 1] for level in encoded.pyramid]
         count, empty = len(boxes), -len(boxes) % STEP
         all_boxes, all_masks = F.pad(boxes, (0, 0, 0, empty)), F.pad(masks, (0, 0, 0, 0, 0, empty))
         iou, boundary = self.model.scoring(pyramid, [all_boxes], all_masks, size)
-        return masks, final_score(scores, iou[:count].sigmoid(), boundary[:count].sigmoid())
+        return fine, final_score(scores, iou[:count].sigmoid(), boundary[:count].sigmoid())
