@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from vossegcli.errors import ConfigError
 from vossegcli.training.settings import Stage, TrainingSettings
 
 Batch = TypeVar("Batch")
@@ -39,6 +40,11 @@ class Trainer:
     def __init__(self, model: nn.Module, settings: TrainingSettings, backbone: tuple[str, ...] = ()) -> None:
         self.model = model
         self.settings = settings
+        self.backbone = backbone
+        names = [name for name, _ in model.named_parameters()]
+        for prefix in (prefix for stage in settings.stages for prefix in stage.frozen):
+            if not any(name.startswith(prefix) for name in names):
+                raise ConfigError(f"no weight begins with '{prefix}'", where="frozen", fix=f"e.g. '{names[0]}'")
         self.average = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
         self.optimiser = torch.optim.AdamW(parameter_groups(model, backbone))
         self.step = 0
@@ -135,7 +141,8 @@ def run_training(
     settings = trainer.settings
     for batch in batches:
         stage, _ = settings.locate(trainer.step)
-        set_training_mode(trainer.model, freeze_norm=stage.freeze_norm)
+        set_training_mode(trainer.model, freeze_norm=stage.freeze_norm, backbone=trainer.backbone)
+        freeze_weights(trainer.model, stage.frozen)
         torch.manual_seed((settings.seed << 32) + trainer.step)  # a resumed run draws the same
         begin = time.perf_counter()
         values = trainer.train_step(objectives[stage.objective], batch, precision)
@@ -147,13 +154,24 @@ def run_training(
             return
 
 
-def set_training_mode(model: nn.Module, *, freeze_norm: bool) -> None:
-    """Put a network in training mode; frozen batch norms keep their statistics and still train scale and shift."""
+def set_training_mode(model: nn.Module, *, freeze_norm: bool, backbone: tuple[str, ...] = ()) -> None:
+    """Put a network in training mode; frozen batch norms keep their statistics and still train scale and shift.
+
+    Args:
+        model: the network.
+        freeze_norm: freeze batch norms.
+        backbone: how the names of the backbone's layers begin, which alone are frozen; empty = all are.
+    """
     model.train()
-    if freeze_norm:
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
+    for name, module in model.named_modules():
+        if freeze_norm and isinstance(module, nn.BatchNorm2d) and (not backbone or name.startswith(backbone)):
+            module.eval()
+
+
+def freeze_weights(model: nn.Module, prefixes: Sequence[str]) -> None:
+    """Let the weights stay as they are whose names begin with one of the prefixes, and train all others."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not name.startswith(tuple(prefixes)))
 
 
 def learning_rate(stage: Stage, inner_step: int) -> float:

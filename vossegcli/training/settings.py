@@ -28,7 +28,8 @@ class Stage:
         backbone_rate: factor of the learning rate for the weights of the backbone; 0 = they stay as they are.
         warmup: steps of linear increase.
         weight_decay: AdamW's.
-        freeze_norm: keep batch-norm statistics fixed.
+        freeze_norm: keep batch-norm statistics fixed: those of the backbone, in systems that name theirs, else all.
+        frozen: how the names of weights begin that stay as they are, e.g. the first layers of a pre-trained backbone.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Stage:
     warmup: int = 50
     weight_decay: float = 0.02
     freeze_norm: bool = False
+    frozen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check ranges.

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vossegcli.errors import CheckpointError, ConfigError
+from vossegcli.layers.efficientnet_lite import imagenet_names
 from vossegcli.layers.normalise import IMAGENET_MEAN, IMAGENET_STD
 from vossegcli.systems.b2inst.config import COMPACT, R50
 from vossegcli.systems.b2inst.convert import convert_published, imagenet_backbone, load_fwb, load_imagenet
@@ -15,6 +16,7 @@ from vossegcli.systems.b2inst.model import B2Inst
 from vossegcli.systems.fwb.config import COMPACT as FWB_COMPACT
 from vossegcli.systems.fwb.model import FWB
 
+OLD = replace(COMPACT, backbone="resnet", block="basic", stem=32, planes=(48, 96, 160, 256), depths=(2, 2, 2, 2))
 #: Our names -> AdelaiDet's, written down independently of the importer.
 BACK = (
     (r"backbone\.conv1\.weight", "backbone.bottom_up.stem.conv1.weight"),
@@ -109,8 +111,9 @@ def test_what_does_not_fit_is_named(published: dict[str, Tensor], change: dict[s
 
 def test_imagenet_backbones() -> None:
     assert imagenet_backbone(R50) == "resnet50"
+    assert imagenet_backbone(COMPACT) == "efficientnet_lite0"
     with pytest.raises(ConfigError, match="no ImageNet weights"):
-        imagenet_backbone(COMPACT)
+        imagenet_backbone(replace(R50, depths=(1, 1, 1, 1)))
     model = B2Inst(R50)
     weights = {k: torch.full_like(v, 2) for k, v in model.backbone.state_dict().items() if "fpn" not in k}
     load_imagenet(model, {**weights, "fc.bias": torch.ones(1)})
@@ -119,9 +122,20 @@ def test_imagenet_backbones() -> None:
         load_imagenet(model, {})
 
 
+def test_efficientnet_starts_from_its_published_weights() -> None:
+    model = B2Inst(COMPACT)
+    names = imagenet_names(model.backbone.trunk)
+    weights = {theirs: torch.full_like(model.backbone.trunk.state_dict()[ours], 2) for ours, theirs in names.items()}
+    load_imagenet(model, {**weights, "_fc.bias": torch.ones(1)})
+    assert all(float(value.float().mean()) == 2.0 for value in model.backbone.trunk.state_dict().values())
+    assert model.mean.flatten().tolist() == pytest.approx([127 / 255] * 3)
+    with pytest.raises(CheckpointError, match="missing key '_blocks"):
+        load_imagenet(model, {})
+
+
 def test_the_stages_start_from_those_of_fwb() -> None:
     fwb = FWB(FWB_COMPACT)
-    model = B2Inst(replace(COMPACT, planes=FWB_COMPACT.planes))
+    model = B2Inst(replace(OLD, planes=FWB_COMPACT.planes))
     before = model.backbone.layer4[0].downsample[0].weight.clone()
     load_fwb(model, fwb.state_dict())
     for name, value in fwb.backbone.stages[3].state_dict().items():
@@ -129,7 +143,7 @@ def test_the_stages_start_from_those_of_fwb() -> None:
     assert torch.equal(model.backbone.conv1.weight, fwb.backbone.stem[0].weight)
     assert torch.equal(model.backbone.layer4[0].downsample[0].weight, before), "FWB has none there"
     with pytest.raises(CheckpointError, match="has shape"):
-        load_fwb(B2Inst(COMPACT), fwb.state_dict())
+        load_fwb(B2Inst(OLD), fwb.state_dict())
     weights = dict(fwb.state_dict())
     del weights["backbone.stages.1.0.conv1.weight"]
     with pytest.raises(CheckpointError, match="missing key 'layer2"):

@@ -6,7 +6,7 @@ Covers: systems.b2inst.blender, systems.b2inst.losses, systems.b2inst.mask_scori
 import pytest
 import torch
 
-from vossegcli.systems.b2inst.blender import blend, crop_bases
+from vossegcli.systems.b2inst.blender import blend, crop_bases, enlarge, fitting_resolution
 from vossegcli.systems.b2inst.losses import boundary_losses, box_loss, mask_loss
 from vossegcli.systems.b2inst.mask_scoring import boundary_dice, final_score, mask_iou, scoring_loss
 from vossegcli.systems.b2inst.targets import (
@@ -93,3 +93,27 @@ def test_losses_are_nothing_where_all_is_right() -> None:
     assert float(astray["boundary_distance"]) == pytest.approx(1.0), "all that is predicted is far away"
     box = torch.tensor([[0.0, 0.0, 4.0, 4.0]])
     assert float(box_loss(box, box, weights)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_masks_get_the_cells_that_the_largest_needs() -> None:
+    boxes = torch.tensor([[0.0, 0.0, 40.0, 20.0], [0.0, 0.0, 10.0, 10.0]])
+    assert fitting_resolution(boxes[:0], 8, 32) == 8
+    assert fitting_resolution(boxes[1:], 8, 32) == 8
+    assert fitting_resolution(boxes, 8, 32) == 16, "40 pixels are 10 cells of stride 4"
+    assert fitting_resolution(20.0 * boxes, 8, 28) == 28, "and no more than the most"
+
+
+def test_large_masks_are_assembled_anew() -> None:
+    """A step between two cells of the bases is sharper at twice the side; a small instance is interpolated."""
+    bases = torch.full((1, 1, 32, 32), -8.0)
+    bases[:, :, :, 5:] = 8.0
+    boxes = torch.tensor([[0.0, 0.0, 64.0, 64.0], [0.0, 0.0, 32.0, 32.0]])
+    images, attention = torch.zeros(2, dtype=torch.int64), torch.zeros(2, 1, 2, 2)
+    masks = blend(crop_bases(bases, boxes, images, 8), attention).sigmoid()
+    same = enlarge(masks, boxes, bases, images, attention, 8)
+    fine = enlarge(masks, boxes, bases, images, attention, 16)
+    assert torch.equal(same, masks)
+    assert fine.shape == (2, 16, 16)
+    assert (fine[0, 0] > 0.5).tolist() == [False] * 5 + [True] * 11
+    interpolated = torch.nn.functional.interpolate(masks[None, 1:], size=(16, 16), mode="bilinear")[0, 0]
+    assert torch.allclose(fine[1], interpolated)

@@ -1,5 +1,7 @@
 """The B2Inst network and predictor: shapes, odd sizes, batches, and that a tiny set can be learnt by heart."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -14,7 +16,7 @@ from vossegcli.systems.b2inst.predict import STEP, B2InstPredictor
 
 TINY = B2InstConfig(
     classes=2, block="basic", stem=8, planes=(8, 8, 16, 16), depths=(1, 1, 1, 1), stride_in_1x1=False, channels=16,
-    tower=1, groups=4, basis_channels=8, basis_convs=1, attention=4, resolution=8, scoring_channels=8,
+    tower=1, groups=4, basis_channels=8, basis_convs=1, attention=4, resolution=8, largest_resolution=8, scoring_channels=8,
     scoring_hidden=16, short_side=64,
 )  # fmt: skip
 
@@ -36,10 +38,10 @@ def squares_and_bars() -> InstanceSamples:
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def network() -> B2Inst:
+@pytest.fixture(scope="module", params=["resnet", "efficientnet_lite0"])
+def network(request: pytest.FixtureRequest) -> B2Inst:
     torch.manual_seed(0)
-    return B2Inst(TINY).eval()
+    return B2Inst(replace(TINY, backbone=request.param, fine_bases=request.param != "resnet")).eval()
 
 
 @pytest.mark.parametrize("name", CONFIGS)

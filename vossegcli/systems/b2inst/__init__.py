@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from vossegcli.systems.b2inst.backbone import BACKBONE
 from vossegcli.systems.b2inst.config import CONFIGS, B2InstConfig
 from vossegcli.systems.b2inst.convert import convert_published, imagenet_backbone, load_fwb, load_imagenet
 from vossegcli.systems.b2inst.model import B2Inst
@@ -24,6 +25,7 @@ SYSTEM = System(
     convert=convert_published,
     imagenet_backbone=imagenet_backbone,
     starts={"imagenet": load_imagenet, "fwb": load_fwb},
+    backbone=BACKBONE,
     objectives={"instances": partial(instance_objective, weights=LossWeights())},
     class_layers=("box_head.cls_logits.", "basis_head.seg_head.2."),
 )

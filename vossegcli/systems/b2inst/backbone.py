@@ -19,6 +19,8 @@ from vossegcli.layers.resnet import initialise_residual, make_stage, stage_chann
 from vossegcli.systems.b2inst.config import B2InstConfig
 
 STRIDES = (8, 16, 32, 64, 128)
+#: Names of the weights that start from ImageNet's.
+BACKBONE = ("backbone.conv1.", "backbone.bn1.", "backbone.layer", "backbone.trunk.")
 
 
 class Pyramid(NamedTuple):

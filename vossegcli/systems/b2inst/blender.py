@@ -35,9 +35,7 @@ def fitting_resolution(boxes: Tensor, least: int, most: int) -> int:
     return resolution
 
 
-def enlarge(
-    masks: Tensor, boxes: Tensor, bases: Tensor, images: Tensor, attention: Tensor, resolution: int
-) -> Tensor:
+def enlarge(masks: Tensor, boxes: Tensor, bases: Tensor, images: Tensor, attention: Tensor, resolution: int) -> Tensor:
     """Bring masks to a larger side: those of boxes with more cells than they have are assembled anew.
 
     Args:
