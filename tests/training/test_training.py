@@ -12,7 +12,14 @@ import torch
 from torch import nn
 
 from vossegcli.errors import ConfigError
-from vossegcli.training.loop import Trainer, learning_rate, parameter_groups, run_training
+from vossegcli.training.loop import (
+    Trainer,
+    freeze_weights,
+    learning_rate,
+    parameter_groups,
+    run_training,
+    set_training_mode,
+)
 from vossegcli.training.settings import Stage, TrainingSettings
 
 STAGE = {"name": "a", "objective": "square", "steps": 10, "batch": 1, "size": 16, "frames": 2, "warmup": 2}
@@ -157,3 +164,27 @@ def test_a_backbone_that_does_not_learn_gets_no_gradient_and_may_learn_later() -
     assert torch.equal(before["0.weight"], subject.model[0].weight)
     subject.train_step(square, torch.randn(4, 3), torch.float32)
     assert not torch.equal(before["0.weight"], subject.model[0].weight)
+
+
+def test_frozen_weights_stay_as_they_are() -> None:
+    stages = [{**STAGE, "steps": 2, "frozen": ["0."]}, {**STAGE, "steps": 2, "name": "b"}]
+    subject = Trainer(two_layers(), settings(stages=stages))
+    before = {name: value.clone() for name, value in subject.model.state_dict().items()}
+    given = [torch.randn(4, 3) for _ in range(4)]
+    run_training(subject, {"square": square}, given[:2], Silent(), precision=torch.float32)
+    moved = {name: not torch.equal(value, before[name]) for name, value in subject.model.state_dict().items()}
+    assert moved == {"0.weight": False, "0.bias": False, "1.weight": True, "1.bias": True}
+    run_training(subject, {"square": square}, given[2:], Silent(), precision=torch.float32)
+    assert not torch.equal(subject.model.state_dict()["0.weight"], before["0.weight"]), "trained in the next stage"
+    with pytest.raises(ConfigError, match=r"no weight begins with 'trunk\.'"):
+        Trainer(two_layers(), settings(stages=[{**STAGE, "frozen": ["trunk."]}]))
+
+
+def test_norms_are_frozen_in_the_backbone_alone() -> None:
+    model = nn.ModuleDict({"trunk": nn.BatchNorm2d(2), "head": nn.BatchNorm2d(2)})
+    set_training_mode(model, freeze_norm=True, backbone=("trunk",))
+    assert [model["trunk"].training, model["head"].training] == [False, True]
+    set_training_mode(model, freeze_norm=True)
+    assert [model["trunk"].training, model["head"].training] == [False, False]
+    freeze_weights(model, ())
+    assert all(value.requires_grad for value in model.parameters())
