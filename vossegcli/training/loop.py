@@ -76,10 +76,9 @@ class Trainer:
         """
         stage, inner = self.settings.locate(self.step)
         rate = learning_rate(stage, inner)
+        freeze_weights(self.model, (*stage.frozen, *(self.backbone if stage.backbone_rate == 0.0 else ())))
         for group in self.optimiser.param_groups:
             factor = stage.backbone_rate if group["backbone"] else 1.0
-            for parameter in group["params"]:  # no gradient, no time spent on it
-                parameter.requires_grad_(factor > 0.0)
             group.update(lr=rate * factor, weight_decay=stage.weight_decay if group["decayed"] else 0.0)
         device = next(self.model.parameters()).device.type
         with torch.autocast(device, precision, enabled=precision != torch.float32):
@@ -142,7 +141,6 @@ def run_training(
     for batch in batches:
         stage, _ = settings.locate(trainer.step)
         set_training_mode(trainer.model, freeze_norm=stage.freeze_norm, backbone=trainer.backbone)
-        freeze_weights(trainer.model, stage.frozen)
         torch.manual_seed((settings.seed << 32) + trainer.step)  # a resumed run draws the same
         begin = time.perf_counter()
         values = trainer.train_step(objectives[stage.objective], batch, precision)
@@ -169,7 +167,10 @@ def set_training_mode(model: nn.Module, *, freeze_norm: bool, backbone: tuple[st
 
 
 def freeze_weights(model: nn.Module, prefixes: Sequence[str]) -> None:
-    """Let the weights stay as they are whose names begin with one of the prefixes, and train all others."""
+    """Let the weights stay as they are whose names begin with one of the prefixes, and train all others.
+
+    Without gradients, no time is spent on them.
+    """
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(not name.startswith(tuple(prefixes)))
 

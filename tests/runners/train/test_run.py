@@ -72,7 +72,6 @@ def options(discs: Path, settings: Path, output: Path, **changes: object) -> Tra
 
 INSTANCES = """
 config = "compact"
-model = {{ backbone = "resnet", block = "basic", stem = 8, planes = [8, 8, 16, 16], depths = [1, 1, 1, 1], channels = 16, groups = 4, basis_channels = 8, top_k = 5 }}
 checkpoint_every = 2
 validate_every = 2
 [[stages]]
@@ -82,6 +81,16 @@ steps = 4
 batch = 2
 size = 64
 short_side = 64
+[model]
+backbone = "resnet"
+block = "basic"
+stem = 8
+planes = [8, 8, 16, 16]
+depths = [1, 1, 1, 1]
+channels = 16
+groups = 4
+basis_channels = 8
+top_k = 5
 """
 
 

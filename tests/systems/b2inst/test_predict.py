@@ -16,8 +16,8 @@ from vossegcli.systems.b2inst.predict import STEP, B2InstPredictor
 
 TINY = B2InstConfig(
     classes=2, block="basic", stem=8, planes=(8, 8, 16, 16), depths=(1, 1, 1, 1), stride_in_1x1=False, channels=16,
-    tower=1, groups=4, basis_channels=8, basis_convs=1, attention=4, resolution=8, largest_resolution=8, scoring_channels=8,
-    scoring_hidden=16, short_side=64,
+    tower=1, groups=4, basis_channels=8, basis_convs=1, attention=4, resolution=8, largest_resolution=8,
+    scoring_channels=8, scoring_hidden=16, short_side=64,
 )  # fmt: skip
 
 
