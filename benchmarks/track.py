@@ -58,7 +58,7 @@ def peer(name: str, size: tuple[int, int]) -> tuple[Step, nn.Module]:
 
 def tracker(config: str, window: int) -> tuple[Step, nn.Module]:
     """MobileInst that is sure of as many instances as are asked for."""
-    model = MobileInst(replace(CONFIGS[config], birth_score=0.0))
+    model = MobileInst(replace(CONFIGS[config], birth_threshold=0.0))
     predictor = MobileInstTracker(model, short_side=0, score_threshold=0.0, top_k=INSTANCES, key_every=window)
     return predictor.step, model
 

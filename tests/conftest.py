@@ -268,7 +268,7 @@ def tiny_tracker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random network that is sure of everything, with masks of half the picture."""
     config = MobileInstConfig(
         classes=2, stem=8, widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), blocks=1, heads=2, channels=32, queries=4,
-        kernel=16, feedforward=32, decoder_heads=4, local_stride=16, pitch=16, short_side=64, key_every=2,
+        kernel=16, feedforward=32, decoder_heads=4, local_stride=16, query_stride=16, short_side=64, key_every=2,
     )  # fmt: skip
     torch.manual_seed(0)
     network = MobileInst(config)

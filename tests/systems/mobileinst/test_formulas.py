@@ -10,29 +10,29 @@ import pytest
 import torch
 
 from vossegcli.systems.mobileinst.instance_decoder import Predictions
-from vossegcli.systems.mobileinst.losses import hard_iou, masks_of_ids, set_losses, ways_to_centres
+from vossegcli.systems.mobileinst.losses import hard_iou, masks_of_ids, offsets_to_centres, set_losses
 from vossegcli.systems.mobileinst.mask_decoder import mask_logits
 from vossegcli.systems.mobileinst.matcher import Match, dice_matrix, match
-from vossegcli.systems.mobileinst.positions import cell_places, encode_places
+from vossegcli.systems.mobileinst.positions import cell_centres, encode_points
 from vossegcli.systems.mobileinst.tracking import KernelTracker
 
 
 def test_near_places_have_encodings_that_look_alike() -> None:
-    places = encode_places(torch.tensor([[100.0, 50.0], [104.0, 50.0], [116.0, 50.0], [400.0, 300.0]]), 32)
-    assert places.shape == (4, 32)
-    products = places @ places[0]
+    points = encode_points(torch.tensor([[100.0, 50.0], [104.0, 50.0], [116.0, 50.0], [400.0, 300.0]]), 32)
+    assert points.shape == (4, 32)
+    products = points @ points[0]
     assert float(products[0]) == pytest.approx(16.0), "half of the squares of sines and cosines"
     assert products.argsort(descending=True).tolist() == [0, 1, 2, 3]
 
 
 def test_cells_lie_at_their_centres() -> None:
-    assert cell_places(2, 3, 8, torch.device("cpu"))[1, 2].tolist() == [20.0, 12.0]
+    assert cell_centres(2, 3, 8, torch.device("cpu"))[1, 2].tolist() == [20.0, 12.0]
 
 
 def test_places_differ_by_where_they_lie_to_each_other() -> None:
-    """Two places look as much alike near the origin as far from it: what is learnt in one crop holds in another."""
+    """Two points look as much alike near the origin as far from it: what is learnt in one crop holds in another."""
     pair = torch.tensor([[100.0, 50.0], [117.0, 38.0]])
-    near, far = (encode_places(pair + origin, 32) for origin in (torch.zeros(2), torch.tensor([1300.0, 700.0])))
+    near, far = (encode_points(pair + origin, 32) for origin in (torch.zeros(2), torch.tensor([1300.0, 700.0])))
     assert float(near[0] @ near[1]) == pytest.approx(float(far[0] @ far[1]), abs=1e-3)
 
 
@@ -65,10 +65,10 @@ def test_masks_of_ids_are_shares_of_cells() -> None:
 def test_cells_point_to_the_centre_of_their_instance() -> None:
     ids = torch.zeros(1, 16, 24, dtype=torch.int64)
     ids[0, :, 8:] = 1
-    ways, known = ways_to_centres(ids, [1])
+    offsets, known = offsets_to_centres(ids, [1])
     assert known[0].tolist() == [[False, True, True]] * 2
-    assert (ways[0, 0, 1] * 64).tolist() == [4.0, 4.0], "from (12, 4) to (16, 8)"
-    assert (ways[0, 1, 2] * 64).tolist() == [-4.0, -4.0]
+    assert (offsets[0, 0, 1] * 64).tolist() == [4.0, 4.0], "from (12, 4) to (16, 8)"
+    assert (offsets[0, 1, 2] * 64).tolist() == [-4.0, -4.0]
 
 
 def test_hard_iou_by_hand() -> None:
@@ -110,7 +110,7 @@ class TestIdentities:
 
     @staticmethod
     def tracker(max_gap: int = 4) -> KernelTracker:
-        return KernelTracker(similarity=0.8, birth_score=0.5, max_gap=max_gap)
+        return KernelTracker(similarity=0.8, birth_threshold=0.5, max_gap=max_gap)
 
     @staticmethod
     def update(tracker: KernelTracker, frame: int, angles: list[float], scores: list[float]) -> list[int]:
@@ -131,7 +131,7 @@ class TestIdentities:
         assert self.update(tracker, 1, [15, 50], [0.9, 0.9]) == [1, 2]
 
     def test_a_good_pair_is_not_given_up_for_two_poor_ones(self) -> None:
-        tracker = KernelTracker(similarity=0.5, birth_score=0.5, max_gap=4)
+        tracker = KernelTracker(similarity=0.5, birth_threshold=0.5, max_gap=4)
         self.update(tracker, 0, [0, 58], [0.9, 0.9])
         assert self.update(tracker, 1, [2, -56], [0.9, 0.9]) == [1, 3]
 

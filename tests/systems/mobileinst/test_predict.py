@@ -25,7 +25,7 @@ from vossegcli.systems.mobileinst.predict import MobileInstPredictor, MobileInst
 
 TINY = MobileInstConfig(
     classes=2, stem=8, widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), blocks=1, heads=2, channels=32, queries=12,
-    kernel=16, feedforward=32, decoder_heads=4, local_stride=16, pitch=16, short_side=64, top_k=12,
+    kernel=16, feedforward=32, decoder_heads=4, local_stride=16, query_stride=16, short_side=64, top_k=12,
 )  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def test_configurations_build(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"pitch": 0}, {"attention": "axial"}, {"pooling": "average"}, {"local_stride": 64}]
+    "changes", [{}, {"query_stride": 0}, {"attention": "axial"}, {"pooling": "average"}, {"local_stride": 64}]
 )
 def test_choices_run_and_learn_everywhere(changes: dict[str, object]) -> None:
     model = network(**changes).train()
@@ -77,7 +77,7 @@ def test_a_batch_gives_what_its_images_give_alone() -> None:
 
 
 def test_more_instances_than_queries_do_no_harm() -> None:
-    terms = SYSTEM.objectives["instances"](network(pitch=0, queries=1).train(), squares_and_bars())
+    terms = SYSTEM.objectives["instances"](network(query_stride=0, queries=1).train(), squares_and_bars())
     assert bool(torch.isfinite(terms["loss"]))
 
 
@@ -154,10 +154,10 @@ def test_doubles_are_left_out() -> None:
     masks[2, 4:, 4:] = 0.9
     masks[3, :4, :4] = 0.9
     scores = torch.tensor([0.8, 0.9, 0.3, 0.05])
-    assert predict._best_first(masks, scores, 0.1, 1.0).tolist() == [1, 0, 2]
-    assert predict._best_first(masks, scores, 0.1, 0.7).tolist() == [1, 0, 2]
-    assert predict._best_first(masks, scores, 0.1, 0.6).tolist() == [1, 2], "the better of the two stays"
-    assert predict._best_first(masks, scores, 0.0, 0.7).tolist() == [1, 0, 2], "the same mask twice"
+    assert predict._mask_nms(masks, scores, 0.1, 1.0).tolist() == [1, 0, 2]
+    assert predict._mask_nms(masks, scores, 0.1, 0.7).tolist() == [1, 0, 2]
+    assert predict._mask_nms(masks, scores, 0.1, 0.6).tolist() == [1, 2], "the better of the two stays"
+    assert predict._mask_nms(masks, scores, 0.0, 0.7).tolist() == [1, 0, 2], "the same mask twice"
 
 
 def test_masks_at_the_border_stay_where_they_are() -> None:

@@ -159,7 +159,10 @@ class TrackCommand(BatchCommand[TrackOptions, FrameSequence, TrackItem, TrackPre
         """Build the predictor; every sequence starts it anew."""
         options = self.options
         predictor: TrackPredictor = self.model.predictor(
-            short_side=short_side, key_every=options.key_every, max_gap=options.max_gap, weakest=self.score_threshold
+            short_side=short_side,
+            key_every=options.key_every,
+            max_gap=options.max_gap,
+            birth_threshold=self.score_threshold,
         )
         return predictor
 

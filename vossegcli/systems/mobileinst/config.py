@@ -35,10 +35,10 @@ class MobileInstConfig:
         decoder_heads: of the instance decoder's attention.
         pooling: how the mask features become the local decoder's tokens.
         local_stride: of those tokens, in pixels.
-        pitch: 0 = `queries` learnt ones, as in the paper. Else mask features and queries know where they are, and
-            queries begin at places so many pixels apart, all alike but for the place (an addition; see
-            `mask_decoder`): many objects that look alike cannot be told apart otherwise, and a large image needs more
-            queries than a small one.
+        query_stride: 0 = `queries` learnt ones, as in the paper. Else queries begin at reference points so many pixels
+            apart, all alike but for the point, and mask features know where they are (an addition; see
+            `reference_points`): many objects that look alike cannot be told apart otherwise, and a large image needs
+            more queries than a small one.
         score_threshold: instances below it are left out.
         top_k: instances an image at most.
         overlap: IoU of two masks from which on the weaker one is left out as a double; 1 = none is, as in the paper.
@@ -46,7 +46,7 @@ class MobileInstConfig:
         draw_score: score from which on instances are drawn and counted by default.
         key_every: frames from one key frame to the next in videos.
         similarity: cosine of two kernels from which on they can be of the same object.
-        birth_score: score from which on an instance begins a track.
+        birth_threshold: score from which on an instance begins a track.
     """
 
     classes: int = 80
@@ -63,7 +63,7 @@ class MobileInstConfig:
     decoder_heads: int = 8
     pooling: Pooling = "max"
     local_stride: int = 64
-    pitch: int = 0
+    query_stride: int = 0
     score_threshold: float = 0.005
     top_k: int = 100
     overlap: float = 1.0
@@ -71,7 +71,7 @@ class MobileInstConfig:
     draw_score: float = 0.3
     key_every: int = 3
     similarity: float = 0.5
-    birth_score: float = 0.2
+    birth_threshold: float = 0.2
 
     def __post_init__(self) -> None:
         """Check ranges.
@@ -106,7 +106,7 @@ class MobileInstConfig:
             )
         for fits, name, wanted in (
             (0.0 < self.overlap <= 1.0, "overlap", "a number above 0, at most 1"),
-            (self.pitch >= 0, "pitch", "a number of pixels, or 0"),
+            (self.query_stride >= 0, "query_stride", "a number of pixels, or 0"),
             (self.local_stride in {8, 16, 32, 64}, "local_stride", "8, 16, 32 or 64"),
         ):
             if not fits:
@@ -136,7 +136,7 @@ SEAFORMER_640 = replace(TOPFORMER_640, attention="axial")
 
 #: For CPUs, training from scratch and many like objects; the choices are our own.
 COMPACT = MobileInstConfig(
-    widths=(24, 48, 96, 128), heads=6, channels=128, kernel=96, feedforward=256, local_stride=16, pitch=16,
+    widths=(24, 48, 96, 128), heads=6, channels=128, kernel=96, feedforward=256, local_stride=16, query_stride=16,
     top_k=400, overlap=0.7, draw_score=0.42, short_side=512,
 )  # fmt: skip
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from vossegcli.systems.mobileinst.backbone import STRIDE
 from vossegcli.systems.mobileinst.config import MobileInstConfig
-from vossegcli.systems.mobileinst.locating import Locator, nearness
-from vossegcli.systems.mobileinst.mask_decoder import MASK_STRIDE, REACH
-from vossegcli.systems.mobileinst.positions import cell_places, encode_places
+from vossegcli.systems.mobileinst.mask_decoder import MASK_STRIDE, OFFSET_SCALE
+from vossegcli.systems.mobileinst.positions import cell_centres, encode_points
+from vossegcli.systems.mobileinst.reference_points import PointEmbedding, attention_bias
 
 PRIOR = 0.01  # probability of a class that every query starts with
 
@@ -29,22 +29,22 @@ class Predictions(NamedTuple):
         kernels: (B,N,K).
         logits: (B,N,L) of the classes.
         objectness: (B,N) logits; how good the mask is.
-        places: (B,N,2) where the instances are, (x, y) in pixels of the image; None = the queries do not say.
+        reference_points: (B,N,2) centres of the instances, (x, y) in pixels of the image; None = the queries have none.
     """
 
     kernels: Tensor
     logits: Tensor
     objectness: Tensor
-    places: Tensor | None = None
+    reference_points: Tensor | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Predictions:
         """The same with every tensor changed."""
-        places = None if self.places is None else change(self.places)
-        return Predictions(change(self.kernels), change(self.logits), change(self.objectness), places)
+        points = None if self.reference_points is None else change(self.reference_points)
+        return Predictions(change(self.kernels), change(self.logits), change(self.objectness), points)
 
 
-class Nearness(NamedTuple):
-    """Windows of attention (see `locating.nearness`): on tokens (heads,N,T) and on other queries (heads,N,N)."""
+class AttentionBias(NamedTuple):
+    """What attention logits lose (see `reference_points`): on tokens (heads,N,T) and on other queries (heads,N,N)."""
 
     tokens: Tensor
     queries: Tensor
@@ -61,35 +61,38 @@ class Decoder(nn.Module):
         self.self_attention = nn.MultiheadAttention(channels, heads, batch_first=True)
 
     def forward(
-        self, queries: Tensor, places: Tensor, tokens: Tensor, token_places: Tensor, near: Nearness | None
+        self,
+        queries: Tensor,
+        query_encodings: Tensor,
+        tokens: Tensor,
+        token_encodings: Tensor,
+        bias: AttentionBias | None,
     ) -> Tensor:
         """Update queries.
 
         Args:
             queries: (B,N,C).
-            places: (N,C) or (B,N,C) encodings that mark the queries.
+            query_encodings: (N,C) or (B,N,C), mark the queries.
             tokens: (B,h*w,C).
-            token_places: (h*w,C) encodings of the tokens' places.
-            near: where queries look; tokens tell their places to the queries then too, not only to the attention.
+            token_encodings: (h*w,C) of the tokens' points.
+            bias: of the attention; tokens tell their points to the queries then too, not only to the attention.
                 None = everywhere alike, as in the paper.
         """
-        keys = tokens + token_places
-        q = self.cross_norm(queries) + places
-        windows = (None, None) if near is None else (_for_all(near.tokens, queries), _for_all(near.queries, queries))
-        values = tokens if near is None else keys
-        queries = queries + self.cross(q, keys, values, attn_mask=windows[0], need_weights=False)[0]
+        keys = tokens + token_encodings
+        q = self.cross_norm(queries) + query_encodings
+        masks = (None, None) if bias is None else (_for_all(bias.tokens, queries), _for_all(bias.queries, queries))
+        values = tokens if bias is None else keys
+        queries = queries + self.cross(q, keys, values, attn_mask=masks[0], need_weights=False)[0]
         normed = self.self_norm(queries)
-        marked = normed + places
-        mixed: Tensor = (
-            queries + self.self_attention(marked, marked, normed, attn_mask=windows[1], need_weights=False)[0]
-        )
+        marked = normed + query_encodings
+        mixed: Tensor = queries + self.self_attention(marked, marked, normed, attn_mask=masks[1], need_weights=False)[0]
         return mixed
 
 
-def _for_all(window: Tensor, queries: Tensor) -> Tensor:
-    """A window (heads,N,T) for every image of a batch, (B*heads,N,T), as torch's attention takes it."""
+def _for_all(bias: Tensor, queries: Tensor) -> Tensor:
+    """A bias (heads,N,T) for every image of a batch, (B*heads,N,T), as torch's attention takes it."""
     batch = queries.shape[0]
-    return window.to(queries.dtype).expand(batch, *window.shape).flatten(0, 1)
+    return bias.to(queries.dtype).expand(batch, *bias.shape).flatten(0, 1)
 
 
 class InstanceDecoder(nn.Module):
@@ -100,9 +103,9 @@ class InstanceDecoder(nn.Module):
         channels = config.channels
         self.config = config
         self.project = nn.Conv2d(context, channels, 1)
-        self.query_feat = nn.Embedding(1 if config.pitch else config.queries, channels)
-        self.query_embed = None if config.pitch else nn.Embedding(config.queries, channels)
-        self.context_decoder = Decoder(channels, config.decoder_heads)
+        self.query_feat = nn.Embedding(1 if config.query_stride else config.queries, channels)
+        self.query_embed = None if config.query_stride else nn.Embedding(config.queries, channels)
+        self.global_decoder = Decoder(channels, config.decoder_heads)
         self.local_decoder = Decoder(channels, config.decoder_heads)
         self.feedforward = nn.Sequential(
             nn.LayerNorm(channels), nn.Linear(channels, config.feedforward), nn.ReLU(inplace=True),
@@ -112,68 +115,70 @@ class InstanceDecoder(nn.Module):
         self.cls_score = nn.Linear(channels, config.classes)
         self.objectness = nn.Linear(channels, 1)
         self.mask_kernel = nn.Linear(channels, config.kernel)
-        self.locator = Locator(channels, config.kernel) if config.pitch else None
+        self.point_embedding = PointEmbedding(channels, config.kernel) if config.query_stride else None
         nn.init.constant_(self.cls_score.bias, -math.log((1.0 - PRIOR) / PRIOR))
-        if config.pitch:  # near places look alike to the attention from the start
-            for decoder in (self.context_decoder, self.local_decoder):
+        if config.query_stride:  # near points look alike to the attention from the start
+            for decoder in (self.global_decoder, self.local_decoder):
                 weight = decoder.cross.in_proj_weight
                 assert weight is not None
                 with torch.no_grad():
                     weight[channels : 2 * channels] = weight[:channels]
 
-    def look_around(self, context: Tensor, origin: Tensor) -> Tensor:
+    def decode_global(self, context: Tensor, origin: Tensor) -> Tensor:
         """The global decoder: queries (B,N,C) that have seen X6 (B,C',h,w) of their image, which lies at (2,)."""
         tokens = self.project(context)
-        places = self._query_places((context.shape[2] * STRIDE, context.shape[3] * STRIDE), origin)
-        queries = self.query_feat.weight.expand(context.shape[0], places.shape[0], -1)
-        encoded = self._token_places(tokens, STRIDE, origin)
-        near = self._nearness(tokens, STRIDE)
-        seen: Tensor = self.context_decoder(queries, places, tokens.flatten(2).transpose(1, 2), encoded, near)
+        own = self._query_encodings((context.shape[2] * STRIDE, context.shape[3] * STRIDE), origin)
+        queries = self.query_feat.weight.expand(context.shape[0], own.shape[0], -1)
+        encoded = self._token_encodings(tokens, STRIDE, origin)
+        bias = self._attention_bias(tokens, STRIDE)
+        seen: Tensor = self.global_decoder(queries, own, tokens.flatten(2).transpose(1, 2), encoded, bias)
         return seen
 
-    def look_closely(self, queries: Tensor, features: Tensor, origin: Tensor) -> Tensor:
+    def decode_local(self, queries: Tensor, features: Tensor, origin: Tensor) -> Tensor:
         """The local decoder: queries (B,N,C), also those of an earlier frame, that have seen X_mask (B,C,h,w)."""
         pool = F.max_pool2d if self.config.pooling == "max" else F.avg_pool2d
         tokens = pool(features, self.config.local_stride // MASK_STRIDE)
-        places = self._query_places((features.shape[2] * MASK_STRIDE, features.shape[3] * MASK_STRIDE), origin)
-        encoded = self._token_places(tokens, self.config.local_stride, origin)
-        near = self._nearness(tokens, self.config.local_stride)
-        queries = self.local_decoder(queries, places, tokens.flatten(2).transpose(1, 2), encoded, near)
+        own = self._query_encodings((features.shape[2] * MASK_STRIDE, features.shape[3] * MASK_STRIDE), origin)
+        encoded = self._token_encodings(tokens, self.config.local_stride, origin)
+        bias = self._attention_bias(tokens, self.config.local_stride)
+        queries = self.local_decoder(queries, own, tokens.flatten(2).transpose(1, 2), encoded, bias)
         updated: Tensor = queries + self.feedforward(queries)
         return updated
 
     def predict(self, queries: Tensor, size: tuple[int, int], origin: Tensor) -> Predictions:
         """Apply the heads to queries (B,N,C) of images of a size (H,W) that lie at an origin (2,)."""
         x = self.norm(queries)
-        kernels, places = self.mask_kernel(x), None
-        if self.locator is not None:
-            places = self.begin_at(size) + REACH * self.locator.way(x).float()
-            kernels = self.locator.kernels(kernels, places + origin)
-        return Predictions(kernels, self.cls_score(x), self.objectness(x).squeeze(2), places)
+        kernels, points = self.mask_kernel(x), None
+        if self.point_embedding is not None:
+            points = self.initial_points(size) + OFFSET_SCALE * self.point_embedding.offset(x).float()
+            kernels = self.point_embedding.kernels(kernels, points + origin)
+        return Predictions(kernels, self.cls_score(x), self.objectness(x).squeeze(2), points)
 
-    def begin_at(self, size: tuple[int, int]) -> Tensor:
-        """Places (N,2) all over an image where queries begin."""
-        pitch = self.config.pitch
-        places = cell_places(-(-size[0] // pitch), -(-size[1] // pitch), pitch, self.query_feat.weight.device)
-        return places.flatten(0, 1)
+    def initial_points(self, size: tuple[int, int]) -> Tensor:
+        """Reference points (N,2) at which queries begin, all over an image."""
+        stride = self.config.query_stride
+        rows, columns = -(-size[0] // stride), -(-size[1] // stride)
+        return cell_centres(rows, columns, stride, self.query_feat.weight.device).flatten(0, 1)
 
-    def _query_places(self, size: tuple[int, int], origin: Tensor) -> Tensor:
-        """Encodings (N,C): of places all over the image, or learnt ones."""
+    def _query_encodings(self, size: tuple[int, int], origin: Tensor) -> Tensor:
+        """Encodings (N,C): of points all over the image, or learnt ones."""
         if self.query_embed is not None:
             return self.query_embed.weight
-        places = encode_places(self.begin_at(size) + origin, self.config.channels)
-        return places.to(self.query_feat.weight.dtype)
+        points = encode_points(self.initial_points(size) + origin, self.config.channels)
+        return points.to(self.query_feat.weight.dtype)
 
-    def _nearness(self, tokens: Tensor, stride: int) -> Nearness | None:
+    def _attention_bias(self, tokens: Tensor, stride: int) -> AttentionBias | None:
         """Where queries look, among tokens (B,C,h,w)."""
-        pitch, heads = self.config.pitch, self.config.decoder_heads
-        if not pitch:
+        sigma, heads = float(self.config.query_stride), self.config.decoder_heads
+        if not sigma:
             return None
         height, width = tokens.shape[2:]
-        begins = self.begin_at((height * stride, width * stride))
-        places = cell_places(height, width, stride, tokens.device).flatten(0, 1)
-        return Nearness(nearness(begins, places, heads, pitch), nearness(begins, begins, heads, pitch))
+        initial = self.initial_points((height * stride, width * stride))
+        points = cell_centres(height, width, stride, tokens.device).flatten(0, 1)
+        return AttentionBias(
+            attention_bias(initial, points, heads, sigma), attention_bias(initial, initial, heads, sigma)
+        )
 
-    def _token_places(self, tokens: Tensor, stride: int, origin: Tensor) -> Tensor:
-        places = cell_places(tokens.shape[2], tokens.shape[3], stride, tokens.device) + origin
-        return encode_places(places, tokens.shape[1]).flatten(0, 1).to(tokens.dtype)
+    def _token_encodings(self, tokens: Tensor, stride: int, origin: Tensor) -> Tensor:
+        points = cell_centres(tokens.shape[2], tokens.shape[3], stride, tokens.device) + origin
+        return encode_points(points, tokens.shape[1]).flatten(0, 1).to(tokens.dtype)

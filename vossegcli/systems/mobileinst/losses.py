@@ -14,9 +14,9 @@ from torch import Tensor
 from vossegcli.layers.losses import dice_loss, focal_class_loss
 from vossegcli.ops.boundaries import boundary_map
 from vossegcli.systems.mobileinst.instance_decoder import Predictions
-from vossegcli.systems.mobileinst.mask_decoder import MASK_STRIDE, REACH, DenseOutput
+from vossegcli.systems.mobileinst.mask_decoder import MASK_STRIDE, OFFSET_SCALE, DenseOutput
 from vossegcli.systems.mobileinst.matcher import Match
-from vossegcli.systems.mobileinst.positions import cell_places
+from vossegcli.systems.mobileinst.positions import cell_centres
 
 MASK_CELLS = 4  # pixels: stride of the masks
 SURE = 0.4  # probability from which on a pixel counts for the IoU that objectness learns
@@ -49,8 +49,8 @@ def set_losses(
 
     Returns:
         `classes`: focal loss over the number of instances; `dice` and `mask_entropy`: means over the pairs;
-        `objectness`: cross entropy with the IoU of the own mask; `places`: distance to the centre of the instance,
-        where queries say it; `mask_iou`: mean IoU of the pairs, to watch.
+        `objectness`: cross entropy with the IoU of the own mask; `reference_points`: distance to the centre of the
+        instance, where queries have them; `mask_iou`: mean IoU of the pairs, to watch.
     """
     wanted = torch.full(predictions.objectness.shape, -1, dtype=torch.int64, device=logits.device)
     for image, pairs in enumerate(matches):
@@ -63,7 +63,8 @@ def set_losses(
     share = max(count, 1.0)
     iou = hard_iou(own.detach().sigmoid(), truth)
     entropy = F.binary_cross_entropy_with_logits(own, truth, reduction="none").mean(dim=(1, 2))
-    located = {} if predictions.places is None else {"places": _places_loss(predictions.places, truth, matches) / share}
+    points = predictions.reference_points
+    located = {} if points is None else {"reference_points": _points_loss(points, truth, matches) / share}
     return {
         **located,
         "classes": focal_class_loss(predictions.logits[asked].float(), wanted[asked], count),
@@ -74,15 +75,15 @@ def set_losses(
     }
 
 
-def _places_loss(places: Tensor, truth: Tensor, matches: Sequence[Match]) -> Tensor:
-    """Sum over the pairs of the distance from places (B,N,2) to the centres of truths (m,h,w)."""
-    said = torch.cat([places[image, pairs.queries] for image, pairs in enumerate(matches)])
-    return F.smooth_l1_loss(said / REACH, centres_of(truth) / REACH, reduction="sum", beta=0.1)
+def _points_loss(points: Tensor, truth: Tensor, matches: Sequence[Match]) -> Tensor:
+    """Sum over the pairs of the distance from points (B,N,2) to the centres of truths (m,h,w)."""
+    said = torch.cat([points[image, pairs.queries] for image, pairs in enumerate(matches)])
+    return F.smooth_l1_loss(said / OFFSET_SCALE, centres_of(truth) / OFFSET_SCALE, reduction="sum", beta=0.1)
 
 
 def centres_of(masks: Tensor) -> Tensor:
     """Centres of mass (n,2), (x, y) in pixels, of masks (n,H/4,W/4); zero for empty ones."""
-    cells = cell_places(masks.shape[1], masks.shape[2], MASK_CELLS, masks.device)
+    cells = cell_centres(masks.shape[1], masks.shape[2], MASK_CELLS, masks.device)
     return torch.einsum("mhw,hwc->mc", masks, cells) / masks.sum(dim=(1, 2)).clamp_min(1e-6).unsqueeze(1)
 
 
@@ -94,7 +95,7 @@ def hard_iou(masks: Tensor, truth: Tensor) -> Tensor:
 
 
 def dense_losses(dense: DenseOutput, ids: Tensor, counts: Sequence[int]) -> dict[str, Tensor]:
-    """What every cell should say of itself: foreground, boundary, and the way to its instance's centre.
+    """Losses of what cells say of themselves: foreground, boundary, and the offset to its instance's centre.
 
     They warm up backbone and mask decoder before there are instances, and steady them later (an addition).
 
@@ -108,8 +109,8 @@ def dense_losses(dense: DenseOutput, ids: Tensor, counts: Sequence[int]) -> dict
     boundary = F.avg_pool2d(F.max_pool2d(edges.unsqueeze(1), MASK_STRIDE // 2), 2)[:, 0]
     foreground_loss = F.binary_cross_entropy_with_logits(dense.logits[:, 0], covered)
     boundary_loss = F.binary_cross_entropy_with_logits(dense.logits[:, 1], boundary)
-    ways, known = ways_to_centres(ids, counts)
-    missed = F.smooth_l1_loss(dense.offsets.permute(0, 2, 3, 1)[known], ways[known], reduction="sum", beta=0.1)
+    offsets, known = offsets_to_centres(ids, counts)
+    missed = F.smooth_l1_loss(dense.offsets.permute(0, 2, 3, 1)[known], offsets[known], reduction="sum", beta=0.1)
     return {
         "foreground": foreground_loss,
         "boundary": boundary_loss,
@@ -117,21 +118,21 @@ def dense_losses(dense: DenseOutput, ids: Tensor, counts: Sequence[int]) -> dict
     }
 
 
-def ways_to_centres(ids: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """How each cell comes to the centre of mass of the instance that covers the pixel in its middle.
+def offsets_to_centres(ids: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Offset of each cell to the centre of mass of the instance that covers the pixel in its middle.
 
     Returns:
-        ways (B,h,w,2) as (x, y) in units of `REACH`, and (B,h,w) bool: whether there is such an instance.
+        offsets (B,h,w,2) as (x, y) in units of `OFFSET_SCALE`, and (B,h,w) bool: whether there is such an instance.
     """
     _, height, width = ids.shape
-    pixels = cell_places(height, width, 1, ids.device).flatten(0, 1)  # (HW,2)
+    pixels = cell_centres(height, width, 1, ids.device).flatten(0, 1)  # (HW,2)
     middle = slice(MASK_STRIDE // 2, None, MASK_STRIDE)
     own = ids[:, middle, middle]
-    places = cell_places(own.shape[1], own.shape[2], MASK_STRIDE, ids.device)
-    ways = []
+    points = cell_centres(own.shape[1], own.shape[2], MASK_STRIDE, ids.device)
+    offsets = []
     for one, cells, count in zip(ids, own, counts, strict=True):
         flat = one.flatten()
         sums = torch.zeros(count + 1, 2, device=ids.device).index_add_(0, flat, pixels)
         areas = torch.bincount(flat, minlength=count + 1).clamp_min(1).unsqueeze(1)
-        ways.append(((sums / areas)[cells] - places) / REACH)
-    return torch.stack(ways), own > 0
+        offsets.append(((sums / areas)[cells] - points) / OFFSET_SCALE)
+    return torch.stack(offsets), own > 0

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torchvision.ops.misc import Conv2dNormActivation
 
 from vossegcli.systems.mobileinst.config import MobileInstConfig
-from vossegcli.systems.mobileinst.positions import cell_places, encode_places
+from vossegcli.systems.mobileinst.positions import cell_centres, encode_points
 
 MASK_STRIDE = 8
-REACH = 64.0  # pixels: the scale on which the way to an instance's centre is predicted
+OFFSET_SCALE = 64.0  # pixels: unit of the offsets to the centres of instances
 
 
 class DenseOutput(NamedTuple):
@@ -24,7 +24,7 @@ class DenseOutput(NamedTuple):
 
     Attributes:
         logits: (B,2,h,w) foreground, boundary.
-        offsets: (B,2,h,w) way (x, y) to the centre of its instance, in units of `REACH` pixels.
+        offsets: (B,2,h,w) offset (x, y) to the centre of its instance, in units of `OFFSET_SCALE` pixels.
     """
 
     logits: Tensor
@@ -50,8 +50,8 @@ class SemanticEnhancer(nn.Module):
 class MaskDecoder(nn.Module):
     """Down and up and down the pyramid, with global features at both ends.
 
-    Every cell also predicts the way to its instance's centre. Where the configuration gives a `pitch`, the encoded
-    place of that centre joins its features (see `locating`).
+    Every cell also predicts the offset to its instance's centre. Where the configuration gives a `query_stride`, the
+    encoding of that centre joins its features (see `reference_points`).
     """
 
     def __init__(self, config: MobileInstConfig, context: int) -> None:
@@ -62,7 +62,7 @@ class MaskDecoder(nn.Module):
         self.up = nn.ModuleList(_conv(channels, channels, 3) for _ in range(3))
         self.enhance_last = nn.ModuleList(SemanticEnhancer(context, channels) for _ in range(3))
         self.dense = nn.Conv2d(channels, 4, 1)
-        self.place = nn.Conv2d(channels, channels, 1) if config.pitch else None
+        self.point_projection = nn.Conv2d(channels, channels, 1) if config.query_stride else None
         self.branch = nn.Conv2d(channels, config.kernel, 1)
 
     def forward(self, local: list[Tensor], context: Tensor, origin: Tensor) -> tuple[Tensor, DenseOutput]:
@@ -71,7 +71,7 @@ class MaskDecoder(nn.Module):
         Args:
             local: X3, X4, X5.
             context: X6.
-            origin: (2,) place of the upper left corner.
+            origin: (2,) point of the upper left corner.
         """
         x3, x4, x5 = local
         x5 = self.enhance_first(x5, context)
@@ -85,9 +85,9 @@ class MaskDecoder(nn.Module):
         features = x3 + _resized(x4 + _resized(x5, x4), x3)
         said = self.dense(features).float()
         dense = DenseOutput(said[:, :2], said[:, 2:])
-        if self.place is not None:
-            encoded = encode_places(pointed_places(dense, origin), features.shape[1])
-            features = features + self.place(encoded.permute(0, 3, 1, 2).to(features.dtype))
+        if self.point_projection is not None:
+            encoded = encode_points(predicted_centres(dense, origin), features.shape[1])
+            features = features + self.point_projection(encoded.permute(0, 3, 1, 2).to(features.dtype))
         return features, dense
 
     def embed(self, features: Tensor) -> Tensor:
@@ -96,11 +96,11 @@ class MaskDecoder(nn.Module):
         return embedded
 
 
-def pointed_places(dense: DenseOutput, origin: Tensor) -> Tensor:
-    """Places (B,h,w,2) that the cells of images at an origin (2,) point to; no gradient flows back."""
+def predicted_centres(dense: DenseOutput, origin: Tensor) -> Tensor:
+    """Centres (B,h,w,2) that the cells of images at an origin (2,) point to; no gradient flows back."""
     offsets = dense.offsets.detach()
-    places = cell_places(offsets.shape[2], offsets.shape[3], MASK_STRIDE, offsets.device)
-    return places + origin + REACH * offsets.permute(0, 2, 3, 1)
+    points = cell_centres(offsets.shape[2], offsets.shape[3], MASK_STRIDE, offsets.device)
+    return points + origin + OFFSET_SCALE * offsets.permute(0, 2, 3, 1)
 
 
 def mask_logits(kernels: Tensor, embedded: Tensor) -> Tensor:

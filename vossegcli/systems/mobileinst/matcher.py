@@ -30,7 +30,7 @@ def match(
 
     Instances beyond the number of queries stay without one.
 
-    An addition: a third factor where queries begin at places. Several of them see the same instance as well; which one
+    An addition: a third factor where queries begin at points. Several of them see the same instance as well; which one
     is responsible must follow from something that they can know, or they cannot learn to leave it to the others.
 
     Args:
@@ -38,7 +38,7 @@ def match(
         probs: (N,L) of the classes.
         truth: (n,P) in [0, 1].
         labels: (n,) int64.
-        closeness: (N,n) in [0, 1], of the places where queries begin to the instances' centres; None = all are close.
+        closeness: (N,n) in [0, 1], of the points where queries begin to the instances' centres; None = all are close.
     """
     quality = dice_matrix(masks.float(), truth.float()) ** MASK_SHARE * probs.float()[:, labels] ** CLASS_SHARE
     if closeness is not None:
@@ -47,9 +47,9 @@ def match(
     return Match(torch.as_tensor(rows, device=masks.device), torch.as_tensor(columns, device=masks.device))
 
 
-def closeness_of(places: Tensor, centres: Tensor, reach: float) -> Tensor:
-    """How close places (N,2) are to centres (n,2): (N,n), a Gaussian with `reach` as its standard deviation."""
-    return torch.exp(-0.5 * (torch.cdist(places, centres) / reach).square())
+def closeness_of(points: Tensor, centres: Tensor, sigma: float) -> Tensor:
+    """How close points (N,2) are to centres (n,2): (N,n), a Gaussian with `sigma` as its standard deviation."""
+    return torch.exp(-0.5 * (torch.cdist(points, centres) / sigma).square())
 
 
 def dice_matrix(masks: Tensor, truth: Tensor) -> Tensor:

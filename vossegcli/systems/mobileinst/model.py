@@ -14,7 +14,7 @@ from vossegcli.layers.normalise import NormalisedInput
 from vossegcli.systems.mobileinst.backbone import STRIDE, Backbone
 from vossegcli.systems.mobileinst.config import MobileInstConfig
 from vossegcli.systems.mobileinst.instance_decoder import InstanceDecoder, Predictions
-from vossegcli.systems.mobileinst.mask_decoder import MASK_STRIDE, DenseOutput, MaskDecoder, pointed_places
+from vossegcli.systems.mobileinst.mask_decoder import MASK_STRIDE, DenseOutput, MaskDecoder, predicted_centres
 
 __all__ = ["STRIDE", "Encoded", "MobileInst"]
 
@@ -27,7 +27,7 @@ class Encoded(NamedTuple):
         features: X_mask (B,C,h,w).
         embedded: (B,K,h,w), what kernels are multiplied with.
         dense: what the cells say of themselves.
-        origin: (2,) place (x, y) of the upper left corner, in pixels.
+        origin: (2,) point (x, y) of the upper left corner, in pixels.
     """
 
     context: Tensor
@@ -54,14 +54,14 @@ class MobileInst(NormalisedInput):
         local, context = self.backbone(self.normalise(images))
         features, dense = self.mask_decoder(local, context, origin)
         embedded = self.mask_decoder.embed(features)
-        if self.instance_decoder.locator is not None:
-            embedded = self.instance_decoder.locator.features(embedded, pointed_places(dense, origin))
+        if self.instance_decoder.point_embedding is not None:
+            embedded = self.instance_decoder.point_embedding.features(embedded, predicted_centres(dense, origin))
         return Encoded(context, features, embedded, dense, origin)
 
     def detect(self, encoded: Encoded) -> Predictions:
         """What the queries say of encoded images."""
-        queries = self.instance_decoder.look_around(encoded.context, encoded.origin)
-        seen = self.instance_decoder.look_closely(queries, encoded.features, encoded.origin)
+        queries = self.instance_decoder.decode_global(encoded.context, encoded.origin)
+        seen = self.instance_decoder.decode_local(queries, encoded.features, encoded.origin)
         return self.predict(seen, encoded)
 
     def predict(self, queries: Tensor, encoded: Encoded) -> Predictions:

@@ -1,6 +1,6 @@
-"""Where things are: sine encodings of places.
+"""Where things are: sine encodings of points.
 
-Shape letters: N places, C channels, h w cells.
+Shape letters: N points, C channels, h w cells.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from torch import Tensor
 SHORTEST, LONGEST = 32.0, 2048.0  # wavelengths in pixels
 
 
-def encode_places(places: Tensor, channels: int) -> Tensor:
-    """Encode places (...,2), (x, y) in pixels, as sines and cosines (...,C) of many wavelengths."""
-    angles = places.float().unsqueeze(-1) * (2.0 * math.pi / wavelengths(channels, places.device))  # (...,2,C/4)
+def encode_points(points: Tensor, channels: int) -> Tensor:
+    """Encode points (...,2), (x, y) in pixels, as sines and cosines (...,C) of many wavelengths."""
+    angles = points.float().unsqueeze(-1) * (2.0 * math.pi / wavelengths(channels, points.device))  # (...,2,C/4)
     return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(-2)
 
 
@@ -25,7 +25,7 @@ def wavelengths(channels: int, device: torch.device | None = None) -> Tensor:
     return SHORTEST * (LONGEST / SHORTEST) ** steps
 
 
-def cell_places(height: int, width: int, stride: int, device: torch.device) -> Tensor:
+def cell_centres(height: int, width: int, stride: int, device: torch.device) -> Tensor:
     """Centres (h,w,2) of cells as (x, y) in pixels."""
     y, x = torch.meshgrid(
         torch.arange(height, device=device, dtype=torch.float32),
@@ -38,6 +38,6 @@ def cell_places(height: int, width: int, stride: int, device: torch.device) -> T
 def random_origin(device: torch.device) -> Tensor:
     """Where in the plane a training crop lies, (2,) as (x, y) in pixels.
 
-    Crops are small and images are not: a network that had only seen places near zero would be lost elsewhere.
+    Crops are small and images are not: a network that had only seen points near zero would be lost elsewhere.
     """
     return LONGEST * torch.rand(2, device=device)

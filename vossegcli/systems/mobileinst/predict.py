@@ -19,7 +19,7 @@ from vossegcli.ops.precision import autocast
 from vossegcli.systems.base import Instances, TrackedInstances
 from vossegcli.systems.mobileinst.instance_decoder import Predictions
 from vossegcli.systems.mobileinst.losses import MASK_CELLS
-from vossegcli.systems.mobileinst.mask_decoder import mask_logits, pointed_places
+from vossegcli.systems.mobileinst.mask_decoder import mask_logits, predicted_centres
 from vossegcli.systems.mobileinst.model import STRIDE, Encoded, MobileInst
 from vossegcli.systems.mobileinst.tracking import KernelTracker
 
@@ -103,7 +103,7 @@ class MobileInstPredictor:
         chosen = chosen[scores[chosen] > self.score_threshold]
         masks = self._network.masks(frame, image, found.kernels[image, chosen])
         scores = scores[chosen] * maskness(masks)
-        order = _best_first(masks, scores, self.score_threshold, self._network.model.config.overlap)
+        order = _mask_nms(masks, scores, self.score_threshold, self._network.model.config.overlap)
         boxes, inside = masks_in_boxes(masks[order], frame.canvas)
         return Instances(boxes, scores[order], labels[chosen][order], inside)
 
@@ -123,7 +123,7 @@ class MobileInstTracker:
         top_k: instances a frame at most; None = the configuration's.
         key_every: frames from one key frame to the next; None = the configuration's.
         max_gap: frames that an identity outlives without being seen.
-        weakest: score of the weakest instances that are wanted; an identity begins with it, if not with less.
+        birth_threshold: score from which on an identity begins, where the configuration's is not lower.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class MobileInstTracker:
         top_k: int | None = None,
         key_every: int | None = None,
         max_gap: int = 15,
-        weakest: float = 1.0,
+        birth_threshold: float = 1.0,
     ) -> None:
         config = model.config
         self._network = _Network(model, precision, short_side)
@@ -144,7 +144,7 @@ class MobileInstTracker:
         self.top_k = config.top_k if top_k is None else top_k
         self.key_every = config.key_every if key_every is None else key_every
         self._new_tracker = partial(
-            KernelTracker, similarity=config.similarity, birth_score=min(config.birth_score, weakest),
+            KernelTracker, similarity=config.similarity, birth_threshold=min(config.birth_threshold, birth_threshold),
             max_gap=max_gap + self.key_every - 1,
         )  # fmt: skip
         self.start()
@@ -155,7 +155,7 @@ class MobileInstTracker:
         self._frames = 0
         self._ids = torch.zeros(0, dtype=torch.int64)
         self._kernels = torch.zeros(0, self._network.model.config.kernel)
-        self._places = torch.zeros(0, 2)
+        self._points = torch.zeros(0, 2)
         self._scores = torch.zeros(0, self._network.model.config.classes)
 
     @torch.no_grad()
@@ -177,7 +177,7 @@ class MobileInstTracker:
     def state(self) -> dict[str, Tensor]:
         """Return the memory as named tensors."""
         tensors = {f"tracks.{name}": value for name, value in self._tracker.state().items()}
-        own = {"ids": self._ids, "kernels": self._kernels, "places": self._places, "scores": self._scores}
+        own = {"ids": self._ids, "kernels": self._kernels, "points": self._points, "scores": self._scores}
         return tensors | own | {"frames": torch.tensor(self._frames)}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
@@ -186,8 +186,8 @@ class MobileInstTracker:
         prefix = "tracks."
         self._tracker.load_state({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
         self._frames = int(tensors["frames"])
-        self._ids, self._kernels, self._places, self._scores = (
-            tensors[name].clone() for name in ("ids", "kernels", "places", "scores")
+        self._ids, self._kernels, self._points, self._scores = (
+            tensors[name].clone() for name in ("ids", "kernels", "points", "scores")
         )
 
     def _detect(self, frame: _Frame) -> None:
@@ -200,31 +200,32 @@ class MobileInstTracker:
         kernels = found.kernels[0, chosen]
         masks = self._network.masks(frame, 0, kernels)
         scores = scores[chosen] * maskness(masks).unsqueeze(1)
-        kept = _best_first(masks, scores.amax(dim=1), self.score_threshold, self._network.model.config.overlap)
+        kept = _mask_nms(masks, scores.amax(dim=1), self.score_threshold, self._network.model.config.overlap)
         kernels, scores = kernels[kept].cpu(), scores[kept].cpu()
         ids, means = self._tracker.update(self._frames, kernels, scores)
         self._ids, self._kernels, self._scores = ids[ids > 0], kernels[ids > 0], means[ids > 0]
-        if found.places is not None:
-            self._places = found.places[0, chosen][kept].cpu()[ids > 0]
+        if found.reference_points is not None:
+            self._points = found.reference_points[0, chosen][kept].cpu()[ids > 0]
 
     def _follow(self, frame: _Frame, masks: Tensor) -> None:
         """Move the kernels with their instances, whose masks (n,h,w) on this frame are known."""
-        locator = self._network.model.instance_decoder.locator
-        if locator is None or not len(masks):
+        embedding = self._network.model.instance_decoder.point_embedding
+        if embedding is None or not len(masks):
             return
         covered = (masks[:, ::2, ::2] > MASK).float()  # a quarter of the cells: those of the features
-        pointed = pointed_places(frame.encoded.dense, frame.encoded.origin)[0, : covered.shape[1], : covered.shape[2]]
+        centres = predicted_centres(frame.encoded.dense, frame.encoded.origin)
+        pointed = centres[0, : covered.shape[1], : covered.shape[2]]
         areas = covered.sum(dim=(1, 2)).unsqueeze(1)
-        before = self._places.to(masks.device)
+        before = self._points.to(masks.device)
         after = torch.einsum("nhw,hwc->nc", covered, pointed) / areas.clamp_min(1.0)
         after = torch.where(areas > 0, after, before)
-        self._kernels = locator.moved(self._kernels.to(masks.device), before, after).cpu()
-        self._places = after.cpu()
+        self._kernels = embedding.moved(self._kernels.to(masks.device), before, after).cpu()
+        self._points = after.cpu()
         self._tracker.follow(self._ids, self._kernels)
 
 
-def _best_first(masks: Tensor, scores: Tensor, threshold: float, overlap: float) -> Tensor:
-    """Indices, by falling score (n,), of the instances above a threshold that double no better one.
+def _mask_nms(masks: Tensor, scores: Tensor, threshold: float, overlap: float) -> Tensor:
+    """Non-maximum suppression by masks: indices, by falling score, of instances that double no better one.
 
     Args:
         masks: (n,h,w) probabilities.

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-KEPT = 0.5  # of the birth score: what an instance must reach to go on with a track
+KEPT = 0.5  # of the birth threshold: what an instance must reach to go on with a track
 
 
 class KernelTracker:
@@ -23,13 +23,13 @@ class KernelTracker:
 
     Args:
         similarity: cosine from which on two kernels can be of the same object.
-        birth_score: score from which on an instance that belongs to no track begins one; with half of it, one goes on.
+        birth_threshold: score from which on an instance that belongs to no track begins one; half of it keeps one.
         max_gap: frames between two key frames that see a track, at most.
     """
 
-    def __init__(self, *, similarity: float, birth_score: float, max_gap: int) -> None:
+    def __init__(self, *, similarity: float, birth_threshold: float, max_gap: int) -> None:
         self.similarity = similarity
-        self.birth_score = birth_score
+        self.birth_threshold = birth_threshold
         self.max_gap = max_gap
         self._ids = torch.zeros(0, dtype=torch.int64)
         self._kernels = torch.zeros(0, 0)
@@ -54,7 +54,7 @@ class KernelTracker:
         if not len(self._ids):
             self._kernels, self._sums = kernels[:0], scores[:0]
         ids = torch.zeros(len(kernels), dtype=torch.int64)
-        strong = (scores.amax(dim=1) >= KEPT * self.birth_score).nonzero()[:, 0]
+        strong = (scores.amax(dim=1) >= KEPT * self.birth_threshold).nonzero()[:, 0]
         found, columns = self._pairs(kernels[strong])
         rows = strong[found]
         ids[rows] = self._ids[columns]
@@ -62,18 +62,18 @@ class KernelTracker:
         self._sums[columns] += scores[rows]
         self._seen[columns] += 1
         self._last[columns] = frame
-        born = ((ids == 0) & (scores.amax(dim=1) >= self.birth_score)).nonzero()[:, 0]
+        born = ((ids == 0) & (scores.amax(dim=1) >= self.birth_threshold)).nonzero()[:, 0]
         ids[born] = torch.arange(self._next_id, self._next_id + len(born))
         self._add(ids[born], kernels[born], scores[born], frame)
-        place = {int(number): index for index, number in enumerate(self._ids)}
-        own = torch.tensor([place.get(int(number), 0) for number in ids], dtype=torch.int64)
+        row = {int(number): index for index, number in enumerate(self._ids)}
+        own = torch.tensor([row.get(int(number), 0) for number in ids], dtype=torch.int64)
         means = self._sums[own] / self._seen[own].unsqueeze(1) if len(self._ids) else scores
         return ids, torch.where((ids > 0).unsqueeze(1), means, scores)
 
     def follow(self, ids: Tensor, kernels: Tensor) -> None:
         """Replace the kernels (n,K) of tracks (n,), which have moved since the last key frame."""
-        place = {int(number): index for index, number in enumerate(self._ids)}
-        self._kernels[torch.tensor([place[int(number)] for number in ids], dtype=torch.int64)] = kernels
+        row = {int(number): index for index, number in enumerate(self._ids)}
+        self._kernels[torch.tensor([row[int(number)] for number in ids], dtype=torch.int64)] = kernels
 
     def state(self) -> dict[str, Tensor]:
         """Return the tracks as named tensors."""

@@ -34,7 +34,7 @@ class LossWeights:
     foreground: float = 1.0
     boundary: float = 1.0
     centres: float = 2.0
-    places: float = 2.0
+    reference_points: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class _Found:
 
 
 def dense_objective(model: MobileInst, batch: InstanceSamples, weights: LossWeights) -> dict[str, Tensor]:
-    """Train backbone and mask decoder alone: foreground, boundaries and ways to the centres."""
+    """Train backbone and mask decoder alone: foreground, boundaries and offsets to the centres."""
     encoded = model(batch.images, random_origin(batch.images.device))
     terms = dense_losses(encoded.dense, batch.ids, [len(labels) for labels in batch.labels])
     return {**terms, "loss": _weighed(terms, weights)}
@@ -92,7 +92,7 @@ def clip_objective(model: MobileInst, batch: InstanceClipSamples, weights: LossW
     later = _Truth(truth.masks[second], truth.labels[second])
     matches = [_still_there(pairs, masks) for pairs, masks in zip(found.matches[first], later.masks, strict=True)]
     idle = [_not_in(found.queries.shape[1], pairs.queries) for pairs in matches]
-    passed = model.instance_decoder.look_closely(found.queries[first], encoded.features[second], encoded.origin)
+    passed = model.instance_decoder.decode_local(found.queries[first], encoded.features[second], encoded.origin)
     said = model.predict(passed, encoded)
     embedded = encoded.embedded[second]
     earlier = _halves(found.predictions, first)
@@ -119,16 +119,17 @@ def _detection_terms(
         visible: instances may have no pixel in an image; nobody is responsible for those.
     """
     decoder = model.instance_decoder
-    early = decoder.look_around(encoded.context, encoded.origin)
-    predictions = model.predict(decoder.look_closely(early, encoded.features, encoded.origin), encoded)
+    early = decoder.decode_global(encoded.context, encoded.origin)
+    predictions = model.predict(decoder.decode_local(early, encoded.features, encoded.origin), encoded)
     logits = mask_logits(predictions.kernels, encoded.embedded)
-    pitch = model.config.pitch
-    begins = decoder.begin_at((MASK_CELLS * logits.shape[2], MASK_CELLS * logits.shape[3])) if pitch else None
+    query_stride = model.config.query_stride
+    size = (MASK_CELLS * logits.shape[2], MASK_CELLS * logits.shape[3])
+    initial = decoder.initial_points(size) if query_stride else None
     matches = []
     for image, (masks, labels) in enumerate(zip(truth.masks, truth.labels, strict=True)):
         shown = masks.flatten(1).sum(dim=1).gt(0).nonzero()[:, 0] if visible else torch.arange(len(masks))
         shown = shown.to(masks.device)
-        close = None if begins is None else closeness_of(begins, centres_of(masks[shown]), pitch)
+        close = None if initial is None else closeness_of(initial, centres_of(masks[shown]), query_stride)
         pairs = match(
             logits[image].flatten(1).sigmoid(), predictions.logits[image].sigmoid(),
             masks[shown].flatten(1), labels[shown], close,
@@ -157,14 +158,14 @@ def _moved_along(
     model: MobileInst, found: Predictions, matches: list[Match], before: list[Tensor], after: list[Tensor]
 ) -> Tensor:
     """Kernels (B,N,K), those of matched queries as they are when their instances have moved to another frame."""
-    locator = model.instance_decoder.locator
-    if locator is None or found.places is None:
+    embedding = model.instance_decoder.point_embedding
+    if embedding is None or found.reference_points is None:
         return found.kernels
     moved = found.kernels.clone()
     for image, (pairs, first, second) in enumerate(zip(matches, before, after, strict=True)):
-        places = found.places[image, pairs.queries]
-        way = centres_of(second[pairs.instances]) - centres_of(first[pairs.instances])
-        moved[image, pairs.queries] = locator.moved(found.kernels[image, pairs.queries], places, places + way)
+        points = found.reference_points[image, pairs.queries]
+        offset = centres_of(second[pairs.instances]) - centres_of(first[pairs.instances])
+        moved[image, pairs.queries] = embedding.moved(found.kernels[image, pairs.queries], points, points + offset)
     return moved
 
 
