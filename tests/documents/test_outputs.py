@@ -26,7 +26,7 @@ RUNS = {
     "fewshot --episodes": "vosseg fewshot annotated --episodes 2 --save masks,overlay,report -o out",
     "instance": "vosseg instance examples/nuclei/images --save masks,coco,overlay,cutouts,report -o out",
     "track": "vosseg track clips --checkpoint tracker.safetensors --score-threshold 0"
-    " --save masks,coco,overlay,video,report -o out",
+    " --save masks,coco,overlay,video,ctc,report -o out",
 }
 
 

@@ -74,6 +74,7 @@ def same_default(cell: str, one: Field[Any]) -> bool:
     if one.default is MISSING and one.default_factory is MISSING:
         return cell == "required"
     value = one.default if one.default is not MISSING else one.default_factory()
+    value = list(value) if isinstance(value, tuple) else value
     return bool(tomllib.loads(f"value = {code(cell)[0]}")["value"] == value)
 
 

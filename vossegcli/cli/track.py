@@ -50,7 +50,7 @@ def track(
         typer.Option(min=0, help="Frames a track survives unseen.", rich_help_panel=TRACKS),
     ] = 15,
     save: Annotated[
-        str, typer.Option(help="Comma list of masks, coco, overlay, video, stack, report.", rich_help_panel=o.RUN)
+        str, typer.Option(help="Comma list of masks, coco, overlay, video, stack, ctc, report.", rich_help_panel=o.RUN)
     ] = "masks,coco",
     fps: o.Fps = None,
     common: CommonOptions,

@@ -11,12 +11,9 @@ from vossegcli.errors import CheckpointError, ConfigError
 from vossegcli.layers.efficientnet_lite import imagenet_names
 from vossegcli.layers.normalise import IMAGENET_MEAN, IMAGENET_STD
 from vossegcli.systems.b2inst.config import COMPACT, R50
-from vossegcli.systems.b2inst.convert import convert_published, imagenet_backbone, load_fwb, load_imagenet
+from vossegcli.systems.b2inst.convert import convert_published, imagenet_backbone, load_imagenet
 from vossegcli.systems.b2inst.model import B2Inst
-from vossegcli.systems.fwb.config import COMPACT as FWB_COMPACT
-from vossegcli.systems.fwb.model import FWB
 
-OLD = replace(COMPACT, backbone="resnet", block="basic", stem=32, planes=(48, 96, 160, 256), depths=(2, 2, 2, 2))
 #: Our names -> AdelaiDet's, written down independently of the importer.
 BACK = (
     (r"backbone\.conv1\.weight", "backbone.bottom_up.stem.conv1.weight"),
@@ -131,20 +128,3 @@ def test_efficientnet_starts_from_its_published_weights() -> None:
     assert model.mean.flatten().tolist() == pytest.approx([127 / 255] * 3)
     with pytest.raises(CheckpointError, match="missing key '_blocks"):
         load_imagenet(model, {})
-
-
-def test_the_stages_start_from_those_of_fwb() -> None:
-    fwb = FWB(FWB_COMPACT)
-    model = B2Inst(replace(OLD, planes=FWB_COMPACT.planes))
-    before = model.backbone.layer4[0].downsample[0].weight.clone()
-    load_fwb(model, fwb.state_dict())
-    for name, value in fwb.backbone.stages[3].state_dict().items():
-        assert torch.equal(model.backbone.layer4.state_dict()[name], value), name
-    assert torch.equal(model.backbone.conv1.weight, fwb.backbone.stem[0].weight)
-    assert torch.equal(model.backbone.layer4[0].downsample[0].weight, before), "FWB has none there"
-    with pytest.raises(CheckpointError, match="has shape"):
-        load_fwb(B2Inst(OLD), fwb.state_dict())
-    weights = dict(fwb.state_dict())
-    del weights["backbone.stages.1.0.conv1.weight"]
-    with pytest.raises(CheckpointError, match="missing key 'layer2"):
-        load_fwb(model, weights)

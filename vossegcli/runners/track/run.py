@@ -20,6 +20,7 @@ from vossegcli.io.media.sequences import find_sequences, input_name
 from vossegcli.io.records.atomic import write_lines_atomic, write_text_atomic
 from vossegcli.io.records.run_records import sequence_files
 from vossegcli.io.records.tables import write_csv
+from vossegcli.io.results.ctc import write_ctc
 from vossegcli.io.results.label_stacks import stack_path, write_label_stack
 from vossegcli.io.results.overlay_video import overlay_path, render_sequence, video_path
 from vossegcli.models.chosen_model import ChosenModel, check_classes, check_score
@@ -60,6 +61,7 @@ class TrackOptions(BatchOptions):
         "masks": ("masks/{files}.png",),
         "coco": (),
         "overlay": ("overlay/{files}.jpg",),
+        "ctc": ("ctc/{name}/*.tif", "ctc/{name}/res_track.txt"),
         "video": ("video/{name}.mp4",),
         "stack": ("stack/{name}.tif",),
     }
@@ -216,6 +218,8 @@ class TrackCommand(BatchCommand[TrackOptions, FrameSequence, TrackItem, TrackPre
             yield from (overlay_path(output, item.name, name) for name in item.reader.names)
         if video:
             yield video_path(output, item.name)
+        if "ctc" in save:
+            yield from write_ctc(output / "ctc" / item.name, id_maps(item, drawn), item.frames, {})
         if "stack" in save:
             path = stack_path(output, item.name)
             write_label_stack(path, id_maps(item, drawn), len(item.reader), item.reader.size, self.options.fps)

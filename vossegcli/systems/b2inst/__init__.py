@@ -9,7 +9,7 @@ from functools import partial
 
 from vossegcli.systems.b2inst.backbone import BACKBONE
 from vossegcli.systems.b2inst.config import CONFIGS, B2InstConfig
-from vossegcli.systems.b2inst.convert import convert_published, imagenet_backbone, load_fwb, load_imagenet
+from vossegcli.systems.b2inst.convert import convert_published, imagenet_backbone, load_imagenet
 from vossegcli.systems.b2inst.model import B2Inst
 from vossegcli.systems.b2inst.predict import B2InstPredictor
 from vossegcli.systems.b2inst.train import LossWeights, instance_objective
@@ -24,7 +24,7 @@ SYSTEM = System(
     predictors={"instance": B2InstPredictor},
     convert=convert_published,
     imagenet_backbone=imagenet_backbone,
-    starts={"imagenet": load_imagenet, "fwb": load_fwb},
+    starts={"imagenet": load_imagenet},
     backbone=BACKBONE,
     objectives={"instances": partial(instance_objective, weights=LossWeights())},
     class_layers=("box_head.cls_logits.", "basis_head.seg_head.2."),

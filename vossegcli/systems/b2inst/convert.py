@@ -1,4 +1,4 @@
-"""Weights of others for B2Inst: backbones from torchvision and FWB, and BlendMask's networks from AdelaiDet."""
+"""Weights of others for B2Inst: ImageNet backbones, and BlendMask's networks from AdelaiDet."""
 
 from __future__ import annotations
 
@@ -46,13 +46,6 @@ _PLACES = tuple(
         (r"basis_module\.seg_head\.6\.(\w+)", r"basis_head.seg_head.2.\1"),
     )
 )
-#: Where FWB's compact backbone keeps a part -> where ours has it.
-_FWB = {
-    "backbone.stem.0.": "conv1.", "backbone.stem.1.": "bn1.", "backbone.stages.0.": "layer1.",
-    "backbone.stages.1.": "layer2.", "backbone.stages.2.": "layer3.", "backbone.stages.3.": "layer4.",
-}  # fmt: skip
-_HALVED = "layer4.0.downsample."  # FWB keeps the size of its last stage and has none
-
 #: Entries without a place here, and why.
 _LEFT = (
     (re.compile(r"pixel_(mean|std)"), "we normalise by constants of our own"),
@@ -166,28 +159,6 @@ def load_imagenet(model: B2Inst, weights: Mapping[str, Tensor]) -> None:
     if missing:
         raise CheckpointError(f"missing key '{missing[0]}'", fix="give weights of the same ResNet")
     model.backbone.load_state_dict({name: weights[name] for name in own}, strict=False)
-
-
-def load_fwb(model: B2Inst, weights: Mapping[str, Tensor]) -> None:
-    """Start the residual stages from an FWB checkpoint's compact backbone, in place.
-
-    Raises:
-        CheckpointError: a weight is missing or misshapen; it is named.
-    """
-    found = {
-        ours + name.removeprefix(theirs): value
-        for name, value in weights.items()
-        for theirs, ours in _FWB.items()
-        if name.startswith(theirs)
-    }
-    own = {name: value for name, value in model.backbone.state_dict().items() if name.startswith(_BACKBONE)}
-    fix = "give a compact checkpoint of FWB to a network with its `block`, `stem`, `planes` and `depths`"
-    for name, value in own.items():
-        if name in found and found[name].shape != value.shape:
-            raise CheckpointError(f"'{name}' has shape {tuple(found[name].shape)}, not {tuple(value.shape)}", fix=fix)
-        if name not in found and not name.startswith(_HALVED):
-            raise CheckpointError(f"missing key '{name}'", fix=fix)
-    model.backbone.load_state_dict({name: found[name] for name in own if name in found}, strict=False)
 
 
 #: In the order of their labels.
