@@ -1,3 +1,5 @@
+from torch import nn
+
 from tests.systems.contracts.instances import InstanceContract
 from tests.systems.contracts.tracks import TrackContract
 from tests.systems.mobileinst.test_predict import TINY
@@ -12,4 +14,10 @@ class TestInstances(InstanceContract):
 class TestTracks(TrackContract):
     system = SYSTEM
     config = TINY
-    options = {"score_threshold": 0.0, "weakest": 0.0}  # noqa: RUF012 - of the class
+
+    def network(self) -> nn.Module:
+        """Sure of everything, so that tracks begin."""
+        network = super().network()
+        for head in (network.instance_decoder.cls_score, network.instance_decoder.objectness):
+            nn.init.constant_(head.bias, 3.0)
+        return network

@@ -36,7 +36,7 @@ class FWB(NormalisedInput):
         return features.float()
 
     def head_base(self, features: Tensor) -> Tensor:
-        """What the head makes of features (B,C,h,w) without the similarity: (B,D,h,w), the same for all prototypes."""
+        """Convolve features (B,C,h,w) alone, without the similarity: (B,D,h,w), the same for all prototypes."""
         assert self.join.bias is not None
         return partial_conv(self.join, features, 0) + self.join.bias.view(1, -1, 1, 1)
 

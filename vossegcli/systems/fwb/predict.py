@@ -175,7 +175,7 @@ def _probabilities(logits: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _confidence(known: _Class, maps: Tensor, masks: Tensor, found: Tensor) -> Tensor:
-    """How sure it is that the class is in each image, in [0, 1]: (B,).
+    """Estimate the confidence that the class is in each image, in [0, 1]: (B,).
 
     The product of three: the root of the IoU that the experts reach on the supports, how well the cells that are found
     are told apart from the others, compared with the supports' own, and their mean probability. Nothing found gives 0.
