@@ -207,7 +207,7 @@ def test_each_worker_has_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
     worker = Calm()
     monkeypatch.setattr(worker, "share", threads.append)
-    monkeypatch.setattr(local, "cores", lambda: 8)
+    monkeypatch.setattr(local, "threads", lambda: 8)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for worker.device in (None, "cpu", "cuda:1"):
