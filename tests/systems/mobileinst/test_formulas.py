@@ -1,6 +1,6 @@
 """Places, matching, targets, losses and identities of MobileInst against numbers worked out by hand.
 
-Covers: systems.mobileinst.instance_decoder, systems.mobileinst.locating, systems.mobileinst.losses,
+Covers: systems.mobileinst.instance_decoder, systems.mobileinst.reference_points, systems.mobileinst.losses,
 systems.mobileinst.mask_decoder, systems.mobileinst.matcher, systems.mobileinst.positions, systems.mobileinst.tracking
 """
 

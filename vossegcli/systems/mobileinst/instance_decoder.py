@@ -23,7 +23,7 @@ PRIOR = 0.01  # probability of a class that every query starts with
 
 
 class Predictions(NamedTuple):
-    """What the queries say.
+    """Output of the queries.
 
     Attributes:
         kernels: (B,N,K).
@@ -44,7 +44,7 @@ class Predictions(NamedTuple):
 
 
 class AttentionBias(NamedTuple):
-    """What attention logits lose (see `reference_points`): on tokens (heads,N,T) and on other queries (heads,N,N)."""
+    """Attention biases (see `reference_points`): on tokens (heads,N,T) and on other queries (heads,N,N)."""
 
     tokens: Tensor
     queries: Tensor
@@ -168,7 +168,7 @@ class InstanceDecoder(nn.Module):
         return points.to(self.query_feat.weight.dtype)
 
     def _attention_bias(self, tokens: Tensor, stride: int) -> AttentionBias | None:
-        """Where queries look, among tokens (B,C,h,w)."""
+        """Return the biases of attention on tokens (B,C,h,w) and on other queries; None without reference points."""
         sigma, heads = float(self.config.query_stride), self.config.decoder_heads
         if not sigma:
             return None

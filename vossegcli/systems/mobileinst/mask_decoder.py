@@ -20,7 +20,7 @@ OFFSET_SCALE = 64.0  # pixels: unit of the offsets to the centres of instances
 
 
 class DenseOutput(NamedTuple):
-    """What every cell says of itself.
+    """Dense output: the predictions of every cell about itself.
 
     Attributes:
         logits: (B,2,h,w) foreground, boundary.
@@ -91,7 +91,7 @@ class MaskDecoder(nn.Module):
         return features, dense
 
     def embed(self, features: Tensor) -> Tensor:
-        """What kernels are multiplied with: (B,C,h,w) to (B,K,h,w)."""
+        """Embed features for the kernels: (B,C,h,w) to (B,K,h,w)."""
         embedded: Tensor = self.branch(features)
         return embedded
 

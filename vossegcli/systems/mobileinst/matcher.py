@@ -1,4 +1,4 @@
-"""Which query is responsible for which instance.
+"""Assignment of queries to instances.
 
 Shape letters: N queries, n instances, L classes, P pixels.
 """
@@ -48,7 +48,7 @@ def match(
 
 
 def closeness_of(points: Tensor, centres: Tensor, sigma: float) -> Tensor:
-    """How close points (N,2) are to centres (n,2): (N,n), a Gaussian with `sigma` as its standard deviation."""
+    """Compute how close points (N,2) are to centres (n,2): (N,n), a Gaussian with `sigma` as its standard deviation."""
     return torch.exp(-0.5 * (torch.cdist(points, centres) / sigma).square())
 
 

@@ -20,7 +20,7 @@ __all__ = ["STRIDE", "Encoded", "MobileInst"]
 
 
 class Encoded(NamedTuple):
-    """What is computed of every frame, whether its kernels are its own or not.
+    """Features of a frame, whether its kernels are its own or not.
 
     Attributes:
         context: X6 (B,C',H/64,W/64).
@@ -59,12 +59,12 @@ class MobileInst(NormalisedInput):
         return Encoded(context, features, embedded, dense, origin)
 
     def detect(self, encoded: Encoded) -> Predictions:
-        """What the queries say of encoded images."""
+        """Predict the instances of encoded images."""
         queries = self.instance_decoder.decode_global(encoded.context, encoded.origin)
         seen = self.instance_decoder.decode_local(queries, encoded.features, encoded.origin)
         return self.predict(seen, encoded)
 
     def predict(self, queries: Tensor, encoded: Encoded) -> Predictions:
-        """What queries (B,N,C) say that have looked at encoded images."""
+        """Predict from queries (B,N,C) that have attended to encoded images."""
         height, width = encoded.features.shape[2:]
         return self.instance_decoder.predict(queries, (height * MASK_STRIDE, width * MASK_STRIDE), encoded.origin)

@@ -1,4 +1,4 @@
-"""Where things are: sine encodings of points.
+"""Sine encodings of points.
 
 Shape letters: N points, C channels, h w cells.
 """
@@ -36,7 +36,7 @@ def cell_centres(height: int, width: int, stride: int, device: torch.device) -> 
 
 
 def random_origin(device: torch.device) -> Tensor:
-    """Where in the plane a training crop lies, (2,) as (x, y) in pixels.
+    """Draw the place of a training crop in the plane, (2,) as (x, y) in pixels.
 
     Crops are small and images are not: a network that had only seen points near zero would be lost elsewhere.
     """

@@ -51,7 +51,7 @@ class _Network:
         return _Frame(encoded, canvas)
 
     def detect(self, encoded: Encoded) -> Predictions:
-        """What the queries say of encoded images, in float32."""
+        """Predict the instances of encoded images, in float32."""
         with autocast(self.device, self.precision):
             found = self.model.detect(encoded)
         return found.map(Tensor.float)

@@ -47,7 +47,7 @@ class _Truth:
 
 @dataclass(frozen=True)
 class _Found:
-    """What the queries make of a batch, and who is responsible for what."""
+    """Predictions for a batch, and the assignment of queries to instances."""
 
     queries: Tensor
     predictions: Predictions
