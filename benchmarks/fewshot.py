@@ -1,6 +1,7 @@
 """What boosting costs: the time of a few-shot job with it, and without.
 
     python benchmarks/fewshot.py [--config compact|vgg16|resnet101] [--shots 5] [--queries 100] [--size 512]
+        [--short-side N]
 
 The supports are fitted once, then every query is segmented, on random images with random weights: neither changes the
 work. Both ways take turns, query by query, so that other load on the machine meets them alike.
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--shots", type=int, default=5)
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--short-side", type=int, help="work at this one; 0 = native (default: the configuration's)")
     parser.add_argument("--precision", default="auto")
     arguments = parser.parse_args()
     device = resolve_device("auto")
@@ -50,7 +52,7 @@ def main() -> None:
     torch.manual_seed(0)
     network = FWB(CONFIGS[arguments.config]).to(device)
     ways = {
-        name: FWBPredictor(network, precision=precision, boosting=name == "with", short_side=0)
+        name: FWBPredictor(network, precision=precision, boosting=name == "with", short_side=arguments.short_side)
         for name in ("without", "with")
     }
     for predictor in ways.values():  # warm up

@@ -81,16 +81,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def few_shot_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random FWB network whose head follows the similarity map: what is like the support is the class."""
-    config = FWBConfig("compact", stem=8, planes=(8, 8, 16, 16), depths=(1, 1, 1, 1), head_channels=16, steps=3)
+    """A random FWB network whose head follows the nearest prototype: what is like the support is the class."""
+    config = FWBConfig("efficientnet_lite0", projected=8, head_channels=16, prototypes=2, steps=3, short_side=64)
     torch.manual_seed(0)
     network = FWB(config)
     with torch.no_grad():
-        network.join.weight.zero_()
-        network.join.weight[0, -1, 1, 1] = 1.0
-        network.classify.weight.zero_()
-        network.classify.weight[1, 0] = 20.0
-        network.classify.bias.copy_(torch.tensor([0.0, -14.0]))
+        network.presence[-1].weight.zero_()
+        network.presence[-1].bias.fill_(2.0)
     path = tmp_path_factory.mktemp("fwb") / "tiny.safetensors"
     write_checkpoint(path, dict(network.state_dict()), CheckpointHeader("fwb", config.to_dict(), (), {"steps": 0}))
     return path

@@ -39,7 +39,7 @@ def fewshot(
     boost: Annotated[bool, typer.Option(help="Fit feature experts to the supports.")] = True,
     min_confidence: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Leave a class out of images where its confidence is lower.")
-    ] = 0.1,
+    ] = 0.5,
     episodes: Annotated[
         str | None,
         typer.Option(

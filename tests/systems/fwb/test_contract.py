@@ -5,5 +5,7 @@ from vossegcli.systems.fwb.config import FWBConfig
 
 class TestCompact(FewshotContract):
     system = SYSTEM
-    config = FWBConfig("compact", stem=8, planes=(8, 8, 16, 16), depths=(1, 1, 1, 1), head_channels=16)
+    config = FWBConfig(
+        "efficientnet_lite0", projected=8, head_channels=16, prototypes=2, refine_channels=8, steps=3, short_side=64
+    )
     rate = 5e-3

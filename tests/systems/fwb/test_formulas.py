@@ -8,15 +8,7 @@ import torch
 from torch import Tensor
 
 from vossegcli.systems.fwb.boosting import boost, join_experts, mean_iou
-from vossegcli.systems.fwb.feature_weighting import (
-    Levels,
-    calibrate,
-    class_average,
-    class_difference,
-    relevance,
-    similarity_maps,
-    support_levels,
-)
+from vossegcli.systems.fwb.feature_weighting import class_average, class_difference, relevance, similarity_maps
 
 #: One support, two channels, four cells in a row; the class is the first two cells.
 FEATURES = torch.tensor([[[[4.0, 2.0, 1.0, 1.0]], [[1.0, 1.0, 3.0, 5.0]]]])
@@ -60,19 +52,6 @@ def test_the_sign_of_the_weights_does_not_matter() -> None:
     prototype = torch.tensor([[[3.0, 1.0]]])
     plain = similarity_maps(prototype, torch.tensor([[[1.0, -1.0]]]), FEATURES)
     assert torch.allclose(plain, similarity_maps(prototype, torch.ones(1, 1, 2), FEATURES))
-
-
-def test_levels_and_calibration_by_hand() -> None:
-    maps = torch.tensor([[[[0.9, 0.7, 0.3, 0.1]]], [[[0.5, 0.5, 0.1, 0.5]]]])  # two supports, one prototype
-    inside = torch.tensor([[[1.0, 1.0, 0.0, 0.0]], [[1.0, 0.0, 0.0, 0.0]]])
-    outside = torch.tensor([[[0.0, 0.0, 1.0, 1.0]], [[0.0, 0.0, 1.0, 0.0]]])  # the rest lies beyond the image
-    levels = support_levels(maps, inside, outside)
-    assert levels.low.tolist() == [[pytest.approx((0.2 + 0.1) / 2)]]
-    assert levels.high.tolist() == [[pytest.approx((0.8 + 0.5) / 2)]]
-    query = torch.tensor([[[[0.15, 0.65, 0.4, 9.0]]]])
-    assert calibrate(query, levels).flatten().tolist() == pytest.approx([0.0, 1.0, 0.5, 3.0])
-    flat = calibrate(query, Levels(torch.tensor([[0.4]]), torch.tensor([[0.4]])))
-    assert flat.flatten().tolist() == pytest.approx([-3.0, 3.0, 0.0, 3.0], abs=1e-5), "no division by nothing"
 
 
 def test_each_image_may_have_its_own_prototypes() -> None:

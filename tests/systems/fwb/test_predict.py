@@ -3,25 +3,28 @@
 Covers: systems.fwb.backbones, systems.fwb.config, systems.fwb.model, systems.fwb.supports
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from vossegcli.errors import InputError
+from vossegcli.ops.canvas import shrunk_canvas
+from vossegcli.samples import EpisodeSamples
+from vossegcli.systems.fwb import SYSTEM
+from vossegcli.systems.fwb.backbones import Encoded
 from vossegcli.systems.fwb.config import RESNET101, VGG16, FWBConfig
-from vossegcli.systems.fwb.feature_weighting import (
-    Levels,
-    class_average,
-    class_difference,
-    relevance,
-    similarity_maps,
-    support_levels,
-)
+from vossegcli.systems.fwb.feature_weighting import class_average
 from vossegcli.systems.fwb.model import FWB
 from vossegcli.systems.fwb.predict import FWBPredictor
-from vossegcli.systems.fwb.supports import stack_supports
+from vossegcli.systems.fwb.supports import Supports, stack_supports
+from vossegcli.training.loop import set_training_mode
 
-TINY = FWBConfig("compact", stem=8, planes=(8, 8, 16, 16), depths=(1, 1, 1, 1), head_channels=16)
+TINY = FWBConfig(
+    "efficientnet_lite0", projected=8, head_channels=16, prototypes=2, refine_channels=8, steps=3, short_side=64
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +48,48 @@ def picture(height: int, width: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 def test_backbones_have_stride_8(config: FWBConfig) -> None:
     with torch.device("meta"), torch.inference_mode():  # shapes without numbers
         network = FWB(config).eval()
-        assert network.encode(torch.rand(1, 3, 64, 96)).shape == (1, network.channels, 8, 12)
+        encoded = network.encode(torch.rand(1, 3, 64, 96))
+    assert encoded.features.shape == (1, sum(network.groups), 8, 12)
+    assert encoded.context.shape == (1, network.context, 8, 12)
+    assert encoded.fine.shape == (1, 24 if config is TINY else 0, 16, 24)
 
 
-def test_the_head_is_one_convolution_over_features_and_map(network: FWB) -> None:
+def test_published_backbones_give_the_head_what_is_compared() -> None:
+    network = FWB(VGG16).eval()
+    with torch.inference_mode():
+        encoded = network.encode(torch.rand(1, 3, 32, 32))
+    assert torch.equal(encoded.features, encoded.context)
+    assert network.prior is None
+    assert network.refinement is None
+    assert network.join.in_channels == 512 + 1
+    odds = torch.rand(1, 4, 4)
+    assert network.refine(odds, torch.rand(1, 1, 4, 4), encoded) is odds
+
+
+def test_the_stages_keep_what_imagenet_taught(network: FWB) -> None:
+    """Each has unit length in every cell, and only the projection beside them can be trained into something else."""
+    with torch.inference_mode():
+        features = network.encode(torch.rand(1, 3, 64, 64)).features
+    assert network.groups == (40, 112, 320, 8)
+    for part in features.split(list(network.groups), dim=1):
+        assert torch.allclose(part.norm(dim=1), torch.ones(1, 8, 8), atol=1e-4)
+
+
+def test_the_head_is_one_convolution_over_features_and_maps(network: FWB) -> None:
     """Computed in two shares, so that the features' one is there for all experts."""
-    features, maps = torch.randn(2, network.channels, 5, 6), torch.randn(2, 3, 5, 6)
-    found = network.head(network.head_base(features), maps, Levels(torch.zeros(1, 3), torch.ones(1, 3)))
+    count = network.join.in_channels - network.context
+    context, maps = torch.randn(2, network.context, 5, 6), torch.randn(2, 3, count, 5, 6)
+    found = network.head(network.head_base(context), maps)
     for n in range(3):
-        joined = torch.cat([features, maps[:, n : n + 1]], dim=1)
-        wanted = network.classify(torch.relu(network.join(joined)))
-        assert torch.allclose(found[:, n], wanted, atol=1e-5)
+        wanted = network.classify(torch.relu(network.join(torch.cat([context, maps[:, n]], dim=1))))
+        odds = wanted[:, 1] - wanted[:, 0] + network.prior * maps[:, n, -1]
+        assert torch.allclose(found[:, n, 1] - found[:, n, 0], odds, atol=1e-4)
+
+
+def test_an_untrained_head_takes_the_nearest_prototype(network: FWB) -> None:
+    context, maps = torch.randn(1, network.context, 5, 6), torch.randn(1, 1, 7, 5, 6)
+    logits = network.head(network.head_base(context), maps)[:, 0]
+    assert torch.equal(logits.argmax(dim=1) == 1, maps[:, 0, -1] > 0)
 
 
 @pytest.mark.parametrize("size", [(40, 56), (33, 71), (130, 90)])
@@ -80,21 +114,33 @@ def test_supports_may_differ_in_size(network: FWB) -> None:
 
 
 def test_what_lies_beyond_a_smaller_support_counts_for_nothing(network: FWB) -> None:
-    def encode(images: Tensor) -> Tensor:
+    def encode(images: Tensor) -> Encoded:
         with torch.no_grad():
             return network.encode(images)
 
+    def stack(images: Sequence[Tensor], masks: Sequence[Tensor]) -> Supports:
+        return stack_supports(images, masks, encode, lambda image: shrunk_canvas(image, None, 32), torch.device("cpu"))
+
     images, masks = zip(picture(48, 64), picture(83, 30), strict=True)
-    both = stack_supports(images, masks, encode, None, torch.device("cpu"))
-    assert both.features.shape == (2, network.channels, 11, 8)
-    assert both.truth.shape == (2, 88, 64)
+    both = stack(images, masks)
+    assert both.encoded.features.shape == (2, network.channels, 12, 8)
+    assert both.truth.shape == (2, 96, 64)
     for k in range(2):
-        alone = stack_supports(images[k : k + 1], masks[k : k + 1], encode, None, torch.device("cpu"))
+        alone = stack(images[k : k + 1], masks[k : k + 1])
         for part in ("inside", "outside"):
-            average = class_average(both.features, getattr(both, part))[k]
-            assert torch.allclose(average, class_average(alone.features, getattr(alone, part))[0], atol=1e-5), part
+            average = class_average(both.encoded.features, getattr(both, part))[k]
+            of_one = class_average(alone.encoded.features, getattr(alone, part))[0]
+            assert torch.allclose(average, of_one, atol=1e-5), part
         assert int((both.truth[k] == 1).sum()) == int((masks[k] > 0).sum())
         assert int((both.truth[k] != 255).sum()) == masks[k].numel()
+
+
+@pytest.mark.parametrize(("enlarge", "expected"), [(True, (64, 107)), (False, (30, 60))])
+def test_small_images_are_enlarged_where_the_configuration_says_so(*, enlarge: bool, expected: tuple[int, int]) -> None:
+    predictor = FWBPredictor(FWB(replace(TINY, enlarge=enlarge)))
+    encoded, at_native_size = predictor.encode_query(torch.rand(1, 3, 30, 60))
+    assert tuple(encoded.features.shape[2:]) == tuple(-(-side // 32) * 4 for side in expected)
+    assert at_native_size(torch.rand(1, *encoded.features.shape[2:])).shape == (1, 30, 60)
 
 
 @pytest.mark.parametrize(
@@ -134,30 +180,30 @@ def test_the_same_supports_give_the_same_masks(network: FWB) -> None:
     assert torch.equal(*found)
 
 
-def test_training_on_one_pair_makes_the_class_found() -> None:
-    """The head learns to read the map; weighting and boosting then find the class in another picture."""
+def test_training_on_few_pictures_makes_the_class_found() -> None:
+    """The head and the presence learn; weighting and boosting then find the class in another picture."""
     torch.manual_seed(0)
     network = FWB(TINY).train()
-    optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
+    set_training_mode(network, freeze_norm=True)
+    trained = [p for name, p in network.named_parameters() if not name.startswith("backbone.trunk.")]
+    optimiser = torch.optim.Adam(trained, lr=3e-3)
     pairs = [picture(64, 64, seed) for seed in range(4)]
-    images, masks = torch.stack([p[0] for p in pairs]), torch.stack([(p[1] > 0).float() for p in pairs])
-    cells = torch.nn.functional.avg_pool2d(masks[:, None], 8)[:, 0]
-    for _ in range(60):
-        features = network.encode(images)
-        prototype = class_average(features[:1], cells[:1]).unsqueeze(0)
-        weights = relevance(class_difference(features[:1], cells[:1])).view(1, 1, -1)
-        maps = similarity_maps(prototype, weights, features)
-        levels = support_levels(maps[:1], cells[:1], 1.0 - cells[:1])
-        logits = network.head(network.head_base(features), maps, levels)[1:, 0]
-        loss = torch.nn.functional.cross_entropy(logits, (cells[1:] > 0.5).long())
+    blue = [(image.roll(1, dims=0), mask) for image, mask in pairs]  # the same square in other colours: another class
+    images = torch.stack([torch.stack([p[0] for p in part]) for part in (pairs, blue)])
+    masks = torch.stack([torch.stack([(p[1] > 0).float() for p in part]) for part in (pairs, blue)])
+    labels = (masks * torch.tensor([1.0, 2.0]).view(2, 1, 1, 1)).long()
+    supports = ~torch.eye(4, dtype=torch.bool).expand(2, 4, 4)
+    batch = EpisodeSamples(images, masks, supports, labels, torch.tensor([0, 1]))
+    for _ in range(40):
+        loss = SYSTEM.objectives["episodes"](network, batch)["loss"]
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    predictor = FWBPredictor(network, short_side=0)
+    predictor = FWBPredictor(network)
     assert predictor.fit([pairs[0][0]], [pairs[0][1]]) > 0.3
     query, truth = picture(64, 64, 9)
     (found,) = predictor.predict(query.unsqueeze(0))
     overlap = ((found.label_map == 1) & (truth > 0)).sum() / ((found.label_map == 1) | (truth > 0)).sum()
     assert overlap > 0.3
-    (nothing,) = predictor.predict(torch.full((1, 3, 64, 64), 0.5))
+    (nothing,) = predictor.predict(blue[1][0].unsqueeze(0))
     assert nothing.confidence[0] < found.confidence[0]

@@ -3,8 +3,6 @@
 Covers: systems.fwb.convert
 """
 
-import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,24 +13,21 @@ from vossegcli.data.episodes import EpisodeSpec, EpisodeStream, classes_of
 from vossegcli.errors import CheckpointError, ConfigError
 from vossegcli.io.datasets.annotations import read_coco_instances
 from vossegcli.io.weights.checkpoints import read_checkpoint
+from vossegcli.layers.efficientnet_lite import imagenet_names
 from vossegcli.models.chosen_model import build_network, system_of
 from vossegcli.runners.train.run import TrainOptions, train
-from vossegcli.systems.afb_urr.config import COMPACT as AFB_URR
-from vossegcli.systems.afb_urr.model import AFBURR
+from vossegcli.samples import EpisodeSamples
 from vossegcli.systems.fwb import SYSTEM
-from vossegcli.systems.fwb.config import COMPACT, RESNET101, VGG16, FWBConfig
-from vossegcli.systems.fwb.convert import convert_published, imagenet_backbone, load_afb_urr, load_imagenet
-from vossegcli.systems.fwb.feature_weighting import (
-    class_average,
-    class_difference,
-    relevance,
-    similarity_maps,
-    support_levels,
-)
+from vossegcli.systems.fwb.config import RESNET101, VGG16, FWBConfig
+from vossegcli.systems.fwb.convert import convert_published, imagenet_backbone, load_imagenet
+from vossegcli.systems.fwb.feature_weighting import class_difference, relevance
 from vossegcli.systems.fwb.model import FWB
-from vossegcli.systems.fwb.train import group_similarities, label_contrast, labels_at_cells
+from vossegcli.systems.fwb.prototypes import class_vectors
+from vossegcli.systems.fwb.train import fit_groups, images_without
+from vossegcli.training.loop import Trainer, set_training_mode
+from vossegcli.training.settings import Stage, TrainingSettings
 
-TINY = FWBConfig("compact", stem=8, planes=(8, 8, 16, 16), depths=(1, 1, 1, 1), head_channels=16)
+TINY = FWBConfig("efficientnet_lite0", projected=8, head_channels=16, prototypes=2, refine_channels=8)
 
 
 def test_every_parameter_learns_and_the_loss_falls(discs: Path) -> None:
@@ -52,62 +47,46 @@ def test_every_parameter_learns_and_the_loss_falls(discs: Path) -> None:
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_a_group_is_compared_as_its_episodes_would_be_one_by_one() -> None:
-    generator = torch.Generator().manual_seed(0)
-    features = torch.randn(6, 5, 3, 4, generator=generator)  # two groups of three images
-    cells = torch.rand(6, 3, 4, generator=generator)
+def test_a_class_is_fitted_to_its_supports_alone() -> None:
+    torch.manual_seed(0)
+    network = FWB(TINY)
+    features = torch.randn(6, network.channels, 3, 4)  # two groups of three images
+    cells = torch.rand(6, 3, 4)
     supports = torch.tensor([[[0, 1, 1], [1, 0, 0], [0, 1, 0]], [[0, 1, 0], [1, 0, 1], [1, 1, 0]]], dtype=torch.bool)
-    maps, levels = group_similarities(features, cells, supports)
-    for image in range(6):
-        group = image // 3
-        chosen = [3 * group + k for k in range(3) if supports[group, image % 3, k]]
-        prototype = class_average(features[chosen], cells[chosen]).mean(dim=0).view(1, 1, -1)
-        weights = relevance(class_difference(features[chosen], cells[chosen])).view(1, 1, -1)
-        own = similarity_maps(prototype, weights, features[image : image + 1])
-        assert torch.allclose(maps[image : image + 1], own, atol=1e-5)
-        on_supports = similarity_maps(prototype, weights, features[chosen])
-        wanted = support_levels(on_supports, cells[chosen], 1.0 - cells[chosen])
-        assert float(levels.low[image]) == pytest.approx(float(wanted.low), abs=1e-5)
-        assert float(levels.high[image]) == pytest.approx(float(wanted.high), abs=1e-5)
+    for image, fitted in enumerate(fit_groups(network, features, cells, supports)):
+        chosen = [image // 3 * 3 + k for k in range(3) if supports[image // 3, image % 3, k]]
+        inside = cells[chosen]
+        wanted = class_vectors(features[chosen], inside, 1.0 - inside, TINY.counts)
+        assert torch.allclose(fitted.vectors, wanted, atol=1e-5)
+        assert torch.allclose(
+            fitted.weights, relevance(class_difference(features[chosen], inside, 1.0 - inside)), atol=1e-5
+        )
+        assert float(fitted.reference.single) == float(len(chosen) == 1)
 
 
-def test_contrast_by_hand() -> None:
-    """Cells that are like their own label in the other image, and like nothing else, cost almost nothing."""
-    features = torch.eye(3).view(1, 3, 1, 3).repeat(2, 1, 1, 1)  # three cells, each with a channel of its own
-    labels = torch.tensor([[[-1, 4, 7]], [[-1, 4, 7]]])
-    assert float(label_contrast(features, labels)) == pytest.approx(2 * math.exp(-10), rel=1e-2)
-    turned = torch.tensor([[[-1, 4, 7]], [[4, 7, -1]]])
-    assert float(label_contrast(features, turned)) == pytest.approx(10.0, abs=0.01), "one over the temperature"
+def test_images_without_the_class_come_from_other_groups() -> None:
+    """Four groups of two images, one of which shows the class of its partner too."""
+    labels = torch.arange(1, 5).view(4, 1, 1, 1).repeat(1, 2, 2, 2)
+    labels[1, 0, 0, 0] = 1
+    batch = EpisodeSamples(torch.empty(0), torch.ones(4, 2, 2, 2), torch.empty(0), labels, torch.arange(4))
+    others, absent = images_without(batch)
+    # The first image of a group goes with the first of its partner, the second with the second of the group after next.
+    assert others.tolist() == [2, 5, 0, 7, 6, 1, 4, 3]
+    assert absent.tolist() == [False, True, True, True, True, True, True, True]
 
 
-def test_labels_that_only_one_image_has_are_left_out() -> None:
-    features = torch.eye(3).view(1, 3, 1, 3).repeat(2, 1, 1, 1)
-    labels = torch.tensor([[[-1, 4, 7]], [[-1, 4, 9]]])
-    assert float(label_contrast(features, labels)) == pytest.approx(2 * math.exp(-10), rel=1e-2), (
-        "the other image's label is a wrong answer, but asks for none"
-    )
-    assert float(label_contrast(features[:1], labels[:1])) == 0.0
-
-
-def test_labels_are_taken_from_the_middle_of_the_cells() -> None:
-    labels = torch.zeros(1, 16, 24, dtype=torch.int64)
-    labels[0, 4, 12] = 1 << 20
-    assert labels_at_cells(labels, torch.Size((2, 3)))[0].tolist() == [[0, 1 << 20, 0], [0, 0, 0]]
-
-
-def test_the_backbone_starts_from_afb_urr() -> None:
-    donor = AFBURR(AFB_URR).state_dict()
-    model = FWB(replace(COMPACT, head_channels=8))
-    before = model.state_dict()["backbone.stages.3.0.conv1.weight"].clone()
-    load_afb_urr(model, donor)
-    after = model.backbone.state_dict()
-    assert torch.equal(after["stem.0.weight"], donor["encoder_q.conv1.weight"])
-    assert torch.equal(after["stages.2.1.conv2.weight"], donor["encoder_q.res4.1.conv2.weight"])
-    assert torch.equal(after["stages.3.0.conv1.weight"], before)
-    with pytest.raises(CheckpointError, match="missing key 'stem.0.weight'"):
-        load_afb_urr(model, {})
-    with pytest.raises(CheckpointError, match="has shape"):
-        load_afb_urr(FWB(TINY), donor)
+def test_a_frozen_backbone_takes_no_gradient(discs: Path) -> None:
+    stage = Stage("a", "episodes", steps=1, batch=2, size=64, shots=1, backbone_rate=0.0, freeze_norm=True)
+    trainer = Trainer(FWB(TINY), TrainingSettings("tiny", (stage,)), SYSTEM.backbone)
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    stream = EpisodeStream(classes_of(read_coco_instances(discs)), 0, torch.device("cpu"))
+    set_training_mode(trainer.model, freeze_norm=True)
+    trainer.train_step(SYSTEM.objectives["episodes"], stream.batch(0, EpisodeSpec(2, 1, 64)), torch.float32)
+    after = trainer.model.state_dict()
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert not [name for name in changed if name.startswith("backbone.trunk.")]
+    assert "backbone.project.weight" in changed
+    assert trainer.model.backbone.trunk.stem.conv.weight.grad is None
 
 
 @pytest.mark.parametrize(("config", "network"), [(VGG16, vgg16), (RESNET101, resnet101)], ids=["vgg16", "resnet101"])
@@ -119,20 +98,41 @@ def test_imagenet_backbones_fit(config: FWBConfig, network: object) -> None:
     model.to_empty(device="cpu")
     weights = {name: torch.tensor(3, dtype=value.dtype).expand(value.shape) for name, value in published.items()}
     load_imagenet(model, weights)
-    assert all(bool((value == 3).all()) for value in model.backbone.state_dict().values())
+    assert all(bool((value == 3).all()) for value in model.backbone.trunk.state_dict().values())
     some = next(name for name in weights if name.endswith("weight"))
     del weights[some]
     with pytest.raises(CheckpointError, match="missing key"):
         load_imagenet(model, weights)
 
 
+def test_the_compact_backbone_starts_from_imagenet() -> None:
+    model = FWB(TINY)
+    trunk = model.backbone.trunk
+    names = imagenet_names(trunk)
+    assert imagenet_backbone(TINY) == "efficientnet_lite0"
+    weights = {names[ours]: torch.full_like(value, 3) for ours, value in trunk.state_dict().items()}
+    load_imagenet(model, weights)
+    assert all(bool((value == 3).all()) for value in trunk.state_dict().values())
+    del weights["_conv_stem.weight"]
+    with pytest.raises(CheckpointError, match="missing key 'stem.conv.weight'"):
+        load_imagenet(model, weights)
+    weights["_conv_stem.weight"] = torch.zeros(1)
+    with pytest.raises(CheckpointError, match="has shape"):
+        load_imagenet(model, weights)
+
+
 def test_what_cannot_be_had_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no ImageNet weights"):
-        imagenet_backbone(TINY)
     with pytest.raises(CheckpointError, match="ever published"):
         convert_published({"a": 1})
     assert FWBConfig.from_dict(TINY.to_dict()) == TINY
-    for bad in ({"backbone": "x"}, {"steps": 0}, {"rate": 0.0}, {"unknown": 1}):
+    for bad in (
+        {"backbone": "x"},
+        {"steps": 0},
+        {"rate": 0.0},
+        {"unknown": 1},
+        {"prototypes": 0},
+        {"refine_channels": 8},
+    ):
         with pytest.raises(ConfigError):
             FWBConfig.from_dict(bad)
 

@@ -30,7 +30,7 @@ from vossegcli.ops.images import image_tensor
 from vossegcli.systems.base import ClassSegmentation, FewshotPredictor
 
 FIELDS = ("query", "class", "id", "area", "confidence", "review")
-REVIEW_BELOW = 0.3
+REVIEW_BELOW = 0.7
 NAMED = 5
 
 Classes = dict[int, str]
@@ -61,7 +61,7 @@ class FewshotOptions(BatchOptions):
     support: Path
     shots: int | None = None
     boost: bool = True
-    min_confidence: float = 0.1
+    min_confidence: float = 0.5
 
     def __post_init__(self) -> None:
         """Check what can be checked without opening a file.

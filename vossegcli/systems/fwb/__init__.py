@@ -9,7 +9,7 @@ from functools import partial
 
 from vossegcli.systems.base import System
 from vossegcli.systems.fwb.config import CONFIGS, FWBConfig
-from vossegcli.systems.fwb.convert import convert_published, imagenet_backbone, load_afb_urr, load_imagenet
+from vossegcli.systems.fwb.convert import convert_published, imagenet_backbone, load_imagenet
 from vossegcli.systems.fwb.model import FWB
 from vossegcli.systems.fwb.predict import FWBPredictor
 from vossegcli.systems.fwb.train import LossWeights, episode_objective
@@ -23,6 +23,7 @@ SYSTEM = System(
     predictors={"fewshot": FWBPredictor},
     convert=convert_published,
     imagenet_backbone=imagenet_backbone,
-    starts={"imagenet": load_imagenet, "afb-urr": load_afb_urr},
+    starts={"imagenet": load_imagenet},
+    backbone=("backbone.trunk.",),
     objectives={"episodes": partial(episode_objective, weights=LossWeights())},
 )

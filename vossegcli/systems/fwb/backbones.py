@@ -1,73 +1,114 @@
 """Backbones of FWB: images to features at stride 8.
 
-Shape letters: B images, C channels, H W pixels.
+Shape letters: B images, C channels, D channels of the context, H W pixels, h w cells at stride 8.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import resnet101, vgg16
 
-from vossegcli.layers.resnet import dilate_stage, initialise_residual, make_stage
+from vossegcli.layers.blocks import PreActivationBlock
+from vossegcli.layers.efficientnet_lite import MEAN, STD, EfficientNetLite
+from vossegcli.layers.normalise import IMAGENET_MEAN, IMAGENET_STD
 from vossegcli.systems.fwb.config import FWBConfig
 
 _VGG_POOL4, _VGG_POOL5 = 23, 30  # indices in torchvision's `features`
+STAGES = 3  # of EfficientNet-Lite, whose outputs at strides 8, 16 and 32 are compared
 
 
-def build_backbone(config: FWBConfig) -> tuple[nn.Module, int]:
-    """Build a backbone whose output has stride 8.
+class Encoded(NamedTuple):
+    """Features of images, for each of their uses.
 
-    The published ones keep the size of their last two stages and dilate them by 2 and 4 (paper sec. 4).
-
-    Returns:
-        the network from normalised images (B,3,H,W) to features (B,C,H/8,W/8), and C.
+    Attributes:
+        features: (B,C,h,w) that are compared with those of the class.
+        context: (B,D,h,w) that the head sees beside the similarities; as published these are the features.
+        fine: (B,E,2h,2w) at stride 4 for the refinement; no channels where there is none.
     """
-    if config.backbone == "resnet101":
-        network = resnet101(weights=None, replace_stride_with_dilation=[False, True, True])
-        stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
-        return nn.Sequential(stem, network.layer1, network.layer2, network.layer3, network.layer4), 2048
-    if config.backbone == "vgg16":
-        layers = list(vgg16(weights=None).features)[:_VGG_POOL5]
-        for index in range(_VGG_POOL4 + 1, _VGG_POOL5):  # the last stage sees twice as far instead of pooling
-            if isinstance(layers[index], nn.Conv2d):
-                layers[index].dilation, layers[index].padding = (2, 2), (2, 2)
-        layers[_VGG_POOL4] = nn.Identity()
-        return nn.Sequential(*layers), 512
-    return CompactBackbone(config), config.planes[-1]
+
+    features: Tensor
+    context: Tensor
+    fine: Tensor
 
 
-class CompactBackbone(nn.Module):
-    """A small ResNet whose stages at strides 8 and 16 are added up at stride 8; our own choice.
+class PublishedBackbone(nn.Module):
+    """A network whose last two stages keep their size and are dilated by 2 and 4 instead (paper sec. 4)."""
 
-    It costs a third of what dilating the last two stages would, and its features can be negative, as the weighted
-    cosine likes them.
+    multiple = 8
+
+    def __init__(self, trunk: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.groups = (channels,)
+        self.widths = (channels, channels, 0)
+
+    def forward(self, images: Tensor) -> Encoded:
+        """Encode normalised images (B,3,H,W), sides multiples of 8."""
+        features = self.trunk(images)
+        batch, _, height, width = features.shape
+        return Encoded(features, features, features.new_zeros(batch, 0, 2 * height, 2 * width))
+
+
+class EfficientNetBackbone(nn.Module):
+    """EfficientNet-Lite0 whose stages stay comparable as ImageNet taught them, and a projection that can learn.
+
+    The stages at strides 8, 16 and 32 and the projection are brought to unit length in each cell, so that each has a
+    say in the cosines, and stand side by side at stride 8. The context comes from the projection.
     """
+
+    multiple = 32
 
     def __init__(self, config: FWBConfig) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, config.stem, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(config.stem),
-            nn.ReLU(inplace=True), nn.MaxPool2d(3, stride=2, padding=1),
-        )  # fmt: skip
-        widths, strides = (config.stem, *config.planes), (1, 2, 2, 1)
-        self.stages = nn.ModuleList(
-            make_stage("basic", widths[i], widths[i + 1], config.depths[i], strides[i]) for i in range(4)
-        )
-        initialise_residual([self.stem, *self.stages])
-        last = self.stages[3]
-        assert isinstance(last, nn.Sequential)
-        dilate_stage(last, 2)
-        self.merge = nn.ModuleList(nn.Conv2d(width, config.planes[-1], 1, bias=False) for width in config.planes[1:])
-        self.norm = nn.BatchNorm2d(config.planes[-1])  # a mean that all cells share would drown their cosines
+        self.trunk = EfficientNetLite("lite0")
+        compared = self.trunk.widths[-STAGES:]
+        self.project = nn.Conv2d(sum(compared), config.projected, 1)
+        self.mix = PreActivationBlock(config.projected)
+        self.groups = (*compared, config.projected)
+        self.widths = (sum(compared) + config.projected, config.projected, self.trunk.widths[1])
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Map normalised images (B,3,H,W), sides multiples of 8, to features (B,C,H/8,W/8)."""
-        x = self.stages[0](self.stem(images))
-        fine = self.stages[1](x)  # stride 8
-        middle = self.stages[2](fine)  # stride 16
-        coarse = self.merge[1](middle) + self.merge[2](self.stages[3](middle))
-        features = self.merge[0](fine)
-        features = features + F.interpolate(coarse, size=features.shape[2:], mode="bilinear", align_corners=False)
-        normalised: Tensor = self.norm(features)
-        return normalised
+    def forward(self, images: Tensor) -> Encoded:
+        """Encode normalised images (B,3,H,W), sides multiples of 32."""
+        _, fine, *stages = self.trunk(images)
+        size = stages[0].shape[2:]
+        parts = [F.normalize(_enlarged(stage.float(), size), dim=1) for stage in stages]
+        context = self.mix(self.project(torch.cat(parts, dim=1)))
+        parts.append(F.normalize(context.float(), dim=1))
+        return Encoded(torch.cat(parts, dim=1), context, fine)
+
+
+def build_backbone(config: FWBConfig) -> PublishedBackbone | EfficientNetBackbone:
+    """Build a backbone whose features have stride 8.
+
+    It says what it gives: `widths`, the channels of each part; `groups`, the channels of each part of the features; and
+    `multiple`, of which the sides of images must be multiples.
+    """
+    if config.backbone == "efficientnet_lite0":
+        return EfficientNetBackbone(config)
+    if config.backbone == "resnet101":
+        network = resnet101(weights=None, replace_stride_with_dilation=[False, True, True])
+        stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
+        stages = (network.layer1, network.layer2, network.layer3, network.layer4)
+        return PublishedBackbone(nn.Sequential(stem, *stages), 2048)
+    layers = list(vgg16(weights=None).features)[:_VGG_POOL5]
+    for index in range(_VGG_POOL4 + 1, _VGG_POOL5):  # the last stage sees twice as far instead of pooling
+        if isinstance(layers[index], nn.Conv2d):
+            layers[index].dilation, layers[index].padding = (2, 2), (2, 2)
+    layers[_VGG_POOL4] = nn.Identity()
+    return PublishedBackbone(nn.Sequential(*layers), 512)
+
+
+def normalisation_of(config: FWBConfig) -> tuple[Sequence[float], Sequence[float]]:
+    """Mean and standard deviation of the input that the backbone's ImageNet weights expect."""
+    if config.backbone == "efficientnet_lite0":
+        return (MEAN,) * 3, (STD,) * 3
+    return IMAGENET_MEAN, IMAGENET_STD
+
+
+def _enlarged(stage: Tensor, size: torch.Size) -> Tensor:
+    return F.interpolate(stage, size=size, mode="bilinear", align_corners=False)

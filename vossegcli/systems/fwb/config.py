@@ -8,7 +8,9 @@ from typing import Any, Literal, get_args
 from vossegcli.errors import ConfigError
 from vossegcli.systems.base import config_from_dict
 
-Backbone = Literal["vgg16", "resnet101", "compact"]
+Backbone = Literal["vgg16", "resnet101", "efficientnet_lite0"]
+#: Prototypes of the surroundings for each of the class: they are more varied.
+SURROUNDINGS = 4
 
 
 @dataclass(frozen=True)
@@ -16,28 +18,29 @@ class FWBConfig:
     """Shapes of the network; the defaults are the published ones with ResNet-101.
 
     Attributes:
-        backbone: `vgg16` and `resnet101` as published, dilated to stride 8; `compact` = a small ResNet of basic blocks
-            with a pyramid.
-        stem: channels of the first convolution (compact).
-        planes: widths of the four stages (compact).
-        depths: blocks of the four stages (compact).
+        backbone: `vgg16` and `resnet101` as published, dilated to stride 8; `efficientnet_lite0` = its stages at
+            strides 8, 16 and 32 side by side, with a learned projection.
+        projected: channels of that projection.
         head_channels: width of the head.
-        calibrated: whether the head sees similarities on the scale of the supports' own (`calibrate`; an addition).
+        prototypes: vectors that stand for a class, found by k-means; with more than 1 (an addition) `SURROUNDINGS`
+            times as many stand for what is around it. 1 = the paper.
+        refine_channels: width of the refinement at stride 4 (an addition); 0 = none.
         steps: steps of boosting, which is also the number of experts.
         rate: learning rate of boosting.
         short_side: images with a larger short side are worked on at this size.
+        enlarge: whether smaller ones are brought up to it.
         threshold: probability from which on a pixel belongs to a class.
     """
 
     backbone: Backbone = "resnet101"
-    stem: int = 64
-    planes: tuple[int, int, int, int] = (64, 128, 256, 512)
-    depths: tuple[int, int, int, int] = (3, 4, 23, 3)
+    projected: int = 64
     head_channels: int = 128
-    calibrated: bool = False
+    prototypes: int = 1
+    refine_channels: int = 0
     steps: int = 10
     rate: float = 1e-2
     short_side: int = 512
+    enlarge: bool = False
     threshold: float = 0.5
 
     def __post_init__(self) -> None:
@@ -48,6 +51,10 @@ class FWBConfig:
         """
         if self.backbone not in get_args(Backbone):
             raise ConfigError(f"unknown backbone '{self.backbone}'", fix=f"use one of {', '.join(get_args(Backbone))}")
+        if self.prototypes < 1:
+            raise ConfigError(f"prototypes are {self.prototypes}", fix="give 1 or more")
+        if self.refine_channels and self.backbone != "efficientnet_lite0":
+            raise ConfigError(f"{self.backbone} has no features at stride 4", fix="set refine_channels = 0")
         if self.steps < 1:
             raise ConfigError(f"steps of boosting are {self.steps}", fix="give 1 or more")
         if self.rate <= 0.0:
@@ -56,6 +63,11 @@ class FWBConfig:
             raise ConfigError(f"threshold is {self.threshold}", fix="give a number between 0 and 1")
         if self.short_side < 1:
             raise ConfigError(f"short_side is {self.short_side}", fix="give 1 or more")
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Prototypes of a class and of its surroundings; none as published."""
+        return (0, 0) if self.prototypes == 1 else (self.prototypes, SURROUNDINGS * self.prototypes)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for a checkpoint's header."""
@@ -74,17 +86,17 @@ class FWBConfig:
 VGG16 = FWBConfig("vgg16")
 RESNET101 = FWBConfig("resnet101")
 
-#: Small enough for a CPU and to ship inside the package; widths are our own choice. Its features are normalised to unit
-#: variance, so boosting takes longer steps than on the published ones.
+#: Small enough for a CPU and to ship inside the package; all but the paper's parts is our own choice.
 COMPACT = FWBConfig(
-    "compact",
-    stem=32,
-    planes=(64, 128, 256, 256),
-    depths=(2, 2, 2, 2),
-    calibrated=True,
-    rate=0.1,
-    short_side=256,
-    threshold=0.3,
+    "efficientnet_lite0",
+    projected=64,
+    head_channels=48,
+    prototypes=5,
+    refine_channels=24,
+    steps=5,
+    rate=1e-3,
+    short_side=320,
+    enlarge=True,
 )
 
 CONFIGS = {"vgg16": VGG16, "resnet101": RESNET101, "compact": COMPACT}

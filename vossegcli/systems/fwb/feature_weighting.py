@@ -6,15 +6,11 @@ size.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 EPSILON = 1e-6
-SMALLEST_SPAN = 0.05  # of the levels, below which noise would be blown up
-LARGEST_LEVEL = 3.0
 
 
 def class_average(features: Tensor, masks: Tensor) -> Tensor:
@@ -74,40 +70,3 @@ def similarity_maps(prototypes: Tensor, weights: Tensor, features: Tensor) -> Te
     norms = (prototypes * weights).norm(dim=2, keepdim=True).clamp_min(EPSILON)
     maps: Tensor = (product / (norms * lengths)).unflatten(2, features.shape[2:])
     return maps
-
-
-class Levels(NamedTuple):
-    """Mean similarity that prototypes reach on the surroundings of a class and on the class; (B,N) each."""
-
-    low: Tensor
-    high: Tensor
-
-
-def region_levels(maps: Tensor, inside: Tensor, outside: Tensor) -> Levels:
-    """The levels of N prototypes in each image.
-
-    Args:
-        maps: (B,N,h,w) similarities.
-        inside: (B,h,w) share of each cell that is the class.
-        outside: (B,h,w) share that is not.
-    """
-    return Levels(*(
-        (maps * part.unsqueeze(1)).sum(dim=(2, 3)) / part.sum(dim=(1, 2)).clamp_min(EPSILON).unsqueeze(1)
-        for part in (outside, inside)
-    ))  # fmt: skip
-
-
-def support_levels(maps: Tensor, inside: Tensor, outside: Tensor) -> Levels:
-    """The levels averaged over the supports, as `region_levels`; (1,N) each."""
-    low, high = region_levels(maps, inside, outside)
-    return Levels(low.mean(dim=0, keepdim=True), high.mean(dim=0, keepdim=True))
-
-
-def calibrate(maps: Tensor, levels: Levels) -> Tensor:
-    """Similarities (B,N,h,w) on a scale where the supports' surroundings are 0 and the class is 1; our addition.
-
-    How alike class and surroundings are differs from class to class; a head that sees the bare cosine cannot know.
-    """
-    span = (levels.high - levels.low).clamp_min(SMALLEST_SPAN)
-    scaled = (maps - levels.low[:, :, None, None]) / span[:, :, None, None]
-    return scaled.clamp(-LARGEST_LEVEL, LARGEST_LEVEL)

@@ -1,6 +1,6 @@
-"""The FWB network: a backbone at stride 8, and a head that turns features and a similarity map into a mask.
+"""The FWB network: a backbone at stride 8, and a head that turns features and similarity maps into a mask.
 
-Shape letters: K supports, N prototypes (experts), B queries, C channels, H W pixels, h w cells at stride 8.
+Shape letters: N experts, M maps, B queries, C channels, D channels of the context, H W pixels, h w cells at stride 8.
 """
 
 from __future__ import annotations
@@ -11,54 +11,75 @@ from torch import Tensor, nn
 
 from vossegcli.layers.blocks import conv3x3, partial_conv
 from vossegcli.layers.normalise import NormalisedInput
-from vossegcli.systems.fwb.backbones import build_backbone
+from vossegcli.systems.fwb.backbones import Encoded, build_backbone, normalisation_of
 from vossegcli.systems.fwb.config import FWBConfig
-from vossegcli.systems.fwb.feature_weighting import Levels, calibrate
+from vossegcli.systems.fwb.presence import Presence, statistics_count
+from vossegcli.systems.fwb.prototypes import maps_count
+from vossegcli.systems.fwb.refinement import Refinement
 
-STRIDE = 8
+PRIOR = 8.0  # log-odds for a unit of the last map, at the start
 
 
 class FWB(NormalisedInput):
     """The network. Class features and their weights are computed from supports, nothing of a class is stored."""
 
     def __init__(self, config: FWBConfig) -> None:
-        super().__init__()
+        super().__init__(*normalisation_of(config))
         self.config = config
-        self.backbone, self.channels = build_backbone(config)
-        self.join = conv3x3(self.channels + 1, config.head_channels)
-        with torch.no_grad():  # the map starts with as much say as all the features together
-            self.join.weight[:, self.channels :] *= self.channels**0.5
+        self.backbone = build_backbone(config)
+        self.channels, self.context, fine = self.backbone.widths
+        self.multiple, self.groups = self.backbone.multiple, self.backbone.groups
+        maps = maps_count(config.counts[0], self.groups)
+        self.join = conv3x3(self.context + maps, config.head_channels)
+        with torch.no_grad():  # the maps start with as much say as all the features together
+            self.join.weight[:, self.context :] *= self.context**0.5
         self.classify = nn.Conv2d(config.head_channels, 2, 1)
+        self.prior = None
+        if maps > 1:  # starts as the nearest prototype, which needs no training
+            self.prior = nn.Parameter(torch.tensor(PRIOR))
+            nn.init.zeros_(self.classify.weight)
+            assert self.classify.bias is not None
+            nn.init.zeros_(self.classify.bias)
+        self.refinement = None
+        if config.refine_channels:
+            self.refinement = Refinement(self.context, maps, fine, config.refine_channels)
+        self.presence = Presence(statistics_count(maps, len(self.groups)))
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Encode images (B,3,H,W), RGB in [0, 1], to features (B,C,h,w), float32."""
-        features: Tensor = self.backbone(self.normalise(images))
-        return features.float()
+    def encode(self, images: Tensor) -> Encoded:
+        """Encode images (B,3,H,W), RGB in [0, 1], sides multiples of `multiple`; all float32."""
+        encoded: Encoded = self.backbone(self.normalise(images))
+        return Encoded(*(part.float() for part in encoded))
 
-    def head_base(self, features: Tensor) -> Tensor:
-        """Convolve features (B,C,h,w) alone, without the similarity: (B,D,h,w), the same for all prototypes."""
+    def head_base(self, context: Tensor) -> Tensor:
+        """Compute the head's share of the context (B,D,h,w), without the maps: (B,E,h,w), the same for all experts."""
         assert self.join.bias is not None
-        return partial_conv(self.join, features, 0) + self.join.bias.view(1, -1, 1, 1)
+        return partial_conv(self.join, context, 0) + self.join.bias.view(1, -1, 1, 1)
 
-    def head(self, base: Tensor, maps: Tensor, levels: Levels) -> Tensor:
-        """Classify every cell for every prototype (paper sec. 3.3: the map joins the features).
+    def head(self, base: Tensor, maps: Tensor) -> Tensor:
+        """Classify every cell for every expert (paper sec. 3.3: the map joins the features).
 
         Args:
-            base: (B,D,h,w) from `head_base`.
-            maps: (B,N,h,w) similarities.
-            levels: what they are on the supports, (B,N) or (1,N) each.
+            base: (B,E,h,w) from `head_base`.
+            maps: (B,N,M,h,w) from `class_maps`.
 
         Returns:
             logits (B,N,2,h,w): background and class.
         """
-        batch, count = maps.shape[:2]
-        if self.config.calibrated:
-            maps = calibrate(maps, levels)
-        of_maps = partial_conv(self.join, maps.flatten(0, 1).unsqueeze(1), self.channels)  # (B*N,D,h,w)
-        hidden = F.relu(of_maps.unflatten(0, (batch, count)) + base.unsqueeze(1))
-        logits: Tensor = self.classify(hidden.flatten(0, 1))
-        per_prototype: Tensor = logits.unflatten(0, (batch, count))
-        return per_prototype.float()
+        count = maps.shape[:2]
+        of_maps = partial_conv(self.join, maps.flatten(0, 1), self.context)  # (B*N,E,h,w)
+        hidden = F.relu(of_maps.unflatten(0, count) + base.unsqueeze(1))
+        logits: Tensor = self.classify(hidden.flatten(0, 1)).unflatten(0, count).float()
+        if self.prior is not None:
+            odds = self.prior * maps[:, :, -1:]  # (B,N,1,h,w)
+            logits = logits + torch.cat([-0.5 * odds, 0.5 * odds], dim=2)
+        return logits
+
+    def refine(self, odds: Tensor, maps: Tensor, encoded: Encoded) -> Tensor:
+        """Refine log-odds (B,h,w) of the class, found from maps (B,M,h,w), to stride 4, where the network can."""
+        if self.refinement is None:
+            return odds
+        refined: Tensor = self.refinement(odds, maps, encoded.context, encoded.fine)
+        return refined
 
 
 def masks_at_cells(masks: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,12 +1,12 @@
 """The FWB predictor: fitted to a few annotated images of each class, it segments those classes in others.
 
-Shape letters: L classes, K supports, N experts, C channels, H W pixels, h w cells.
+Shape letters: L classes, K supports, N experts, V vectors, M maps, C channels, H W pixels, h w cells.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,23 +14,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vossegcli.layers.inference import inference_copy
-from vossegcli.ops.canvas import shrunk_canvas
+from vossegcli.ops.canvas import Canvas, scaled_canvas, shrunk_canvas
 from vossegcli.ops.precision import autocast
+from vossegcli.ops.resize import Size, size_of
 from vossegcli.systems.base import ClassSegmentation
+from vossegcli.systems.fwb.backbones import EfficientNetBackbone, Encoded
 from vossegcli.systems.fwb.boosting import Experts, boost, join_experts, mean_iou
-from vossegcli.systems.fwb.feature_weighting import (
-    EPSILON,
-    Levels,
-    class_average,
-    class_difference,
-    region_levels,
-    relevance,
-    similarity_maps,
-    support_levels,
-)
+from vossegcli.systems.fwb.feature_weighting import class_difference, relevance
 from vossegcli.systems.fwb.losses import VOID, mask_cross_entropy
-from vossegcli.systems.fwb.model import FWB, STRIDE, masks_at_cells
-from vossegcli.systems.fwb.supports import stack_supports
+from vossegcli.systems.fwb.model import FWB
+from vossegcli.systems.fwb.presence import Reference, make_reference, presence_statistics
+from vossegcli.systems.fwb.prototypes import Counts, class_maps, class_vectors
+from vossegcli.systems.fwb.supports import Supports, stack_supports
+
+SMALLEST = 1e-4  # probability, so that log-odds stay finite
 
 
 @dataclass(frozen=True)
@@ -38,16 +35,14 @@ class _Class:
     """A fitted class.
 
     Attributes:
-        experts: class features (N,C) and their trust (N,).
-        weights: (1,1,C) relevance of the features.
-        levels: (1,N) each, how similar to each expert the supports' surroundings and the class are.
-        support_iou: how well the experts find the supports' own masks.
+        experts: vectors of the class (N,V,C) and their trust (N,).
+        weights: (C,) relevance of the features.
+        reference: what the supports look like.
     """
 
     experts: Experts
     weights: Tensor
-    levels: Levels
-    support_iou: float
+    reference: Reference
 
 
 class FWBPredictor:
@@ -57,8 +52,10 @@ class FWBPredictor:
         model: the network; copied for inference, not changed.
         precision: type of the backbone; similarities, head and boosting stay float32.
         short_side: images with a larger short side are worked on at this size; 0 = native, None = the configuration's.
-        boosting: fit experts to the supports; without, the mean class feature is the only expert.
+        boosting: fit experts to the supports; without, the vectors that the supports give are the only expert.
         weighting: weigh the features by their relevance; without, the cosine is plain.
+        refining: refine the outlines, where the network can.
+        counts: prototypes of a class and of its surroundings; None = the configuration's.
         min_confidence: classes that are less sure to be in an image are left out of its label map.
     """
 
@@ -70,15 +67,20 @@ class FWBPredictor:
         short_side: int | None = None,
         boosting: bool = True,
         weighting: bool = True,
+        refining: bool = True,
+        counts: Counts | None = None,
         min_confidence: float = 0.0,
     ) -> None:
         self.model = inference_copy(model)
+        if isinstance(self.model.backbone, EfficientNetBackbone):
+            self.model.backbone.trunk.fold()
         self.device = next(self.model.parameters()).device
         self.precision = precision
-        wanted = self.model.config.short_side if short_side is None else short_side
-        self.short_side = wanted or None
+        self.short_side = self.model.config.short_side if short_side is None else short_side
         self.boosting = boosting
         self.weighting = weighting
+        self.refining = refining
+        self.counts = self.model.config.counts if counts is None else counts
         self.min_confidence = min_confidence
         self._classes: list[_Class] = []
 
@@ -100,37 +102,37 @@ class FWBPredictor:
         Raises:
             InputError: no support, a mask of another size than its image, or one that is empty or full.
         """
-        supports = stack_supports(images, masks, self._encode, self.short_side, self.device)
-        features, size = supports.features, (int(supports.truth.shape[1]), int(supports.truth.shape[2]))
-        initial = class_average(features, supports.inside).mean(dim=0)
-        weights = torch.ones_like(initial)
+        supports = self.stack(images, masks)
+        features = supports.encoded.features
+        weights = torch.ones_like(features[0, :, 0, 0])
         if self.weighting:
             weights = relevance(class_difference(features, supports.inside, supports.outside))
-        weights = weights.view(1, 1, -1)
-        base = self.model.head_base(features)
-        threshold = self.model.config.threshold
-        truth, beyond = supports.truth == 1, supports.truth == VOID
+        experts = self._fit_experts(supports, weights)
+        maps, odds = self._rough(experts, weights, supports.encoded)
+        reference = make_reference(features, supports.inside, supports.outside, maps, self.model.groups)
+        self._classes.append(_Class(experts, weights, reference))
+        return self._support_iou(self._finish(odds, maps, supports.encoded), supports)
 
-        def segment(prototype: Tensor) -> Tensor:
-            maps = similarity_maps(prototype.view(1, 1, -1), weights, features)
-            levels = support_levels(maps, supports.inside, supports.outside)
-            return _enlarged(self.model.head(base, maps, levels)[:, 0], size)
+    def _fit_experts(self, supports: Supports, weights: Tensor) -> Experts:
+        """Boost the vectors that the supports give (paper sec. 3.4)."""
+        features = supports.encoded.features
+        initial = class_vectors(features, supports.inside, supports.outside, self.counts)
+        base = self.model.head_base(supports.encoded.context)
+        truth, beyond = supports.truth == 1, supports.truth == VOID
+        size, config = size_of(supports.truth), self.model.config
+        least = math.log(config.threshold / (1.0 - config.threshold))
+
+        def segment(vectors: Tensor) -> Tensor:
+            maps = class_maps(vectors.unsqueeze(0), weights, features, self.counts[0], self.model.groups)
+            return F.interpolate(self.model.head(base, maps)[:, 0], size=size, mode="bilinear", align_corners=False)
 
         def loss(logits: Tensor) -> Tensor:
-            return len(images) * mask_cross_entropy(logits, supports.truth)
+            return len(features) * mask_cross_entropy(logits, supports.truth)
 
         def quality(odds: Tensor) -> Tensor:
-            return mean_iou((odds > math.log(threshold / (1.0 - threshold))) & ~beyond, truth)
+            return mean_iou((odds > least) & ~beyond, truth)
 
-        config = self.model.config
-        steps = config.steps if self.boosting else 1
-        experts = boost(initial, segment, loss, quality, steps=steps, rate=config.rate)
-        maps = similarity_maps(experts.features.unsqueeze(0), weights, features)  # (K,N,h,w)
-        levels = support_levels(maps, supports.inside, supports.outside)
-        joined = join_experts(_probabilities(self.model.head(base, maps, levels), size), experts.weights)
-        found = float(mean_iou((joined > threshold) & ~beyond, truth))
-        self._classes.append(_Class(experts, weights, levels, found))
-        return found
+        return boost(initial, segment, loss, quality, steps=config.steps if self.boosting else 1, rate=config.rate)
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> list[ClassSegmentation]:
@@ -140,53 +142,59 @@ class FWBPredictor:
         """
         if not self._classes:
             raise RuntimeError("call fit() first")
-        canvas = shrunk_canvas(images, self.short_side, STRIDE)
-        features = self._encode(canvas.enter(images.to(self.device)))
-        base = self.model.head_base(features)
+        encoded, at_native_size = self.encode_query(images)
         probs, confidence = [], []
         for known in self._classes:
-            maps = similarity_maps(known.experts.features.unsqueeze(0), known.weights, features)  # (B,N,h,w)
-            of_experts = _probabilities(self.model.head(base, maps, known.levels), canvas.padded)
-            joined = join_experts(of_experts, known.experts.weights)  # (B,H,W)
-            probs.append(canvas.leave(joined.unsqueeze(1))[:, 0])
-            cells = masks_at_cells(joined, (features.shape[2], features.shape[3]))
-            found = (cells > self.model.config.threshold).float()
-            confidence.append(_confidence(known, maps.mean(dim=1, keepdim=True), cells, found))
-        stacked = torch.stack(probs, dim=1).clamp(0.0, 1.0)  # (B,L,H,W)
+            maps, odds = self._rough(known.experts, known.weights, encoded)
+            statistics = presence_statistics(known.reference, encoded.features, maps, odds.sigmoid(), self.model.groups)
+            confidence.append(self.model.presence(statistics)[:, 0].sigmoid())
+            probs.append(at_native_size(self._finish(odds, maps, encoded)).sigmoid())  # (B,H,W)
+        stacked = torch.stack(probs, dim=1)  # (B,L,H,W)
         sure = torch.stack(confidence, dim=1)  # (B,L)
         best = (stacked * (sure >= self.min_confidence)[:, :, None, None]).max(dim=1)
         label_maps = torch.where(best.values > self.model.config.threshold, best.indices + 1, 0).to(torch.int32)
         return [ClassSegmentation(*parts) for parts in zip(label_maps, stacked, sure, strict=True)]
 
-    def _encode(self, images: Tensor) -> Tensor:
+    def stack(self, images: Sequence[Tensor], masks: Sequence[Tensor]) -> Supports:
+        """Encode supports; see `stack_supports`."""
+        return stack_supports(images, masks, self._encode, self._canvas_of, self.device)
+
+    def encode_query(self, images: Tensor) -> tuple[Encoded, Callable[[Tensor], Tensor]]:
+        """Encode images (B,3,H,W); return also what brings maps (B,h,w) of theirs back to their size (B,H,W)."""
+        canvas = self._canvas_of(images)
+
+        def at_native_size(maps: Tensor) -> Tensor:
+            return canvas.leave(_enlarged(maps, canvas.padded).unsqueeze(1))[:, 0]
+
+        return self._encode(canvas.enter(images.to(self.device))), at_native_size
+
+    def _rough(self, experts: Experts, weights: Tensor, encoded: Encoded) -> tuple[Tensor, Tensor]:
+        """Maps (B,M,h,w), averaged over the experts, and the log-odds (B,h,w) of their joined masks."""
+        maps = class_maps(experts.features, weights, encoded.features, self.counts[0], self.model.groups)  # (B,N,M,h,w)
+        logits = self.model.head(self.model.head_base(encoded.context), maps)
+        each = (logits[:, :, 1] - logits[:, :, 0]).sigmoid()  # (B,N,h,w)
+        return maps.mean(dim=1), join_experts(each, experts.weights).clamp(SMALLEST, 1.0 - SMALLEST).logit()
+
+    def _finish(self, odds: Tensor, maps: Tensor, encoded: Encoded) -> Tensor:
+        return self.model.refine(odds, maps, encoded) if self.refining else odds
+
+    def _support_iou(self, odds: Tensor, supports: Supports) -> float:
+        probs = _enlarged(odds, size_of(supports.truth)).sigmoid()
+        found = (probs > self.model.config.threshold) & (supports.truth != VOID)
+        return float(mean_iou(found, supports.truth == 1))
+
+    def _canvas_of(self, images: Tensor) -> Canvas:
+        """The canvas on which images (...,H,W) are worked on."""
+        if self.model.config.enlarge:
+            return scaled_canvas(images, self.short_side, self.model.multiple)
+        return shrunk_canvas(images, self.short_side or None, self.model.multiple)
+
+    def _encode(self, images: Tensor) -> Encoded:
+        images = images.to(memory_format=torch.channels_last)
         with autocast(self.device, self.precision):
             return self.model.encode(images)
 
 
-def _enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Logits (B,2,h,w) at the size of the image."""
-    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-
-
-def _probabilities(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """From logits (B,N,2,h,w) to probabilities of the class (B,N,H,W)."""
-    odds = logits[:, :, 1] - logits[:, :, 0]
-    return _enlarged(odds, size).sigmoid()
-
-
-def _confidence(known: _Class, maps: Tensor, masks: Tensor, found: Tensor) -> Tensor:
-    """Estimate the confidence that the class is in each image, in [0, 1]: (B,).
-
-    The product of three: the root of the IoU that the experts reach on the supports, how well the cells that are found
-    are told apart from the others, compared with the supports' own, and their mean probability. Nothing found gives 0.
-
-    Args:
-        known: the class.
-        maps: (B,1,h,w) similarities, averaged over the experts.
-        masks: (B,h,w) probabilities.
-        found: (B,h,w) of 0 and 1, the cells that are likely enough.
-    """
-    reached = region_levels(maps, found, 1.0 - found)
-    apart = (reached.high - reached.low)[:, 0] / (known.levels.high - known.levels.low).mean().clamp_min(EPSILON)
-    certain = (masks * found).sum(dim=(1, 2)) / found.sum(dim=(1, 2)).clamp_min(1.0)
-    return math.sqrt(known.support_iou) * apart.clamp(0.0, 1.0) * certain
+def _enlarged(odds: Tensor, size: Size) -> Tensor:
+    """Log-odds (B,h,w) at the size of the image."""
+    return F.interpolate(odds.unsqueeze(1), size=size, mode="bilinear", align_corners=False)[:, 0]

@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vossegcli.errors import InputError
-from vossegcli.ops.canvas import shrunk_canvas
+from vossegcli.ops.canvas import Canvas
 from vossegcli.ops.padding import pad
+from vossegcli.systems.fwb.backbones import Encoded
 from vossegcli.systems.fwb.losses import VOID
-from vossegcli.systems.fwb.model import STRIDE, masks_at_cells
+from vossegcli.systems.fwb.model import masks_at_cells
 
 HALF = 0.5  # of a pixel, from which on it belongs to the class
 
@@ -25,13 +26,13 @@ class Supports(NamedTuple):
     """Supports of any sizes in one; what lies beyond a smaller image is neither class nor surroundings.
 
     Attributes:
-        features: (K,C,h,w).
+        encoded: (K,...) what the backbone makes of them.
         inside: (K,h,w) share of each cell that is the class.
         outside: (K,h,w) share that is not.
         truth: (K,H,W) int64 of 0, 1 and 255 beyond the image.
     """
 
-    features: Tensor
+    encoded: Encoded
     inside: Tensor
     outside: Tensor
     truth: Tensor
@@ -40,8 +41,8 @@ class Supports(NamedTuple):
 def stack_supports(
     images: Sequence[Tensor],
     masks: Sequence[Tensor],
-    encode: Callable[[Tensor], Tensor],
-    short_side: int | None,
+    encode: Callable[[Tensor], Encoded],
+    canvas_of: Callable[[Tensor], Canvas],
     device: torch.device,
 ) -> Supports:
     """Bring supports to the working size, encode each alone, and stack them.
@@ -50,7 +51,7 @@ def stack_supports(
         images: K images (3,H,W) of any sizes.
         masks: K masks (H,W), above 0 = the class.
         encode: from images (1,3,H,W) to features.
-        short_side: images with a larger one are made smaller; None = native.
+        canvas_of: from an image to the canvas on which the network works.
         device: of the result.
 
     Raises:
@@ -61,15 +62,15 @@ def stack_supports(
     parts = []
     for number, (image, mask) in enumerate(zip(images, masks, strict=True), start=1):
         _check_support(number, image, mask)
-        canvas = shrunk_canvas(image, short_side, STRIDE)
-        features = encode(canvas.enter(image.to(device).unsqueeze(0)))
+        canvas = canvas_of(image)
+        encoded = encode(canvas.enter(image.to(device).unsqueeze(0)))
         soft = F.interpolate((mask.to(device) > 0).float()[None, None], size=canvas.size, mode="area")[0]  # (1,H,W)
         inside, outside = pad(soft, canvas.padding), pad(1.0 - soft, canvas.padding)
         truth = torch.where(inside + outside > 0, (inside > HALF).long(), VOID)
-        cells = (int(features.shape[2]), int(features.shape[3]))
-        parts.append(Supports(features, masks_at_cells(inside, cells), masks_at_cells(outside, cells), truth))
+        cells = (int(encoded.features.shape[2]), int(encoded.features.shape[3]))
+        parts.append(Supports(encoded, masks_at_cells(inside, cells), masks_at_cells(outside, cells), truth))
     return Supports(
-        _stacked([part.features for part in parts], 0.0),
+        Encoded(*(_stacked(same, 0.0) for same in zip(*(part.encoded for part in parts), strict=True))),
         _stacked([part.inside for part in parts], 0.0),
         _stacked([part.outside for part in parts], 0.0),
         _stacked([part.truth for part in parts], VOID),
