@@ -1,19 +1,53 @@
-"""Reading annotated images to train on: COCO instances files, and folders of classes."""
+"""Reading annotated images to train on or to draw from: annotation files of any tool, and folders of classes."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from vossegcli.errors import InputError
+from vossegcli.io.datasets.formats import read_annotations
+from vossegcli.io.datasets.ids import listed_some
+from vossegcli.io.datasets.shapes import Annotations, Faults, is_empty
 from vossegcli.io.datasets.supports import find_supports, read_support
+from vossegcli.io.datasets.tools.coco import is_coco, read_categories
+from vossegcli.io.media.image_files import ImageFinder
 from vossegcli.io.records.json_files import read_json
-from vossegcli.io.results.rle import compressed_rle
 from vossegcli.types import AnnotatedImage
+
+_PARTS = frozenset({"train", "val"})
+
+
+@dataclass(frozen=True)
+class AnnotatedImages:
+    """Annotated images of a file or folder.
+
+    Attributes:
+        images: in its order; each with the place where it is, or where it would be looked for first.
+        missing: names of those that are nowhere.
+        notes: what was left out or interpreted.
+    """
+
+    images: tuple[AnnotatedImage, ...]
+    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def check(self, where: Path) -> None:
+        """Refuse data whose images are missing; all of them are listed.
+
+        Raises:
+            InputError: some are.
+        """
+        if self.missing:
+            raise InputError(
+                f"{len(self.missing)} of {len(self.images)} images are missing: {listed_some(self.missing, 10)}",
+                where=where,
+                fix="put them beside the file, into images/ or a folder of the file's name, or give the file's folder",
+            )
 
 
 def read_coco_categories(path: Path) -> dict[int, str]:
@@ -22,43 +56,93 @@ def read_coco_categories(path: Path) -> dict[int, str]:
     Raises:
         InputError: not a COCO instances file.
     """
-    return _names(_payload(path), path)
+    payload = read_json(path)
+    faults = Faults(path)
+    if not isinstance(payload, dict):
+        raise InputError("is not a JSON object", where=path, fix="give a COCO instances file")
+    if not isinstance(payload.get("categories"), list):
+        raise InputError("has no list 'categories'", where=path, fix="give a COCO instances file")
+    found = read_categories(payload, faults)
+    faults.check("give each category id and name")
+    return found
 
 
 def read_coco_instances(path: Path, images: Path | None = None) -> list[AnnotatedImage]:
-    """Read images and objects of a COCO instances file.
-
-    Polygons and uncompressed RLE become compressed RLE; crowds are left out.
+    """Read images and objects of a COCO instances file, without asking whether the images are there.
 
     Args:
         path: the file.
-        images: the folder that image paths are relative to; None = the file's.
+        images: a folder that the images lie below; None = the usual places.
 
     Raises:
-        InputError: not a COCO instances file, an image without a size, or an object of an unknown image.
+        InputError: not a COCO instances file, or one with faults, which are listed.
     """
-    payload = _payload(path)
-    folder = path.parent if images is None else images
-    objects = defaultdict(list)
-    try:
-        listed = {image["id"]: image for image in _field(payload, "images", path)}
-    except (KeyError, TypeError) as error:
-        raise InputError("an image has no id", where=path, fix="give each image an id, a number") from error
-    for annotation in _field(payload, "annotations", path):
-        if not isinstance(annotation, dict) or not isinstance(annotation.get("image_id"), int | str):
-            raise InputError(
-                f"annotation {str(annotation)[:60]} is malformed", where=path, fix="give each the id of its image"
+    payload = read_json(path)
+    if not is_coco(payload) or "images" not in payload:
+        raise InputError("has no lists 'images' and 'annotations'", where=path, fix="give a COCO instances file")
+    return list(read_annotated_images(path, images).images)
+
+
+def read_annotated_images(path: Path, images: Path | None = None, subset: str | None = None) -> AnnotatedImages:
+    """Read the annotations of any tool, with the places of their images.
+
+    Shapes without a pixel are left out.
+
+    Args:
+        path: annotation file or folder.
+        images: a folder that the images lie below; None = the usual places.
+        subset: `train` or `val`: the part to read where a folder has both.
+
+    Raises:
+        InputError: it is of no tool that is known, or malformed.
+    """
+    annotations = read_annotations(path, subset)
+    dataset = path.parent.name if path.stem in _PARTS else path.stem
+    return locate_images(annotations, images, dataset or path.resolve().name)
+
+
+def locate_images(annotations: Annotations, images: Path | None, dataset: str) -> AnnotatedImages:
+    """Find the images of annotations.
+
+    Args:
+        annotations: of any tool.
+        images: a folder that the images lie below; None = the usual places.
+        dataset: name of the data set, for balanced sampling.
+    """
+    numbers = class_numbers(annotations)
+    finder_of = _finders(annotations, images)
+    found, missing = [], []
+    for image in annotations.images:
+        finder = finder_of(image.file)
+        place = finder.find(image.name)
+        if place is None:
+            missing.append(image.name)
+        shapes = [shape for shape in image.shapes if not is_empty(shape.rle)]
+        found.append(
+            AnnotatedImage(
+                path=place or finder.expected(image.name),
+                height=image.height,
+                width=image.width,
+                segmentations=tuple(shape.rle for shape in shapes),
+                categories=tuple(numbers[shape.label] for shape in shapes),
+                names=tuple(shape.label for shape in shapes),
+                source=image.source or image.name,
+                dataset=dataset,
             )
-        if annotation["image_id"] not in listed:
-            raise InputError(
-                f"annotation {annotation.get('id')} names image {annotation.get('image_id')}, which is not listed",
-                where=path,
-                fix="remove the annotation or list the image",
-            )
-        if not annotation.get("iscrowd"):
-            objects[annotation["image_id"]].append(annotation)
-    names = _names(payload, path) if "categories" in payload else {}
-    return [_annotated_image(image, objects[image_id], names, path, folder) for image_id, image in listed.items()]
+        )
+    return AnnotatedImages(tuple(found), tuple(missing), annotations.notes)
+
+
+def class_numbers(annotations: Annotations) -> dict[str, int]:
+    """The number of each class: the tool's own where it has one, else those that are free, in order."""
+    own: Mapping[str, int] = annotations.class_ids
+    numbers = {label: own[label] for label in annotations.classes if label in own}
+    free = max(numbers.values(), default=0)
+    for label in annotations.classes:
+        if label not in numbers:
+            free += 1
+            numbers[label] = free
+    return numbers
 
 
 def read_class_folders(folder: Path) -> list[AnnotatedImage]:
@@ -85,46 +169,15 @@ def read_class_folders(folder: Path) -> list[AnnotatedImage]:
     return found
 
 
-def _annotated_image(
-    image: dict[str, Any], objects: list[dict[str, Any]], names: dict[int, str], path: Path, folder: Path
-) -> AnnotatedImage:
-    try:
-        height, width = int(image["height"]), int(image["width"])
-        segmentations = tuple(compressed_rle(o["segmentation"], height, width) for o in objects)
-        return AnnotatedImage(
-            path=folder / image["file_name"],
-            height=height,
-            width=width,
-            segmentations=segmentations,
-            categories=tuple(int(o["category_id"]) for o in objects),
-            names=tuple(names.get(int(o["category_id"]), str(o["category_id"])) for o in objects),
-            source=str(image.get("source", image.get("source_group", image["file_name"]))),
-            dataset=path.parent.name if path.stem in {"train", "val"} else path.stem,
-        )
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise InputError(
-            f"image {image.get('id')} or one of its objects is malformed ({error!r})",
-            where=path,
-            fix="give each image file_name, height and width and each object segmentation and category_id",
-        ) from error
+def _finders(annotations: Annotations, images: Path | None) -> Callable[[Path | None], ImageFinder]:
+    """A finder for each folder that holds files of single images, and one for the whole."""
+    known: dict[Path, ImageFinder] = {}
 
+    def finder(file: Path | None) -> ImageFinder:
+        place = annotations.path if file is None else file
+        key = place if place.is_dir() or file is None else place.parent
+        if key not in known:
+            known[key] = ImageFinder(place, images)
+        return known[key]
 
-def _names(payload: dict[str, Any], path: Path) -> dict[int, str]:
-    try:
-        return {int(category["id"]): str(category["name"]) for category in _field(payload, "categories", path)}
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise InputError("a category is malformed", where=path, fix="give each category id and name") from error
-
-
-def _payload(path: Path) -> dict[str, Any]:
-    payload = read_json(path)
-    if not isinstance(payload, dict):
-        raise InputError("is not a JSON object", where=path, fix="give a COCO instances file")
-    return payload
-
-
-def _field(payload: dict[str, Any], name: str, path: Path) -> list[dict[str, Any]]:
-    value = payload.get(name)
-    if not isinstance(value, list):
-        raise InputError(f"has no list '{name}'", where=path, fix="give a COCO instances file")
-    return value
+    return finder

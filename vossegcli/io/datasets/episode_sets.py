@@ -201,7 +201,8 @@ def _coco(file: Path, folder: Path, fold: int | None, split: CocoSplit, listing:
     place = None if listed is None else {pair: number for number, pair in enumerate(listed)}
     classes: dict[str, list[ClassImage]] = {categories[i]: [] for i in chosen}
     for image in read_coco_instances(file, images=folder):
-        name = image.path.relative_to(folder).with_suffix("").as_posix()
+        inside = image.path.is_relative_to(folder)
+        name = (image.path.relative_to(folder) if inside else Path(image.path.name)).with_suffix("").as_posix()
         for i in sorted(set(image.categories) & set(chosen)):
             if place is None or (image.path.stem, ids.index(i) + 1) in place:
                 parts = [s for s, c in zip(image.segmentations, image.categories, strict=True) if c == i]

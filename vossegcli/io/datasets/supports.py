@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pycocotools import mask as coco_mask
 
 from vossegcli.errors import InputError
+from vossegcli.io.datasets.formats import is_annotation, read_annotations
+from vossegcli.io.datasets.ids import listed_some
 from vossegcli.io.masks.label_maps import read_label_map
+from vossegcli.io.media.image_files import ImageFinder
 from vossegcli.io.media.images import read_image, size_text
 from vossegcli.io.media.sequences import list_images
 from vossegcli.io.records.file_names import check_unique_stems, natural_key
@@ -24,13 +29,15 @@ class Support:
 
     Attributes:
         image: file.
-        mask: file.
+        mask: file: a mask, or the annotation file that holds it.
         object_id: the id of the class in the mask; None = every id.
+        runs: compressed RLEs whose union is the class, where an annotation file holds it; else empty.
     """
 
     image: Path
     mask: Path
     object_id: int | None
+    runs: tuple[dict[str, Any], ...] = ()
 
 
 def find_supports(folder: Path) -> dict[str, tuple[Support, ...]]:
@@ -40,6 +47,7 @@ def find_supports(folder: Path) -> dict[str, tuple[Support, ...]]:
     * Pairs side by side, `<n>.jpg` and `<n>.png`: likewise.
     * One folder a class with such pairs (or with `images/` and `masks/`): the folder's name is the class, and every
       id of its masks.
+    * An annotation file of another tool, or a folder of such files: its classes.
 
     Returns:
         class name -> supports, both in natural order.
@@ -47,9 +55,11 @@ def find_supports(folder: Path) -> dict[str, tuple[Support, ...]]:
     Raises:
         InputError: no such folder, no pair in it, an image or a mask that stands alone, or a mask without object.
     """
+    if is_annotation(folder):
+        return _annotated(folder)
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
-        raise InputError(what, where=folder, fix="give a folder of annotated images")
+        raise InputError(what, where=folder, fix="give a folder of annotated images, or an annotation file")
     pairs = _pairs(folder)
     if pairs:
         return _by_id(pairs)
@@ -70,13 +80,46 @@ def read_support(support: Support) -> tuple[npt.NDArray[np.uint8], npt.NDArray[n
         InputError: a file cannot be read, the mask has another size, or the class is nowhere or everywhere in it.
     """
     image = read_image(support.image)
-    binary = support.object_id is None  # which object does not matter then, so soft edges do no harm
-    ids_map = read_label_map(support.mask, fix=binary).ids_map
-    check_same_size(support.mask, ids_map, image)
-    mask: npt.NDArray[np.bool_] = ids_map > 0 if binary else ids_map == support.object_id
+    mask = _mask_of(support)
+    check_same_size(support.mask, mask, image)
     if mask.all():
         raise InputError("is full: it has no background", where=support.mask, fix="mark the class, and only the class")
     return image, mask
+
+
+def _mask_of(support: Support) -> npt.NDArray[np.bool_]:
+    """The mask (H,W) of a support's class."""
+    mask: npt.NDArray[np.bool_]
+    if support.runs:
+        mask = coco_mask.decode(coco_mask.merge(list(support.runs))).astype(np.bool_)
+        return mask
+    binary = support.object_id is None  # which object does not matter then, so soft edges do no harm
+    ids_map = read_label_map(support.mask, fix=binary).ids_map
+    mask = ids_map > 0 if binary else ids_map == support.object_id
+    return mask
+
+
+def _annotated(path: Path) -> dict[str, tuple[Support, ...]]:
+    """The supports of an annotation file: for each class, the images that show it."""
+    annotations = read_annotations(path)
+    found: dict[str, list[Support]] = {label: [] for label in sorted(annotations.classes, key=natural_key)}
+    missing = []
+    finders: dict[Path, ImageFinder] = {}
+    for image in sorted(annotations.images, key=lambda image: natural_key(image.name)):
+        file = image.file or annotations.path
+        finder = finders.setdefault(file if file.is_dir() else file.parent, ImageFinder(file))
+        place = finder.find(image.name)
+        if place is None:
+            missing.append(image.name)
+            continue
+        for label in dict.fromkeys(shape.label for shape in image.shapes):
+            runs = tuple(shape.rle for shape in image.shapes if shape.label == label)
+            found[label].append(Support(place, file, None, runs))
+    supports = {label: tuple(listed) for label, listed in found.items() if listed}
+    if missing or not supports:
+        what = f"annotates images that are missing: {listed_some(missing)}" if missing else "annotates no object"
+        raise InputError(what, where=path, fix="put the images beside the file or into images/, and mark objects")
+    return supports
 
 
 def check_same_size(path: Path, mask: npt.NDArray[np.generic], image: npt.NDArray[np.uint8]) -> None:
