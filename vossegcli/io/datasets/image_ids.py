@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from vossegcli.errors import InputError
 from vossegcli.io.datasets.annotations import read_coco_categories
+from vossegcli.io.datasets.ids import Id
+from vossegcli.io.datasets.shapes import Faults
+from vossegcli.io.datasets.tools.coco import read_listed
+from vossegcli.io.media.image_files import as_posix
 from vossegcli.io.media.queries import Query
 from vossegcli.io.records.json_files import read_json
 from vossegcli.types import FrameSequence
 
 
-def find_image_ids(queries: Sequence[Query], annotations: Path | None) -> dict[str, int]:
+def find_image_ids(queries: Sequence[Query], annotations: Path | None) -> dict[str, Id]:
     """The id of each query's image by the query's name.
 
     Without annotations they are numbered 1, 2, ... in their order. Else the `file_name` of an image of the annotations
@@ -23,12 +28,9 @@ def find_image_ids(queries: Sequence[Query], annotations: Path | None) -> dict[s
     """
     if annotations is None:
         return {query.name: number for number, query in enumerate(queries, start=1)}
-    payload = read_json(annotations)
-    try:
-        listed = [(PurePosixPath(image["file_name"]), int(image["id"])) for image in payload["images"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError("has no list of images", where=annotations, fix="give a COCO instances file") from error
-    by_name: dict[str, list[tuple[PurePosixPath, int]]] = {}
+    images = _listed(annotations, "images", "give a COCO instances file")
+    listed = [(PurePosixPath(as_posix(_name(image, "file_name", annotations))), i) for i, image in images.items()]
+    by_name: dict[str, list[tuple[PurePosixPath, Id]]] = {}
     for path, image_id in listed:
         by_name.setdefault(path.name, []).append((path, image_id))
     found = {}
@@ -44,7 +46,7 @@ def find_image_ids(queries: Sequence[Query], annotations: Path | None) -> dict[s
     return found
 
 
-def find_video_ids(sequences: Sequence[FrameSequence], annotations: Path | None) -> dict[str, int]:
+def find_video_ids(sequences: Sequence[FrameSequence], annotations: Path | None) -> dict[str, Id]:
     """The id of each sequence's video by the sequence's name.
 
     Without annotations they are numbered 1, 2, ... in their order. Else the folder of the `file_names` of a video of
@@ -55,11 +57,8 @@ def find_video_ids(sequences: Sequence[FrameSequence], annotations: Path | None)
     """
     if annotations is None:
         return {sequence.name: number for number, sequence in enumerate(sequences, start=1)}
-    payload = read_json(annotations)
-    try:
-        listed = [(PurePosixPath(video["file_names"][0]), int(video["id"])) for video in payload["videos"]]
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise InputError("has no list of videos", where=annotations, fix="give a YouTube-VIS file") from error
+    videos = _listed(annotations, "videos", "give a YouTube-VIS file")
+    listed = [(PurePosixPath(as_posix(_name(video, "file_names", annotations))), i) for i, video in videos.items()]
     found = {}
     for sequence in sequences:
         own = PurePosixPath(sequence.name)
@@ -74,7 +73,7 @@ def find_video_ids(sequences: Sequence[FrameSequence], annotations: Path | None)
     return found
 
 
-def _closest(own: PurePosixPath, alike: list[tuple[PurePosixPath, int]]) -> list[tuple[PurePosixPath, int]]:
+def _closest(own: PurePosixPath, alike: list[tuple[PurePosixPath, Id]]) -> list[tuple[PurePosixPath, Id]]:
     """Keep the paths that have the most parts in common with our own, of those that end alike."""
     common = [min(len(path.parts), len(own.parts)) for path, _ in alike]
     return [pair for pair, count in zip(alike, common, strict=True) if count == max(common)]
@@ -84,6 +83,26 @@ def _ends_alike(one: PurePosixPath, other: PurePosixPath) -> bool:
     """Return True if the shorter of two paths is the end of the longer one."""
     common = min(len(one.parts), len(other.parts))
     return common > 0 and one.parts[-common:] == other.parts[-common:]
+
+
+def _listed(annotations: Path, owners: str, fix: str) -> dict[Id, dict[str, Any]]:
+    """The entries of a list by id."""
+    payload = read_json(annotations)
+    if not isinstance(payload, dict) or not isinstance(payload.get(owners), list):
+        raise InputError(f"has no list '{owners}'", where=annotations, fix=fix)
+    faults = Faults(annotations)
+    found = read_listed(payload, owners, faults)
+    faults.check("give each an id of its own")
+    return found
+
+
+def _name(item: dict[str, Any], field: str, annotations: Path) -> str:
+    """The file name of an image, or that of a video's first frame."""
+    value = item.get(field)
+    name = value[0] if isinstance(value, list) and value else value
+    if not isinstance(name, str):
+        raise InputError(f"the entry with the id {item.get('id')} has no {field}", where=annotations, fix="give it one")
+    return name
 
 
 def read_category_ids(labels: Sequence[str], annotations: Path | None) -> tuple[int, ...]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from pycocotools import mask as coco_mask
 
 from vossegcli.errors import InputError
+from vossegcli.io.datasets.ids import look_up, read_category_id
+from vossegcli.io.datasets.shapes import Faults
+from vossegcli.io.datasets.tools.coco import read_categories, read_listed, usable_segmentation
 from vossegcli.io.records.json_files import read_json
 from vossegcli.io.results.rle import compressed_rle
 
@@ -17,43 +19,64 @@ Json = dict[str, Any]
 BOX_NUMBERS = 4
 MOST_PIXELS = 1 << 31
 LARGEST = 1e12
+_FIX = "correct or remove these annotations"
+_LVIS = frozenset({"neg_category_ids", "not_exhaustive_category_ids"})
 
 
 def read_instance_truth(path: Path, form: str) -> Json:
     """Read a COCO instances file: `images`, `annotations` (each with an area, a box and compressed RLE), `categories`.
+
+    Annotations of images that are not listed, and those with nothing but degenerate polygons, are left out and counted
+    in `notes`.
 
     Args:
         path: json file.
         form: what results are compared by: `segm` or `boundary` (each annotation needs a mask), or `bbox`.
 
     Raises:
-        InputError: not such a file, or an annotation lacks what evaluation needs.
+        InputError: not such a file, or annotations lack what evaluation needs; all of them are listed.
     """
-    truth = _read_truth(path, "images", "COCO instances")
+    truth, faults = _read_truth(path, "images", "image_id", "COCO instances")
     images = {image["id"]: image for image in truth["images"]}
-    _check_references(truth["annotations"], "image_id", images, truth["categories"], path)
+    kept = []
     for annotation in truth["annotations"]:
         annotation["iscrowd"] = int(bool(annotation.get("iscrowd")))
-        _complete(annotation, images[annotation["image_id"]], path, form)
-    return _renumbered(truth)
+        try:
+            if _complete(annotation, images[annotation["image_id"]], path, form, faults):
+                kept.append(annotation)
+        except InputError as error:
+            faults.add(_named(annotation), error.what)
+    return _checked({**truth, "annotations": kept}, faults)
 
 
 def read_track_truth(path: Path) -> Json:
     """Read a YouTube-VIS file: `videos`, `annotations` (segmentations become compressed RLE) and `categories`.
 
     Raises:
-        InputError: not such a file, or a segmentation is malformed.
+        InputError: not such a file, or segmentations are malformed; all of them are listed.
     """
-    truth = _read_truth(path, "videos", "YouTube-VIS")
+    truth, faults = _read_truth(path, "videos", "video_id", "YouTube-VIS")
     videos = {video["id"]: video for video in truth["videos"]}
-    _check_references(truth["annotations"], "video_id", videos, truth["categories"], path)
     for annotation in truth["annotations"]:
         annotation["iscrowd"] = int(bool(annotation.get("iscrowd")))
-        annotation["segmentations"] = _masklet(annotation, videos[annotation["video_id"]], path)
+        try:
+            annotation["segmentations"] = _masklet(annotation, videos[annotation["video_id"]], path)
+        except InputError as error:
+            faults.add(_named(annotation), error.what)
         areas = annotation.get("areas")
         if not isinstance(areas, list) or not all(area is None or _is_number(area) for area in areas):
             annotation["areas"] = None  # counted from the masks
-    return truth
+    faults.check(_FIX)
+    return {**truth, "notes": faults.notes}
+
+
+def _checked(truth: Json, faults: Faults) -> Json:
+    faults.check(_FIX)
+    return _renumbered({**truth, "notes": faults.notes})
+
+
+def _named(annotation: Json) -> str:
+    return f"annotation {annotation.get('id')}"
 
 
 def _renumbered(truth: Json) -> Json:
@@ -78,7 +101,6 @@ def read_results(path: Path, owner: str, truth: Json, form: str) -> list[Json]:
     results = read_json(path)
     if not isinstance(results, list):
         raise InputError("is not a list of results", where=path, fix="give a list of {category_id, score, ...}")
-    owners = {item["id"]: item for item in truth["images" if owner == "image_id" else "videos"]}
     for number, result in enumerate(results):
         if not isinstance(result, dict):
             raise InputError(f"result {number} is not an object", where=path, fix="write one object a result")
@@ -87,7 +109,8 @@ def read_results(path: Path, owner: str, truth: Json, form: str) -> list[Json]:
             raise InputError(
                 f"result {number} has the score {score!r:.40}", where=path, fix="give each result a number"
             )
-    _check_references(results, owner, owners, None, path, noun="result")
+    results = _with_ids_of(truth, results, owner, path)
+    owners = {item["id"]: item for item in truth["images" if owner == "image_id" else "videos"]}
     for number, result in enumerate(results):
         item = owners[result[owner]]
         if form == "masklet":
@@ -159,54 +182,87 @@ def _size(image: Json, path: Path) -> tuple[int, int]:
     return height, width
 
 
-def _read_truth(path: Path, owners: str, kind: str) -> Json:
-    truth = read_json(path)
+def _read_truth(path: Path, owners: str, owner_key: str, kind: str) -> tuple[Json, Faults]:
+    """Read a truth with its ids in one spelling; annotations of what is not listed are left out."""
+    payload = read_json(path)
+    faults = Faults(path)
     for name in (owners, "annotations", "categories"):
-        if not isinstance(truth, dict) or not isinstance(truth.get(name), list):
-            raise InputError(f"has no list '{name}'", where=path, fix=f"give a {kind} file")
-        for item in truth[name]:
-            allowed = int if name == "categories" else int | str
-            if not isinstance(item, dict) or (name != "annotations" and not isinstance(item.get("id"), allowed)):
-                raise InputError(f"an entry of '{name}' has no id", where=path, fix=f"give a {kind} file")
-    return dict(truth)
+        if not isinstance(payload, dict) or not isinstance(payload.get(name), list):
+            found = f"has '{name}', which is no list" if isinstance(payload, dict) and name in payload else None
+            raise InputError(found or f"has no list '{name}'", where=path, fix=f"give a {kind} file")
+    _refuse_lvis(payload, path)
+    listed = {number: {**item, "id": number} for number, item in read_listed(payload, owners, faults).items()}
+    names = read_categories(payload, faults)
+    faults.check(f"give a {kind} file")
+    kept = []
+    for number, annotation in enumerate(payload["annotations"]):
+        if not isinstance(annotation, dict):
+            faults.add(f"entry {number} of 'annotations'", "is no object")
+            continue
+        owner, category = look_up(annotation.get(owner_key), listed), read_category_id(annotation.get("category_id"))
+        if owner is None:
+            faults.drop(f"annotations of {owners} that are not listed")
+        elif category not in names:
+            faults.add(_named(annotation), f"its category_id {annotation.get('category_id')!r:.40} is not listed")
+        else:
+            kept.append({**annotation, owner_key: owner, "category_id": category})
+    categories = [{"id": number, "name": name} for number, name in names.items()]
+    return {**payload, owners: list(listed.values()), "annotations": kept, "categories": categories}, faults
 
 
-def _check_references(
-    items: Sequence[Json],
-    owner: str,
-    owners: Json,
-    categories: Sequence[Json] | None,
-    path: Path,
-    noun: str = "annotation",
-) -> None:
-    """Check that each item belongs to something that is listed; without categories, any class will do."""
-    known = None if categories is None else {category["id"] for category in categories}
-    for number, item in enumerate(items):
-        for field, listed in ((owner, owners.keys()), ("category_id", known)):
-            if field not in item:
-                raise InputError(f"{noun} {number} has no {field}", where=path, fix=f"give each {noun} a {field}")
-            if not isinstance(item[field], int | str) or (listed is not None and item[field] not in listed):
-                raise InputError(
-                    f"{noun} {number} has the {field} {item[field]!r:.40}, which the ground truth does not list",
-                    where=path,
-                    fix="check that both files are of one data set",
-                )
+def _refuse_lvis(payload: Json, path: Path) -> None:
+    """LVIS annotates an image for some categories alone, so that COCO's rules would count right results as wrong."""
+    for image in payload.get("images", []):
+        if isinstance(image, dict) and _LVIS & image.keys():
+            raise InputError(
+                "is of LVIS (it has neg_category_ids or not_exhaustive_category_ids), whose rules are not COCO's",
+                where=path,
+                fix="evaluate it with lvis-api, or remove these fields to evaluate it by COCO's rules",
+            )
 
 
-def _complete(annotation: Json, image: Json, path: Path, form: str) -> None:
-    """Give an annotation what it lacks of RLE, area and box."""
-    what = f"annotation {annotation.get('id')}"
+def _with_ids_of(truth: Json, results: list[Json], owner_key: str, path: Path) -> list[Json]:
+    """The results with ids as the truth spells them; those of categories that it does not list stay."""
+    listed = {item["id"]: item for item in truth["images" if owner_key == "image_id" else "videos"]}
+    kept = []
+    for number, result in enumerate(results):
+        for name in (owner_key, "category_id"):
+            if name not in result:
+                raise InputError(f"result {number} has no {name}", where=path, fix=f"give each result a {name}")
+        owner, category = look_up(result[owner_key], listed), read_category_id(result["category_id"])
+        if owner is None:
+            raise InputError(
+                f"result {number} has the {owner_key} {result[owner_key]!r:.40}, which the ground truth does not list",
+                where=path,
+                fix="check that both files are of one data set",
+            )
+        if category is None:
+            what = f"result {number} has the category_id {result['category_id']!r:.40}"
+            raise InputError(what, where=path, fix="give a whole number")
+        kept.append({**result, owner_key: owner, "category_id": category})
+    return kept
+
+
+def _complete(annotation: Json, image: Json, path: Path, form: str, faults: Faults) -> bool:
+    """Give an annotation what it lacks of RLE, area and box; tells whether it is one that counts."""
+    what = _named(annotation)
     box = annotation.get("bbox")
     if form == "bbox" and _is_box(box):
         annotation["segmentation"] = {"size": [0, 0], "counts": b""}  # never looked at
         if not _is_number(annotation.get("area")):
             annotation["area"] = float(box[2] * box[3])
-        return
+        return True
+    if isinstance(annotation.get("segmentation"), list):
+        annotation["segmentation"] = usable_segmentation(annotation["segmentation"])
+        if annotation["segmentation"] is None:
+            faults.drop("annotations with nothing but degenerate polygons")
+            return False
     annotation["segmentation"] = rle = _mask(annotation, what, image, path)
     if not _is_number(annotation.get("area")):
         annotation["area"] = float(coco_mask.area(rle))
     if not _is_box(box):
         annotation["bbox"] = coco_mask.toBbox(rle).tolist()
+    return True
 
 
 def _masklet(annotation: Json, video: Json, path: Path) -> list[Json | None]:

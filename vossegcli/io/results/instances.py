@@ -16,7 +16,7 @@ Region = tuple[int, int, npt.NDArray[np.bool_]]  # upper row, left column, (h,w)
 def coco_results(
     found: Iterable[tuple[Sequence[float], float, int, Region]],
     size: tuple[int, int],
-    image_id: int,
+    image_id: int | str,
     category_ids: Sequence[int],
     *,
     origin: tuple[int, int] = (0, 0),

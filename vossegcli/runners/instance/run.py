@@ -123,7 +123,7 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, list[Found]]):
 
     score_threshold: float
     category_ids: tuple[int, ...]
-    image_ids: dict[str, int]
+    image_ids: dict[str, int | str]
 
     @classmethod
     def prepare(cls, options: InstanceOptions, model: ChosenModel, inputs: Sequence[Query]) -> Self:

@@ -112,7 +112,7 @@ class TrackCommand(BatchCommand[TrackOptions, FrameSequence, TrackItem, TrackPre
 
     score_threshold: float
     category_ids: tuple[int, ...]
-    video_ids: dict[str, int]
+    video_ids: dict[str, int | str]
 
     @staticmethod
     def find(options: TrackOptions) -> Sequence[FrameSequence]:
