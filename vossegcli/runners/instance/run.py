@@ -108,7 +108,7 @@ class InstanceItem(ImageItem):
         image_id: in the COCO results.
     """
 
-    image_id: int
+    image_id: int | str
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class TrackItem(Item):
     """
 
     reader: FrameReader
-    video_id: int
+    video_id: int | str
     snapshot_every: int
 
 
