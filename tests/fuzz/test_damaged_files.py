@@ -19,6 +19,7 @@ from pycocotools import mask as coco_mask
 from tests.conftest import squares, tiny_header, tiny_weights
 from vossegcli.errors import VossegError
 from vossegcli.io.datasets.annotations import read_coco_instances
+from vossegcli.io.datasets.coco_results import read_instance_truth, read_results
 from vossegcli.io.masks.label_maps import read_label_map, write_instance_map, write_label_map
 from vossegcli.io.masks.mask_trees import encoding_of, read_mask
 from vossegcli.io.masks.plain_png import read_plain_png
@@ -26,7 +27,6 @@ from vossegcli.io.media.images import limit_pixels, read_image, read_image_size
 from vossegcli.io.media.video import VideoFrames
 from vossegcli.io.media.video_writer import VideoWriter
 from vossegcli.io.records.run_records import ItemState, read_jsonl, read_metadata
-from vossegcli.io.results.coco_results import read_instance_truth, read_results
 from vossegcli.io.weights.checkpoints import read_checkpoint, write_checkpoint
 from vossegcli.io.weights.published import read_published
 

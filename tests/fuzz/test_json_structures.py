@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from vossegcli.errors import VossegError
 from vossegcli.io.datasets.annotations import read_coco_categories, read_coco_instances
+from vossegcli.io.datasets.coco_results import read_instance_truth, read_results, read_track_truth
 from vossegcli.io.media.queries import find_queries
 from vossegcli.io.records.json_files import find_run_record, read_report
-from vossegcli.io.results.coco_results import read_instance_truth, read_results, read_track_truth
 
 CASES = 1500
 

@@ -10,9 +10,9 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from vossegcli.errors import ConfigError, InputError
+from vossegcli.io.datasets.coco_results import read_instance_truth, read_results, read_track_truth
 from vossegcli.io.masks.label_maps import read_label_map
 from vossegcli.io.records.json_files import read_record
-from vossegcli.io.results.coco_results import read_instance_truth, read_results, read_track_truth
 from vossegcli.metrics.instance import instance_precision
 from vossegcli.metrics.instance_maps import label_map_numbers, match_label_maps
 from vossegcli.metrics.track import track_precision

@@ -8,7 +8,7 @@ import pytest
 
 from tests.io.datasets.drawn import HEIGHT, WIDTH, box, polygon, rle
 from vossegcli.errors import InputError
-from vossegcli.io.results.coco_results import read_instance_truth, read_results, read_track_truth
+from vossegcli.io.datasets.coco_results import read_instance_truth, read_results, read_track_truth
 from vossegcli.metrics.instance import instance_precision
 
 
