@@ -79,8 +79,6 @@ def test_a_byte_order_mark_is_read(tmp_path: Path) -> None:
         assert len(read_instance_truth(tmp_path / "b.json", "segm")["annotations"]) == 1
 
 
-
-
 @pytest.mark.parametrize(
     ("payload", "message"),
     [
