@@ -66,7 +66,11 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")
 def vos(
     *,
     predictions: Annotated[
-        Path, typer.Argument(metavar="PRED", help="Predicted masks: a folder, or a root of folders.")
+        Path,
+        typer.Argument(
+            metavar="PRED",
+            help="Predicted masks: a folder, or a root of folders; annotations of labelme, COCO or CVAT, a zip, a .npy.",
+        ),
     ],
     truth: Annotated[Path, typer.Argument(metavar="GT", help="Ground truth, in the same form.")],
     protocol: Annotated[

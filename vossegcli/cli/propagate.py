@@ -25,7 +25,7 @@ def propagate(
             parser=o.path,
             metavar="PATH",
             help="Mask file (- = standard input), label stack, folder of masks named like their frames, or folder of "
-            "such folders. "
+            "such folders; annotations of labelme, COCO or CVAT, a zip, a .npy, a mask video. "
             "Not needed in DAVIS, YouTube-VOS and Long-Video roots.",
             rich_help_panel=MASKS,
         ),
@@ -54,10 +54,17 @@ def propagate(
             rich_help_panel=MASKS,
         ),
     ] = False,
+    exact_mask: Annotated[
+        bool,
+        typer.Option(
+            "--exact-mask", help="Take every value of a mask as an id, also at soft edges.", rich_help_panel=MASKS
+        ),
+    ] = False,
     save: Annotated[
         str,
         typer.Option(
-            help="Comma list: masks (always), overlay, video, stack, probabilities, report.", rich_help_panel=o.RUN
+            help="Comma list: masks (always), overlay, video, stack, probabilities, labelme, coco, cvat, report.",
+            rich_help_panel=o.RUN,
         ),
     ] = "masks",
     adapt: Annotated[
@@ -90,8 +97,8 @@ def propagate(
 
     options = PropagateOptions(
         frames=frames, mask=given_mask(mask), at=at, use_masks=use_masks, direction=direction, fix_mask=fix_mask,
-        adapt=adapt, budget=budget, update_rate=update_rate, merge_threshold=merge_threshold, save=o.comma_list(save),
-        fps=fps,
+        exact_mask=exact_mask, adapt=adapt, budget=budget, update_rate=update_rate, merge_threshold=merge_threshold,
+        save=o.comma_list(save), fps=fps,
         **common.settings,
     )  # fmt: skip
     common.run(PropagateCommand, options, _show_summary)

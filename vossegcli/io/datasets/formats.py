@@ -151,11 +151,11 @@ def _read_file(path: Path) -> Annotations:
 def _files_of_tools(folder: Path, most: int | None = None) -> Iterator[Payload]:
     """The JSON files (with their content) and XML files (None) of known tools below a folder, in natural order."""
     count = 0
-    for file in sorted(folder.rglob("*"), key=lambda file: natural_key(file.relative_to(folder).as_posix())):
-        suffix = file.suffix.lower()
-        if suffix not in {".json", ".xml"} or _is_hidden(file, folder) or file.name in _NOT_ANNOTATIONS:
+    found = [file for file in folder.rglob("*") if file.suffix.lower() in {".json", ".xml"}]
+    for file in sorted(found, key=lambda file: natural_key(file.relative_to(folder).as_posix())):
+        if _is_hidden(file, folder) or file.name in _NOT_ANNOTATIONS or not file.is_file():
             continue
-        if suffix == ".xml":
+        if file.suffix.lower() == ".xml":
             if b"<annotations" not in head_of(file):
                 continue
             yield file, None

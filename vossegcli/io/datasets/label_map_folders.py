@@ -23,10 +23,12 @@ class WrittenMasks:
     Attributes:
         folder: that they lie in.
         notes: what was interpreted.
+        sources: the files that they were made of, where they are not one file or folder.
     """
 
     folder: Path
     notes: tuple[str, ...]
+    sources: tuple[Path, ...] = ()
 
 
 def write_label_maps(annotations: Annotations, folder: Path) -> WrittenMasks:

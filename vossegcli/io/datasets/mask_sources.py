@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from PIL import Image, UnidentifiedImageError
@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from vossegcli.errors import InputError
 from vossegcli.io.datasets.formats import head_of, is_annotation, is_archive, read_annotations
 from vossegcli.io.datasets.label_map_folders import WrittenMasks, write_label_maps
+from vossegcli.io.datasets.object_masks import find_object_masks, write_object_masks
 from vossegcli.io.masks.arrays import read_arrays
 from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.masks.label_stacks import read_label_stack
@@ -37,6 +38,11 @@ def needs_conversion(path: Path) -> bool:
     return path.is_file() and (is_stack(path) or not _is_image(path))
 
 
+def names_sequences(path: Path | None) -> bool:
+    """Whether a file can hold masks of several sequences: it says which frame each belongs to."""
+    return path is not None and path.is_file() and (is_annotation(path) or is_archive(path))
+
+
 def convert_masks(path: Path, work: Path, frames: Sequence[str] = ()) -> WrittenMasks:
     """Make label maps of what a path holds.
 
@@ -49,14 +55,47 @@ def convert_masks(path: Path, work: Path, frames: Sequence[str] = ()) -> Written
         InputError: it is none of these, or malformed.
     """
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    folder = work / fingerprint(files, {"frames": list(frames)})[:16]
+    kept = () if is_annotation(path) else tuple(frames)  # annotations name their frames
+    return _made_once(work, files, kept, lambda folder: _write(path, folder, frames))
+
+
+def convert_object_folders(path: Path, frames: Sequence[str], work: Path) -> WrittenMasks | None:
+    """Make label maps of a folder with a mask an object.
+
+    `<frame>/<object>.png` or `<object>/<frame>.png`; of each mask, what is not black is the object. Names of objects
+    that are numbers are their ids, others are numbered in natural order. Where objects overlap, the later one counts.
+
+    Args:
+        path: the folder.
+        frames: names of the frames.
+        work: folder to write to.
+
+    Returns:
+        None where the folder is none of the two.
+
+    Raises:
+        InputError: a mask cannot be read.
+    """
+    found = find_object_masks(path, frames)
+    if not found:
+        return None
+    files = [file for objects in found.values() for file in objects.values()]
+    written = _made_once(work, files, (str(path),), lambda folder: write_object_masks(found, folder))
+    return WrittenMasks(written.folder, written.notes, tuple(files))
+
+
+def _made_once(
+    work: Path, files: Sequence[Path], settings: Sequence[str], make: Callable[[Path], Sequence[str]]
+) -> WrittenMasks:
+    """Make masks in a folder of their own, or use those that were made of the same files."""
+    folder = work / fingerprint(files, {"settings": list(settings)})[:16]
     marker = folder / _DONE
     if marker.is_file():
         return WrittenMasks(folder, tuple(marker.read_text(encoding="utf-8").splitlines()))
     work.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=work, prefix=".making-"))
     try:
-        notes = _write(path, temporary, frames)
+        notes = tuple(make(temporary))
         (temporary / _DONE).write_text("\n".join(notes), encoding="utf-8")
         if not folder.exists():
             temporary.rename(folder)  # whole or not at all: several runs may share the folder

@@ -14,6 +14,7 @@ from vossegcli.errors import InputError
 from vossegcli.io.datasets.formats import is_annotation, read_annotations
 from vossegcli.io.datasets.ids import listed_some
 from vossegcli.io.masks.label_maps import read_label_map
+from vossegcli.io.masks.two_levels import cut_at_half
 from vossegcli.io.media.image_files import ImageFinder
 from vossegcli.io.media.images import read_image, size_text
 from vossegcli.io.media.sequences import list_images
@@ -93,10 +94,26 @@ def _mask_of(support: Support) -> npt.NDArray[np.bool_]:
     if support.runs:
         mask = coco_mask.decode(coco_mask.merge(list(support.runs))).astype(np.bool_)
         return mask
-    binary = support.object_id is None  # which object does not matter then, so soft edges do no harm
-    ids_map = read_label_map(support.mask, fix=binary).ids_map
-    mask = ids_map > 0 if binary else ids_map == support.object_id
+    if support.object_id is not None:
+        mask = _ids_of(support.mask) == support.object_id
+        return mask
+    try:  # which object does not matter, so soft edges do no harm
+        mask = read_label_map(support.mask, repairable=False).ids_map > 0
+    except InputError:
+        cut = cut_at_half(support.mask)
+        mask = read_label_map(support.mask, fix=True, repairable=False).ids_map > 0 if cut is None else cut
     return mask
+
+
+def _ids_of(path: Path) -> npt.NDArray[np.integer]:
+    """The ids of a mask (H,W); one of two levels with soft edges is object 1."""
+    try:
+        return read_label_map(path, repairable=False).ids_map
+    except InputError:
+        cut = cut_at_half(path)
+        if cut is None or not cut.any():
+            raise
+        return cut.astype(np.uint8)
 
 
 def _annotated(path: Path) -> dict[str, tuple[Support, ...]]:
@@ -166,6 +183,8 @@ def _pairs(folder: Path) -> list[tuple[Path, Path]]:
 def _by_id(pairs: list[tuple[Path, Path]]) -> dict[str, tuple[Support, ...]]:
     found: dict[int, list[Support]] = {}
     for image, mask in pairs:
-        for object_id in read_label_map(mask).ids:
+        for object_id in np.unique(_ids_of(mask)).tolist():
+            if not object_id:
+                continue
             found.setdefault(object_id, []).append(Support(image, mask, object_id))
     return {str(object_id): tuple(found[object_id]) for object_id in sorted(found)}

@@ -44,7 +44,7 @@ class CleanValues(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def clean_values(path: Path, stored: StoredMask, *, fix: bool, exact: bool) -> CleanValues:
+def clean_values(path: Path, stored: StoredMask, *, fix: bool, exact: bool, repairable: bool = True) -> CleanValues:
     """Look at the edges of a mask, and refuse or snap soft ones.
 
     Indices of the DAVIS palette and samples of 16 bits are ids, however small the objects: neither smoothing nor
@@ -55,6 +55,7 @@ def clean_values(path: Path, stored: StoredMask, *, fix: bool, exact: bool) -> C
         stored: its values.
         fix: snap anti-aliased pixels to their nearest flat value.
         exact: take every value as it is.
+        repairable: errors advise --fix-mask and --exact-mask.
 
     Raises:
         InputError: the mask is anti-aliased, or a photograph.
@@ -63,13 +64,13 @@ def clean_values(path: Path, stored: StoredMask, *, fix: bool, exact: bool) -> C
     if exact:
         return CleanValues(mask, stored.lossy)
     if stored.kind == "palette":
-        return _clean_palette(path, stored, mask, fix=fix)
+        return _clean_palette(path, stored, mask, fix=fix, repairable=repairable)
     report = inspect_edges(mask)
     deep = stored.white == _DEEP_WHITE and not stored.lossy and not report.anti_aliased
     if is_noise(mask) if deep else is_photograph(mask, report):
         raise photograph_error(path, len(mask.values))
     if report.anti_aliased:
-        mask, note = _snapped(path, mask, report) if fix else _refused(path, mask, report)
+        mask, note = _snapped(path, mask, report) if fix else _refused(path, mask, report, repairable=repairable)
         return CleanValues(mask, are_shades=True, notes=(note,))
     thin = mask.values.shape[1] == 1 and report.soft.any() and not deep
     return CleanValues(mask, stored.lossy, (_thin_note(mask, report.soft),) if thin else ())
@@ -84,7 +85,7 @@ def photograph_error(path: Path, value_count: int) -> InputError:
     )
 
 
-def _clean_palette(path: Path, stored: StoredMask, mask: IndexedMask, *, fix: bool) -> CleanValues:
+def _clean_palette(path: Path, stored: StoredMask, mask: IndexedMask, *, fix: bool, repairable: bool) -> CleanValues:
     """Take indices as ids, unless their colours say that a smoothed picture was reduced to a palette."""
     if stored.colors is None:
         return CleanValues(mask, are_shades=False)
@@ -98,7 +99,7 @@ def _clean_palette(path: Path, stored: StoredMask, mask: IndexedMask, *, fix: bo
     if not follows_edges(shown, report):
         return CleanValues(mask, are_shades=False)
     if not fix:
-        _refused(path, shown, report)
+        _refused(path, shown, report, repairable=repairable)
     snapped, note = _snapped(path, shown, report)
     index_of = {tuple(color): int(index) for color, index in zip(colors.tolist(), mask.values[:, 0], strict=True)}
     indices = np.array([index_of[tuple(color)] for color in snapped.values.tolist()], np.int64)
@@ -113,7 +114,7 @@ def _snapped(path: Path, mask: IndexedMask, report: EdgeReport) -> tuple[Indexed
     return snapped, f"{changed} anti-aliased pixels were snapped to {len(snapped.values)} flat values"
 
 
-def _refused(path: Path, mask: IndexedMask, report: EdgeReport) -> NoReturn:
+def _refused(path: Path, mask: IndexedMask, report: EdgeReport, *, repairable: bool) -> NoReturn:
     kind = "colours" if mask.values.shape[1] == 3 else "values"
     share = 100 * mask.counts[~report.flat].sum() / mask.codes.size
     flat_count = int(report.flat.sum())
@@ -121,8 +122,8 @@ def _refused(path: Path, mask: IndexedMask, report: EdgeReport) -> NoReturn:
         f"is anti-aliased: beside {flat_count} flat {kind} it holds {len(mask.values) - flat_count} more on "
         f"their edges ({share:.2g} % of the pixels)",
         where=path,
-        fix="save the mask without smoothing (PNG, nearest neighbour), or pass --fix-mask to snap them, or "
-        "--exact-mask if each of them is an object",
+        fix="save the mask without smoothing (PNG, nearest neighbour)"
+        + (", or pass --fix-mask to snap them, or --exact-mask if each of them is an object" if repairable else ""),
     )
 
 

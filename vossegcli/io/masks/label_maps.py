@@ -48,6 +48,7 @@ def read_label_map(
     fix: bool = False,
     exact: bool = False,
     allow_empty: bool = False,
+    repairable: bool = True,
 ) -> LabelMap:
     """Read a mask as object ids, keeping the ids of the file.
 
@@ -67,6 +68,7 @@ def read_label_map(
             instead of raising.
         exact: take every value as it is, whatever the edges look like.
         allow_empty: accept a mask without objects.
+        repairable: the command has the options --fix-mask and --exact-mask; errors advise them.
 
     Returns:
         the label map; its note says what was interpreted or repaired.
@@ -79,14 +81,14 @@ def read_label_map(
     if fix and exact:
         raise ConfigError("a mask is either repaired or taken as it is", fix="give one of --fix-mask and --exact-mask")
     stored = read_stored_mask(path)
-    mask, shades, repairs = clean_values(path, stored, fix=fix, exact=exact)
+    mask, shades, repairs = clean_values(path, stored, fix=fix, exact=exact, repairable=repairable)
     _check_object_count(path, mask)
     given = _ids_of_values(stored, mask, are_levels=stored.kind == "grey" and shades)
     notes = [stored.note, *repairs, given.note]
     ids_map = given.ids[mask.codes]
     if size is not None and ids_map.shape != size:
         if not fix:
-            raise _size_error(path, ids_map.shape, size)
+            raise _size_error(path, ids_map.shape, size, repairable=repairable)
         notes.append(f"resized from {size_text(ids_map.shape)} to {size_text(size)}")
         ids_map = _resized_by_nearest(ids_map, size)
     return _label_map(path, ids_map, notes, numbered=given.numbered, allow_empty=allow_empty)
@@ -241,12 +243,13 @@ def _resized_by_nearest(ids_map: npt.NDArray[np.uint16], size: tuple[int, int]) 
     return resized
 
 
-def _size_error(path: Path, found: tuple[int, ...], wanted: tuple[int, int]) -> InputError:
+def _size_error(path: Path, found: tuple[int, ...], wanted: tuple[int, int], *, repairable: bool) -> InputError:
     turned = " (turned by 90 degrees?)" if found[0] != found[1] and found == wanted[::-1] else ""
     return InputError(
         f"is {size_text(found)}, but its frame is {size_text(wanted)}{turned}",
         where=path,
-        fix="give a mask of the frame's size, or pass --fix-mask to resize it by nearest neighbour",
+        fix="give a mask of the frame's size"
+        + (", or pass --fix-mask to resize it by nearest neighbour" if repairable else ""),
     )
 
 

@@ -111,8 +111,12 @@ def encoding_of(files: Iterable[Path]) -> Encoding:
         if len(values) > 1 and png_header(file)[1] != _PNG_PALETTE:
             return Encoding(inspected=not _is_flat(file))
         if values:
-            binary = values == {white} and all(_values(other)[0] <= {white} for other in listed[number + 1 :])
-            return Encoding(white if binary else None)
+            if values != {white}:
+                return Encoding()
+            odd = next((other for other in listed[number + 1 :] if not _values(other)[0] <= {white}), None)
+            if odd is None:
+                return Encoding(white)
+            return Encoding(inspected=png_header(odd)[1] != _PNG_PALETTE and not _is_flat(odd))
     return Encoding()
 
 
@@ -130,7 +134,7 @@ def _values(file: Path) -> tuple[set[int], int]:
 
 def _is_flat(file: Path) -> bool:
     try:
-        read_label_map(file, allow_empty=True)
+        read_label_map(file, allow_empty=True, repairable=False)
     except InputError:
         return False
     return True
@@ -172,7 +176,7 @@ def _read_values(path: Path, *, inspected: bool) -> IdsMap:
             plain = stored.pixels if stored.kind == "palette" else None
     if plain is not None and (plain.dtype == np.uint8 or _few_values(plain)):
         return plain
-    label_map = read_label_map(path, allow_empty=True)
+    label_map = read_label_map(path, allow_empty=True, repairable=False)
     if label_map.numbered and len(label_map.ids) > 1:
         raise InputError(
             "holds colours or shades that are no ids: from frame to frame they could mean different objects",
@@ -200,7 +204,7 @@ def check_is_mask(path: Path, ids: int) -> None:
         InputError: it is.
     """
     if ids > _MANY_IDS:
-        read_label_map(path, allow_empty=True)
+        read_label_map(path, allow_empty=True, repairable=False)
 
 
 def read_names(path: Path) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from vossegcli.errors import InputError
+from vossegcli.io.masks import two_levels
 from vossegcli.io.masks.mask_trees import Encoding, IdsMap, Mask, encoding_of, find_mask_sequences, read_mask
 from vossegcli.io.records.file_names import natural_key
 from vossegcli.io.records.json_files import read_json
@@ -44,10 +45,11 @@ ClassMasks = dict[str, dict[str, ClassMask]]  # class -> image -> mask
 
 @dataclass(frozen=True)
 class _Truth:
-    """A true mask: the class's pixels and those that count for nothing, (H,W) each."""
+    """A true mask: the class's pixels and those that count for nothing, (H,W) each; whether it was cut at half."""
 
     objects: Mask
     void: Mask
+    soft: bool = False
 
 
 @dataclass(frozen=True)
@@ -225,6 +227,8 @@ def score_image(pair: ImagePair) -> ImageResult:
     except InputError as error:
         return ImageResult(pair.name, Areas(0, 0, 0, 0), Counter(), fault_of_truth=str(error))
     predicted, problem = _read_prediction(pair, true.objects.shape)
+    if true.soft:
+        problem = problem or Problem("note", pair.name, pair.image, f"truth: {two_levels.NOTE}")
     areas = fewshot.count_areas(predicted, true.objects, true.void)
     confusion: Confusion = Counter()
     _add_confusion(confusion, pair.name, areas, predicted & ~true.objects & ~true.void, others)
@@ -232,11 +236,17 @@ def score_image(pair: ImagePair) -> ImageResult:
 
 
 def _read_truth(mask: ClassMask, encoding: Encoding, ignore_label: int | None) -> _Truth:
-    if ignore_label is None:
-        ids_map, void = read_mask(mask.path, encoding)
-    else:
-        ids_map, _ = read_mask(mask.path, Encoding(inspected=encoding.inspected))
-        void = ids_map == ignore_label
+    try:
+        if ignore_label is None:
+            ids_map, void = read_mask(mask.path, encoding)
+        else:
+            ids_map, _ = read_mask(mask.path, Encoding(inspected=encoding.inspected))
+            void = ids_map == ignore_label
+    except InputError:
+        cut = two_levels.cut_at_half(mask.path)
+        if cut is None or mask.object_id is not None:
+            raise
+        return _Truth(cut, np.zeros(cut.shape, np.bool_), soft=True)
     nothing = np.zeros(ids_map.shape, np.bool_) if void is None else void
     return _Truth(_pixels_of(mask, ids_map) & ~nothing, nothing)
 
@@ -249,16 +259,19 @@ def _pixels_of(mask: ClassMask, ids_map: IdsMap) -> Mask:
 def _read_prediction(pair: ImagePair, shape: tuple[int, ...]) -> tuple[Mask, Problem | None]:
     """The predicted pixels; none of them and a problem where there is no mask of that size."""
     empty = np.zeros(shape, np.bool_)
-    if pair.prediction is None:
+    mask = pair.prediction
+    if mask is None:
         return empty, Problem("missing", pair.name, pair.image, "no predicted mask")
     try:
-        ids_map, _ = read_mask(pair.prediction.path, pair.predicted)
+        predicted, soft = two_levels.read_one_thing(
+            mask.path, lambda path: _pixels_of(mask, read_mask(path, pair.predicted)[0])
+        )
     except InputError as error:
         return empty, Problem("unreadable", pair.name, pair.image, error.what)
-    if ids_map.shape != shape:
-        detail = f"is {ids_map.shape[1]}x{ids_map.shape[0]}, the truth {shape[1]}x{shape[0]}"
+    if predicted.shape != shape:
+        detail = f"is {predicted.shape[1]}x{predicted.shape[0]}, the truth {shape[1]}x{shape[0]}"
         return empty, Problem("misshapen", pair.name, pair.image, detail)
-    return _pixels_of(pair.prediction, ids_map), None
+    return predicted, Problem("note", pair.name, pair.image, f"prediction: {two_levels.NOTE}") if soft else None
 
 
 def _add_confusion(confusion: Confusion, name: str, counts: Areas, wrong: Mask, others: dict[str, Mask]) -> None:

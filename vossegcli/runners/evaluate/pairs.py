@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vossegcli.errors import InputError
+from vossegcli.io.datasets.mask_files import match_frames
 from vossegcli.io.masks.mask_trees import Encoding, MaskSequences, encoding_of, find_mask_sequences
 from vossegcli.metrics import vos
 from vossegcli.types import Problem
@@ -92,7 +93,7 @@ def pair_sequences(
     """
     if len(ours) == len(theirs) == 1 and subset is None:
         name = next(iter(theirs))
-        return {name: (dict(next(iter(ours.values()))), dict(theirs[name]))}, []
+        return {name: (_renamed(next(iter(ours.values())), theirs[name]), dict(theirs[name]))}, []
     if subset is not None:
         absent = [name for name in subset if name not in theirs]
         if absent:
@@ -108,6 +109,15 @@ def pair_sequences(
     if subset is not None:
         extra = []
     return {name: (dict(ours.get(name, {})), dict(masks)) for name, masks in theirs.items()}, extra
+
+
+def _renamed(ours: Mapping[str, Path], theirs: Mapping[str, Path]) -> dict[str, Path]:
+    """The predicted masks by the names of the true ones, where the two differ in more than the number in them."""
+    if set(ours) & set(theirs):
+        return dict(ours)
+    found, _ = match_frames(list(theirs), list(ours))
+    index_of = {index: name for name, index in found.items()}
+    return {index_of.get(index, name): path for index, (name, path) in enumerate(ours.items())}
 
 
 def _groups(sequence: str, ours: dict[str, Path], theirs: dict[str, Path], protocol: str) -> Iterator[FrameGroup]:

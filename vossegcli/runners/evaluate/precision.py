@@ -11,6 +11,8 @@ from pycocotools import mask as coco_mask
 
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.datasets.coco_results import read_instance_truth, read_results, read_track_truth
+from vossegcli.io.datasets.foreign_truths import is_coco_file, read_foreign_truth
+from vossegcli.io.datasets.formats import is_annotation
 from vossegcli.io.masks.label_maps import read_label_map
 from vossegcli.io.records.json_files import read_record
 from vossegcli.metrics.instance import instance_precision
@@ -41,12 +43,14 @@ def evaluate_instance(
         ConfigError: `max_dets` is too small.
     """
     _check_max_dets(max_dets)
-    if results.is_dir() or truth.is_dir():
+    foreign = is_annotation(truth) and not is_coco_file(truth)
+    if not foreign and (results.is_dir() or truth.is_dir()):
         return evaluate_label_maps(results, truth, iou=iou)
-    dataset = read_instance_truth(truth, iou)
+    dataset = read_foreign_truth(truth, results) if foreign else read_instance_truth(truth, iou)
     chosen = select_truth(dataset, selection, "images")
     found = read_results(results, "image_id", dataset, iou)
     found, problems = select_results(found, dataset, chosen, selection, _classes_of(results), "images")
+    problems += [Problem("note", truth.name, None, note) for note in dataset["notes"]]
     return instance_precision(chosen, found, iou, max_dets=max_dets), problems
 
 
@@ -70,6 +74,7 @@ def evaluate_track(
     chosen = select_truth(dataset, selection, "videos")
     found = read_results(results, "video_id", dataset, "masklet")
     found, problems = select_results(found, dataset, chosen, selection, _classes_of(results), "videos")
+    problems += [Problem("note", truth.name, None, note) for note in dataset["notes"]]
     return track_precision(chosen, found, max_dets=max_dets), problems
 
 
@@ -92,10 +97,10 @@ def evaluate_label_maps(predictions: Path, truth: Path, *, iou: str = "segm") ->
     dataset: dict[str, Any] = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "object"}]}
     results: list[dict[str, Any]] = []
     for number, (name, path) in enumerate(theirs.items(), start=1):
-        ids = read_label_map(path, allow_empty=True).ids_map
+        ids = read_label_map(path, allow_empty=True, repairable=False).ids_map
         predicted = np.zeros_like(ids)
         if name in ours:
-            predicted = read_label_map(ours[name], allow_empty=True, size=ids.shape).ids_map
+            predicted = read_label_map(ours[name], allow_empty=True, size=ids.shape, repairable=False).ids_map
         else:
             problems.append(Problem("missing", name, None, "no predicted label map"))
         matches.append(match_label_maps(ids, predicted))

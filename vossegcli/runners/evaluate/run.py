@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ from vossegcli.runners.evaluate.parts import OnDone, Parts, Scoring
 from vossegcli.runners.evaluate.pictures import FrameImages, find_images, frame_pictures, worst_frames
 from vossegcli.runners.evaluate.precision import EVERYTHING, evaluate_instance, evaluate_track
 from vossegcli.runners.evaluate.selection import Selection
+from vossegcli.runners.evaluate.sources import Sources, class_sources, video_sources
 from vossegcli.runners.evaluate.vos import conclude_vos, vos_scoring
 from vossegcli.types import Shard
 
@@ -108,11 +109,24 @@ def evaluate(
             fix = "give the same -o to all of them"
             raise ConfigError("the parts meet in an output folder", where="--shard", fix=fix)
         lock = output_lock(options.output, options.shard)
-    with lock:
-        return _evaluate(options, other, on_done, executor or Processes())
+    with lock, _sources(options) as found:
+        ready = replace(options, predictions=found.predictions, truth=found.truth)
+        facts = _facts(options) | ({"notes": "; ".join(found.notes)} if found.notes else {})
+        return _evaluate(ready, facts, other, on_done, executor or Processes())
 
 
-def _evaluate(options: EvaluateOptions, other: Report | None, on_done: OnDone, executor: Executor) -> Report | Waiting:
+def _sources(options: EvaluateOptions) -> AbstractContextManager[Sources]:
+    """The folders or files to compare, made of what other tools write where that is needed."""
+    if options.task == "vos":
+        return video_sources(options.predictions, options.truth, options.output)
+    if options.task == "fewshot":
+        return class_sources(options.predictions, options.truth)
+    return nullcontext(Sources(options.predictions, options.truth))
+
+
+def _evaluate(
+    options: EvaluateOptions, facts: dict[str, Any], other: Report | None, on_done: OnDone, executor: Executor
+) -> Report | Waiting:
     plan = images = None
     if options.task == "vos":
         plan = _plan(options)
@@ -137,7 +151,7 @@ def _evaluate(options: EvaluateOptions, other: Report | None, on_done: OnDone, e
             options.predictions, options.truth, max_dets=options.max_dets, selection=options.selection
         )
         report = reports.precision_report("track", "masklet", scores, problems)
-    report["facts"] = _facts(options) | report["facts"]
+    report["facts"] = facts | report["facts"]
     if other is not None:
         report["comparison"] = {"with": str(options.compare), **reports.compare(report, other)}
     if options.output is not None:

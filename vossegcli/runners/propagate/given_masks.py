@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vossegcli.errors import InputError
-from vossegcli.io.masks.label_maps import read_label_map, read_mask_folder
+from vossegcli.io.datasets.mask_files import find_mask_files
+from vossegcli.io.masks.label_maps import read_label_map
 from vossegcli.io.media.frame_numbers import find_frame
 from vossegcli.types import FrameSequence, LabelMap
 
@@ -27,6 +28,8 @@ class MaskChoice:
         use: `first`, `new`, `all`, or None for the layout's default.
         direction: `forward`, `backward` or `both`; with `backward`, "first" means first on the way, the last.
         fix: repair anti-aliased or misshapen masks.
+        exact: take every value of a mask as it is, whatever its edges look like.
+        work: folder for masks that are made of annotations, archives and the like.
     """
 
     mask: Path | None
@@ -34,6 +37,8 @@ class MaskChoice:
     use: str | None
     direction: str
     fix: bool
+    exact: bool = False
+    work: Path = Path()
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,9 @@ class GivenMasks:
         size: (H,W) of the frames.
         fix: repair anti-aliased or misshapen masks.
         notes: what a person should know about how they were found and read.
+        exact: take every value as it is.
+        sources: the files that the masks were made of, where they were made.
+        names: of the objects, by id, where the source names them.
     """
 
     files: Mapping[int, Path]
@@ -53,6 +61,14 @@ class GivenMasks:
     size: tuple[int, int]
     fix: bool
     notes: tuple[str, ...] = ()
+    exact: bool = False
+    sources: tuple[Path, ...] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The files of the user that they come from."""
+        return self.sources or tuple(self.files.values())
 
     def read(self, index: int) -> LabelMap:
         """Read the mask of a frame; it may be empty.
@@ -60,7 +76,7 @@ class GivenMasks:
         Raises:
             InputError: it cannot be used.
         """
-        return read_label_map(self.files[index], size=self.size, fix=self.fix, allow_empty=True)
+        return read_label_map(self.files[index], size=self.size, fix=self.fix, exact=self.exact, allow_empty=True)
 
 
 @dataclass(frozen=True)
@@ -112,15 +128,13 @@ def find_given_masks(
     if path is None:
         raise InputError("no mask is given", where=sequence.name, fix="give one with --mask")
     use = choice.use or ("first" if sequence.layout in FIRST_ONLY_LAYOUTS else "new")
-    if path.is_file():
+    found = find_mask_files(path, sequence.name, names, choice.work, alone=alone or choice.mask is None)
+    files, notes = found.files, list(found.notes)
+    if found.single is not None or (choice.at is not None and len(files) == 1):
         index, note = (0, None) if choice.at is None else find_frame(names, choice.at, sequence.name)
-        notes = [] if note is None else [note]
-        files = {index: path}
-    else:
-        if choice.mask is not None and (not alone or (path / sequence.name).is_dir()):
-            path = path / sequence.name
-        files, notes = _files_by_frame(path, names)
-    given = GivenMasks(files, use, size, choice.fix)
+        notes += [] if note is None else [note]
+        files = {index: found.single or next(iter(files.values()))}
+    given = GivenMasks(files, use, size, choice.fix, (), choice.exact, found.sources, found.names)
     return _from_the_first_object(given, path, backward=choice.direction == "backward", notes=notes)
 
 
@@ -176,20 +190,30 @@ def wanted_on(given: GivenMasks, index: int, start: int, known: Sequence[int]) -
     return np.where(np.isin(label_map.ids_map, fresh), label_map.ids_map, 0) if fresh else None
 
 
-def _files_by_frame(folder: Path, names: Sequence[str]) -> tuple[dict[int, Path], list[str]]:
-    """List the masks of a folder by the index of their frame, ascending, and note those of no frame."""
-    index_of = {name: index for index, name in enumerate(names)}
-    by_stem = read_mask_folder(folder)
-    found = {index_of[stem]: path for stem, path in by_stem.items() if stem in index_of}
-    if not found:
-        raise InputError(
-            f"no mask is named like a frame (masks: {_some(by_stem)}; frames: {_some(names)})",
-            where=folder,
-            fix="name each mask like its frame",
-        )
-    strangers = [path.name for stem, path in by_stem.items() if stem not in index_of]
-    notes = [f"masks named like no frame: {len(strangers)} ({_some(strangers)})"] if strangers else []
-    return dict(sorted(found.items())), notes
+def absences(given: GivenMasks, way: Pass) -> dict[int, frozenset[int]]:
+    """Say from which frames on, on the way, which objects are gone, because a mask of all masks shows none.
+
+    Args:
+        given: the masks.
+        way: through the video.
+
+    Returns:
+        the objects that are gone from a frame on, by its index, until the next one.
+    """
+    if given.use != "all":
+        return {}
+    known: set[int] = set()
+    gone: frozenset[int] = frozenset()
+    changes = {}
+    for index in way.indices():
+        if index not in given.files:
+            continue
+        ids = given.read(index).ids
+        known |= set(ids)
+        now = gone - set(ids) if ids else frozenset(known)
+        if now != gone:
+            gone = changes[index] = now
+    return changes
 
 
 def _from_the_first_object(given: GivenMasks, path: Path, *, backward: bool, notes: Sequence[str]) -> GivenMasks:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from vossegcli.batch.options import BatchOptions
 from vossegcli.errors import ConfigError, InputError
+from vossegcli.io.datasets.mask_sources import names_sequences
 from vossegcli.io.media.sequences import input_name
 from vossegcli.io.records.piped import spooled
+from vossegcli.io.records.run_records import STATE_FOLDER
 from vossegcli.runners.propagate.given_masks import MaskChoice
 from vossegcli.types import FrameSequence
 
@@ -32,6 +34,7 @@ class PropagateOptions(BatchOptions):
         adapt: steps of training on the given masks before a sequence is segmented, or None for the checkpoint's.
         fix_mask: repair anti-aliased or misshapen masks.
         fps: frames a second of the overlay videos, or None for those of the input.
+        exact_mask: take every value of a mask as it is, whatever its edges look like.
         snapshot_every: frames between snapshots of an unfinished sequence.
     """
 
@@ -42,6 +45,9 @@ class PropagateOptions(BatchOptions):
         "video": ("video/{name}.mp4",),
         "probabilities": ("probabilities/{name}/*/*.png",),
         "stack": ("stack/{name}.tif",),
+        "labelme": ("labelme/{files}.json",),
+        "coco": ("coco/{name}.json",),
+        "cvat": ("cvat/{name}.xml",),
     }
     ALWAYS = ("masks",)
 
@@ -56,6 +62,7 @@ class PropagateOptions(BatchOptions):
     adapt: int | None = None
     fix_mask: bool = False
     fps: float | None = None
+    exact_mask: bool = False
     snapshot_every: int = SNAPSHOT_EVERY
 
     def __post_init__(self) -> None:
@@ -67,6 +74,8 @@ class PropagateOptions(BatchOptions):
         super().__post_init__()
         if self.snapshot_every < 1:
             raise ConfigError(f"snapshot_every is {self.snapshot_every}", fix="give 1 or more")
+        if self.fix_mask and self.exact_mask:
+            raise ConfigError("a mask is either repaired or taken as it is", fix="give one of --fix-mask, --exact-mask")
         if self.adapt is not None and self.adapt < 0:
             raise ConfigError(f"adapt is {self.adapt}", fix="give a number of steps, or 0 for none")
 
@@ -93,7 +102,10 @@ class PropagateOptions(BatchOptions):
     @property
     def masks(self) -> MaskChoice:
         """The options about masks."""
-        return MaskChoice(self.mask, self.at, self.use_masks, self.way, self.fix_mask)
+        return MaskChoice(
+            self.mask, self.at, self.use_masks, self.way, self.fix_mask, self.exact_mask,
+            self.folder / STATE_FOLDER / "masks",
+        )  # fmt: skip
 
 
 def given_mask(path: Path | None) -> Path | None:
@@ -116,7 +128,7 @@ def check_mask(options: PropagateOptions, sequences: Sequence[FrameSequence]) ->
     if mask is not None and not mask.exists():
         raise InputError("does not exist", where=mask, fix="give a mask file or a folder of masks with --mask")
     is_file = mask is not None and mask.is_file()
-    if is_file and len(sequences) > 1:
+    if is_file and len(sequences) > 1 and not names_sequences(mask):
         fix = "give a folder that holds a folder of masks a sequence"
         raise InputError(f"is one mask for {len(sequences)} sequences", where=mask, fix=fix)
     if options.at is not None and not is_file:

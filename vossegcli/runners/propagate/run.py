@@ -23,6 +23,7 @@ from vossegcli.io.results.overlay_video import overlay_path, render_sequence, vi
 from vossegcli.io.results.overlays import draw_overlay
 from vossegcli.runners.propagate.adaptation import adapt, adapt_steps
 from vossegcli.runners.propagate.confidence import write_confidence
+from vossegcli.runners.propagate.exports import export_sequence, write_object_names
 from vossegcli.runners.propagate.given_masks import find_given_masks, plan_passes
 from vossegcli.runners.propagate.options import PropagateOptions, check_mask
 from vossegcli.runners.propagate.segment import PropagateItem, segment_sequence
@@ -52,6 +53,7 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
         options = self.options
         return {
             "adapt": self.adapt_steps, "seed": options.seed if self.adapt_steps else None, "fix": options.fix_mask,
+            "exact": options.exact_mask,
             "direction": options.way, "budget": options.budget, "update_rate": options.update_rate,
             "merge_threshold": options.merge_threshold,
         }  # fmt: skip
@@ -62,13 +64,18 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
         reader = open_frames(source, options.reading)
         given = find_given_masks(source, reader.names, reader.size, options.masks, alone=len(self.inputs) == 1)
         passes, left_out = plan_passes(given, len(reader), options.way)
-        files = (*sequence_files(source), *given.files.values())
+        files = (*sequence_files(source), *given.inputs)
         return PropagateItem(
             name=source.name, frames=len(left_out) + sum(way.written() for way in passes), is_folder=True,
             key=self.key(files, masks_on=list(given.files), use=given.use), output=options.folder, reader=reader,
             given=given, passes=passes, left_out=left_out, probabilities="probabilities" in options.save,
             snapshot_every=options.snapshot_every, notes=(*source.notes, *reader.notes, *given.notes),
+            frame_files=source.frames,
         )  # fmt: skip
+
+    def write_index(self, items: Sequence[PropagateItem]) -> None:
+        """Write the names of the objects, where the masks have names."""
+        write_object_names(self.options.folder, items)
 
     def facts(self, items: Sequence[PropagateItem]) -> dict[str, Any]:
         """Direction, use of masks and adaptation for the run's record."""
@@ -101,7 +108,7 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
             path = stack_path(item.output, item.name)
             write_label_stack(path, maps, len(item.reader), item.reader.size, options.fps)
             outputs.append(path)
-        return Done(frames, outputs, notes)
+        return Done(frames, [*outputs, *export_sequence(item, options.save)], notes)
 
     def write_tables(self, done: Sequence[PropagateItem]) -> dict[str, Any]:
         """Write `confidence.csv`."""

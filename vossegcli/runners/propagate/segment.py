@@ -25,7 +25,7 @@ from vossegcli.io.weights.checkpoints import read_tensors, write_tensors
 from vossegcli.ops.images import image_tensor
 from vossegcli.ops.masks import one_hot_classes
 from vossegcli.runners.propagate.confidence import confidence_rows
-from vossegcli.runners.propagate.given_masks import GivenMasks, Pass, wanted_on
+from vossegcli.runners.propagate.given_masks import GivenMasks, Pass, absences, wanted_on
 from vossegcli.systems.base import Segmentation, VideoPredictor
 from vossegcli.types import Frame
 
@@ -44,6 +44,7 @@ class PropagateItem(Item):
         left_out: indices of frames that no pass reaches; their masks are empty.
         probabilities: write per-object probabilities too.
         snapshot_every: frames between snapshots.
+        frame_files: the image files of the frames; empty for a video.
     """
 
     reader: FrameReader
@@ -52,6 +53,7 @@ class PropagateItem(Item):
     left_out: range
     probabilities: bool
     snapshot_every: int
+    frame_files: tuple[Path, ...] = ()
 
     def mask_path(self, frame_name: str) -> Path:
         """Path of a frame's label map."""
@@ -154,8 +156,15 @@ def _run_pass(item: PropagateItem, way: Pass, done: int, predictor: VideoPredict
         return
     low, high = min(indices[0], indices[-1]), max(indices[0], indices[-1])
     with closing(read_ahead(item.reader.iterate(low, high + 1, reverse=way.reverse), READ_AHEAD)) as frames:
+        changes = absences(item.given, way)
+        gone: frozenset[int] = frozenset()
+        for index in way.indices()[:done]:
+            gone = changes.get(index, gone)
         for index, frame in zip(indices, frames, strict=True):
             segmentation = _segment_frame(item, way, index, frame, predictor)
+            gone = changes.get(index, gone)
+            if gone:
+                segmentation = _without(segmentation, predictor.ids, gone)
             yield _off_the_device(item, way, index, frame.name, predictor.ids, segmentation)
 
 
@@ -172,6 +181,17 @@ def _segment_frame(item: PropagateItem, way: Pass, index: int, frame: Frame, pre
     ids_map = _tensor(wanted)
     predictor.add_objects(image, ids_map)
     return _overruled(segmentation, ids_map, predictor.ids)
+
+
+def _without(segmentation: Segmentation, ids: tuple[int, ...], gone: frozenset[int]) -> Segmentation:
+    """A segmentation without the objects that a person said are gone: certain."""
+    kept = torch.tensor([i not in gone for i in ids], device=segmentation.probs.device)
+    hidden = torch.tensor(sorted(gone), device=segmentation.label_map.device)
+    return Segmentation(
+        torch.where(torch.isin(segmentation.label_map, hidden), 0, segmentation.label_map),
+        segmentation.probs * kept[:, None, None],
+        segmentation.uncertainty * kept.to(segmentation.uncertainty.device),
+    )
 
 
 def _as_given(ids_map: Tensor, ids: tuple[int, ...]) -> Segmentation:

@@ -12,7 +12,9 @@ import torch
 
 from vossegcli.data.fitting import fit_to_pictures
 from vossegcli.errors import ConfigError
-from vossegcli.io.datasets.annotations import read_class_folders, read_coco_instances
+from vossegcli.io.datasets.annotations import read_annotated_images, read_class_folders
+from vossegcli.io.datasets.foreign_truths import is_coco_file
+from vossegcli.io.datasets.formats import is_annotation
 from vossegcli.io.records.atomic import make_folder
 from vossegcli.io.records.configs import read_toml
 from vossegcli.io.weights.checkpoints import read_checkpoint
@@ -59,7 +61,9 @@ def train(options: TrainOptions, on_progress: OnProgress, on_note: Callable[[str
     device = resolve_device(options.device)
     precision = resolve_precision(options.precision, device)
     _check_output(options)
-    (images, notes), (validation, more) = (fit_to_pictures(read_images(p)) for p in (options.data, options.val))
+    (images, notes), (validation, more) = (
+        fit_to_pictures(read_images(p, part)) for p, part in ((options.data, "train"), (options.val, "val"))
+    )
     samples = SAMPLES[system.task](images, validation, settings, device)
     notes = [*notes, *more, *samples.notes]
     for note in notes:
@@ -133,16 +137,27 @@ def _check_output(options: TrainOptions) -> None:
         raise ConfigError("holds a training run", where=options.output, fix="add --resume or give another folder")
 
 
-def read_images(paths: Sequence[Path]) -> list[AnnotatedImage]:
-    """Read COCO instances files; a folder stands for its `*.json`, except `val.json`, or holds folders of classes."""
+def read_images(paths: Sequence[Path], subset: str | None = "train") -> list[AnnotatedImage]:
+    """Read annotation files of any tool, and folders of them or of classes.
+
+    Args:
+        paths: a file; a folder stands for its annotation files, but COCO's `val.json`, or holds folders of classes.
+        subset: the part to read where a folder has `train` and `val`.
+
+    Raises:
+        InputError: data cannot be read, or images are missing, which are listed.
+    """
     images: list[AnnotatedImage] = []
     for path in paths:
-        files = sorted(path.glob("*.json")) if path.is_dir() else [path]
-        if files:
-            for file in files:
-                images += [] if path.is_dir() and file.name == "val.json" else read_coco_instances(file)
-        else:
+        coco = [file for file in sorted(path.glob("*.json")) if is_coco_file(file)] if path.is_dir() else []
+        files = [file for file in coco if file.name != "val.json"] or [path]
+        if not coco and not is_annotation(path):
             images += read_class_folders(path)
+            continue
+        for file in files:
+            found = read_annotated_images(file, subset=subset)
+            found.check(file)
+            images += found.images
     return images
 
 

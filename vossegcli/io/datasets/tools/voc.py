@@ -102,7 +102,7 @@ def _image(root: Path, folder: Path, file: Path, colors: Mapping[Color, str], *,
     below = file.relative_to(folder)
     class_file = root / CLASSES / below
     shown = _shown(class_file) if class_file.is_file() else None
-    ids_map = read_label_map(file, exact=True, allow_empty=True).ids_map if by_id else None
+    ids_map = read_label_map(file, exact=True, allow_empty=True, repairable=False).ids_map if by_id else None
     if ids_map is None:
         assert shown is not None
         shapes = tuple(_class_shapes(shown, colors))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from vossegcli.io.records.file_names import natural_key
 
 TOOL = "YOLO"
 _BOX = 5
+_LOOKED_AT = 100
 _NOT_LABELS = frozenset({"classes.txt", "obj_names.txt", "train.txt", "val.txt", "test.txt", "labelmap.txt"})
 _SETTINGS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _NAMES = ("classes.txt", "obj.names", "labels/classes.txt")
@@ -27,7 +29,8 @@ def is_yolo(path: Path) -> bool:
         return path.suffix.lower() in {".yaml", ".yml"}
     if any((path / name).is_file() for name in _SETTINGS):
         return True
-    first = next(_label_files(path), None)
+    filled = (file for file in islice(_label_files(path), _LOOKED_AT) if file.stat().st_size)
+    first = next(filled, None)  # an image without objects has an empty file
     return first is not None and _looks_like_labels(first)
 
 
@@ -88,7 +91,7 @@ def _looks_like_labels(file: Path) -> bool:
         numbers = [[float(value) for value in line.split()] for line in lines if line.strip()]
     except (ValueError, OSError):
         return False
-    return all(len(row) >= _BOX and row[0].is_integer() for row in numbers)
+    return bool(numbers) and all(len(row) >= _BOX and row[0].is_integer() for row in numbers)
 
 
 def _image_of(file: Path) -> Path | None:

@@ -1,0 +1,114 @@
+"""Which mask belongs to which frame, for masks of any tool and any layout."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.io.datasets.drawn import box, coco, label_map, labelme, labelme_shape, rle
+from vossegcli.errors import InputError
+from vossegcli.io.datasets.mask_files import MaskFiles, find_mask_files, match_frames
+from vossegcli.io.masks.label_maps import read_label_map
+
+FRAMES = ("00000", "00001", "00002")
+
+
+def find(path: Path, tmp_path: Path, sequence: str = "clip", *, alone: bool = True) -> MaskFiles:
+    return find_mask_files(path, sequence, FRAMES, tmp_path / "work", alone=alone)
+
+
+def put(path: Path, mask: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(mask.astype(np.uint8)).save(path)
+
+
+def ids(found: MaskFiles, index: int) -> np.ndarray:
+    return read_label_map(found.files[index], allow_empty=True).ids_map
+
+
+def test_annotations_of_one_frame(tmp_path: Path) -> None:
+    """A file that names its frame belongs there, one that does not may be of any."""
+    named = labelme(tmp_path / "00001.json", labelme_shape("cat", box(1)))
+    found = find(named, tmp_path)
+    assert list(found.files) == [1]
+    assert found.names == {1: "cat"}
+    assert found.sources == (named,)
+    other = find(labelme(tmp_path / "mine.json", labelme_shape("cat", box(1))), tmp_path)
+    assert not other.files
+    assert other.single is not None
+    assert "called like no frame" in other.notes[-1]
+
+
+def test_annotations_of_several_sequences(tmp_path: Path) -> None:
+    frames = {
+        f"{name}/{k:05d}.jpg": [{"category_id": 1, "segmentation": rle(box(number, k))}]
+        for name, number in (("bear", 1), ("dog", 2))
+        for k in range(2)
+    }
+    path = coco(tmp_path / "x.json", frames, {1: "animal"})
+    found = find(path, tmp_path, "dog", alone=False)
+    assert np.array_equal(ids(found, 1), box(2, 1))
+    with pytest.raises(InputError, match="masks of 2 sequences"):
+        find(path, tmp_path, "cat")
+
+
+@pytest.mark.parametrize("layout", ["frame/object", "object/frame", "flat"])
+def test_a_mask_an_object(tmp_path: Path, layout: str) -> None:
+    wide = box(2) | box(1)
+    for number, name in enumerate(("left", "right")):
+        for k, frame in enumerate(FRAMES[:2]):
+            mask = (box(1, k), wide)[number]
+            path = {"frame/object": f"{frame}/{name}", "object/frame": f"{name}/{frame}", "flat": f"{frame}_{name}"}[
+                layout
+            ]
+            put(tmp_path / "m" / f"{path}.png", mask * 255)
+    found = find(tmp_path / "m", tmp_path)
+    assert list(found.files) == [0, 1]
+    assert np.array_equal(ids(found, 1), np.where(wide, 2, box(1, 1)))
+    assert found.names == {1: "left", 2: "right"}
+    overlap = sum(int((box(1, k) & wide).sum()) for k in range(2))
+    assert f"{overlap} pixels belong to several objects: the one with the greater id lies on top" in found.notes
+
+
+def test_objects_that_are_called_by_numbers_keep_them(tmp_path: Path) -> None:
+    for name, number in (("7", 1), ("3", 2)):
+        put(tmp_path / "m" / name / "00000.png", box(number) * 255)
+    assert set(np.unique(ids(find(tmp_path / "m", tmp_path), 0))) == {0, 3, 7}
+
+
+def test_folders_of_masks_are_taken_as_they_are(tmp_path: Path) -> None:
+    put(tmp_path / "m" / "00002.png", label_map())
+    assert find(tmp_path / "m", tmp_path).files == {2: tmp_path / "m" / "00002.png"}
+    put(tmp_path / "root" / "clip" / "00000.png", label_map())
+    put(tmp_path / "root" / "other" / "00000.png", label_map())
+    assert find(tmp_path / "root", tmp_path).files == {0: tmp_path / "root" / "clip" / "00000.png"}
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_zip_of_masks(tmp_path: Path) -> None:
+    put(tmp_path / "00001.png", label_map())
+    with zipfile.ZipFile(tmp_path / "m.zip", "w") as archive:
+        archive.write(tmp_path / "00001.png", "export/masks/00001.png")
+    found = find(tmp_path / "m.zip", tmp_path)
+    assert np.array_equal(ids(found, 1), label_map())
+
+
+@pytest.mark.parametrize(
+    ("stems", "frames", "wanted"),
+    [
+        (["00001"], FRAMES, [1]),
+        (["00001.jpg", "00002.jpg"], FRAMES, [1, 2]),
+        (["frame_000001", "frame_000002"], FRAMES, [1, 2]),
+        (["frame_000000", "frame_000002"], ("img5", "img6", "img7"), [0, 2]),
+        (["00001_mask", "00002_mask"], FRAMES, [1, 2]),
+        (["mask_6"], ("img5", "img6", "img7"), [1]),
+        (["a", "b"], FRAMES, []),
+        (["x9", "x10"], FRAMES, []),
+        (["00001", "extra"], FRAMES, [1]),
+    ],
+)
+def test_masks_find_their_frames(stems: list[str], frames: tuple[str, ...], wanted: list[int]) -> None:
+    found, _ = match_frames(stems, frames)
+    assert list(found.values()) == wanted

@@ -1,0 +1,163 @@
+"""The masks of a sequence: which file belongs to which frame, whatever tool the masks are from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+from vossegcli.errors import InputError
+from vossegcli.io.datasets.label_map_folders import read_classes
+from vossegcli.io.datasets.mask_sources import SINGLE, convert_masks, convert_object_folders, needs_conversion
+from vossegcli.io.masks.label_maps import read_mask_folder
+from vossegcli.io.media.frame_numbers import frame_numbers
+from vossegcli.io.media.sequences import list_images
+from vossegcli.io.records.file_names import IMAGE_SUFFIXES
+
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class MaskFiles:
+    """The masks of one sequence.
+
+    Attributes:
+        files: mask by the index of its frame, ascending.
+        single: the only mask, where nothing says which frame it belongs to, else None.
+        sources: the files that they were made of, if they were made.
+        names: of the objects, by id, where the source names them.
+        notes: what was interpreted.
+    """
+
+    files: Mapping[int, Path]
+    single: Path | None = None
+    sources: tuple[Path, ...] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def find_mask_files(path: Path, sequence: str, frames: Sequence[str], work: Path, *, alone: bool) -> MaskFiles:
+    """Find the masks of a sequence.
+
+    Args:
+        path: a mask; a folder of masks named like their frames, or of such folders; a folder with a mask an object; or
+            what `convert_masks` reads.
+        sequence: its name.
+        frames: names of its frames.
+        work: folder for masks that have to be made.
+        alone: the sequence is the only one of the input.
+
+    Raises:
+        InputError: no mask belongs to a frame, or they cannot be read.
+    """
+    if needs_conversion(path):
+        made = convert_masks(path, work, frames)
+        sources = (path,) if path.is_file() else tuple(file for file in sorted(path.rglob("*")) if file.is_file())
+        found = _in_folder(_folder_of(made.folder, sequence, frames), frames, path)
+        return MaskFiles(found.files, found.single, sources, found.names, (*made.notes, *found.notes))
+    if path.is_file():
+        return MaskFiles({}, path)
+    folder = path / sequence if not alone or (path / sequence).is_dir() else path
+    if folder.is_dir():
+        objects = convert_object_folders(folder, frames, work)
+        if objects is not None:
+            found = _in_folder(objects.folder, frames, folder)
+            return MaskFiles(found.files, None, objects.sources, found.names, objects.notes)
+    return _in_folder(folder, frames, folder)
+
+
+def _folder_of(root: Path, sequence: str, frames: Sequence[str]) -> Path:
+    """The folder of converted masks that belongs to a sequence: by its name, else the one whose masks fit frames."""
+    folders = [folder for folder in (root, *sorted(root.rglob("*"))) if folder.is_dir() and list_images(folder)]
+    if len(folders) == 1:
+        return folders[0]
+    own = Path(sequence).parts
+    named = [folder for folder in folders if folder.relative_to(root).parts[-len(own) :] == own]
+    if len(named) == 1:
+        return named[0]
+    wanted = set(frames)
+    fitting = [folder for folder in named or folders if any(_stem(file.stem) in wanted for file in list_images(folder))]
+    if len(fitting) == 1:
+        return fitting[0]
+    listed = ", ".join(folder.relative_to(root).as_posix() for folder in folders[:_NAMED])
+    raise InputError(
+        f"holds masks of {len(folders)} sequences ({listed}, ...), and none is called like this one"
+        if not fitting
+        else f"holds masks of {len(fitting)} sequences that could be meant ({listed}, ...)",
+        where=sequence,
+        fix="call the folder of the frames as it is called in the annotations",
+    )
+
+
+def _in_folder(folder: Path, frames: Sequence[str], where: Path) -> MaskFiles:
+    """The masks of a folder by the index of their frame, ascending; those of no frame are noted."""
+    by_stem = read_mask_folder(folder)
+    names = read_classes(folder)
+    found, note = match_frames(list(by_stem), frames)
+    if not found and len(by_stem) == 1 and (folder / f"{SINGLE}.png").is_file():
+        return MaskFiles({}, folder / f"{SINGLE}.png", names=names)
+    if not found:
+        if len(by_stem) == 1 and where != folder:
+            (stem,) = by_stem
+            told = f"the only annotated image, {stem}, is called like no frame"
+            return MaskFiles({}, by_stem[stem], names=names, notes=(told,))
+        raise InputError(
+            f"no mask is named like a frame (masks: {_some(list(by_stem))}; frames: {_some(frames)})",
+            where=where,
+            fix="name each mask like its frame",
+        )
+    strangers = [path.name for stem, path in by_stem.items() if stem not in found]
+    notes = [note] if note else []
+    notes += [f"masks named like no frame: {len(strangers)} ({_some(strangers)})"] if strangers else []
+    files = {index: by_stem[stem] for stem, index in found.items()}
+    return MaskFiles(dict(sorted(files.items())), names=names, notes=tuple(notes))
+
+
+def match_frames(stems: Sequence[str], frames: Sequence[str]) -> tuple[dict[str, int], str | None]:
+    """Find the frame of each mask: by its name, else by the number in it.
+
+    Args:
+        stems: names of the masks.
+        frames: names of the frames.
+
+    Returns:
+        index of the frame by the name of the mask, without masks of no frame; and what was interpreted.
+    """
+    index_of = {name: index for index, name in enumerate(frames)}
+    exact = {stem: index_of[stem] for stem in stems if stem in index_of}
+    if exact:
+        return exact, None
+    cut = {stem: index_of[_stem(stem)] for stem in stems if _stem(stem) in index_of}  # 00000.jpg.png
+    if cut:
+        return cut, None
+    numbers = _numbers(stems)
+    if numbers is None:
+        return {}, None
+    own = frame_numbers(list(frames)) or ()
+    by_number = {number: index for index, number in enumerate(own)}
+    found = {stem: by_number[n] for stem, n in zip(stems, numbers, strict=True) if n in by_number}
+    if len(found) == len(stems):
+        return found, f"masks were matched by their numbers: {stems[0]} is frame {frames[found[stems[0]]]}"
+    if all(number == int(number) and 0 <= number < len(frames) for number in numbers):
+        found = {stem: int(number) for stem, number in zip(stems, numbers, strict=True)}
+        return found, f"masks were matched by index, counted from 0: {stems[0]} is frame {frames[found[stems[0]]]}"
+    return {}, None
+
+
+def _numbers(stems: Sequence[str]) -> tuple[Decimal, ...] | None:
+    """The number in each name; of a single name, the last."""
+    if len(stems) > 1:
+        return frame_numbers(list(stems))
+    digits = "".join(c if c.isascii() and c.isdigit() else " " for c in stems[0]).split()
+    return (Decimal(digits[-1]),) if digits else None
+
+
+def _stem(name: str) -> str:
+    """Cut off the suffix of an image that some tools keep in the names of masks."""
+    path = Path(name)
+    return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else name
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(list(names)[:_NAMED]) + (", ..." if len(names) > _NAMED else "")

@@ -1,0 +1,123 @@
+"""Predictions and truth as any tool has them, as the folders that evaluation reads."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from vossegcli.errors import InputError
+from vossegcli.io.datasets.formats import is_annotation, read_annotations
+from vossegcli.io.datasets.label_map_folders import read_classes
+from vossegcli.io.datasets.mask_sources import convert_masks, needs_conversion
+from vossegcli.io.datasets.shapes import Annotations
+from vossegcli.io.masks.label_maps import read_label_map, write_label_map
+from vossegcli.io.masks.mask_trees import find_mask_sequences
+from vossegcli.io.records.file_names import folder_of_label
+from vossegcli.io.records.run_records import STATE_FOLDER
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What is compared.
+
+    Attributes:
+        predictions: folder of masks.
+        truth: likewise.
+        notes: what was interpreted.
+    """
+
+    predictions: Path
+    truth: Path
+    notes: tuple[str, ...] = ()
+
+
+@contextmanager
+def video_sources(predictions: Path, truth: Path, output: Path | None) -> Iterator[Sources]:
+    """Give two folders of label maps, made of annotations, archives, arrays or mask videos where that is needed.
+
+    Args:
+        predictions: folder or file.
+        truth: likewise.
+        output: folder of the report, in which several runs that share an evaluation find the same masks.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
+    if not (needs_conversion(predictions) or needs_conversion(truth)):
+        yield Sources(predictions, truth)
+        return
+    shared = None if output is None else nullcontext(str(output / STATE_FOLDER / "masks"))
+    with shared or tempfile.TemporaryDirectory(prefix="vosseg-") as work:
+        found = Sources(predictions, truth)
+        if needs_conversion(predictions):
+            made = convert_masks(predictions, Path(work) / "predictions", _frames(truth))
+            found = replace(found, predictions=made.folder, notes=made.notes)
+        if needs_conversion(truth):
+            made = convert_masks(truth, Path(work) / "truth", _frames(found.predictions))
+            found = replace(found, truth=made.folder, notes=(*found.notes, *made.notes))
+        yield found
+
+
+@contextmanager
+def class_sources(predictions: Path, truth: Path) -> Iterator[Sources]:
+    """Give two trees `<class>/<image>.png`, made of annotations, or of label maps with `classes.json`, where needed.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="vosseg-") as work:
+        ours = _class_tree(predictions, Path(work) / "predictions")
+        theirs = _class_tree(truth, Path(work) / "truth")
+        yield Sources(ours, theirs)
+
+
+def _class_tree(path: Path, work: Path) -> Path:
+    if is_annotation(path):
+        _write_classes_of_annotations(read_annotations(path), work)
+        return work
+    names = next((found for folder in (path, path.parent) if path.is_dir() and (found := read_classes(folder))), {})
+    masks = path / "masks" if (path / "masks").is_dir() else path
+    if not names or any((masks / folder_of_label(name)).is_dir() for name in names.values()):
+        return path
+    _write_classes_of_maps(masks, names, work)
+    return work
+
+
+def _write_classes_of_annotations(annotations: Annotations, work: Path) -> None:
+    """Write a mask for every class and image, also where the class is not shown."""
+    stems = [Path(image.name).stem for image in annotations.images]
+    if len(set(stems)) < len(stems):
+        raise InputError("lists two images of one name", where=annotations.path, fix="rename one of them")
+    for stem, image in zip(stems, annotations.images, strict=True):
+        for label in annotations.classes:
+            mask = np.zeros((image.height, image.width), np.uint8)
+            for shape in image.shapes:
+                if shape.label == label:
+                    mask[shape.mask()] = 1
+            if mask.any():
+                write_label_map(work / folder_of_label(label) / f"{stem}.png", mask)
+
+
+def _write_classes_of_maps(masks: Path, names: Mapping[int, str], work: Path) -> None:
+    """Write a mask for every class of label maps, where it is shown, and void (255) with it."""
+    for frames in find_mask_sequences(masks).values():
+        for stem, path in frames.items():
+            ids_map = read_label_map(path, allow_empty=True, exact=True).ids_map
+            for number in np.unique(ids_map):
+                if int(number) in names:
+                    write_label_map(
+                        work / folder_of_label(names[int(number)]) / f"{stem}.png", (ids_map == number).astype(np.uint8)
+                    )
+
+
+def _frames(path: Path) -> Sequence[str]:
+    """Names of the frames of the only sequence of a folder of masks; none where there are several, or none."""
+    if not path.is_dir() or needs_conversion(path):
+        return ()
+    sequences = find_mask_sequences(path)
+    return list(next(iter(sequences.values()))) if len(sequences) == 1 else ()
