@@ -20,6 +20,9 @@ REACHED = {
     "--mask": ("propagate",),
 }
 
+#: Options of other programs: `ray start --head`, `pip install --force-reinstall`.
+FOREIGN = {"--head", "--force-reinstall"}
+
 
 def options() -> dict[str, set[str]]:
     """The options of every command, by its path: `propagate`, `evaluate vos`."""
@@ -57,7 +60,7 @@ FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if advised(path)]
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_every_option_that_is_advised_exists(path: Path) -> None:
-    known = set().union(*COMMANDS.values())
+    known = set().union(*COMMANDS.values()) | FOREIGN | {"--debug", "--version"}  # of vosseg itself
     assert advised(path) <= known, advised(path) - known
     parts = path.relative_to(PACKAGE).parts
     if parts[0] == "runners":

@@ -90,6 +90,6 @@ def test_label_maps_with_names_for_few_shot(vosseg: Vosseg, tmp_path: Path) -> N
     write_label_map(tmp_path / "run" / "masks" / "a.png", label_map().astype(np.uint8))
     (tmp_path / "run" / "classes.json").write_text('{"1": "cat", "2": "dog"}')
     labelme(tmp_path / "gt" / "a.json", labelme_shape("cat", box(1) & ~box(2), "mask"), labelme_shape("dog", box(2)))
-    outcome = vosseg("evaluate", "fewshot", tmp_path / "run" / "masks", tmp_path / "gt", "--json")
+    outcome = vosseg("evaluate", "fewshot", tmp_path / "run", tmp_path / "gt", "--json")
     assert outcome.code == 0, outcome.stderr
     assert outcome.json()["per_class"] == {"cat": 1.0, "dog": 1.0}

@@ -50,7 +50,8 @@ def labelme(path: Path, ids_map: np.ndarray, names: dict[int, str]) -> Path:
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_written_for_a_tool_can_be_given_back(run: Run, tmp_path: Path, kind: str) -> None:
     draw_video(tmp_path / "clip", 4)
-    run(tmp_path / "clip", draw_mask(tmp_path / "m.png", (3, 300)), save=("masks", kind))
+    mask = draw_mask(tmp_path / "m.png", (3, 300))
+    run(tmp_path / "clip", mask, save=("masks", kind))
     first = masks(tmp_path)
     again = run(tmp_path / "clip", tmp_path / "out" / kind, "again", use_masks="all")
     assert again["use_masks"] == {"clip": "all"}
@@ -58,9 +59,7 @@ def test_what_is_written_for_a_tool_can_be_given_back(run: Run, tmp_path: Path, 
     assert list(second) == list(first)
     for name, ids_map in first.items():
         assert np.array_equal(second[name], ids_map), name
-    assert (
-        run(tmp_path / "clip", draw_mask(tmp_path / "m.png", (3, 300)), save=("masks", kind))["totals"]["skipped"] == 1
-    )
+    assert run(tmp_path / "clip", mask, save=("masks", kind))["totals"]["skipped"] == 1
 
 
 def test_a_tree_of_sequences_is_given_back(run: Run, tmp_path: Path) -> None:

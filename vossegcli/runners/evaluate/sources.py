@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +12,9 @@ import numpy as np
 
 from vossegcli.errors import InputError
 from vossegcli.io.datasets.formats import is_annotation, read_annotations
-from vossegcli.io.datasets.label_map_folders import read_classes
 from vossegcli.io.datasets.mask_sources import convert_masks, needs_conversion
 from vossegcli.io.datasets.shapes import Annotations
-from vossegcli.io.masks.label_maps import read_label_map, write_label_map
+from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.masks.mask_trees import find_mask_sequences
 from vossegcli.io.records.file_names import folder_of_label
 from vossegcli.io.records.run_records import STATE_FOLDER
@@ -65,7 +64,7 @@ def video_sources(predictions: Path, truth: Path, output: Path | None) -> Iterat
 
 @contextmanager
 def class_sources(predictions: Path, truth: Path) -> Iterator[Sources]:
-    """Give two trees `<class>/<image>.png`, made of annotations, or of label maps with `classes.json`, where needed.
+    """Give two trees of masks, `<class>/<image>.png` of annotations where that is needed.
 
     Raises:
         InputError: one of them cannot be read.
@@ -80,16 +79,11 @@ def _class_tree(path: Path, work: Path) -> Path:
     if is_annotation(path):
         _write_classes_of_annotations(read_annotations(path), work)
         return work
-    names = next((found for folder in (path, path.parent) if path.is_dir() and (found := read_classes(folder))), {})
-    masks = path / "masks" if (path / "masks").is_dir() else path
-    if not names or any((masks / folder_of_label(name)).is_dir() for name in names.values()):
-        return path
-    _write_classes_of_maps(masks, names, work)
-    return work
+    return path
 
 
 def _write_classes_of_annotations(annotations: Annotations, work: Path) -> None:
-    """Write a mask for every class and image, also where the class is not shown."""
+    """Write a mask for every class and every image that shows it."""
     stems = [Path(image.name).stem for image in annotations.images]
     if len(set(stems)) < len(stems):
         raise InputError("lists two images of one name", where=annotations.path, fix="rename one of them")
@@ -101,18 +95,6 @@ def _write_classes_of_annotations(annotations: Annotations, work: Path) -> None:
                     mask[shape.mask()] = 1
             if mask.any():
                 write_label_map(work / folder_of_label(label) / f"{stem}.png", mask)
-
-
-def _write_classes_of_maps(masks: Path, names: Mapping[int, str], work: Path) -> None:
-    """Write a mask for every class of label maps, where it is shown, and void (255) with it."""
-    for frames in find_mask_sequences(masks).values():
-        for stem, path in frames.items():
-            ids_map = read_label_map(path, allow_empty=True, exact=True).ids_map
-            for number in np.unique(ids_map):
-                if int(number) in names:
-                    write_label_map(
-                        work / folder_of_label(names[int(number)]) / f"{stem}.png", (ids_map == number).astype(np.uint8)
-                    )
 
 
 def _frames(path: Path) -> Sequence[str]:

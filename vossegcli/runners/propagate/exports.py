@@ -50,4 +50,5 @@ def _images(item: PropagateItem) -> Iterator[ExportedImage]:
         ids_map = read_written_ids(item.mask_path(name))
         file = files.get(name)
         image = f"{item.name}/{name}{'.jpg' if file is None else file.suffix}"
-        yield ExportedImage(image, file, *ids_map.shape, shapes_of_ids(ids_map, item.given.names))
+        height, width = ids_map.shape
+        yield ExportedImage(image, file, height, width, shapes_of_ids(ids_map, item.given.names))

@@ -191,6 +191,7 @@ def _without(segmentation: Segmentation, ids: tuple[int, ...], gone: frozenset[i
         torch.where(torch.isin(segmentation.label_map, hidden), 0, segmentation.label_map),
         segmentation.probs * kept[:, None, None],
         segmentation.uncertainty * kept.to(segmentation.uncertainty.device),
+        torch.where(kept.to(segmentation.agreement.device), segmentation.agreement, 1.0),
     )
 
 
