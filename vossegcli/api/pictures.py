@@ -41,7 +41,7 @@ def read_mask(path: str | Path) -> Tensor:
         >>> sorted(vossegcli.read_mask("examples/bunny/masks/00000.png").unique().tolist())[0]
         0
     """
-    return torch.from_numpy(read_label_map(Path(path)).ids_map.astype(np.int32))
+    return torch.from_numpy(read_label_map(Path(path), repairable=False).ids_map.astype(np.int32))
 
 
 def image_tensor(image: npt.NDArray[np.uint8]) -> Tensor:

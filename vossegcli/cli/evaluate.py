@@ -69,7 +69,7 @@ def vos(
         Path,
         typer.Argument(
             metavar="PRED",
-            help="Predicted masks: a folder, or a root of folders; annotations of labelme, COCO or CVAT, a zip, a .npy.",
+            help="Predicted masks: a folder, or a root of folders; annotations of labelme, COCO, CVAT; a zip, a .npy.",
         ),
     ],
     truth: Annotated[Path, typer.Argument(metavar="GT", help="Ground truth, in the same form.")],

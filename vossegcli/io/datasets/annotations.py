@@ -11,7 +11,6 @@ from pycocotools import mask as coco_mask
 
 from vossegcli.errors import InputError
 from vossegcli.io.datasets.formats import read_annotations
-from vossegcli.io.datasets.ids import listed_some
 from vossegcli.io.datasets.shapes import Annotations, Faults, is_empty
 from vossegcli.io.datasets.supports import find_supports, read_support
 from vossegcli.io.datasets.tools.coco import is_coco, read_categories
@@ -28,26 +27,11 @@ class AnnotatedImages:
 
     Attributes:
         images: in its order; each with the place where it is, or where it would be looked for first.
-        missing: names of those that are nowhere.
         notes: what was left out or interpreted.
     """
 
     images: tuple[AnnotatedImage, ...]
-    missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-
-    def check(self, where: Path) -> None:
-        """Refuse data whose images are missing; all of them are listed.
-
-        Raises:
-            InputError: some are.
-        """
-        if self.missing:
-            raise InputError(
-                f"{len(self.missing)} of {len(self.images)} images are missing: {listed_some(self.missing, 10)}",
-                where=where,
-                fix="put them beside the file, into images/ or a folder of the file's name, or give the file's folder",
-            )
 
 
 def read_coco_categories(path: Path) -> dict[int, str]:
@@ -111,12 +95,10 @@ def locate_images(annotations: Annotations, images: Path | None, dataset: str) -
     """
     numbers = class_numbers(annotations)
     finder_of = _finders(annotations, images)
-    found, missing = [], []
+    found = []
     for image in annotations.images:
         finder = finder_of(image.file)
         place = finder.find(image.name)
-        if place is None:
-            missing.append(image.name)
         shapes = [shape for shape in image.shapes if not is_empty(shape.rle)]
         found.append(
             AnnotatedImage(
@@ -130,7 +112,7 @@ def locate_images(annotations: Annotations, images: Path | None, dataset: str) -
                 dataset=dataset,
             )
         )
-    return AnnotatedImages(tuple(found), tuple(missing), annotations.notes)
+    return AnnotatedImages(tuple(found), annotations.notes)
 
 
 def class_numbers(annotations: Annotations) -> dict[str, int]:

@@ -138,6 +138,8 @@ def _read_file(path: Path) -> Annotations:
     for form in JSON_FORMATS:
         if form.claims(payload):
             return form.read(path, [(path, payload)])
+    if isinstance(payload, dict) and {"images", "videos", "annotations"} & payload.keys():
+        return read_coco(path, payload)  # which says what it lacks
     if isinstance(payload, list):
         raise InputError(
             "is a list, as of results, without the images that they belong to",

@@ -145,7 +145,7 @@ def read_images(paths: Sequence[Path], subset: str | None = "train") -> list[Ann
         subset: the part to read where a folder has `train` and `val`.
 
     Raises:
-        InputError: data cannot be read, or images are missing, which are listed.
+        InputError: data cannot be read.
     """
     images: list[AnnotatedImage] = []
     for path in paths:
@@ -155,9 +155,7 @@ def read_images(paths: Sequence[Path], subset: str | None = "train") -> list[Ann
             images += read_class_folders(path)
             continue
         for file in files:
-            found = read_annotated_images(file, subset=subset)
-            found.check(file)
-            images += found.images
+            images += read_annotated_images(file, subset=subset).images
     return images
 
 
