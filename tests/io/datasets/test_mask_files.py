@@ -9,8 +9,9 @@ from PIL import Image
 
 from tests.io.datasets.drawn import box, coco, label_map, labelme, labelme_shape, rle
 from vossegcli.errors import InputError
-from vossegcli.io.datasets.mask_files import MaskFiles, find_mask_files, match_frames
+from vossegcli.io.datasets.mask_files import MaskFiles, find_mask_files
 from vossegcli.io.masks.label_maps import read_label_map
+from vossegcli.io.media.frame_matches import match_frames
 
 FRAMES = ("00000", "00001", "00002")
 

@@ -281,7 +281,15 @@ def test_bad_data_is_named(discs: Path, settings: Path, tmp_path: Path) -> None:
     for text, match in (
         ("{", "JSON"),
         (json.dumps({"images": []}), "annotations"),
-        (json.dumps({"images": [], "annotations": [{"id": 4, "image_id": 1}]}), "annotation 4"),
+        (
+            json.dumps(
+                {
+                    "images": [{"id": 1, "file_name": "a.png", "height": 4, "width": 4}],
+                    "annotations": [{"id": 4, "image_id": 1, "category_id": "x"}],
+                }
+            ),
+            "annotation 4",
+        ),
         (json.dumps({"images": [{"id": 1}], "annotations": []}), "image 1"),
     ):
         broken.write_text(text)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 
 from vossegcli.errors import InputError
 from vossegcli.io.datasets.label_map_folders import read_classes
 from vossegcli.io.datasets.mask_sources import SINGLE, convert_masks, convert_object_folders, needs_conversion
 from vossegcli.io.masks.label_maps import read_mask_folder
-from vossegcli.io.media.frame_numbers import frame_numbers
+from vossegcli.io.media.frame_matches import match_frames, without_suffix
 from vossegcli.io.media.sequences import list_images
-from vossegcli.io.records.file_names import IMAGE_SUFFIXES
 
 _NAMED = 3
 
@@ -77,7 +75,11 @@ def _folder_of(root: Path, sequence: str, frames: Sequence[str]) -> Path:
     if len(named) == 1:
         return named[0]
     wanted = set(frames)
-    fitting = [folder for folder in named or folders if any(_stem(file.stem) in wanted for file in list_images(folder))]
+    fitting = [
+        folder
+        for folder in named or folders
+        if any(without_suffix(file.stem) in wanted for file in list_images(folder))
+    ]
     if len(fitting) == 1:
         return fitting[0]
     listed = ", ".join(folder.relative_to(root).as_posix() for folder in folders[:_NAMED])
@@ -112,51 +114,6 @@ def _in_folder(folder: Path, frames: Sequence[str], where: Path) -> MaskFiles:
     notes += [f"masks named like no frame: {len(strangers)} ({_some(strangers)})"] if strangers else []
     files = {index: by_stem[stem] for stem, index in found.items()}
     return MaskFiles(dict(sorted(files.items())), names=names, notes=tuple(notes))
-
-
-def match_frames(stems: Sequence[str], frames: Sequence[str]) -> tuple[dict[str, int], str | None]:
-    """Find the frame of each mask: by its name, else by the number in it.
-
-    Args:
-        stems: names of the masks.
-        frames: names of the frames.
-
-    Returns:
-        index of the frame by the name of the mask, without masks of no frame; and what was interpreted.
-    """
-    index_of = {name: index for index, name in enumerate(frames)}
-    exact = {stem: index_of[stem] for stem in stems if stem in index_of}
-    if exact:
-        return exact, None
-    cut = {stem: index_of[_stem(stem)] for stem in stems if _stem(stem) in index_of}  # 00000.jpg.png
-    if cut:
-        return cut, None
-    numbers = _numbers(stems)
-    if numbers is None:
-        return {}, None
-    own = frame_numbers(list(frames)) or ()
-    by_number = {number: index for index, number in enumerate(own)}
-    found = {stem: by_number[n] for stem, n in zip(stems, numbers, strict=True) if n in by_number}
-    if len(found) == len(stems):
-        return found, f"masks were matched by their numbers: {stems[0]} is frame {frames[found[stems[0]]]}"
-    if all(number == int(number) and 0 <= number < len(frames) for number in numbers):
-        found = {stem: int(number) for stem, number in zip(stems, numbers, strict=True)}
-        return found, f"masks were matched by index, counted from 0: {stems[0]} is frame {frames[found[stems[0]]]}"
-    return {}, None
-
-
-def _numbers(stems: Sequence[str]) -> tuple[Decimal, ...] | None:
-    """The number in each name; of a single name, the last."""
-    if len(stems) > 1:
-        return frame_numbers(list(stems))
-    digits = "".join(c if c.isascii() and c.isdigit() else " " for c in stems[0]).split()
-    return (Decimal(digits[-1]),) if digits else None
-
-
-def _stem(name: str) -> str:
-    """Cut off the suffix of an image that some tools keep in the names of masks."""
-    path = Path(name)
-    return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else name
 
 
 def _some(names: Sequence[str]) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vossegcli.errors import InputError
-from vossegcli.io.datasets.mask_files import match_frames
 from vossegcli.io.masks.mask_trees import Encoding, MaskSequences, encoding_of, find_mask_sequences
+from vossegcli.io.media.frame_matches import match_frames
 from vossegcli.metrics import vos
 from vossegcli.types import Problem
 

@@ -1,0 +1,55 @@
+"""Which mask belongs to which frame, by their names or the numbers in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+
+from vossegcli.io.media.frame_numbers import frame_numbers
+from vossegcli.io.records.file_names import IMAGE_SUFFIXES
+
+
+def match_frames(stems: Sequence[str], frames: Sequence[str]) -> tuple[dict[str, int], str | None]:
+    """Find the frame of each mask: by its name, else by the number in it.
+
+    Args:
+        stems: names of the masks.
+        frames: names of the frames.
+
+    Returns:
+        index of the frame by the name of the mask, without masks of no frame; and what was interpreted.
+    """
+    index_of = {name: index for index, name in enumerate(frames)}
+    exact = {stem: index_of[stem] for stem in stems if stem in index_of}
+    if exact:
+        return exact, None
+    cut = {stem: index_of[without_suffix(stem)] for stem in stems if without_suffix(stem) in index_of}  # 00000.jpg.png
+    if cut:
+        return cut, None
+    numbers = _numbers(stems)
+    if numbers is None:
+        return {}, None
+    own = frame_numbers(list(frames)) or ()
+    by_number = {number: index for index, number in enumerate(own)}
+    found = {stem: by_number[n] for stem, n in zip(stems, numbers, strict=True) if n in by_number}
+    if len(found) == len(stems):
+        return found, f"masks were matched by their numbers: {stems[0]} is frame {frames[found[stems[0]]]}"
+    if all(number == int(number) and 0 <= number < len(frames) for number in numbers):
+        found = {stem: int(number) for stem, number in zip(stems, numbers, strict=True)}
+        return found, f"masks were matched by index, counted from 0: {stems[0]} is frame {frames[found[stems[0]]]}"
+    return {}, None
+
+
+def _numbers(stems: Sequence[str]) -> tuple[Decimal, ...] | None:
+    """The number in each name; of a single name, the last."""
+    if len(stems) > 1:
+        return frame_numbers(list(stems))
+    digits = "".join(c if c.isascii() and c.isdigit() else " " for c in stems[0]).split()
+    return (Decimal(digits[-1]),) if digits else None
+
+
+def without_suffix(name: str) -> str:
+    """Cut off the suffix of an image that some tools keep in the names of masks."""
+    path = Path(name)
+    return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else name
