@@ -100,7 +100,7 @@ Range = Annotated[
     str | None,
     typer.Option(
         "--range", metavar="LOW:HIGH",
-        help="Values of frames with more than 8 bits that become black and white, type = all that the type holds, or "
+        help="Values of frames of more than 8 bits that become black and white; type = all that the type holds; "
         "content (default) = what the whole sequence uses.",
         rich_help_panel=INPUT,
     ),
@@ -108,17 +108,17 @@ Range = Annotated[
 Axis = Annotated[
     str | None,
     typer.Option(
-        help="Of image stacks, the axis of the frames: T or Z; others are fixed as in T,Z=5 or T,Z=max.",
+        help="Axis of image stacks that is the frames: T or Z; fix others as in T,Z=5 or T,Z=max.",
         rich_help_panel=INPUT,
     ),
 ]
 Channel = Annotated[
-    str | None, typer.Option(help="Of image stacks, the channel: index from 0, or name.", rich_help_panel=INPUT)
+    str | None, typer.Option(help="Channel of image stacks: index from 0, or name.", rich_help_panel=INPUT)
 ]
 Fps = Annotated[
     float | None,
     typer.Option(
-        min=0.01, max=1000.0, help="Frames a second of overlay videos (default: as the video; 24 for image files).",
+        min=0.01, max=1000.0, help="Frames per second of overlay videos (default: as the video; 24 for image files).",
         rich_help_panel=RUN,
     ),
 ]  # fmt: skip
