@@ -23,6 +23,7 @@ from torch import nn
 from vossegcli.data.clips import ClipSpec, ClipStream, split_by_source
 from vossegcli.io.masks.label_maps import read_label_map, read_mask_folder
 from vossegcli.io.media.images import read_image
+from vossegcli.io.weights.pretrained import read_imagenet
 from vossegcli.metrics.regions import region_similarity
 from vossegcli.models.devices import resolve_precision
 from vossegcli.ops.images import image_tensor
@@ -40,20 +41,23 @@ DEVICE = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Variant:
-    """One training: the network, whether it learns to match first, and the share of cut-outs nobody annotated."""
+    """One training: network, ImageNet's weights or none, matching first or not, share of cut-outs nobody annotated."""
 
     name: str
     config: AFBURRConfig = COMPACT
+    imagenet: bool = True
     matching: bool = True
     pseudo_objects: float = 0.45
 
 
 VARIANTS = (
     Variant("all additions"),
+    Variant("from scratch", imagenet=False),
     Variant("without matching first", matching=False),
     Variant("without unsupervised objects", pseudo_objects=0.0),
     Variant("without the local read of the newest frame", config=replace(COMPACT, locality=None)),
-    Variant("without masks in the memory either", config=replace(COMPACT, locality=None, mask_cells=0)),
+    Variant("without the annotated frames' read", config=replace(COMPACT, annotated_read=False)),
+    Variant("without masks in the memory", config=replace(COMPACT, locality=None, annotated_read=False, mask_cells=0)),
 )
 
 
@@ -65,7 +69,10 @@ def train(variant: Variant, images: list, arguments: argparse.Namespace) -> nn.M
         stages = (Stage("matching", "correspondence", arguments.matching, learning_rate=1e-3, **common), *stages)
     settings = TrainingSettings("compact", stages, pseudo_objects=variant.pseudo_objects, ema=0.99)
     torch.manual_seed(settings.seed)
-    trainer = Trainer(SYSTEM.build(variant.config).to(memory_format=torch.channels_last), settings)
+    network = SYSTEM.build(variant.config).to(memory_format=torch.channels_last)
+    if variant.imagenet:
+        SYSTEM.starts["imagenet"](network, read_imagenet(SYSTEM.imagenet_backbone(variant.config)))
+    trainer = Trainer(network, settings, SYSTEM.backbone)
     stream = ClipStream(images, variant.pseudo_objects, settings.seed, DEVICE)
     # The segmentation's clips are those after the longest run of matching, whether that is run or not.
     first = 0 if variant.matching else arguments.matching
@@ -73,7 +80,7 @@ def train(variant: Variant, images: list, arguments: argparse.Namespace) -> nn.M
     precision = resolve_precision("auto", DEVICE)
     for clips in stream.stream(first, first + settings.total_steps, lambda _: spec):
         stage, _ = settings.locate(trainer.step)
-        set_training_mode(trainer.model, freeze_norm=False)
+        set_training_mode(trainer.model, freeze_norm=variant.imagenet)
         trainer.train_step(SYSTEM.objectives[stage.objective], clips, precision)
     return trainer.average
 
