@@ -380,15 +380,21 @@ def test_a_mask_without_objects(tmp_path: Path) -> None:
     assert read_label_map(tmp_path / "m.png", allow_empty=True).ids == ()
 
 
-def test_254_objects_and_one_more(tmp_path: Path) -> None:
-    ids_map = np.zeros((64, 64), dtype=np.uint16)
-    ids_map.flat[:254] = np.arange(1, 255)
-    write_label_map(tmp_path / "m.png", ids_map)
-    assert read_label_map(tmp_path / "m.png").ids == tuple(range(1, 255))
-    ids_map.flat[300] = 1000
-    write_label_map(tmp_path / "m.png", ids_map)
-    with pytest.raises(InputError, match="holds 255 objects, but at most 254"):
-        read_label_map(tmp_path / "m.png")
+def test_sixteen_bits_hold_any_number_of_objects_and_no_void(tmp_path: Path) -> None:
+    for count in (254, 255, 256, 1000):
+        ids_map = np.zeros((64, 64), dtype=np.uint16)
+        ids_map.flat[:count] = np.arange(1, count + 1)
+        write_label_map(tmp_path / "m.png", ids_map)
+        found = read_label_map(tmp_path / "m.png")
+        assert found.ids == tuple(range(1, count + 1))
+        np.testing.assert_array_equal(found.ids_map, ids_map)
+        assert found.note is None
+        write_label_map(tmp_path / "again.png", found.ids_map)  # 255 does not become void on the way
+        assert read_label_map(tmp_path / "again.png").ids == found.ids
+    only = np.zeros((64, 64), dtype=np.uint16)
+    only[5:9, 5:9] = 255
+    write_label_map(tmp_path / "m.png", only)
+    assert read_label_map(tmp_path / "m.png").ids == (255,)
 
 
 def test_unreadable_masks_are_named(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class _Ids(NamedTuple):
     numbered: bool = False
 
 
-MAX_OBJECTS = 254
+MANY_OBJECTS = 254
 VOID = 255
 
 _DIM_GREY = 32
@@ -54,8 +54,8 @@ def read_label_map(
 
     * Palette images: the indices, or the colours where an editor ordered the palette (`read_indexed`). A transparent
       index is background. Grey images, 1 to 16 bits: the samples. If white (255, or 65535 in 16 bits)
-      is the only value beside 0, it is object 1; 255 beside other ids is void and becomes background, unless
-      an id exceeds it.
+      is the only value beside 0, it is object 1; in 8 bits, 255 beside other ids is void and becomes
+      background. In 16 bits it is an id.
     * Cut-outs and black on transparent: the alpha channel. Other RGB(A): flat colours; ids of the DAVIS palette if
       all colours are in it, else numbered 1, 2, ... in the order of (R, G, B). Black and transparent pixels are
       background.
@@ -75,14 +75,13 @@ def read_label_map(
 
     Raises:
         InputError: the file cannot be read, is anti-aliased, a photograph, of another size than its frame,
-            holds no object, or more than 254.
+            or holds no object.
         ConfigError: both `fix` and `exact`.
     """
     if fix and exact:
         raise ConfigError("a mask is either repaired or taken as it is", fix="give one of --fix-mask and --exact-mask")
     stored = read_stored_mask(path)
     mask, shades, repairs = clean_values(path, stored, fix=fix, exact=exact, repairable=repairable)
-    _check_object_count(path, mask)
     given = _ids_of_values(stored, mask, are_levels=stored.kind == "grey" and shades)
     notes = [stored.note, *repairs, given.note]
     ids_map = given.ids[mask.codes]
@@ -166,13 +165,14 @@ def _ids_of_values(stored: StoredMask, mask: IndexedMask, *, are_levels: bool) -
     levels = mask.values[:, 0]
     ids = levels.astype(np.uint16)
     objects = levels[levels > 0].tolist()
-    for white in {stored.white, VOID} - {1}:
+    is_byte = stored.pixels.dtype == np.uint8  # in 16 bits, 255 is an id like any other
+    for white in ({stored.white, VOID} if is_byte else {stored.white}) - {1}:
         if objects == [white]:
             return _Ids(np.minimum(ids, 1).astype(np.uint16), f"0/{white} read as object 1")
     if are_levels and (stored.lossy or stored.white in objects):
         ids[levels > 0] = np.arange(1, len(objects) + 1)
         return _Ids(ids, "grey levels read as objects: " + _mapping(objects), numbered=True)
-    if objects and objects[-1] == VOID:
+    if is_byte and objects and objects[-1] == VOID:
         ids[-1] = 0
         return _Ids(ids, "255 read as void, that is background")
     return _Ids(ids, None)
@@ -219,21 +219,9 @@ def _label_map(
             where=path,
             fix="give a mask with at least one object",
         )
-    narrow = ids_map if ids and ids[-1] > 255 else ids_map.astype(np.uint8)
+    narrow = ids_map if ids and ids[-1] >= VOID else ids_map.astype(np.uint8)
     note = "; ".join(text for text in notes if text is not None)
     return LabelMap(narrow, ids, note or None, numbered)
-
-
-def _check_object_count(path: Path, mask: IndexedMask) -> None:
-    objects = mask.values[mask.values.any(axis=1)]
-    is_void = objects.shape[1] == 1 and objects[-1:].max(initial=0) == VOID and len(objects) > 1
-    count = len(objects) - int(is_void)
-    if count > MAX_OBJECTS:
-        raise InputError(
-            f"holds {count} objects, but at most {MAX_OBJECTS} can be handled",
-            where=path,
-            fix="split them over several masks",
-        )
 
 
 def _resized_by_nearest(ids_map: npt.NDArray[np.uint16], size: tuple[int, int]) -> npt.NDArray[np.uint16]:

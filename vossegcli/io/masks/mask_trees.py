@@ -13,7 +13,7 @@ from PIL import Image
 
 from vossegcli.errors import InputError
 from vossegcli.io.masks.indexed_images import is_plain_palette
-from vossegcli.io.masks.label_maps import MAX_OBJECTS, VOID, read_label_map
+from vossegcli.io.masks.label_maps import MANY_OBJECTS, VOID, read_label_map
 from vossegcli.io.masks.plain_png import read_plain_png
 from vossegcli.io.masks.stored_masks import png_header, read_stored_mask
 from vossegcli.io.media.images import EXIF_ORIENTATION, opened_image
@@ -187,7 +187,7 @@ def _read_values(path: Path, *, inspected: bool) -> IdsMap:
 
 
 def _few_values(ids_map: IdsMap) -> bool:
-    return np.unique(ids_map).size <= MAX_OBJECTS + 1
+    return np.unique(ids_map).size <= MANY_OBJECTS + 1
 
 
 def _holds_ids(image: Image.Image, path: Path) -> bool:

@@ -17,7 +17,7 @@ from vossegcli.batch.options import BatchOptions
 from vossegcli.batch.run import run_command
 from vossegcli.errors import ConfigError
 from vossegcli.io.datasets.supports import Support, find_supports, read_support
-from vossegcli.io.masks.label_maps import write_label_map
+from vossegcli.io.masks.label_maps import VOID, write_label_map
 from vossegcli.io.media.queries import Query, queries_name
 from vossegcli.io.records.atomic import write_text_atomic
 from vossegcli.io.records.json_files import read_json
@@ -166,7 +166,7 @@ class FewshotCommand(ImageCommand[FewshotOptions, ImageItem, ClassSegmentation])
         """Write what was asked for of one image; yields the files."""
         folder, save, name, found = item.output, self.options.save, picture.name, picture.found
         probs = found.probs.cpu().numpy()
-        kind = np.uint8 if max(self.ids) <= np.iinfo(np.uint8).max else np.uint16
+        kind = np.uint8 if max(self.ids) < VOID else np.uint16
         label_map = np.array([0, *self.ids], kind)[found.label_map.cpu().numpy()]
         write_label_map(path := folder / "masks" / f"{name}.png", label_map)
         yield path

@@ -16,7 +16,7 @@ from torch import Tensor
 from vossegcli.batch.command import Item
 from vossegcli.batch.work import Progress
 from vossegcli.errors import CheckpointError
-from vossegcli.io.masks.label_maps import read_written_ids, write_label_map
+from vossegcli.io.masks.label_maps import VOID, read_written_ids, write_label_map
 from vossegcli.io.media.ahead import WriteBehind, read_ahead
 from vossegcli.io.media.frames import FrameReader
 from vossegcli.io.records.run_records import append_jsonl, cut_jsonl, length_of
@@ -227,7 +227,7 @@ def _off_the_device(
     decided = way.decided(ids, index)
     rows = [ids.index(i) for i in decided]
     label_map: npt.NDArray[np.integer] = segmentation.label_map.cpu().numpy()
-    label_map = label_map.astype(np.uint8 if max(ids) <= 255 else np.uint16)
+    label_map = label_map.astype(np.uint8 if max(ids) < VOID else np.uint16)
     if len(decided) < len(ids):
         label_map = np.where(np.isin(label_map, decided), label_map, 0)
     unsure, agreed, peaks = segmentation.uncertainty, segmentation.agreement, segmentation.probs.amax(dim=(1, 2))
