@@ -145,15 +145,15 @@ ONE = {"image_id": 1, "category_id": 1}
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"images": [{"file_name": "a.png"}]}, "an image has no id"),
-        ({"images": [[1]]}, "an image has no id"),
-        ({"images": [{"id": 1, "file_name": "a.png", "height": float("inf"), "width": 3}]}, "malformed"),
-        ({"annotations": [7]}, "annotation 7 is malformed"),
-        ({"annotations": [{"image_id": [1]}]}, "malformed"),
-        ({"annotations": [{"id": 5, "image_id": 2}]}, "annotation 5 names image 2, which is not listed"),
-        ({"annotations": [{**ONE, "segmentation": {"size": [8, 9], "counts": "P"}}]}, "image 1"),
-        ({"annotations": [{**ONE, "segmentation": [[0, 0, 1, float("nan"), 2, 2]]}]}, "image 1"),
-        ({"categories": [{"id": float("inf"), "name": "x"}]}, "a category is malformed"),
+        ({"images": [{"file_name": "a.png"}]}, "entry 0 of 'images': the id None"),
+        ({"images": [[1]]}, "entry 0 of 'images': is no object"),
+        ({"images": [{"id": 1, "file_name": "a.png", "height": float("inf"), "width": 3}]}, "image 1: the size"),
+        ({"annotations": [7]}, "entry 0 of 'annotations': is no object"),
+        ({"annotations": [{"image_id": [1]}]}, "the image_id"),
+        ({"annotations": [{"id": 5, "image_id": 1, "category_id": None}]}, "annotation 5: the category_id None"),
+        ({"annotations": [{**ONE, "segmentation": {"size": [8, 9], "counts": "P"}}]}, "counts are cut off"),
+        ({"annotations": [{**ONE, "segmentation": [[0, 0, 1, float("nan"), 2, 2]]}]}, "'annotations': a polygon"),
+        ({"categories": [{"id": float("inf"), "name": "x"}]}, "the id inf is no whole number"),
     ],
 )  # fmt: skip
 def test_annotations_that_make_no_sense(tmp_path: Path, change: dict[str, object], said: str) -> None:

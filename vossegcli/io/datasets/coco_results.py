@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 from pycocotools import mask as coco_mask
 
 from vossegcli.errors import InputError
-from vossegcli.io.datasets.ids import look_up, read_category_id
+from vossegcli.io.datasets.ids import look_up, read_category_id, read_id
 from vossegcli.io.datasets.shapes import Faults
 from vossegcli.io.datasets.tools.coco import read_categories, read_listed, usable_segmentation
 from vossegcli.io.records.json_files import read_json
@@ -200,7 +200,9 @@ def _read_truth(path: Path, owners: str, owner_key: str, kind: str) -> tuple[Jso
             faults.add(f"entry {number} of 'annotations'", "is no object")
             continue
         owner, category = look_up(annotation.get(owner_key), listed), read_category_id(annotation.get("category_id"))
-        if owner is None:
+        if read_id(annotation.get(owner_key)) is None:
+            faults.add(_named(annotation), f"the {owner_key} {annotation.get(owner_key)!r:.40} is no id")
+        elif owner is None:
             faults.drop(f"annotations of {owners} that are not listed")
         elif category not in names:
             faults.add(_named(annotation), f"its category_id {annotation.get('category_id')!r:.40} is not listed")

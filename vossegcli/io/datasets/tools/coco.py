@@ -41,7 +41,9 @@ def read_coco(path: Path, payload: Json) -> Annotations:
     shapes: dict[Id, list[tuple[int, Shape]]] = {owner: [] for owner in listed}
     for annotation, where in _entries(payload, "annotations", faults):
         owner = look_up(annotation.get(owner_key), listed)
-        if owner is None:
+        if read_id(annotation.get(owner_key)) is None:
+            faults.add(where, f"the {owner_key} {annotation.get(owner_key)!r:.40} is neither a number nor a text")
+        elif owner is None:
             faults.drop(f"annotations of {owners} that are not listed")
         elif annotation.get("iscrowd"):
             faults.drop("crowds")
