@@ -46,7 +46,8 @@ def instance(
         ),
     ] = None,
     save: Annotated[
-        str, typer.Option(help="Comma list of masks, coco, overlay, cutouts, report.", rich_help_panel=o.RUN)
+        str,
+        typer.Option(help="Comma list of masks, coco, overlay, cutouts, labelme, cvat, report.", rich_help_panel=o.RUN),
     ] = "masks,coco",
     tile: Annotated[
         int | None,

@@ -30,6 +30,7 @@ from vossegcli.io.results.overlays import Caption, draw_captions, draw_overlay, 
 from vossegcli.io.results.rle import cropped_mask
 from vossegcli.models.chosen_model import ChosenModel, check_classes, check_score
 from vossegcli.ops.masks import pasted_instances
+from vossegcli.runners.instance.exports import export_image, export_images
 from vossegcli.runners.instance.mask_nms import mask_nms
 from vossegcli.runners.instance.tiles import Found, TiledPredictor, merge_over_seams
 
@@ -60,6 +61,8 @@ class InstanceOptions(BatchOptions):
         "coco": (),
         "overlay": ("overlay/{files}.jpg",),
         "cutouts": ("cutouts/*/{files}_[0-9][0-9][0-9].png",),
+        "labelme": ("labelme/{files}.json",),
+        "cvat": (),
     }
 
     images: str
@@ -180,7 +183,9 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, list[Found]]):
         return predictor.predict(pixels)
 
     def write_tables(self, done: Sequence[InstanceItem]) -> dict[str, Any]:
-        """Write `instances.csv` and `instances.json`."""
+        """Write `instances.csv` and `instances.json`, and the files for annotation tools."""
+        category_ids = dict(zip(self.model.labels, self.category_ids, strict=True))
+        export_images(self.options.folder, done, self.options.save, category_ids)
         return {"instances": _write_tables(self.options, done)}
 
     def write(self, item: InstanceItem, picture: Predicted[list[Found]]) -> Iterator[Path]:
@@ -220,6 +225,8 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, list[Found]]):
             path = folder / "overlay" / f"{item.name}.jpg"
             write_image(path, draw_captions(draw_overlay(image, shown), captions))
             yield path
+        if "labelme" in save:
+            yield from export_image(item, (image.shape[0], image.shape[1]), rows)
         for number, row in enumerate(rows if "cutouts" in save else (), start=1):
             path = folder / "cutouts" / folder_of_label(row["class"]) / f"{item.name}_{number:03d}.png"
             write_image(path, _cutout(image, row))

@@ -1,0 +1,57 @@
+"""Instances of images as files of annotation tools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vossegcli.batch.image_batches import ImageItem
+from vossegcli.io.media.images import read_image_size
+from vossegcli.io.records.run_records import read_jsonl
+from vossegcli.io.results.exports import ExportedImage, shape_of_rle, write_coco, write_cvat, write_labelme
+
+COCO, CVAT = "coco.json", "cvat.xml"
+
+
+def export_image(item: ImageItem, size: tuple[int, int], rows: Sequence[Mapping[str, Any]]) -> Iterator[Path]:
+    """Write the instances of an image for labelme; yields the file."""
+    yield from write_labelme(item.output / "labelme", [_exported(item, size, rows)])
+
+
+def export_images(
+    folder: Path, items: Sequence[ImageItem], save: Sequence[str], category_ids: Mapping[str, int]
+) -> None:
+    """Write the drawn instances of all images for COCO and CVAT, if asked for, and remove files that nobody asked for.
+
+    Args:
+        folder: output folder of the run.
+        items: images that are done.
+        save: kinds of output.
+        category_ids: id of each class.
+
+    Raises:
+        InputError: an image has gone, or a file cannot be written.
+    """
+    for kind, name in (("coco", COCO), ("cvat", CVAT)):
+        if kind not in save:
+            (folder / name).unlink(missing_ok=True)
+    if not {"coco", "cvat"} & set(save):
+        return
+    images = []
+    for item in items:
+        rows = [row for row in read_jsonl(item.state.rows) if row["drawn"]]
+        images.append(_exported(item, read_image_size(item.query.path), rows))
+    if "coco" in save:
+        write_coco(folder / COCO, images, category_ids)
+    if "cvat" in save:
+        write_cvat(folder / CVAT, images)
+
+
+def _exported(item: ImageItem, size: tuple[int, int], rows: Sequence[Mapping[str, Any]]) -> ExportedImage:
+    """An image with its instances; the best lie on top, as in the map of ids."""
+    shapes = [
+        shape_of_rle(row["class"], number, row["segmentation"], row["score"])
+        for number, row in enumerate(rows, start=1)
+    ]
+    return ExportedImage(f"{item.name}{item.query.path.suffix}", item.query.path, *size, tuple(reversed(shapes)))
