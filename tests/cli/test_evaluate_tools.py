@@ -1,4 +1,7 @@
-"""`vosseg evaluate` on truth of other tools, and on masks with soft edges."""
+"""`vosseg evaluate` on truth of other tools, and on masks with soft edges.
+
+Covers: io.datasets.foreign_truths, io.masks.two_levels, runners.evaluate.sources
+"""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Which mask belongs to which frame, for masks of any tool and any layout."""
+"""Masks find their frames, for masks of any tool and any layout.
+
+Covers: io.datasets.object_masks, io.media.frame_matches
+"""
 
 import zipfile
 from pathlib import Path

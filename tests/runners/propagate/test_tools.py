@@ -1,4 +1,7 @@
-"""Masks of other tools in, masks for other tools out, and back again after corrections."""
+"""Masks of other tools in, masks for other tools out, and back again after corrections.
+
+Covers: runners.propagate.exports
+"""
 
 import json
 import zipfile

@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 def is_coco_file(path: Path) -> bool:
-    """Whether a path is one JSON file of COCO or YouTube-VIS, or what could be one: evaluation says what is wrong."""
+    """Tell one JSON file of COCO or YouTube-VIS, or one that is meant as such: evaluation says what it lacks."""
     if not path.is_file() or not head_of(path).startswith((b"{", b"[")):
         return False
     payload = read_json(path)

@@ -39,7 +39,7 @@ def needs_conversion(path: Path) -> bool:
 
 
 def names_sequences(path: Path | None) -> bool:
-    """Whether a file can hold masks of several sequences: it says which frame each belongs to."""
+    """Tell files that can hold masks of several sequences, for they name the frame of each."""
     return path is not None and path.is_file() and (is_annotation(path) or is_archive(path))
 
 

@@ -1,4 +1,4 @@
-"""Which mask belongs to which frame, by their names or the numbers in them."""
+"""Masks find their frames, by their names or the numbers in them."""
 
 from __future__ import annotations
 

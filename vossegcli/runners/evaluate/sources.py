@@ -22,7 +22,7 @@ from vossegcli.io.records.run_records import STATE_FOLDER
 
 @dataclass(frozen=True)
 class Sources:
-    """What is compared.
+    """The two folders that are compared.
 
     Attributes:
         predictions: folder of masks.
