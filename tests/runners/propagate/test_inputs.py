@@ -39,6 +39,19 @@ def test_a_stack_with_a_label_stack_and_a_stack_of_results(tmp_path: Path, vosse
     assert vosseg(*words, "--json").json()["totals"]["skipped"] == 1
 
 
+def test_folders_of_stacks(tmp_path: Path, vosseg: Run) -> None:
+    for name in ("a", "b"):
+        ids = np.stack([squares(index, (1, 2)) for index in range(3)])
+        for folder, values in (("films", ids * 60), ("labels", ids)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            tifffile.imwrite(tmp_path / folder / f"{name}.tif", values.astype(np.uint8), photometric="minisblack")
+    out = tmp_path / "out"
+    found = vosseg("propagate", tmp_path / "films", "--mask", tmp_path / "labels", "-o", out)
+    assert found.code == 0, found.stderr
+    for name in ("a", "b"):
+        np.testing.assert_array_equal(read_ids(out / "masks" / name / "00000.png"), squares(0, (1, 2)))
+
+
 def test_a_mask_among_the_frames_and_a_frame_by_its_number(tmp_path: Path, vosseg: Run) -> None:
     for index, name in enumerate(draw_video(tmp_path / "clip", 4)):
         (tmp_path / "clip" / f"{name}.jpg").rename(tmp_path / "clip" / f"f{index + 1:03d}.jpg")

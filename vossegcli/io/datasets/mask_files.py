@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,7 @@ def find_mask_files(path: Path, sequence: str, frames: Sequence[str], work: Path
     Raises:
         InputError: no mask belongs to a frame, or they cannot be read.
     """
+    path = _stack_of(path, sequence)
     if needs_conversion(path):
         made = convert_masks(path, work, frames)
         sources = (path,) if path.is_file() else tuple(file for file in sorted(path.rglob("*")) if file.is_file())
@@ -63,6 +65,15 @@ def find_mask_files(path: Path, sequence: str, frames: Sequence[str], work: Path
             found = _in_folder(objects.folder, frames, folder)
             return MaskFiles(found.files, None, objects.sources, found.names, objects.notes)
     return _in_folder(folder, frames, folder)
+
+
+def _stack_of(path: Path, sequence: str) -> Path:
+    """Return the label stack or video of a sequence in a folder that holds one a sequence, else the path itself."""
+    own = path / sequence
+    if not path.is_dir() or own.is_dir() or not own.parent.is_dir():
+        return path
+    files = sorted(own.parent.glob(f"{glob.escape(own.name)}.*"))
+    return next((file for file in files if needs_conversion(file)), path)
 
 
 def _folder_of(root: Path, sequence: str, frames: Sequence[str]) -> Path:
