@@ -1,6 +1,6 @@
 """`vosseg instance` with a tiny random network: what goes in, what comes out, and evaluation of it.
 
-Covers: io.results.coco_results, io.results.instances, runners.instance.mask_nms, runners.instance.run
+Covers: io.results.instances, runners.instance.mask_nms, runners.instance.run
 """
 
 import csv
