@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
-JOIN_SECONDS = 30.0  # after which a thread that is stuck in a read is left behind; it ends with the process
+JOIN_SECONDS = 5.0  # after which a thread that is stuck in a read is left behind; it ends with the process
 
 
 class _End:
@@ -153,5 +153,5 @@ class WriteBehind(Generic[T]):
 
 def _join(thread: threading.Thread) -> None:
     """Wait for a thread, unless it never started or does not end."""
-    if thread.ident is not None:
+    if thread.is_alive():  # False too while it starts: it then finds its channel closed and ends by itself
         thread.join(JOIN_SECONDS)
