@@ -18,6 +18,7 @@ from tests.conftest import HEIGHT, WIDTH, Outcome, draw_mask, draw_video, square
 from tests.documents.pages import ROOT
 from vossegcli.io.media.images import read_image
 from vossegcli.io.media.video_writer import VideoWriter
+from vossegcli.runners.propagate import adaptation
 
 FRAMES = 14  # `--at 12` is one of them
 TINY = {"steps": 1, "batch": 2, "size": 64, "short_side": 64, "warmup": 1}
@@ -115,10 +116,13 @@ def _write_annotations(folder: Path) -> None:
 
 
 @pytest.fixture
-def run_line(vosseg: Callable[..., Outcome]) -> Callable[[str], Outcome]:
-    """Run a command as a shell would; adaptation and published weights are replaced by what is quick."""
+def run_line(vosseg: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Outcome]:
+    """Run a command as a shell would, quickly: one step of adaptation, a tiny tracker but on the examples."""
+    monkeypatch.setattr(adaptation, "SIZE", 64)
 
     def run(line: str) -> Outcome:
+        if line.startswith("vosseg track ") and "examples/" not in line and "--checkpoint" not in line:
+            line += " --checkpoint tracker.safetensors"
         return vosseg(*shlex.split(line.replace("--adapt 100", "--adapt 1"))[1:])
 
     return run
