@@ -30,6 +30,7 @@ from tests.io.datasets.drawn import (
     supervisely_object,
 )
 from vossegcli.errors import InputError
+from vossegcli.io.datasets.annotations import read_annotated_images
 from vossegcli.io.datasets.formats import is_annotation, read_annotations
 from vossegcli.io.datasets.label_map_folders import read_classes, write_label_maps
 from vossegcli.io.datasets.shapes import Annotations
@@ -90,6 +91,16 @@ def test_labelme_without_size_takes_the_picture_in_it_or_beside_it(tmp_path: Pat
     alone = labelme(tmp_path / "other" / "00002.json", shape, imageHeight=None, imageWidth=None)
     with pytest.raises(InputError, match="its image is not beside it"):
         read_annotations(alone)
+
+
+def test_the_image_of_labelme_is_where_the_file_says(tmp_path: Path) -> None:
+    (tmp_path / "far" / "pictures").mkdir(parents=True)
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "far" / "pictures" / "0.png")
+    shape = labelme_shape("cat", box(1))
+    for given in ("../far/pictures/0.png", "..\\far\\pictures\\0.png"):
+        path = labelme(tmp_path / "set" / "0.json", shape, imagePath=given)
+        (image,) = read_annotated_images(path).images
+        assert image.path.samefile(tmp_path / "far" / "pictures" / "0.png")
 
 
 def test_a_folder_of_labelme_follows_labels_over_frames(tmp_path: Path) -> None:

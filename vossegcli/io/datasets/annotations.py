@@ -98,7 +98,7 @@ def locate_images(annotations: Annotations, images: Path | None, dataset: str) -
     found = []
     for image in annotations.images:
         finder = finder_of(image.file)
-        place = finder.find(image.name)
+        place = image.path or finder.find(image.name)
         shapes = [shape for shape in image.shapes if not is_empty(shape.rle)]
         found.append(
             AnnotatedImage(

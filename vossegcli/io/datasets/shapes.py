@@ -60,6 +60,7 @@ class ShapedImage:
         width: W in pixels.
         shapes: in the order of the file.
         file: the file that annotates this image alone, beside which it may lie, or None.
+        path: the image, where the file says so and it is there; None = to be looked for by its name.
         source: images that share it come from one photo or slide; empty = each from its own.
     """
 
@@ -69,6 +70,7 @@ class ShapedImage:
     shapes: tuple[Shape, ...]
     file: Path | None = None
     source: str = ""
+    path: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def _annotated(path: Path) -> dict[str, tuple[Support, ...]]:
     for image in sorted(annotations.images, key=lambda image: natural_key(image.name)):
         file = image.file or annotations.path
         finder = finders.setdefault(file if file.is_dir() else file.parent, ImageFinder(file))
-        place = finder.find(image.name)
+        place = image.path or finder.find(image.name)
         if place is None:
             missing.append(image.name)
             continue

@@ -66,7 +66,9 @@ def read_labelme(path: Path, payloads: Sequence[tuple[Path, dict[str, Any]]]) ->
 
 
 def _image(path: Path, file: Path, payload: dict[str, Any], faults: Faults) -> ShapedImage:
-    image = PurePosixPath(as_posix(str(payload.get("imagePath") or ""))).name or f"{file.stem}.jpg"
+    given = as_posix(str(payload.get("imagePath") or ""))
+    image = PurePosixPath(given).name or f"{file.stem}.jpg"
+    place = file.parent / given
     below = file.parent.relative_to(path) if path.is_dir() else Path()
     height, width = _size(file, payload)
     shapes = []
@@ -81,7 +83,8 @@ def _image(path: Path, file: Path, payload: dict[str, Any], faults: Faults) -> S
             faults.drop("shapes of labelme without area")
             continue
         shapes.append(Shape(str(shape.get("label", "")) or "object", rle, read_id(shape.get("group_id"))))
-    return ShapedImage((below / image).as_posix(), height, width, tuple(shapes), file)
+    found = place if given and place.is_file() else None
+    return ShapedImage((below / image).as_posix(), height, width, tuple(shapes), file, path=found)
 
 
 def _size(file: Path, payload: dict[str, Any]) -> tuple[int, int]:
