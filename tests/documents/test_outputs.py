@@ -25,7 +25,8 @@ RUNS = {
     "fewshot": "vosseg fewshot photos --support annotated --min-confidence 0"
     " --save masks,overlay,probabilities,cutouts,report -o out",
     "fewshot --episodes": "vosseg fewshot annotated --episodes 2 --save masks,overlay,report -o out",
-    "instance": "vosseg instance examples/nuclei/images --save masks,coco,overlay,cutouts,labelme,cvat,report -o out",
+    "instance": "vosseg instance examples/nuclei/images"
+    " --save masks,coco,overlay,cutouts,labelme,cvat,geojson,report -o out",
     "track": "vosseg track clips --checkpoint tracker.safetensors --score-threshold 0"
     " --save masks,coco,overlay,video,stack,ctc,report -o out",
 }

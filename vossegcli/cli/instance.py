@@ -47,7 +47,9 @@ def instance(
     ] = None,
     save: Annotated[
         str,
-        typer.Option(help="Comma list of masks, coco, overlay, cutouts, labelme, cvat, report.", rich_help_panel=o.RUN),
+        typer.Option(
+            help="Comma list: masks, coco, overlay, cutouts, labelme, cvat, geojson, report.", rich_help_panel=o.RUN
+        ),
     ] = "masks,coco",
     tile: Annotated[
         int | None,

@@ -20,11 +20,10 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pycocotools import mask as coco_mask
 
 from vossegcli.io.records.atomic import write_text_atomic
 from vossegcli.io.results.outlines import Mask, has_holes, outline_of, parts_of
-from vossegcli.io.results.rle import region_rle
+from vossegcli.io.results.rle import cropped_mask, region_rle
 
 KINDS = ("labelme", "coco", "cvat")
 _LABELME_VERSION = "5.4.1"
@@ -86,8 +85,7 @@ def shapes_of_ids(ids_map: npt.NDArray[np.integer], names: Mapping[int, str]) ->
 
 def shape_of_rle(label: str, number: int, rle: Mapping[str, Any], score: float | None = None) -> ExportedShape:
     """An object from its compressed RLE."""
-    left, top, width, height = (int(v) for v in coco_mask.toBbox(dict(rle)))
-    mask = coco_mask.decode(dict(rle))[top : top + height, left : left + width].astype(np.bool_)
+    top, left, mask = cropped_mask(dict(rle))
     return ExportedShape(label, number, mask, left, top, score)
 
 

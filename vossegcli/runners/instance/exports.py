@@ -10,13 +10,34 @@ from vossegcli.batch.image_batches import ImageItem
 from vossegcli.io.media.images import read_image_size
 from vossegcli.io.records.run_records import read_jsonl
 from vossegcli.io.results.exports import ExportedImage, shape_of_rle, write_coco, write_cvat, write_labelme
+from vossegcli.io.results.geojson import write_geojson
 
+#: Kinds of output that are a file per image.
+IMAGE_KINDS = ("labelme", "geojson")
 COCO, CVAT = "coco.json", "cvat.xml"
 
 
-def export_image(item: ImageItem, size: tuple[int, int], rows: Sequence[Mapping[str, Any]]) -> Iterator[Path]:
-    """Write the instances of an image for labelme; yields the file."""
-    yield from write_labelme(item.output / "labelme", [_exported(item, size, rows)])
+def export_image(
+    item: ImageItem,
+    size: tuple[int, int],
+    rows: Sequence[Mapping[str, Any]],
+    save: Sequence[str],
+    labels: Sequence[str],
+) -> Iterator[Path]:
+    """Write the instances of an image for labelme and for slide viewers, if asked for; yields the files.
+
+    Args:
+        item: the image.
+        size: (H,W) of it.
+        rows: its instances, best first.
+        save: kinds of output.
+        labels: names of all classes.
+    """
+    image = _exported(item, size, rows)
+    if "labelme" in save:
+        yield from write_labelme(item.output / "labelme", [image])
+    if "geojson" in save:
+        yield write_geojson(item.output / "geojson" / f"{item.name}.geojson", image.shapes, labels)
 
 
 def export_images(

@@ -30,7 +30,7 @@ from vossegcli.io.results.overlays import Caption, draw_captions, draw_overlay, 
 from vossegcli.io.results.rle import cropped_mask
 from vossegcli.models.chosen_model import ChosenModel, check_classes, check_score
 from vossegcli.ops.masks import pasted_instances
-from vossegcli.runners.instance.exports import export_image, export_images
+from vossegcli.runners.instance.exports import IMAGE_KINDS, export_image, export_images
 from vossegcli.runners.instance.mask_nms import mask_nms
 from vossegcli.runners.instance.tiles import Found, TiledPredictor, merge_over_seams
 
@@ -62,6 +62,7 @@ class InstanceOptions(BatchOptions):
         "overlay": ("overlay/{files}.jpg",),
         "cutouts": ("cutouts/*/{files}_[0-9][0-9][0-9].png",),
         "labelme": ("labelme/{files}.json",),
+        "geojson": ("geojson/{files}.geojson",),
         "cvat": (),
     }
 
@@ -225,8 +226,8 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, list[Found]]):
             path = folder / "overlay" / f"{item.name}.jpg"
             write_image(path, draw_captions(draw_overlay(image, shown), captions))
             yield path
-        if "labelme" in save:
-            yield from export_image(item, (image.shape[0], image.shape[1]), rows)
+        if set(save) & set(IMAGE_KINDS):
+            yield from export_image(item, (image.shape[0], image.shape[1]), rows, save, self.model.labels)
         for number, row in enumerate(rows if "cutouts" in save else (), start=1):
             path = folder / "cutouts" / folder_of_label(row["class"]) / f"{item.name}_{number:03d}.png"
             write_image(path, _cutout(image, row))
