@@ -210,5 +210,5 @@ def test_errors_keep_their_parts_between_processes() -> None:
             "is bad",
             "here",
             "fix it",
-            "here: is bad. Mend it",
+            "here: is bad. Fix it",
         )
