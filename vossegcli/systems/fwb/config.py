@@ -97,6 +97,7 @@ COMPACT = FWBConfig(
     rate=1e-3,
     short_side=320,
     enlarge=True,
+    threshold=0.77,
 )
 
 CONFIGS = {"vgg16": VGG16, "resnet101": RESNET101, "compact": COMPACT}
