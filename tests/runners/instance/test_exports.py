@@ -31,7 +31,8 @@ def test_files_of_tools_read_back_as_training_data(tmp_path: Path) -> None:
     items = [item(tmp_path, name) for name in ("a", "deep/b")]
     for one in items:
         append_jsonl(one.state.rows, *ROWS)
-        assert len(list(export_image(one, (HEIGHT, WIDTH), ROWS[:2]))) == 1
+        written = export_image(one, (HEIGHT, WIDTH), ROWS[:2], ("labelme", "geojson"), ("cat", "dog"))
+        assert [path.suffix for path in written] == [".json", ".geojson"]
     export_images(tmp_path / "out", items, ("coco", "cvat"), {"cat": 4, "dog": 7})
     for kind in ("labelme", "coco.json", "cvat.xml"):
         found = read_annotated_images(tmp_path / "out" / kind, tmp_path / "images").images
