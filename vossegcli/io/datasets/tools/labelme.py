@@ -83,7 +83,7 @@ def _image(path: Path, file: Path, payload: dict[str, Any], faults: Faults) -> S
             faults.drop("shapes of labelme without area")
             continue
         shapes.append(Shape(str(shape.get("label", "")) or "object", rle, read_id(shape.get("group_id"))))
-    found = place if given and place.is_file() else None
+    found = place.resolve() if given and place.is_file() else None
     return ShapedImage((below / image).as_posix(), height, width, tuple(shapes), file, path=found)
 
 
