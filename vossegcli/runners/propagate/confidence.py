@@ -19,7 +19,7 @@ FIELDS = ("sequence", "frame", "object", "area", "uncertainty", "agreement", "sc
 #: A person should look at an object below this score, or whose area changes at once by more than this ratio.
 REVIEW_SCORE = 0.6
 REVIEW_AREA_RATIO = 1.7
-#: Logistic regression of "J >= 0.5" on the selection videos (the checkpoint's card says how it was fitted).
+#: Weights of the logit of the score, set by hand: uncertainty and jumps of the area lower it, agreement raises it.
 BIAS, OF_UNCERTAINTY, OF_AGREEMENT, OF_JUMP = 0.0, -6.0, 6.0, -1.5
 LARGEST_JUMP = 2.0
 NAMED_FRAMES = 5
