@@ -110,6 +110,7 @@ class AFBURRConfig:
             lost on the way can come back (addition).
         light_skips: skip features enter the decoder by one convolution, without a residual block (addition).
         bank: defaults of the feature bank.
+        short_side: frames with a larger short side are worked on at this size, if nobody asks for another.
         adapt_steps: steps of training on the given masks before a video is segmented, if nobody asks for another
             number (addition; the paper: 0).
     """
@@ -127,6 +128,7 @@ class AFBURRConfig:
     annotated_read: bool = False
     light_skips: bool = False
     bank: BankConfig = BankConfig()
+    short_side: int = 480
     adapt_steps: int = 0
 
     def __post_init__(self) -> None:
@@ -210,6 +212,7 @@ COMPACT = AFBURRConfig(
     annotated_read=True,
     light_skips=True,
     bank=BankConfig(budget=60_000, update_rate=0.1, merge_threshold=0.95, protect_annotated=True, memory_every=3),
+    short_side=400,
 )
 
 CONFIGS = {"published": PUBLISHED, "compact": COMPACT}
