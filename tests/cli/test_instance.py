@@ -28,7 +28,7 @@ LABELS = ("nucleus", "cell/body")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random network that finds something everywhere: one in two locations has a class."""
     config = B2InstConfig(
-        classes=2, block="basic", stem=8, planes=(8, 8, 16, 16), depths=(1, 1, 1, 1), stride_in_1x1=False,
+        classes=2, stem=8, planes=(8, 8, 16, 16), depths=(1, 1, 1, 1), stride_in_1x1=False,
         channels=16, tower=1, groups=4, basis_channels=8, basis_convs=1, attention=4, resolution=8,
         scoring_channels=8, scoring_hidden=16, short_side=64, top_k=8,
     )  # fmt: skip

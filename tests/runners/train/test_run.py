@@ -83,7 +83,6 @@ size = 64
 short_side = 64
 [model]
 backbone = "resnet"
-block = "basic"
 stem = 8
 planes = [8, 8, 16, 16]
 depths = [1, 1, 1, 1]

@@ -15,7 +15,7 @@ from vossegcli.systems.b2inst.model import B2Inst
 from vossegcli.systems.b2inst.predict import STEP, B2InstPredictor
 
 TINY = B2InstConfig(
-    classes=2, block="basic", stem=8, planes=(8, 8, 16, 16), depths=(1, 1, 1, 1), stride_in_1x1=False, channels=16,
+    classes=2, stem=8, planes=(8, 8, 16, 16), depths=(1, 1, 1, 1), stride_in_1x1=False, channels=16,
     tower=1, groups=4, basis_channels=8, basis_convs=1, attention=4, resolution=8, largest_resolution=8,
     scoring_channels=8, scoring_hidden=16, short_side=64,
 )  # fmt: skip
@@ -151,6 +151,6 @@ def test_pictures_without_instances_train_too() -> None:
 def test_configurations_can_be_stored() -> None:
     assert B2InstConfig.from_dict(TINY.to_dict()) == TINY
     assert TINY.with_labels(["a", "b", "c"]).classes == 3
-    for bad in ({"block": "x"}, {"resolution": 7}, {"channels": 20, "groups": 16}, {"classes": 0}, {"unknown": 1}):
+    for bad in ({"backbone": "x"}, {"resolution": 7}, {"channels": 20, "groups": 16}, {"classes": 0}, {"unknown": 1}):
         with pytest.raises(ConfigError):
             B2InstConfig.from_dict(bad)

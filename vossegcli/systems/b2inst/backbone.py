@@ -6,7 +6,7 @@ Shape letters: B images, C channels, H W pixels.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from vossegcli.layers.efficientnet_lite import EfficientNetLite
 from vossegcli.layers.resnet import initialise_residual, make_stage, stage_channels
 from vossegcli.systems.b2inst.config import B2InstConfig
 
+BLOCK: Final = "bottleneck"
 STRIDES = (8, 16, 32, 64, 128)
 #: Names of the weights that start from ImageNet's.
 BACKBONE = ("backbone.conv1.", "backbone.bn1.", "backbone.layer", "backbone.trunk.")
@@ -42,9 +43,9 @@ class ResNetPyramid(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(3, config.stem, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(config.stem)
-        widths = [config.stem, *(stage_channels(config.block, planes) for planes in config.planes)]
+        widths = [config.stem, *(stage_channels(BLOCK, planes) for planes in config.planes)]
         stages = [
-            make_stage(config.block, widths[i], config.planes[i], config.depths[i], 1 if i == 0 else 2)
+            make_stage(BLOCK, widths[i], config.planes[i], config.depths[i], 1 if i == 0 else 2)
             for i in range(4)
         ]
         if config.stride_in_1x1:

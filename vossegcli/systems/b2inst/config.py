@@ -10,7 +10,6 @@ from vossegcli.errors import ConfigError
 from vossegcli.systems.base import config_from_dict
 
 Backbone = Literal["resnet", "efficientnet_lite0"]
-Block = Literal["basic", "bottleneck"]
 
 
 @dataclass(frozen=True)
@@ -20,8 +19,7 @@ class B2InstConfig:
     Attributes:
         classes: number of classes.
         backbone: `resnet` as published, or `efficientnet_lite0`, which is smaller.
-        block: residual block of a ResNet.
-        stem: channels of its first convolution.
+        stem: channels of a ResNet's first convolution.
         planes: widths of its four stages.
         depths: blocks of its four stages.
         stride_in_1x1: where a bottleneck halves the size: its first 1x1 convolution (the published weights) or the 3x3.
@@ -49,7 +47,6 @@ class B2InstConfig:
 
     classes: int = 80
     backbone: Backbone = "resnet"
-    block: Block = "bottleneck"
     stem: int = 64
     planes: tuple[int, int, int, int] = (64, 128, 256, 512)
     depths: tuple[int, int, int, int] = (3, 4, 6, 3)
@@ -83,8 +80,6 @@ class B2InstConfig:
         """
         if self.backbone not in get_args(Backbone):
             raise ConfigError(f"unknown backbone '{self.backbone}'", fix=f"use one of {', '.join(get_args(Backbone))}")
-        if self.block not in get_args(Block):
-            raise ConfigError(f"unknown block '{self.block}'", fix=f"use one of {', '.join(get_args(Block))}")
         for name in ("classes", "tower", "bases", "basis_convs", "attention", "resolution", "top_k", "short_side"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}", fix="give 1 or more")

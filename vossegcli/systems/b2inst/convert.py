@@ -136,7 +136,7 @@ def imagenet_backbone(config: B2InstConfig) -> str:
     """
     if config.backbone != "resnet":
         return config.backbone
-    if config.block != "bottleneck" or config.depths not in _RESNETS:
+    if config.depths not in _RESNETS:
         raise ConfigError("no ImageNet weights fit this configuration", fix="use --init none or a checkpoint")
     return _RESNETS[config.depths]
 
