@@ -1,6 +1,6 @@
 """What the mask scores of B2Inst are worth: mask and boundary AP of the same masks in the order of different scores.
 
-    python benchmarks/mask_scoring.py b2inst-nuclei val.json [--every 1]
+    python benchmarks/mask_scoring.py b2inst-microscopy val.json [--every 1]
 
 The class score alone, times S_IoU, times S_boundary, and as in the paper, `S_class sqrt(S_IoU S_boundary)`.
 """

@@ -52,7 +52,7 @@ def train(
     Examples:
         >>> import vossegcli
         >>> facts = vossegcli.train(
-        ...     "b2inst", "coco.json", "examples/training/b2inst-nuclei.toml", "runs/python/train", val="val.json"
+        ...     "b2inst", "coco.json", "examples/training/b2inst-microscopy.toml", "runs/python/train", val="val.json"
         ... )
         >>> facts["images"]
         2
