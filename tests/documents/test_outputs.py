@@ -101,7 +101,9 @@ def test_files_of_a_training(workplace: Path, run_line: Callable[[str], Outcome]
     config = workplace / "examples" / "training" / "b2inst-microscopy.toml"
     text = config.read_text().replace("validate_every = 0", "validate_every = 1")
     config.write_text(text)
-    line = "vosseg train b2inst --data coco.json --val val.json --config examples/training/b2inst-microscopy.toml -o out"
+    line = (
+        "vosseg train b2inst --data coco.json --val val.json --config examples/training/b2inst-microscopy.toml -o out"
+    )
     outcome = run_line(line)
     assert outcome.code == 0, outcome.stderr
     rows = table(section(page("outputs"), "## train"), "file", "content")

@@ -45,8 +45,7 @@ class ResNetPyramid(nn.Module):
         self.bn1 = nn.BatchNorm2d(config.stem)
         widths = [config.stem, *(stage_channels(BLOCK, planes) for planes in config.planes)]
         stages = [
-            make_stage(BLOCK, widths[i], config.planes[i], config.depths[i], 1 if i == 0 else 2)
-            for i in range(4)
+            make_stage(BLOCK, widths[i], config.planes[i], config.depths[i], 1 if i == 0 else 2) for i in range(4)
         ]
         if config.stride_in_1x1:
             for stage in stages[1:]:
