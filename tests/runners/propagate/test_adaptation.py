@@ -178,3 +178,15 @@ def test_nothing_is_adapted_where_no_frame_is_left_to_segment(options: Propagate
     draw_video(tmp_path / "two", 2, ids=(1,))
     propagate(replace(alone, frames=tmp_path / "two"), told)
     assert any("adapting 1/2" in item for item in told.items)
+
+
+@pytest.mark.parametrize(("use", "adapts"), [("all", False), ("new", True), ("first", True)])
+def test_masks_of_all_frames_leave_frames_to_segment_unless_all_are_taken(
+    options: PropagateOptions, tmp_path: Path, use: str, adapts: bool
+) -> None:
+    draw_video(tmp_path / "two", 2, ids=(1,))
+    for index in range(2):
+        draw_mask(tmp_path / "masks" / f"{index:05d}.png", ids=(1,), index=index)
+    told = Told()
+    propagate(replace(options, frames=tmp_path / "two", mask=tmp_path / "masks", use_masks=use), told)
+    assert any("adapting" in item for item in told.items) is adapts

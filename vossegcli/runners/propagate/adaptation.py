@@ -68,8 +68,9 @@ def adapt(
 
 
 def _left_to_segment(item: PropagateItem) -> bool:
-    """Return True if a pass reaches a frame without a mask."""
-    return any(index not in item.given.files for way in item.passes for index in way.indices())
+    """Return True if a frame is segmented: masks of later frames are taken as they are under `all` alone."""
+    frames = {index for way in item.passes for index in way.indices()}
+    return bool(frames - set(item.given.files)) if item.given.use == "all" else len(frames) > 1
 
 
 class _Teller:
