@@ -37,6 +37,7 @@ class BatchOptions(ABC):
         shard: the part of the items to do, or None for all.
         oom: on out of memory: `fail`, or `shrink` = do the item once more at half size.
         max_pixels: larger pictures are refused.
+        scratch: folder for files that planning makes; None = in the output folder.
         value_range: what is shown of more than 8 bits: `LOW:HIGH`, `type`, or None = the range of the content.
         axis: of image stacks, the axis of the frames, as `T`, with others fixed as in `T,Z=max`.
         channel: of image stacks, index or name.
@@ -59,6 +60,7 @@ class BatchOptions(ABC):
     shard: Shard | None = None
     oom: str = "fail"
     max_pixels: int = MAX_PIXELS
+    scratch: Path | None = None
     value_range: str | None = None
     axis: str | None = None
     channel: str | None = None

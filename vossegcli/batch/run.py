@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from vossegcli import __version__
@@ -55,6 +57,9 @@ def run_command(
         KeyboardInterrupt: passed on, after the record is written.
     """
     limit_pixels(options.max_pixels)
+    if dry_run and options.scratch is None:
+        with TemporaryDirectory(prefix="vosseg-") as folder:
+            return run_command(kind, replace(options, scratch=Path(folder)), progress, dry_run=True, executor=executor)
     inputs = kind.find(options)
     options.check_output()
     model = choose_model(options.COMMAND, options.checkpoint, options.device, options.precision)

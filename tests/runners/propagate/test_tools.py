@@ -24,12 +24,12 @@ Run = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def run(checkpoint: Path, tmp_path: Path) -> Run:
-    def call(frames: Path, mask: Path, output: str = "out", **options: Any) -> dict[str, Any]:
+    def call(frames: Path, mask: Path, output: str = "out", *, dry_run: bool = False, **options: Any) -> dict[str, Any]:
         settings = PropagateOptions(
             frames=frames, mask=mask, output=tmp_path / output, checkpoint=str(checkpoint), device="cpu",
             precision="fp32", **options,
         )  # fmt: skip
-        return propagate(settings, Told())
+        return propagate(settings, Told(), dry_run=dry_run)
 
     return call
 
@@ -85,6 +85,16 @@ def test_annotations_are_masks_and_name_the_objects(run: Run, tmp_path: Path) ->
     assert json.loads((tmp_path / "out" / "classes.json").read_text()) == {"1": "cat", "2": "dog"}
     assert record["totals"]["done"] == 1
     assert run(tmp_path / "clip", path)["totals"]["skipped"] == 1, "what was made of the file is found again"
+
+
+def test_a_dry_run_writes_nothing_and_plans_what_a_run_does(run: Run, tmp_path: Path) -> None:
+    draw_video(tmp_path / "clip", 3)
+    path = labelme(tmp_path / "00000.json", squares(0, (1,)), {1: "cat"})
+    before = sorted(tmp_path.rglob("*"))
+    assert [row["action"] for row in run(tmp_path / "clip", path, dry_run=True)["plan"]] == ["run"]
+    assert sorted(tmp_path.rglob("*")) == before
+    run(tmp_path / "clip", path)
+    assert [row["action"] for row in run(tmp_path / "clip", path, dry_run=True)["plan"]] == ["skip"]
 
 
 def test_a_file_of_another_name_belongs_to_the_first_frame_or_to_at(run: Run, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ class PropagateOptions(BatchOptions):
         """The options about masks."""
         return MaskChoice(
             self.mask, self.at, self.use_masks, self.way, self.fix_mask, self.exact_mask,
-            self.folder / STATE_FOLDER / "masks",
+            (self.scratch or self.folder / STATE_FOLDER) / "masks",
         )  # fmt: skip
 
 
