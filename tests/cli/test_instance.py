@@ -15,6 +15,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from tests.conftest import Outcome, squares, write_frame
+from vossegcli.io.media.video_writer import VideoWriter
 from vossegcli.io.weights.checkpoints import CheckpointHeader, write_checkpoint
 from vossegcli.runners.instance.mask_nms import mask_nms
 from vossegcli.systems.b2inst.config import B2InstConfig
@@ -178,8 +179,16 @@ def test_finished_images_are_skipped_and_bad_ones_reported(run: Command, images:
     assert len(results(tmp_path)) == len(before)
 
 
-def test_a_video_is_no_image(run: Command, tmp_path: Path, images: Path) -> None:
-    (images / "film.mp4").write_bytes(b"")
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_video_is_no_image_unless_it_has_one_frame(run: Command, tmp_path: Path, images: Path, frames: int) -> None:
+    with VideoWriter(images / "film.mp4", 5.0, (48, 64)) as writer:
+        for _ in range(frames):
+            writer.write(np.zeros((48, 64, 3), np.uint8))
     outcome = run()
-    assert outcome.code == 7
-    assert "is a video" in outcome.stderr
+    if frames == 1:
+        assert outcome.code == 0, outcome.stderr
+        listed = json.loads((tmp_path / "out" / "coco.json").read_text())["images"]
+        assert ("film.mp4", 48, 64) in [(one["file_name"], one["height"], one["width"]) for one in listed]
+    else:
+        assert outcome.code == 7
+        assert "is a video" in outcome.stderr

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vossegcli.batch.image_batches import ImageItem
+from vossegcli.batch.image_batches import ImageItem, open_query
 from vossegcli.io.media.images import read_image_size
+from vossegcli.io.media.reading import Reading
 from vossegcli.io.records.run_records import read_jsonl
 from vossegcli.io.results.exports import ExportedImage, shape_of_rle, write_coco, write_cvat, write_labelme
 from vossegcli.io.results.geojson import write_geojson
+
 
 #: Kinds of output that are a file per image.
 IMAGE_KINDS = ("labelme", "geojson")
@@ -41,7 +43,7 @@ def export_image(
 
 
 def export_images(
-    folder: Path, items: Sequence[ImageItem], save: Sequence[str], category_ids: Mapping[str, int]
+    folder: Path, items: Sequence[ImageItem], save: Sequence[str], category_ids: Mapping[str, int], reading: Reading
 ) -> None:
     """Write the drawn instances of all images for COCO and CVAT, if asked for, and remove files that nobody asked for.
 
@@ -50,6 +52,7 @@ def export_images(
         items: images that are done.
         save: kinds of output.
         category_ids: id of each class.
+        reading: how stacks are read.
 
     Raises:
         InputError: an image has gone, or a file cannot be written.
@@ -61,8 +64,9 @@ def export_images(
         return
     images = []
     for item in items:
-        rows = [row for row in read_jsonl(item.state.rows) if row["drawn"]]
-        images.append(_exported(item, read_image_size(item.query.path), rows))
+        query, rows = item.query, [row for row in read_jsonl(item.state.rows) if row["drawn"]]
+        size = open_query(query, reading).size if query.is_video else read_image_size(query.path)
+        images.append(_exported(item, size, rows))
     if "coco" in save:
         write_coco(folder / COCO, images, category_ids)
     if "cvat" in save:

@@ -186,7 +186,7 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, list[Found]]):
     def write_tables(self, done: Sequence[InstanceItem]) -> dict[str, Any]:
         """Write `instances.csv` and `instances.json`, and the files for annotation tools."""
         category_ids = dict(zip(self.model.labels, self.category_ids, strict=True))
-        export_images(self.options.folder, done, self.options.save, category_ids)
+        export_images(self.options.folder, done, self.options.save, category_ids, self.options.reading)
         return {"instances": _write_tables(self.options, done)}
 
     def write(self, item: InstanceItem, picture: Predicted[list[Found]]) -> Iterator[Path]:
