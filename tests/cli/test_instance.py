@@ -38,6 +38,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         network.box_head.cls_logits.weight.mul_(100.0)
         network.box_head.cls_logits.bias.fill_(2.0)
+        network.basis_head.tower[-1].bias.fill_(2.0)  # no mask is empty
     path = tmp_path_factory.mktemp("b2inst") / "tiny.safetensors"
     header = CheckpointHeader("b2inst", config.to_dict(), LABELS, {"steps": 0})
     write_checkpoint(path, dict(network.state_dict()), header)
