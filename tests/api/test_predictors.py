@@ -28,7 +28,7 @@ def test_the_size_of_a_video_predictor(checkpoint: Path, size: int | None, side:
     assert vossegcli.load_predictor(str(checkpoint), device="cpu", size=size).short_side == side
 
 
-@pytest.mark.parametrize(("size", "side"), [(240, 240), ("native", None)])
+@pytest.mark.parametrize(("size", "side"), [(240, 240), ("native", 0)])
 def test_the_size_of_a_few_shot_predictor(few_shot_checkpoint: Path, size: int | None, side: int | None) -> None:
     assert vossegcli.load_predictor(str(few_shot_checkpoint), device="cpu", size=size).short_side == side
 

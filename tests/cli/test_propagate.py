@@ -137,9 +137,9 @@ def test_refused_masks(refused: Callable[..., str], tmp_path: Path) -> None:
     assert "wrong.png: is 20x10, but its frame is 64x48" in refused(
         mask=draw_mask(tmp_path / "wrong.png", size=(10, 20))
     )
-    draw_mask(tmp_path / "strangers" / "frame_1.png")
+    draw_mask(tmp_path / "strangers" / "frame_x.png")
     line = refused(mask=tmp_path / "strangers")
-    assert "no mask is named like a frame (masks: frame_1; frames: 00000, 00001, 00002, ...)" in line
+    assert "no mask is named like a frame (masks: frame_x; frames: 00000, 00001, 00002, ...)" in line
     Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint8)).save(tmp_path / "black.png")
     assert "black.png: holds no object" in refused(mask=tmp_path / "black.png")
     assert "absent.png: does not exist" in refused(mask=tmp_path / "absent.png")

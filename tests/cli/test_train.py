@@ -41,7 +41,9 @@ def test_a_training(run: Callable[..., Outcome], tmp_path: Path, monkeypatch: py
     assert outcome.code == 0, outcome.stderr
     out = tmp_path / "out"
     assert outcome.stdout == f"checkpoint: {out / 'model.safetensors'}\nreport: {out / 'report.html'}\n"
-    lines = outcome.stderr.splitlines()
+    notes = [line for line in outcome.stderr.splitlines() if line.startswith("note: ")]
+    assert any("samples.jpg" in note for note in notes)
+    lines = [line for line in outcome.stderr.splitlines() if line not in notes]
     assert [line.split(":")[0] for line in lines] == ["step 1/2", "step 2/2"]
     assert all("loss " in line for line in lines)
     assert read_checkpoint(str(out / "model.safetensors")).header.system == "afb-urr"

@@ -83,6 +83,7 @@ def _draw_examples(folder: Path) -> None:
         write_frame(folder / "examples" / "moving_nuclei" / "frames" / f"{index:02d}.jpg", squares(index, (1, 2)))
     for index in (0, 1):
         draw_mask(folder / "examples" / "bunny" / "masks" / f"{index:05d}.png", index=index)
+    shutil.copytree(ROOT / "examples" / "bunny" / "annotated", folder / "examples" / "bunny" / "annotated")
     for path in (ROOT / "examples" / "training").glob("*.toml"):
         (folder / "examples" / "training").mkdir(exist_ok=True)
         (folder / "examples" / "training" / path.name).write_text(shortened(path.read_text(encoding="utf-8")))

@@ -193,7 +193,7 @@ def test_a_lost_output_runs_again(options: PropagateOptions, tmp_path: Path, los
     content = (tmp_path / "out" / lost).read_bytes()
     (tmp_path / "out" / lost).unlink()
     plan = propagate(options, Told(), dry_run=True)["plan"]
-    assert plan == [{"name": "clip", "frames": 6, "action": "run", "reason": f"{lost} is missing"}]
+    assert plan == [{"name": "clip", "frames": 6, "action": "run", "reason": f"{lost} is missing", "notes": []}]
     propagate(options, Told())
     again = tmp_path / "out" / lost
     if again.suffix == ".mp4":  # its header may differ from run to run

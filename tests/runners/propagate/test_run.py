@@ -417,14 +417,15 @@ def _names(rows: Sequence[dict[str, str]]) -> list[str]:
 def test_confidence_has_a_row_a_frame_and_object(run: Run, clip: Clip, tmp_path: Path) -> None:
     record = run(clip.frames, clip.mask)
     rows = _rows(tmp_path)
-    assert list(rows[0]) == ["sequence", "frame", "object", "area", "uncertainty", "score", "review"]
+    assert list(rows[0]) == ["sequence", "frame", "object", "area", "uncertainty", "agreement", "score", "review"]
     assert _names(rows) == [name for name in clip.names for _ in range(2)]
     masks = _masks(tmp_path)
     for row in rows:
         assert int(row["area"]) == int((masks[row["frame"]] == int(row["object"])).sum())
         assert 0 <= float(row["score"]) <= 1
-        assert float(row["score"]) + float(row["uncertainty"]) == pytest.approx(1)
+        assert 0 <= float(row["agreement"]) <= 1
         assert row["review"] in {"yes", "no"}
-    assert rows[0]["review"] == "no" and float(rows[0]["score"]) == 1.0  # given by a person
+    assert rows[0]["review"] == "no"  # given by a person
+    assert float(rows[0]["score"]) == max(float(row["score"]) for row in rows)
     doubtful = sorted(float(row["score"]) for row in rows if row["review"] == "yes")
     assert [entry["score"] for entry in record["review_first"]] == doubtful[:5]  # type: ignore[attr-defined]

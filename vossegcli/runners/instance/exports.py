@@ -13,7 +13,6 @@ from vossegcli.io.records.run_records import read_jsonl
 from vossegcli.io.results.exports import ExportedImage, shape_of_rle, write_coco, write_cvat, write_labelme
 from vossegcli.io.results.geojson import write_geojson
 
-
 #: Kinds of output that are a file per image.
 IMAGE_KINDS = ("labelme", "geojson")
 COCO, CVAT = "coco.json", "cvat.xml"
