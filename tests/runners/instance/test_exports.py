@@ -10,6 +10,7 @@ from tests.io.datasets.drawn import HEIGHT, WIDTH, box, rle
 from vossegcli.batch.image_batches import ImageItem
 from vossegcli.io.datasets.annotations import read_annotated_images
 from vossegcli.io.media.queries import Query
+from vossegcli.io.media.reading import Reading
 from vossegcli.io.records.run_records import append_jsonl
 from vossegcli.runners.instance.exports import export_image, export_images
 
@@ -33,7 +34,7 @@ def test_files_of_tools_read_back_as_training_data(tmp_path: Path) -> None:
         append_jsonl(one.state.rows, *ROWS)
         written = export_image(one, (HEIGHT, WIDTH), ROWS[:2], ("labelme", "geojson"), ("cat", "dog"))
         assert [path.suffix for path in written] == [".json", ".geojson"]
-    export_images(tmp_path / "out", items, ("coco", "cvat"), {"cat": 4, "dog": 7})
+    export_images(tmp_path / "out", items, ("coco", "cvat"), {"cat": 4, "dog": 7}, Reading())
     for kind in ("labelme", "coco.json", "cvat.xml"):
         found = read_annotated_images(tmp_path / "out" / kind, tmp_path / "images").images
         assert [image.path for image in found] == [one.query.path for one in items], kind
@@ -46,7 +47,7 @@ def test_files_of_tools_read_back_as_training_data(tmp_path: Path) -> None:
 def test_files_that_nobody_asked_for_any_more_are_removed(tmp_path: Path) -> None:
     one = item(tmp_path, "a")
     append_jsonl(one.state.rows, *ROWS)
-    export_images(tmp_path / "out", [one], ("coco", "cvat"), {"cat": 1, "dog": 2})
-    export_images(tmp_path / "out", [one], ("cvat",), {"cat": 1, "dog": 2})
+    export_images(tmp_path / "out", [one], ("coco", "cvat"), {"cat": 1, "dog": 2}, Reading())
+    export_images(tmp_path / "out", [one], ("cvat",), {"cat": 1, "dog": 2}, Reading())
     assert not (tmp_path / "out" / "coco.json").exists()
     assert (tmp_path / "out" / "cvat.xml").exists()
