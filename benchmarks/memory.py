@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vossegcli.batch.run import peak_memory_mib
+from vossegcli.batch.work import Silent
 from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.weights.checkpoints import CheckpointHeader, write_checkpoint
 from vossegcli.runners.propagate.options import PropagateOptions
@@ -40,20 +41,8 @@ TINY = AFBURRConfig(
 )
 
 
-class Silent:
+class StopsAtFailures(Silent):
     """A progress display that shows nothing."""
-
-    def begin(self, items: int, frames: int) -> None:
-        """Ignore."""
-
-    def item(self, name: str) -> None:
-        """Ignore."""
-
-    def done_before(self, frames: int) -> None:
-        """Ignore."""
-
-    def frame(self) -> None:
-        """Ignore."""
 
     def result(self, result: ItemResult) -> None:
         """Stop where the run failed.
@@ -102,7 +91,7 @@ def run_case(folder: Path) -> None:
         device="cpu",
         precision="fp32",
     )
-    propagate(options, Silent())
+    propagate(options, StopsAtFailures())
     print(peak_mib())
 
 

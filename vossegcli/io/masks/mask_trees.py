@@ -25,6 +25,7 @@ Mask = npt.NDArray[np.bool_]
 MaskSequences = Mapping[str, Mapping[str, Path]]
 
 _ROOTS = ("Annotations/480p", "Annotations/Full-Resolution", "Annotations", "masks")
+LABEL_MAP_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
 _GENERIC = frozenset({"masks", "mask", "annotations"})
 _BYTE = 8
 _PNG_PALETTE = 3
@@ -58,6 +59,23 @@ def find_mask_sequences(path: Path) -> dict[str, dict[str, Path]]:
     if not found:
         raise InputError("holds no mask images", where=path, fix="give a folder of masks, or a root of such folders")
     return found
+
+
+def find_label_maps(folder: Path) -> dict[str, Path]:
+    """Find the label maps of a tree, or of its folder `masks` as a command writes it.
+
+    Returns:
+        path below the folder without suffix (POSIX) -> file, in natural order.
+
+    Raises:
+        InputError: there are none.
+    """
+    root = folder / "masks" if (folder / "masks").is_dir() else folder
+    files = (path for path in root.rglob("*") if path.suffix.lower() in LABEL_MAP_SUFFIXES and path.is_file())
+    found = {path.relative_to(root).with_suffix("").as_posix(): path for path in files}
+    if not found:
+        raise InputError("holds no label maps", where=folder, fix="give a folder of PNG or TIFF label maps")
+    return dict(sorted(found.items(), key=lambda row: natural_key(row[0])))
 
 
 def _sequence_name(folder: Path) -> str:

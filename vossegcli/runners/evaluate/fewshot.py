@@ -12,8 +12,15 @@ import numpy as np
 
 from vossegcli.errors import InputError
 from vossegcli.io.masks import two_levels
-from vossegcli.io.masks.mask_trees import Encoding, IdsMap, Mask, encoding_of, find_mask_sequences, read_mask
-from vossegcli.io.records.file_names import natural_key
+from vossegcli.io.masks.mask_trees import (
+    Encoding,
+    IdsMap,
+    Mask,
+    encoding_of,
+    find_label_maps,
+    find_mask_sequences,
+    read_mask,
+)
 from vossegcli.io.records.json_files import read_json
 from vossegcli.metrics import fewshot
 from vossegcli.runners.evaluate.parts import Scoring
@@ -22,7 +29,6 @@ from vossegcli.types import Areas, FewshotScores, Problem
 
 BACKGROUND = "(background)"
 CLASSES = "classes.json"
-LABEL_MAP_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
 WORTH_PROCESSES = 200  # images; with fewer, processes take longer to start than to work
 Confusion = Counter[tuple[str, str]]
 
@@ -155,14 +161,7 @@ def find_class_masks(folder: Path) -> ClassMasks:
     except (AttributeError, ValueError) as error:
         fix = 'write {"1": "name of the class with id 1", ...}'
         raise InputError("does not name ids", where=folder / CLASSES, fix=fix) from error
-    root = folder / "masks" if (folder / "masks").is_dir() else folder
-    maps = {
-        path.relative_to(root).with_suffix("").as_posix(): path
-        for path in sorted(root.rglob("*"), key=lambda path: natural_key(path.as_posix()))
-        if path.suffix.lower() in LABEL_MAP_SUFFIXES
-    }
-    if not maps:
-        raise InputError("holds no label maps", where=root, fix="give a folder of PNG or TIFF label maps")
+    maps = find_label_maps(folder)
     return {name: {image: ClassMask(path, number) for image, path in maps.items()} for name, number in ids.items()}
 
 

@@ -14,7 +14,9 @@ from vossegcli.io.datasets.coco_results import read_instance_truth, read_results
 from vossegcli.io.datasets.foreign_truths import is_coco_file, read_foreign_truth
 from vossegcli.io.datasets.formats import is_annotation
 from vossegcli.io.masks.label_maps import read_label_map
+from vossegcli.io.masks.mask_trees import find_label_maps
 from vossegcli.io.records.json_files import read_record
+from vossegcli.io.results.rle import region_rle
 from vossegcli.metrics.instance import instance_precision
 from vossegcli.metrics.instance_maps import label_map_numbers, match_label_maps
 from vossegcli.metrics.track import track_precision
@@ -22,7 +24,6 @@ from vossegcli.runners.evaluate.selection import Selection, select_results, sele
 from vossegcli.types import AveragePrecision, Problem
 
 FEWEST_DETS = 10
-MAP_SUFFIXES = (".png", ".tif", ".tiff")
 EVERYTHING = Selection({})
 
 
@@ -122,11 +123,13 @@ def evaluate_label_maps(predictions: Path, truth: Path, *, iou: str = "segm") ->
 
 def _instances(ids: Any, image: int) -> list[dict[str, Any]]:  # noqa: ANN401 - label map (H,W)
     """Describe the objects of a label map as COCO annotations."""
+    from vossegcli.io.results.exports import shapes_of_ids  # loads scipy.ndimage, and label maps alone need it
+
     found = []
-    for value in np.unique(ids[ids > 0]):
-        rle = coco_mask.encode(np.asfortranarray((ids == value).astype(np.uint8)))
-        segmentation = {"size": list(ids.shape), "counts": rle["counts"].decode()}
-        box = [float(number) for number in coco_mask.toBbox(rle)]
+    for shape in shapes_of_ids(ids, {}):
+        height, width = shape.mask.shape
+        segmentation = region_rle(shape.mask, shape.top, shape.left, *ids.shape)
+        box = [float(shape.left), float(shape.top), float(width), float(height)]
         found.append({"image_id": image, "category_id": 1, "segmentation": segmentation, "bbox": box})
     return found
 
@@ -135,11 +138,7 @@ def _maps_below(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         fix = "give two folders of label maps, or two JSON files"
         raise InputError("is not a folder of label maps", where=folder, fix=fix)
-    root = folder / "masks" if (folder / "masks").is_dir() else folder
-    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in MAP_SUFFIXES and path.is_file())
-    if not files:
-        raise InputError("holds no label maps", where=folder, fix="give a folder of PNG or TIFF label maps")
-    return {path.relative_to(root).with_suffix("").as_posix(): path for path in files}
+    return find_label_maps(folder)
 
 
 def _classes_of(results: Path) -> dict[int, str]:
