@@ -19,7 +19,7 @@ def areas(placement: tuple[float, ...], course: tuple[float, float, float], fram
     none = torch.zeros(1, 1, SIZE, SIZE, dtype=torch.uint8)
     layers = Layers(
         torch.zeros(1, 3, SIZE, SIZE, dtype=torch.uint8), none, torch.zeros(1, 1, dtype=torch.int64),
-        torch.full((1, 1, 4, SIZE, SIZE), 255, dtype=torch.uint8), torch.ones(1, 1, dtype=torch.int64),
+        *[torch.full((1, 1, 4, SIZE, SIZE), 255, dtype=torch.uint8)] * 2, torch.ones(1, 1, dtype=torch.int64),
         torch.tensor([[[0.0, 0.0, 0.0, 1.0], placement]]), torch.tensor([[[0.0, 0.0, 0.0], course]]),
     )  # fmt: skip
     clips = render_clips(layers, frames, torch.Generator().manual_seed(0), 2, Look(STILL, STILL))

@@ -57,7 +57,7 @@ def test_a_cutout_hides_the_background_and_carries_its_label() -> None:
         torch.zeros(1, 3, size, size, dtype=torch.uint8),
         torch.ones(1, 1, size, size, dtype=torch.uint8),
         torch.tensor([[1]]),
-        torch.full((1, 3, 4, size, size), 255, dtype=torch.uint8),
+        *[torch.full((1, 3, 4, size, size), 255, dtype=torch.uint8)] * 2,
         torch.tensor([[2, -1, -1]]),
         torch.tensor([[0.0, 0.0, 0.0, 1.0], [0.3, -0.2, -1.0, 1.0], [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 1.0]])[None],
         torch.zeros(1, 4, 3),
@@ -78,7 +78,7 @@ def test_an_open_shutter_blurs_what_moves() -> None:
     none = torch.zeros(1, 1, size, size, dtype=torch.uint8)
     layers = Layers(
         torch.zeros(1, 3, size, size, dtype=torch.uint8), none, torch.zeros(1, 1, dtype=torch.int64),
-        torch.full((1, 1, 4, size, size), 255, dtype=torch.uint8), torch.ones(1, 1, dtype=torch.int64),
+        *[torch.full((1, 1, 4, size, size), 255, dtype=torch.uint8)] * 2, torch.ones(1, 1, dtype=torch.int64),
         torch.tensor([[[0.0, 0.0, 0.0, 1.0], [0.0, 0.0, -1.0, 1.0]]]), torch.zeros(1, 2, 3),
     )  # fmt: skip
     still = Motion(0.0, 0.0, 0.0, 0.0, 0.0)

@@ -16,6 +16,7 @@ from vossegcli.samples import ClipSamples
 from vossegcli.types import AnnotatedImage
 
 QUEUE_LENGTH = 3
+LOOK = Look(shutter=0.6)
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class ClipStream:
 
     def _render(self, step: int, spec: ClipSpec, layers: Layers) -> ClipSamples:
         generator = torch.Generator(self.device).manual_seed((self.seed << 32) + step)
-        return render_clips(layers.to(self.device), spec.frames, generator, self._objects(step, spec) + 1, Look())
+        return render_clips(layers.to(self.device), spec.frames, generator, self._objects(step, spec) + 1, LOOK)
 
     def _objects(self, step: int, spec: ClipSpec) -> int:
         return int(np.random.default_rng((self.seed, step, 1)).integers(1, spec.objects + 1))

@@ -121,6 +121,7 @@ class SceneStream:
             none,
             np.zeros(1, np.int64),
             cutouts,
+            cutouts,
             cutout_ids,
             placements,
             courses,

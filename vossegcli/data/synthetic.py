@@ -20,13 +20,14 @@ from vossegcli.data.augment import add_noise, blur_some, jitter_colour
 from vossegcli.data.courses import FULL_GROWTH, draw_places
 from vossegcli.data.motion import CAMERA, OBJECT, Motion, sample_texture, sampling_grids
 from vossegcli.data.textures import TextureSource, pseudo_cutout
+from vossegcli.data.turning import turn
 from vossegcli.samples import ClipSamples, Correspondences
 
 COARSE, FINE = 16, 8
 CUTOUTS = 3
 CAMOUFLAGED = 0.15  # share of the cut-outs that look like what is behind them: pieces of the background itself
 MIN_VISIBLE_PIXELS = 30
-EXPOSURES = 7  # samples of a blurred cut-out
+EXPOSURES = 5  # samples of a blurred cut-out
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Layers:
         background_masks: (B,N,S,S) uint8 of 0/1.
         background_ids: (B,N) int64 object ids of those masks, 0 = none.
         cutouts: (B,L,4,S,S) uint8, RGB and mask (0/255), painted in this order.
+        turned: (B,L,4,S,S) uint8, likewise: what each cut-out turns into within the clip; itself where it does not.
         cutout_ids: (B,L) int64 object id, 0 = distractor, -1 = no cut-out in this place.
         placements: (B,1+L,4) float32 of the background and the cut-outs in the first frame: centre x and y in
             [-1, 1], natural logarithm of the size relative to the frame, and the `reach` of the motion.
@@ -49,6 +51,7 @@ class Layers:
     background_masks: Tensor
     background_ids: Tensor
     cutouts: Tensor
+    turned: Tensor
     cutout_ids: Tensor
     placements: Tensor
     courses: Tensor
@@ -98,6 +101,7 @@ def _draw_clip(source: TextureSource, objects: int, rng: np.random.Generator) ->
     masks[:found] = background.masks
     mask_ids = np.where(np.arange(objects) < found, np.arange(objects) + 1, 0)
     cutouts = np.zeros((CUTOUTS, 4, size, size), np.uint8)
+    turned = np.zeros_like(cutouts)
     ids = np.full(CUTOUTS, -1)
     next_id = found + 1
     for place in rng.permutation(CUTOUTS):
@@ -106,15 +110,16 @@ def _draw_clip(source: TextureSource, objects: int, rng: np.random.Generator) ->
             continue
         labelled = np.flatnonzero(ids > 0)
         if not wanted and labelled.size and rng.random() < 0.5:
-            cutouts[place] = cutouts[rng.choice(labelled)]  # a look-alike of a labelled object
+            cutouts[place] = turned[place] = cutouts[rng.choice(labelled)]  # a look-alike of a labelled object
         else:
             camouflaged = rng.random() < CAMOUFLAGED
             cutout = pseudo_cutout(rng, background.image) if camouflaged else source.cutout(rng)
-            cutouts[place, :3] = cutout.image.transpose(2, 0, 1)
-            cutouts[place, 3] = cutout.mask * np.uint8(255)
+            before, after = turn(source, cutout, rng) if wanted else (cutout, cutout)
+            cutouts[place], turned[place] = before.layer, after.layer
         ids[place] = next_id if wanted else 0
         next_id += wanted
-    return background.image.transpose(2, 0, 1).copy(), masks, mask_ids, cutouts, ids, *draw_places(ids, rng)
+    placements, courses = draw_places(ids, rng)
+    return background.image.transpose(2, 0, 1).copy(), masks, mask_ids, cutouts, turned, ids, placements, courses
 
 
 def render_clips(layers: Layers, frames: int, generator: torch.Generator, classes: int, look: Look) -> ClipSamples:
@@ -148,18 +153,24 @@ def render_clips(layers: Layers, frames: int, generator: torch.Generator, classe
     places, textures = grid, torch.zeros_like(labels)  # (B,T,S,S,2), (B,T,S,S)
     for index in range(layers.cutouts.shape[1]):
         ids = layers.cutout_ids[:, index]
-        texture = layers.cutouts[:, index].float() / 255.0  # (B,4,S,S)
-        colours, mask = texture[:, :3], texture[:, 3:]
-        colours = jitter_colour(colours.unsqueeze(1), look.cutout_colour, generator)[:, 0]
-        texture = torch.cat([colours * mask, mask], dim=1)
+        sides = torch.stack([layers.cutouts[:, index], layers.turned[:, index]], dim=1).float() / 255.0  # (B,2,4,S,S)
+        colours, mask = sides[:, :, :3], sides[:, :, 3:]
+        colours = jitter_colour(colours, look.cutout_colour, generator)
+        before, after = torch.cat([colours * mask, mask], dim=2).unbind(1)  # (B,4,S,S) each
         grid = grids(1 + index, look.objects)
-        painted = _expose(texture, grid, look.shutter, generator) * (ids >= 0)[:, None, None, None, None]  # (B,T,4,S,S)
+        painted = _expose(before, grid, look.shutter, generator)  # (B,T,4,S,S)
+        turns = (layers.cutouts[:, index] != layers.turned[:, index]).flatten(1).any(dim=1)  # (B,)
+        progress = _progress(frames, turns, generator)  # (B,T)
+        if bool(turns.any()):
+            painted = torch.lerp(painted, sample_texture(after, grid, "zeros"), progress[:, :, None, None, None])
+        painted = painted * (ids >= 0)[:, None, None, None, None]
         alpha = painted[:, :, 3:]
         canvas = painted[:, :, :3] + (1.0 - alpha) * canvas
         covers = alpha[:, :, 0] > 0.5  # (B,T,S,S)
         labels = torch.where(covers, ids.clamp(min=0)[:, None, None, None], labels)
         places = torch.where(covers.unsqueeze(-1), grid, places)
-        textures = torch.where(covers, index + 1, textures)
+        side = 1 + index + CUTOUTS * (progress > 0.5).long()  # (B,T): what has turned shows another texture
+        textures = torch.where(covers, side[:, :, None, None], textures)
     clips = jitter_colour(canvas, look.colour, generator)
     clips = add_noise(blur_some(clips, 0.15, generator), look.noise, generator)
     coarse, fine = (_at_cells(places, textures, stride) for stride in (COARSE, FINE))
@@ -168,15 +179,25 @@ def render_clips(layers: Layers, frames: int, generator: torch.Generator, classe
 
 def _expose(texture: Tensor, grid: Tensor, shutter: float, generator: torch.Generator) -> Tensor:
     """Sample textures (B,4,S,S), colours multiplied by the mask, for a random time around each frame: (B,T,4,S,S)."""
-    if not shutter:
-        return sample_texture(texture, grid, "zeros")
+    painted = sample_texture(texture, grid, "zeros")
     draw = torch.rand(grid.shape[0], generator=generator, device=grid.device)
-    exposure = shutter * (2.0 * draw - 1.0).clamp_min(0.0).view(-1, 1, 1, 1, 1)
-    step = grid[:, 1:] - grid[:, :-1]
-    step = torch.cat([step[:, :1], step], dim=1)  # (B,T,S,S,2) since the frame before
-    times = torch.linspace(-0.5, 0.5, EXPOSURES).tolist()
-    samples = [sample_texture(texture, grid + t * exposure * step, "zeros") for t in times]
-    return torch.stack(samples).mean(dim=0)
+    exposure = shutter * (2.0 * draw - 1.0).clamp_min(0.0)
+    blurred = exposure.nonzero().flatten()  # clips
+    if blurred.numel():
+        step = (grid[:, 1:] - grid[:, :-1])[blurred]
+        step = torch.cat([step[:, :1], step], dim=1) * exposure[blurred].view(-1, 1, 1, 1, 1)  # (b,T,S,S,2)
+        times = torch.linspace(-0.5, 0.5, EXPOSURES).tolist()
+        samples = [sample_texture(texture[blurred], grid[blurred] + t * step, "zeros") for t in times]
+        painted = painted.index_copy(0, blurred, torch.stack(samples).mean(dim=0))
+    return painted
+
+
+def _progress(frames: int, turns: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw how far each cut-out has turned, (B,T) in [0, 1]: at a random time, suddenly or over half of the clip."""
+    start, length = torch.rand(2, turns.shape[0], 1, generator=generator, device=turns.device)
+    time = torch.linspace(0.0, 1.0, frames, device=turns.device)
+    reached = (time - 0.7 * start) / (0.1 + 0.4 * length)  # (B,T)
+    return reached.clamp(0.0, 1.0) * turns.unsqueeze(1)
 
 
 def _at_cells(coordinates: Tensor, textures: Tensor, stride: int) -> Correspondences:

@@ -21,6 +21,7 @@ from vossegcli.io.media.images import read_image
 from vossegcli.types import AnnotatedImage
 
 UInt8 = npt.NDArray[np.uint8]
+Kind = tuple[str, int]
 MIN_OBJECT_PIXELS = 120
 _IMAGES: ArrayCache[Path] = ArrayCache()
 
@@ -35,10 +36,16 @@ class Background:
 
 @dataclass(frozen=True)
 class Cutout:
-    """An object on a texture of its own: (S,S,3) uint8, mask (S,S) of 0/1, and whether the mask is annotated."""
+    """An object on a texture of its own: (S,S,3) uint8, mask (S,S) of 0/1; data set and category, where annotated."""
 
     image: UInt8
     mask: UInt8
+    kind: Kind | None = None
+
+    @property
+    def layer(self) -> UInt8:
+        """Image and mask as (4,S,S), the mask as 0/255."""
+        return np.concatenate([self.image.transpose(2, 0, 1), self.mask[None] * np.uint8(255)])
 
 
 class TextureSource:
@@ -67,6 +74,10 @@ class TextureSource:
         self.with_objects = np.array([bool(image.segmentations) for image in self.images])
         object_weights = self.weights * self.with_objects
         self.object_weights = object_weights / object_weights.sum()
+        self._objects: dict[Kind, list[tuple[int, int]]] = {}
+        for index, image in enumerate(self.images):
+            for number, category in enumerate(image.categories):
+                self._objects.setdefault((image.dataset, category), []).append((index, number))
 
     def background(self, rng: np.random.Generator, objects: int) -> Background:
         """Draw a random crop of an image and up to `objects` of the masks that lie in it."""
@@ -88,12 +99,22 @@ class TextureSource:
         """Draw an object: an annotated one, an unsupervised region, or a random blob of texture."""
         if rng.random() < self.pseudo_objects:
             return pseudo_cutout(rng, self.background(rng, 0).image)
-        record = self.images[rng.choice(len(self.images), p=self.object_weights)]
-        mask = _decode(record, int(rng.integers(len(record.segmentations))))
+        index = int(rng.choice(len(self.images), p=self.object_weights))
+        return self._cut_out(index, int(rng.integers(len(self.images[index].segmentations))), rng)
+
+    def another(self, kind: Kind, rng: np.random.Generator) -> Cutout:
+        """Draw an annotated object of a class."""
+        objects = self._objects[kind]
+        return self._cut_out(*objects[rng.integers(len(objects))], rng)
+
+    def _cut_out(self, index: int, number: int, rng: np.random.Generator) -> Cutout:
+        record = self.images[index]
+        mask = _decode(record, number)
         box = _box_around(rng, mask)
         flip = bool(rng.random() < 0.5)
         small = resize_mask(mask, box, self.size, flip=flip)
-        return Cutout(resize_crop(cached_image(record.path), box, self.size, flip=flip), small)
+        picture = resize_crop(cached_image(record.path), box, self.size, flip=flip)
+        return Cutout(picture, small, (record.dataset, record.categories[number]))
 
 
 def pseudo_cutout(rng: np.random.Generator, picture: UInt8) -> Cutout:
