@@ -26,6 +26,7 @@ QUEUE_LENGTH = 4
 FEWEST_PIXELS = 0.01  # share of the crop
 LARGEST_SHARE = 0.85
 TRIES = 8
+CROPS = (0.55, 1.0)  # of the short side; narrower ones teach that a class fills its image
 COLOUR = 0.3  # largest relative change
 ClassKey = tuple[str, int]
 
@@ -177,9 +178,9 @@ def _choose_supports(rng: np.random.Generator, images: int) -> npt.NDArray[np.bo
 
 
 def _crop(rng: np.random.Generator, mask: npt.NDArray[np.uint8]) -> CropBox:
-    """A square crop of 40 to 100 % of the short side around a random pixel of the class."""
+    """A square crop of `CROPS` of the short side around a random pixel of the class."""
     height, width = mask.shape
-    side = min(height, width) * rng.uniform(0.4, 1.0)
+    side = min(height, width) * rng.uniform(*CROPS)
     rows, columns = np.nonzero(mask)
     pick = int(rng.integers(rows.size)) if rows.size else 0
     y, x = (rows[pick], columns[pick]) if rows.size else (height / 2, width / 2)
