@@ -20,9 +20,10 @@ from tests.conftest import squares, tiny_header, tiny_weights
 from vossegcli.errors import VossegError
 from vossegcli.io.datasets.annotations import read_coco_instances
 from vossegcli.io.datasets.coco_results import read_instance_truth, read_results
-from vossegcli.io.masks.label_maps import read_label_map, write_instance_map, write_label_map
+from vossegcli.io.masks.label_maps import read_label_map, write_label_map
 from vossegcli.io.masks.mask_trees import encoding_of, read_mask
 from vossegcli.io.masks.plain_png import read_plain_png
+from vossegcli.io.masks.png_stripes import write_grey_stripes
 from vossegcli.io.media.images import limit_pixels, read_image, read_image_size
 from vossegcli.io.media.video import VideoFrames
 from vossegcli.io.media.video_writer import VideoWriter
@@ -65,7 +66,7 @@ def _write_all(folder: Path) -> None:
     picture.quantize(7).save(folder / "animated.png", save_all=True, append_images=[picture.quantize(9)])
     Image.fromarray(np.arange(24 * 33, dtype=np.uint16).reshape(24, 33) * 80).save(folder / "deep.png")
     write_label_map(folder / "palette.png", squares(0, (1, 3), 24, 33).astype(np.uint8))
-    write_instance_map(folder / "ids.png", squares(0, (1, 700), 24, 33))
+    write_grey_stripes(folder / "ids.png", (24, 33), [squares(0, (1, 700), 24, 33)])
     with VideoWriter(folder / "a.mp4", 10.0, (24, 33)) as video:
         for _ in range(4):
             video.write(np.asarray(picture))

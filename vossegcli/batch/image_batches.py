@@ -199,6 +199,10 @@ class ImageCommand(BatchCommand[OptionsT, Query, ImageItemT, ImagePredictor[R]])
         """Predict 8-bit images (B,3,H,W)."""
         return predictor.predict(pixels.float() / 255.0)
 
+    def notes(self, shape: Sequence[int]) -> tuple[str, ...]:
+        """Notes on the pictures that are written of an image (H,W,3)."""
+        return scaling_notes(shape, images="overlay" in self.options.save, video=False)
+
     def session(
         self, items: Sequence[ImageItemT], predictor: ImagePredictor[R], progress: Progress
     ) -> Session[ImageItemT]:
@@ -227,12 +231,11 @@ class _ImageSession(Session[ImageItemT]):
         """Predict and write the images of an item."""
         outputs: list[Path] = []
         notes: dict[str, None] = {}
-        overlay = "overlay" in self._command.options.save
         done = 0
         try:
             for picture in self._batches.of(item.query):
                 outputs += self._command.write(item, picture)
-                notes |= dict.fromkeys(scaling_notes(picture.image.shape, images=overlay, video=False))
+                notes |= dict.fromkeys(self._command.notes(picture.image.shape))
                 notes |= {} if picture.note is None else {picture.note: None}
                 done += 1
                 self._progress.frame()

@@ -118,16 +118,6 @@ def write_label_map(path: Path, ids_map: npt.NDArray[np.integer]) -> None:
         image.save(temporary, format="PNG", compress_level=_COMPRESSION)
 
 
-def write_instance_map(path: Path, ids_map: npt.NDArray[np.uint16]) -> None:
-    """Write ids of instances (H,W) as a 16-bit grey PNG, however few they are, so that all files are of one kind.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    with atomic_path(path) as temporary:
-        Image.fromarray(ids_map).save(temporary, format="PNG", compress_level=_COMPRESSION)
-
-
 def read_mask_folder(folder: Path) -> dict[str, Path]:
     """List the masks of a folder, named like their frames.
 

@@ -8,6 +8,7 @@ Shapes: H W pixels; samples are (H,W) grey or (H,W,3) RGB.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -26,6 +27,7 @@ CUT = 0.001
 SAMPLED_FRAMES = 32
 _SAMPLED_VALUES = 1 << 17  # of each frame, where there are too many different values to count
 _COUNTED_BYTES = 2
+_OF_FRAMES = re.compile(r", found in \d+ of them")
 _8_BIT_TYPES = (np.dtype(np.uint8), np.dtype(np.bool_))
 
 
@@ -227,10 +229,13 @@ class SequenceDepth:
 def scale_image(samples: Samples, choice: RangeChoice) -> tuple[npt.NDArray[np.uint8], str | None]:
     """Turn the samples of a single image into RGB (H,W,3) of 8 bits, and say how."""
     depth = SequenceDepth(1, lambda _: samples, choice)
-    note = depth.note
-    return depth.shown(samples, "image"), note.replace(" frames", "").replace(
-        ", found in 1 of them", ""
-    ) if note else None
+    note = single_image_note(depth.note)
+    return depth.shown(samples, "image"), note
+
+
+def single_image_note(note: str | None) -> str | None:
+    """Word a note of a `SequenceDepth` for one image."""
+    return None if note is None else _OF_FRAMES.sub("", note.replace(" frames", ""))
 
 
 def bits_text(dtype: np.dtype[Any], bits: int | None = None) -> str:

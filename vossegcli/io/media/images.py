@@ -30,6 +30,7 @@ _DEEP_PNG = 16
 _HEADER = 26
 _BITS_PER_SAMPLE = 258
 _BYTE = 8
+_BAND_PIXELS = 1 << 22
 _ALPHA = 4
 
 
@@ -67,7 +68,8 @@ def read_samples(path: Path) -> Samples:
     if signature[:4] in TIFF_SIGNATURES and not _is_plain_tiff(path):
         return _tiff(path)
     with opened_image(path) as image:
-        upright = ImageOps.exif_transpose(image)
+        turned = image.getexif().get(EXIF_ORIENTATION, 1) != 1
+        upright = ImageOps.exif_transpose(image) if turned else image  # it copies in any case
         return np.array(upright) if _is_deep_grey(upright) else rgb_over_black(upright)
 
 
@@ -76,7 +78,13 @@ def rgb_over_black(image: Image.Image) -> npt.NDArray[np.uint8]:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
-    return np.array(image.convert("RGB"))
+    image.load()
+    rgb = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, _BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):  # a large image is not in memory three times on its way
+        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+        rgb[top : top + rows] = np.asarray(band.convert("RGB"))
+    return rgb
 
 
 def page_samples(page: npt.NDArray[Any], where: str | Path) -> Samples:

@@ -22,6 +22,7 @@ from vossegcli.io.media.images import TIFF_SIGNATURES, check_pixels
 Page = npt.NDArray[Any]
 
 _PAGE_AXES = frozenset("YXS")
+_SLIDE_KINDS = frozenset({"svs", "ndpi", "scn", "bif", "philips", "qpi"})
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ def _color_last(page: Page, layout: StackLayout) -> Page:
 def _layout_of(file: tifffile.TiffFile, path: Path) -> StackLayout:
     series = [one for one in file.series if not one.keyframe.is_reduced] or list(file.series)
     first = series[0]
+    series = series[:1] if _is_slide(series) else series
     if len({(one.shape, str(one.dtype)) for one in series}) > 1:
         shapes = ", ".join("x".join(map(str, one.shape)) for one in series[:4])
         what = f"holds {len(series)} series of different shapes ({shapes})"
@@ -141,6 +143,17 @@ def _layout_of(file: tifffile.TiffFile, path: Path) -> StackLayout:
     dtype = first.dtype.newbyteorder(file.byteorder).str
     size = (sizes["Y"], sizes["X"])
     return StackLayout(axes, shape, size, _names(file), kind, page_axes, page_shape, offset, dtype, _palette(first))
+
+
+def _is_slide(series: Sequence[tifffile.TiffPageSeries]) -> bool:
+    """Return True if a file is one picture in several sizes, with smaller pictures of it: a label, an overview."""
+    first, *others = series
+    return (
+        len(first.pages) == 1
+        and first.keyframe.is_tiled
+        and (len(first.levels) > 1 or first.kind in _SLIDE_KINDS)
+        and all(math.prod(one.shape) < math.prod(first.shape) for one in others)
+    )
 
 
 def _place(

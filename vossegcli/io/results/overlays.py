@@ -27,17 +27,23 @@ _STRIPE = 1024  # rows that are drawn at a time
 WIDEST_CAPTION = 1.25  # of its object
 
 
+def outline_width(size: tuple[int, int]) -> int:
+    """Width of outlines in an image (H,W): one pixel, two on frames of 720 pixels and more."""
+    return 2 if min(size) >= _THICK_OUTLINE_FROM else 1
+
+
 def draw_overlay(
-    image: npt.NDArray[np.uint8], ids_map: npt.NDArray[np.integer], alpha: float = 0.5
+    image: npt.NDArray[np.uint8], ids_map: npt.NDArray[np.integer], alpha: float = 0.5, outline: int | None = None
 ) -> npt.NDArray[np.uint8]:
     """Tint each object in its palette colour and outline it in a lighter one.
 
-    The outline lies inside the object, one pixel wide, two on frames of 720 pixels and more.
+    The outline lies inside the object.
 
     Args:
         image: (H,W,3) uint8 RGB.
         ids_map: (H,W) object ids, 0 = background.
         alpha: weight of the colour, 0..1.
+        outline: width in pixels; None = that for an image of this size.
 
     Returns:
         (H,W,3) uint8 RGB, a new array.
@@ -47,12 +53,12 @@ def draw_overlay(
     """
     if image.shape[:2] != ids_map.shape:
         raise ValueError(f"image {image.shape} and label map {ids_map.shape} differ in size")
-    width = 2 if min(ids_map.shape) >= _THICK_OUTLINE_FROM else 1
+    width = outline_width((ids_map.shape[0], ids_map.shape[1])) if outline is None else outline
     drawn = image.copy()
     for top in range(0, ids_map.shape[0], _STRIPE):  # temporary arrays of a whole slide would take gigabytes
         first, last = max(top - width, 0), min(top + _STRIPE + width, ids_map.shape[0])
-        outline = _inner_outline(ids_map[first:last], width)[top - first :][:_STRIPE]
-        _draw_stripe(drawn[top : top + _STRIPE], ids_map[top : top + _STRIPE], outline, alpha)
+        edge = _inner_outline(ids_map[first:last], width)[top - first :][:_STRIPE]
+        _draw_stripe(drawn[top : top + _STRIPE], ids_map[top : top + _STRIPE], edge, alpha)
     return drawn
 
 

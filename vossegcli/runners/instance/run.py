@@ -12,32 +12,37 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
-from torch import Tensor
 
+from vossegcli.batch.command import Done, Session
 from vossegcli.batch.image_batches import ImageCommand, ImageItem, ImagePredictor, Predicted, open_query
 from vossegcli.batch.options import BatchOptions
 from vossegcli.batch.run import run_command
+from vossegcli.batch.work import Progress
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.datasets.image_ids import find_image_ids, read_category_ids
-from vossegcli.io.masks.label_maps import write_instance_map
+from vossegcli.io.masks.png_stripes import write_grey_stripes
+from vossegcli.io.media.limits import reduction_note
 from vossegcli.io.media.queries import Query, is_listing, queries_name
+from vossegcli.io.media.regions import Picture
 from vossegcli.io.records.atomic import write_text_atomic
 from vossegcli.io.records.file_names import folder_of_label
 from vossegcli.io.records.run_records import append_jsonl, read_jsonl
 from vossegcli.io.records.tables import write_csv
 from vossegcli.io.results.instances import coco_results
-from vossegcli.io.results.overlays import Caption, draw_captions, draw_overlay, write_image
+from vossegcli.io.results.overlays import Caption, draw_captions, write_image
 from vossegcli.io.results.rle import cropped_mask
 from vossegcli.models.chosen_model import ChosenModel, check_classes, check_score
 from vossegcli.ops.masks import pasted_instances
 from vossegcli.runners.instance.exports import IMAGE_KINDS, export_image, export_images
 from vossegcli.runners.instance.mask_nms import mask_nms
-from vossegcli.runners.instance.tiles import Found, TiledPredictor, merge_over_seams
+from vossegcli.runners.instance.painting import IdPainter, painted_overlay
+from vossegcli.runners.instance.slides import Slide, SlideSession, SlideWork, Tiling
+from vossegcli.runners.instance.tiles import Tile
+from vossegcli.systems.base import InstancePredictor, Instances
 
 FIELDS = ("image", "instance", "class", "score", "area", "x", "y", "width", "height")
 LOWEST_SCORE = 0.01  # in the COCO results, for average precision needs what nobody would draw
 
-Image = npt.NDArray[np.uint8]
 Row = dict[str, Any]
 
 
@@ -116,7 +121,7 @@ class InstanceItem(ImageItem):
 
 
 @dataclass(frozen=True)
-class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, list[Found]]):
+class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Instances]):
     """The images of `vosseg instance`.
 
     Attributes:
@@ -173,15 +178,27 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, list[Found]]):
         write_text_atomic(folder / "images.json", json.dumps(listed, indent=1) + "\n")
         write_text_atomic(folder / "classes.json", json.dumps(self.facts(items)["classes"], indent=1) + "\n")
 
-    def new_predictor(self, short_side: int | None) -> TiledPredictor:
+    def new_predictor(self, short_side: int | None) -> InstancePredictor:
         """Build the predictor."""
         threshold = min(LOWEST_SCORE, self.score_threshold)
-        predictor = self.model.predictor(short_side=short_side, score_threshold=threshold, top_k=self.options.top_k)
-        return TiledPredictor(predictor, self.options.tile, self.options.overlap)
+        predictor: InstancePredictor = self.model.predictor(
+            short_side=short_side, score_threshold=threshold, top_k=self.options.top_k
+        )
+        return predictor
 
-    def predict(self, predictor: ImagePredictor[list[Found]], pixels: Tensor) -> Sequence[list[Found]]:
-        """Predict 8-bit images (B,3,H,W), which become floating-point numbers a tile at a time."""
-        return predictor.predict(pixels)
+    def session(
+        self, items: Sequence[InstanceItem], predictor: ImagePredictor[Instances], progress: Progress
+    ) -> Session[InstanceItem]:
+        """Read the images ahead, in tiles if that was asked for."""
+        if self.options.tile is None:
+            return super().session(items, predictor, progress)
+        tiling = Tiling(self.options.tile, self.options.overlap)
+        work = SlideWork(predictor, tiling, self.model.device.type, self.rows, self.write_slide)
+        return SlideSession(work, items, self.options.reading, progress)
+
+    def notes(self, shape: Sequence[int]) -> tuple[str, ...]:
+        """Notes on the pictures that are written of an image (H,W,3)."""
+        return reduction_note(shape) if "overlay" in self.options.save else ()
 
     def write_tables(self, done: Sequence[InstanceItem]) -> dict[str, Any]:
         """Write `instances.csv` and `instances.json`, and the files for annotation tools."""
@@ -189,45 +206,46 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, list[Found]]):
         export_images(self.options.folder, done, self.options.save, category_ids, self.options.reading)
         return {"instances": _write_tables(self.options, done)}
 
-    def write(self, item: InstanceItem, picture: Predicted[list[Found]]) -> Iterator[Path]:
+    def rows(self, item: InstanceItem, found: Instances, tile: Tile, size: tuple[int, int]) -> list[Row]:
+        """Turn what was found in a tile of an image (H,W) into COCO results, best first."""
+        pasted = pasted_instances(found, (size[0] - tile.top, size[1] - tile.left))
+        return list(coco_results(pasted, size, item.image_id, self.category_ids, origin=(tile.top, tile.left)))
+
+    def write(self, item: InstanceItem, picture: Predicted[Instances]) -> Iterator[Path]:
         """Write rows and pictures of an image; yields the pictures."""
+        size = (picture.image.shape[0], picture.image.shape[1])
+        yield from self._write(item, picture.image, self.rows(item, picture.found, Tile(0, 0, *size), size))
+
+    def write_slide(self, item: InstanceItem, slide: Slide, rows: Sequence[Row]) -> Done:
+        """Write rows and pictures of an image that was read in tiles."""
+        outputs = list(self._write(item, slide.picture, rows))
+        notes = (*self.notes(slide.picture.shape), *((slide.note,) if slide.note else ()))
+        return Done(1, outputs, notes)
+
+    def _write(self, item: InstanceItem, image: Picture, results: Sequence[Row]) -> Iterator[Path]:
         wanted = set(self.options.classes or self.model.labels)
         names = dict(zip(self.category_ids, self.model.labels, strict=True))
-        rows = [{**row, "image": item.name, "class": names[row["category_id"]]} for row in self._rows(item, picture)]
+        rows = [{**row, "image": item.name, "class": names[row["category_id"]]} for row in results]
         rows = [row for row in rows if row["class"] in wanted]
         kept = mask_nms(rows, self.score_threshold)
         drawn = set(kept)
         append_jsonl(item.state.rows, *({**row, "drawn": number in drawn} for number, row in enumerate(rows)))
-        yield from self._draw(item, picture.image, [rows[number] for number in kept])
+        yield from self._draw(item, image, [rows[number] for number in kept])
 
-    def _rows(self, item: InstanceItem, picture: Predicted[list[Found]]) -> list[Row]:
-        """COCO results of an image, best first; those of a large one are joined over the seams of its tiles."""
-        height, width = picture.image.shape[:2]
-        rows = []
-        for tile, found in picture.found:
-            origin = (tile.top, tile.left)
-            pasted = pasted_instances(found, (height - tile.top, width - tile.left))
-            rows.append(list(coco_results(pasted, (height, width), item.image_id, self.category_ids, origin=origin)))
-        return rows[0] if len(rows) == 1 else merge_over_seams(rows, [tile for tile, _ in picture.found])
-
-    def _draw(self, item: InstanceItem, image: Image, rows: Sequence[Row]) -> Iterator[Path]:
+    def _draw(self, item: InstanceItem, image: Picture, rows: Sequence[Row]) -> Iterator[Path]:
         """Write what was asked for of one image; yields the files."""
         folder, save = item.output, self.options.save
-        ids = np.zeros(image.shape[:2], np.uint16)
-        for number in reversed(range(len(rows) if {"masks", "overlay"} & set(save) else 0)):  # the best lie on top
-            top, left, mask = cropped_mask(rows[number]["segmentation"])
-            ids[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = number + 1
+        painter = IdPainter(rows, (image.shape[0], image.shape[1]))
         if "masks" in save:
-            write_instance_map(path := folder / "masks" / f"{item.name}.png", ids)
+            write_grey_stripes(path := folder / "masks" / f"{item.name}.png", painter.size, painter.stripes())
             yield path
         if "overlay" in save:
-            captions = [_caption(row, with_class=len(self.model.labels) > 1) for row in rows]
-            shown = np.where(ids > 0, (ids - 1) % 254 + 1, 0)
-            path = folder / "overlay" / f"{item.name}.jpg"
-            write_image(path, draw_captions(draw_overlay(image, shown), captions))
+            drawn, factor = painted_overlay(image, painter)
+            captions = [_caption(row, factor, with_class=len(self.model.labels) > 1) for row in rows]
+            write_image(path := folder / "overlay" / f"{item.name}.jpg", draw_captions(drawn, captions))
             yield path
         if set(save) & set(IMAGE_KINDS):
-            yield from export_image(item, (image.shape[0], image.shape[1]), rows, save, self.model.labels)
+            yield from export_image(item, painter.size, rows, save, self.model.labels)
         for number, row in enumerate(rows if "cutouts" in save else (), start=1):
             path = folder / "cutouts" / folder_of_label(row["class"]) / f"{item.name}_{number:03d}.png"
             write_image(path, _cutout(image, row))
@@ -238,15 +256,16 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, list[Found]]):
 instance = partial(run_command, InstanceCommand)
 
 
-def _cutout(image: Image, row: Row) -> Image:
+def _cutout(image: Picture, row: Row) -> npt.NDArray[np.uint8]:
     """The pixels of an instance as RGBA."""
     top, left, mask = cropped_mask(row["segmentation"])
     part = image[top : top + mask.shape[0], left : left + mask.shape[1]]
     return np.dstack([part, mask * np.uint8(255)])
 
 
-def _caption(row: Row, *, with_class: bool) -> Caption:
-    x, y, width, _ = (int(value) for value in row["bbox"])
+def _caption(row: Row, factor: int, *, with_class: bool) -> Caption:
+    """The caption of an instance on a picture that is scaled down by a factor."""
+    x, y, width, _ = (int(value / factor) for value in row["bbox"])
     named = f"{row['class']} " if with_class else ""
     return Caption(x, y, width, f"{named}{row['score']:.2f}")
 

@@ -14,12 +14,9 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from torch import Tensor
 
 from vossegcli.io.results.rle import cropped_mask
 from vossegcli.ops.boxes import overlapping_pairs
-from vossegcli.ops.images import float_images
-from vossegcli.systems.base import InstancePredictor, Instances
 
 SEAM_OVERLAP = 0.5  # of the smaller mask, within the area that both tiles show
 
@@ -32,37 +29,6 @@ class Tile:
     left: int
     bottom: int
     right: int
-
-
-Found = tuple[Tile, Instances]  # boxes from the tile's corner on
-
-
-@dataclass(frozen=True)
-class TiledPredictor:
-    """Finds instances tile by tile, in all images at once.
-
-    Attributes:
-        predictor: for a tile.
-        side: of the tiles; None = whole images.
-        overlap: of the tiles, in pixels.
-    """
-
-    predictor: InstancePredictor
-    side: int | None
-    overlap: int
-
-    def predict(self, images: Tensor) -> list[list[Found]]:
-        """Find the instances of images (B,3,H,W) of 8 bits, each with its tile.
-
-        Only one tile at a time is turned into floating-point numbers: a whole slide would not fit.
-        """
-        size = (int(images.shape[2]), int(images.shape[3]))
-        found: list[list[Found]] = [[] for _ in images]
-        for tile in tiles_of(size, self.side or max(size), self.overlap):
-            parts = images[:, :, tile.top : tile.bottom, tile.left : tile.right]
-            for known, instances in zip(found, self.predictor.predict(float_images(parts)), strict=True):
-                known.append((tile, instances))
-        return found
 
 
 def tiles_of(size: tuple[int, int], side: int, overlap: int) -> list[Tile]:
