@@ -196,7 +196,7 @@ def _progress(frames: int, turns: Tensor, generator: torch.Generator) -> Tensor:
     """Draw how far each cut-out has turned, (B,T) in [0, 1]: at a random time, suddenly or over half of the clip."""
     start, length = torch.rand(2, turns.shape[0], 1, generator=generator, device=turns.device)
     time = torch.linspace(0.0, 1.0, frames, device=turns.device)
-    reached = (time - 0.7 * start) / (0.1 + 0.4 * length)  # (B,T)
+    reached: Tensor = (time - 0.7 * start) / (0.1 + 0.4 * length)  # (B,T)
     return reached.clamp(0.0, 1.0) * turns.unsqueeze(1)
 
 

@@ -30,7 +30,7 @@ _DEEP_PNG = 16
 _HEADER = 26
 _BITS_PER_SAMPLE = 258
 _BYTE = 8
-_BAND_PIXELS = 1 << 22
+_BAND_PIXELS = 1 << 24
 _ALPHA = 4
 
 
@@ -78,6 +78,8 @@ def rgb_over_black(image: Image.Image) -> npt.NDArray[np.uint8]:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
+    if image.width * image.height <= _BAND_PIXELS:
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     image.load()
     rgb = np.empty((image.height, image.width, 3), np.uint8)
     rows = max(1, _BAND_PIXELS // image.width)
