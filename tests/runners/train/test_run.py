@@ -310,8 +310,8 @@ def test_an_objective_says_what_it_takes(discs: Path, tmp_path: Path) -> None:
         settings.write_text(TRACKS.replace(old, new))
         with pytest.raises(ConfigError, match=match):
             runner.train(options(discs, settings, tmp_path / "out", system="mobileinst"), silent)
-    settings.write_text(TRACKS)
-    with pytest.raises(ConfigError, match="torchvision has no weights"):
+    settings.write_text(TRACKS.replace("model = {", 'model = { backbone = "token_pyramid",'))
+    with pytest.raises(ConfigError, match="no ImageNet weights fit the token pyramid"):
         runner.train(options(discs, settings, tmp_path / "out", system="mobileinst", init="imagenet"), silent)
 
 

@@ -1,7 +1,7 @@
 """The MobileInst network and predictors: shapes, odd sizes, kernel reuse, and learning a few clips by heart.
 
 Covers: systems.mobileinst.backbone, systems.mobileinst.config, systems.mobileinst.convert, systems.mobileinst.model,
-systems.mobileinst.train
+systems.mobileinst.train, systems.mobileinst.transformer
 """
 
 from dataclasses import replace
@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.systems.b2inst.test_predict import squares_and_bars
 from vossegcli.errors import CheckpointError, ConfigError
+from vossegcli.layers.efficientnet_lite import imagenet_names
 from vossegcli.ops.canvas import Canvas
 from vossegcli.ops.masks import paste_mask
 from vossegcli.ops.padding import trailing_padding
@@ -20,6 +21,7 @@ from vossegcli.samples import InstanceClipSamples
 from vossegcli.systems.base import TrackedInstances
 from vossegcli.systems.mobileinst import SYSTEM, predict, train
 from vossegcli.systems.mobileinst.config import CONFIGS, MobileInstConfig
+from vossegcli.systems.mobileinst.convert import load_imagenet
 from vossegcli.systems.mobileinst.model import MobileInst
 from vossegcli.systems.mobileinst.predict import MobileInstPredictor, MobileInstTracker
 
@@ -44,7 +46,15 @@ def test_configurations_build(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"query_stride": 0}, {"attention": "axial"}, {"pooling": "average"}, {"local_stride": 64}]
+    "changes",
+    [
+        {},
+        {"backbone": "efficientnet_lite0"},
+        {"query_stride": 0},
+        {"attention": "axial"},
+        {"pooling": "average"},
+        {"local_stride": 64},
+    ],
 )
 def test_choices_run_and_learn_everywhere(changes: dict[str, object]) -> None:
     model = network(**changes).train()
@@ -248,5 +258,33 @@ def test_what_is_out_of_range_is_refused() -> None:
 def test_nothing_published_can_be_imported() -> None:
     with pytest.raises(CheckpointError, match="no weights of MobileInst"):
         SYSTEM.convert({})
-    with pytest.raises(ConfigError, match="torchvision has no weights"):
+
+
+def test_efficientnet_starts_from_its_published_weights_and_the_token_pyramid_from_none() -> None:
+    assert SYSTEM.imagenet_backbone(CONFIGS["compact"]) == "efficientnet_lite0"
+    with pytest.raises(ConfigError, match="no ImageNet weights fit the token pyramid"):
         SYSTEM.imagenet_backbone(TINY)
+    model = MobileInst(replace(TINY, backbone="efficientnet_lite0"))
+    names = imagenet_names(model.backbone.trunk)
+    weights = {theirs: torch.full_like(model.backbone.trunk.state_dict()[ours], 2) for ours, theirs in names.items()}
+    load_imagenet(model, {**weights, "_fc.bias": torch.ones(1)})
+    assert all(float(value.float().mean()) == 2.0 for value in model.backbone.trunk.state_dict().values())
+    assert model.mean.flatten().tolist() == pytest.approx([127 / 255] * 3)
+    with pytest.raises(CheckpointError, match="missing key '_blocks"):
+        load_imagenet(model, {})
+    with pytest.raises(ConfigError, match="token pyramid"):
+        load_imagenet(network(), weights)
+
+
+def test_a_predictor_changes_only_its_copy() -> None:
+    """Its folded norms give what the network gives in evaluation mode."""
+    model = network(backbone="efficientnet_lite0")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    predictor = MobileInstPredictor(model, score_threshold=0.0)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in predictor._network.model.backbone.trunk.modules())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = model.detect(model(images))
+    found = predictor._network.detect(predictor._network.encode(images).encoded)
+    assert torch.allclose(found.kernels, expected.kernels, atol=1e-4)

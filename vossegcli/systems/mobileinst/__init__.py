@@ -9,8 +9,9 @@ from dataclasses import replace
 from functools import partial
 
 from vossegcli.systems.base import System
+from vossegcli.systems.mobileinst.backbone import BACKBONE
 from vossegcli.systems.mobileinst.config import CONFIGS, MobileInstConfig
-from vossegcli.systems.mobileinst.convert import convert_published, imagenet_backbone
+from vossegcli.systems.mobileinst.convert import convert_published, imagenet_backbone, load_imagenet
 from vossegcli.systems.mobileinst.export import graphs
 from vossegcli.systems.mobileinst.model import STRIDE, MobileInst
 from vossegcli.systems.mobileinst.predict import MobileInstPredictor, MobileInstTracker
@@ -27,7 +28,8 @@ SYSTEM = System(
     predictors={"track": MobileInstTracker, "instance": MobileInstPredictor},
     convert=convert_published,
     imagenet_backbone=imagenet_backbone,
-    starts={},
+    starts={"imagenet": load_imagenet},
+    backbone=BACKBONE,
     objectives={
         "dense": partial(dense_objective, weights=_WEIGHTS),
         "instances": partial(instance_objective, weights=_WEIGHTS),

@@ -1,40 +1,29 @@
-"""Token pyramid and transformer: images to local features at strides 8, 16, 32 and global ones at stride 64.
+"""Backbones: images to local features at strides 8, 16, 32 and global ones at stride 64.
 
-The pyramid and the transformer over its pooled tokens are TopFormer's (Zhang et al., CVPR 2022); the other attention
-is SeaFormer's (Wan et al., ICLR 2023).
+Tokens of four strides come from TopFormer's token pyramid (Zhang et al., CVPR 2022) or from EfficientNet-Lite, which
+starts from ImageNet weights; a transformer over the pooled tokens follows.
 
-Shape letters: B images, C channels, H W pixels, h w cells, D length of a key, N heads.
+Shape letters: B images, C channels, H W pixels, h w cells.
 """
 
 from __future__ import annotations
 
 import itertools
-from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
-from torchvision.ops.misc import Conv2dNormActivation
 
+from vossegcli.layers.efficientnet_lite import EfficientNetLite
 from vossegcli.systems.mobileinst.config import STRIDES, MobileInstConfig
+from vossegcli.systems.mobileinst.transformer import DROP, Injection, TransformerBlock, conv_norm, conv_relu6
 
 STRIDE = 64
-_KEY = 16
-_DROP = 0.1  # probability that the last transformer block leaves an image as it is; earlier ones do so less often
-_AXIS = 16  # positions that the axial attention has embeddings for; between them they are interpolated
+#: Names of the weights that start from ImageNet's.
+BACKBONE = ("backbone.trunk.",)
 #: Kernel sizes and expansions of the inverted residuals at each stride, from the first on; the last one repeats.
 _KERNELS = ((3,), (5,), (3,), (5, 5, 3))
 _EXPANSIONS = ((4, 3), (3,), (3,), (6,))
-
-conv_norm = partial(Conv2dNormActivation, activation_layer=None)  # without an activation
-_conv_relu6 = partial(Conv2dNormActivation, activation_layer=nn.ReLU6)
-
-
-def _silent(layer: Conv2dNormActivation) -> Conv2dNormActivation:
-    """Let a layer with norm start at zero, so that what it is added to starts unchanged."""
-    nn.init.zeros_(layer[1].weight)
-    return layer
 
 
 class InvertedResidual(nn.Module):
@@ -43,9 +32,9 @@ class InvertedResidual(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
         hidden = in_channels * expansion
-        layers = [] if expansion == 1 else [_conv_relu6(in_channels, hidden, 1)]
+        layers = [] if expansion == 1 else [conv_relu6(in_channels, hidden, 1)]
         layers += [
-            _conv_relu6(hidden, hidden, kernel, stride, groups=hidden),
+            conv_relu6(hidden, hidden, kernel, stride, groups=hidden),
             conv_norm(hidden, out_channels, 1),
         ]
         self.conv = nn.Sequential(*layers)
@@ -57,117 +46,45 @@ class InvertedResidual(nn.Module):
         return x + y if self.residual else y
 
 
-class GlobalAttention(nn.Module):
-    """Every token attends to every other; queries and keys are not scaled, as in TopFormer."""
-
-    def __init__(self, channels: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.to_q = conv_norm(channels, _KEY * heads, 1)
-        self.to_k = conv_norm(channels, _KEY * heads, 1)
-        self.to_v = conv_norm(channels, 2 * _KEY * heads, 1)
-        self.proj = nn.Sequential(nn.ReLU6(), _silent(conv_norm(2 * _KEY * heads, channels, 1)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B,C,h,w) to the same shape."""
-        q, k, v = (f(x).flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3) for f in self._maps())  # (B,N,hw,D)
-        found = F.scaled_dot_product_attention(q, k, v, scale=1.0)
-        mixed: Tensor = self.proj(found.transpose(2, 3).flatten(1, 2).unflatten(2, x.shape[2:]))
-        return mixed
-
-    def _maps(self) -> tuple[nn.Module, nn.Module, nn.Module]:
-        return self.to_q, self.to_k, self.to_v
-
-
-class AxialAttention(nn.Module):
-    """Squeeze-enhanced axial attention: rows and columns are squeezed to their means, which attend to each other.
-
-    What squeezing loses comes back through a depthwise convolution of queries, keys and values, gated by the result.
-    """
-
-    def __init__(self, channels: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        width = _KEY * heads
-        self.to_q = conv_norm(channels, width, 1)
-        self.to_k = conv_norm(channels, width, 1)
-        self.to_v = conv_norm(channels, 2 * width, 1)
-        self.positions = nn.ParameterDict(
-            {name: nn.Parameter(torch.zeros(1, width, _AXIS)) for name in ("row_q", "row_k", "column_q", "column_k")}
-        )
-        self.encode_row = nn.Sequential(nn.ReLU6(), _silent(conv_norm(2 * width, 2 * width, 1)))
-        self.encode_column = nn.Sequential(nn.ReLU6(), _silent(conv_norm(2 * width, 2 * width, 1)))
-        self.proj = nn.Sequential(nn.ReLU6(), _silent(conv_norm(2 * width, channels, 1)))
-        self.detail = nn.Sequential(
-            _conv_relu6(4 * width, 4 * width, 3, groups=4 * width), conv_norm(4 * width, channels, 1)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B,C,h,w) to the same shape."""
-        q, k, v = self.to_q(x), self.to_k(x), self.to_v(x)
-        detail: Tensor = self.detail(torch.cat([q, k, v], dim=1))
-        row = self._along(q.mean(3), k.mean(3), v.mean(3), "row")  # (B,2D,h)
-        column = self._along(q.mean(2), k.mean(2), v.mean(2), "column")
-        mixed = v + self.encode_row(row.unsqueeze(3)) + self.encode_column(column.unsqueeze(2))
-        return F.hardsigmoid(self.proj(mixed)) * detail
-
-    def _along(self, q: Tensor, k: Tensor, v: Tensor, axis: str) -> Tensor:
-        """Attention along an axis of length n: queries and keys (B,D,n), values (B,2D,n) to (B,2D,n)."""
-        placed = []
-        for name, x in (("q", q), ("k", k)):
-            table = self.positions[f"{axis}_{name}"]
-            placed.append(x + F.interpolate(table, size=x.shape[2], mode="linear", align_corners=False))
-        parts = [x.unflatten(1, (self.heads, -1)).transpose(2, 3) for x in (*placed, v)]
-        return F.scaled_dot_product_attention(*parts).transpose(2, 3).flatten(1, 2)
-
-
-class TransformerBlock(nn.Module):
-    """Attention and a feed-forward layer with a depthwise convolution, each added to its input."""
-
-    def __init__(self, channels: int, config: MobileInstConfig, drop: float) -> None:
-        super().__init__()
-        self.drop = StochasticDepth(drop, "row")
-        kind = GlobalAttention if config.attention == "global" else AxialAttention
-        self.attn = kind(channels, config.heads)
-        self.mlp = nn.Sequential(
-            conv_norm(channels, 2 * channels, 1),
-            nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels),
-            nn.ReLU6(),
-            conv_norm(2 * channels, channels, 1),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B,C,h,w) to the same shape."""
-        x = x + self.drop(self.attn(x))
-        y: Tensor = x + self.drop(self.mlp(x))
-        return y
-
-
-class Injection(nn.Module):
-    """Local features, gated by global ones, plus global ones: `act(g) * l + g'`."""
-
-    def __init__(self, channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.local_embedding = conv_norm(channels, out_channels, 1)
-        self.global_embedding = conv_norm(channels, out_channels, 1)
-        self.global_act = conv_norm(channels, out_channels, 1)
-
-    def forward(self, local: Tensor, context: Tensor) -> Tensor:
-        """Map (B,C,h,w) and the level's own part (B,C,h/n,w/n) of the global features to (B,C',h,w)."""
-        gate, addend = (
-            F.interpolate(part, size=local.shape[2:], mode="bilinear", align_corners=False)
-            for part in (F.hardsigmoid(self.global_act(context)), self.global_embedding(context))
-        )
-        y: Tensor = self.local_embedding(local) * gate + addend
-        return y
-
-
 class Backbone(nn.Module):
-    """Images to X3, X4, X5 (local, with the global features injected) and X6 (global)."""
+    """Images to X3, X4, X5 (local, with the global features injected) and X6 (global); the tokens are a subclass's."""
 
     def __init__(self, config: MobileInstConfig) -> None:
         super().__init__()
-        self.stem = _conv_relu6(3, config.stem, 3, 2)
+        self.widths = config.widths
+        self.context_channels = sum(config.widths)
+        self.transformer = nn.Sequential(
+            *(
+                TransformerBlock(self.context_channels, config, DROP * k / max(config.blocks - 1, 1))
+                for k in range(config.blocks)
+            )
+        )
+        self.injections = nn.ModuleList(Injection(width, config.channels) for width in config.widths[1:])
+
+    def tokens(self, images: Tensor) -> list[Tensor]:
+        """Map normalised images (B,3,H,W) to tokens (B,C,H/s,W/s) at strides 4, 8, 16 and 32."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Map normalised images (B,3,H,W), sides multiples of 64.
+
+        Returns:
+            X3, X4, X5, (B,C,H/8,W/8) and so on, and X6, (B,sum of the widths,H/64,W/64).
+        """
+        tokens = self.tokens(images)
+        pooled = [F.avg_pool2d(x, STRIDE // stride) for x, stride in zip(tokens, STRIDES, strict=True)]
+        context: Tensor = self.transformer(torch.cat(pooled, dim=1))
+        own = context.split(self.widths, dim=1)  # of each level
+        local = [inject(x, part) for inject, x, part in zip(self.injections, tokens[1:], own[1:], strict=True)]
+        return local, context
+
+
+class TokenPyramid(Backbone):
+    """The paper's: a stem and inverted residuals of a width a stride."""
+
+    def __init__(self, config: MobileInstConfig) -> None:
+        super().__init__(config)
+        self.stem = conv_relu6(3, config.stem, 3, 2)
         first = InvertedResidual(config.stem, config.stem, 3, 1, 1)
         widths = (config.stem, *config.widths)
         self.stages = nn.ModuleList()
@@ -182,29 +99,32 @@ class Backbone(nn.Module):
                     )
                 )  # fmt: skip
             self.stages.append(nn.Sequential(*blocks))
-        self.context_channels = sum(config.widths)
-        self.transformer = nn.Sequential(
-            *(
-                TransformerBlock(self.context_channels, config, _DROP * k / max(config.blocks - 1, 1))
-                for k in range(config.blocks)
-            )
-        )
-        self.injections = nn.ModuleList(Injection(width, config.channels) for width in config.widths[1:])
-        self.widths = config.widths
 
-    def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Map normalised images (B,3,H,W), sides multiples of 64.
-
-        Returns:
-            X3, X4, X5, (B,C,H/8,W/8) and so on, and X6, (B,sum of the widths,H/64,W/64).
-        """
+    def tokens(self, images: Tensor) -> list[Tensor]:
+        """Map normalised images (B,3,H,W) to tokens (B,C,H/s,W/s) at strides 4, 8, 16 and 32."""
         x = self.stem(images)
         tokens = []
         for stage in self.stages:
             x = stage(x)
             tokens.append(x)
-        pooled = [F.avg_pool2d(x, STRIDE // stride) for x, stride in zip(tokens, STRIDES, strict=True)]
-        context: Tensor = self.transformer(torch.cat(pooled, dim=1))
-        own = context.split(self.widths, dim=1)  # of each level
-        local = [inject(x, part) for inject, x, part in zip(self.injections, tokens[1:], own[1:], strict=True)]
-        return local, context
+        return tokens
+
+
+class EfficientNetTokens(Backbone):
+    """EfficientNet-Lite's C2 to C5, brought to the pyramid's widths by a 1x1 convolution each."""
+
+    def __init__(self, config: MobileInstConfig) -> None:
+        super().__init__(config)
+        self.trunk = EfficientNetLite("lite0")
+        self.laterals = nn.ModuleList(
+            conv_norm(channels, width, 1) for channels, width in zip(self.trunk.widths[1:], config.widths, strict=True)
+        )
+
+    def tokens(self, images: Tensor) -> list[Tensor]:
+        """Map normalised images (B,3,H,W) to tokens (B,C,H/s,W/s) at strides 4, 8, 16 and 32."""
+        return [lateral(x) for lateral, x in zip(self.laterals, self.trunk(images)[1:], strict=True)]
+
+
+def make_backbone(config: MobileInstConfig) -> Backbone:
+    """Build the backbone of a configuration."""
+    return TokenPyramid(config) if config.backbone == "token_pyramid" else EfficientNetTokens(config)

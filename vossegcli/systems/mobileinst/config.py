@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from vossegcli.errors import ConfigError
 from vossegcli.systems.base import config_from_dict
 
+Backbone = Literal["token_pyramid", "efficientnet_lite0"]
 Attention = Literal["global", "axial"]
 Pooling = Literal["max", "average"]
 
@@ -21,9 +22,11 @@ class MobileInstConfig:
 
     Attributes:
         classes: number of classes.
-        stem: channels of the first convolution.
-        widths: channels of the token pyramid at strides 4, 8, 16 and 32.
-        depths: its inverted residuals at each stride.
+        backbone: the convolutions before the transformer: TopFormer's token pyramid, or `efficientnet_lite0`, which
+            starts from ImageNet weights.
+        stem: channels of the token pyramid's first convolution.
+        widths: channels of the tokens at strides 4, 8, 16 and 32.
+        depths: the token pyramid's inverted residuals at each stride.
         attention: of the backbone's transformer: every token to every other (TopFormer), or squeezed along rows and
             columns (SeaFormer).
         blocks: transformer blocks of the backbone.
@@ -50,6 +53,7 @@ class MobileInstConfig:
     """
 
     classes: int = 80
+    backbone: Backbone = "token_pyramid"
     stem: int = 16
     widths: tuple[int, int, int, int] = (32, 64, 128, 160)
     depths: tuple[int, int, int, int] = (2, 2, 2, 3)
@@ -79,7 +83,7 @@ class MobileInstConfig:
         Raises:
             ConfigError: a value is out of range.
         """
-        for name, kind in (("attention", Attention), ("pooling", Pooling)):
+        for name, kind in (("backbone", Backbone), ("attention", Attention), ("pooling", Pooling)):
             if getattr(self, name) not in get_args(kind):
                 raise ConfigError(
                     f"unknown {name} '{getattr(self, name)}'", fix=f"use one of {', '.join(get_args(kind))}"
@@ -134,10 +138,10 @@ TOPFORMER_640 = MobileInstConfig()
 TOPFORMER_512 = replace(TOPFORMER_640, short_side=512)
 SEAFORMER_640 = replace(TOPFORMER_640, attention="axial")
 
-#: For CPUs, training from scratch and many like objects; the choices are our own.
+#: For CPUs, small data sets and many like objects; the choices are our own.
 COMPACT = MobileInstConfig(
-    widths=(24, 48, 96, 128), heads=6, channels=128, kernel=96, feedforward=256, local_stride=16, query_stride=16,
-    top_k=400, overlap=0.7, draw_score=0.42, short_side=512,
+    backbone="efficientnet_lite0", widths=(24, 48, 96, 128), heads=6, channels=128, kernel=96, feedforward=256,
+    local_stride=16, query_stride=16, top_k=400, overlap=0.7, draw_score=0.42, short_side=512,
 )  # fmt: skip
 
 CONFIGS = {

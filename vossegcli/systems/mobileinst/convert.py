@@ -1,12 +1,17 @@
-"""Weights of others for MobileInst: none were ever published."""
+"""Weights of others for MobileInst: ImageNet backbones. The authors published no trained network."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from torch import Tensor
+
 from vossegcli.errors import CheckpointError, ConfigError
+from vossegcli.layers.efficientnet_lite import imagenet_names
 from vossegcli.systems.base import Imported
+from vossegcli.systems.mobileinst.backbone import EfficientNetTokens
 from vossegcli.systems.mobileinst.config import MobileInstConfig
+from vossegcli.systems.mobileinst.model import MobileInst
 
 
 def convert_published(weights: Mapping[str, object]) -> Imported:
@@ -22,12 +27,30 @@ def convert_published(weights: Mapping[str, object]) -> Imported:
 
 
 def imagenet_backbone(config: MobileInstConfig) -> str:
-    """Refuse: torchvision has neither TopFormer nor SeaFormer.
+    """Name of the backbone whose ImageNet weights fit.
 
     Raises:
-        ConfigError: always.
+        ConfigError: there is none; nobody publishes weights of the token pyramid under a free licence.
     """
-    raise ConfigError(
-        f"torchvision has no weights for a backbone with {config.attention} attention",
-        fix="use --init none or a checkpoint",
-    )
+    if config.backbone == "token_pyramid":
+        raise ConfigError(
+            "no ImageNet weights fit the token pyramid",
+            fix="use --init none or a checkpoint, or the configuration 'compact'",
+        )
+    return config.backbone
+
+
+def load_imagenet(model: MobileInst, weights: Mapping[str, Tensor]) -> None:
+    """Start the backbone from a published EfficientNet-Lite, in place.
+
+    Raises:
+        CheckpointError: a weight is missing.
+        ConfigError: the network has another backbone.
+    """
+    if not isinstance(model.backbone, EfficientNetTokens):
+        raise ConfigError("no ImageNet weights fit the token pyramid", fix="use the configuration 'compact'")
+    names = imagenet_names(model.backbone.trunk)
+    absent = sorted(set(names.values()) - set(weights))
+    if absent:
+        raise CheckpointError(f"missing key '{absent[0]}'", fix="give weights of the same EfficientNet-Lite")
+    model.backbone.trunk.load_state_dict({ours: weights[theirs] for ours, theirs in names.items()})

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vossegcli.layers.normalise import NormalisedInput
-from vossegcli.systems.mobileinst.backbone import STRIDE, Backbone
+from vossegcli.layers import efficientnet_lite
+from vossegcli.layers.normalise import IMAGENET_MEAN, IMAGENET_STD, NormalisedInput
+from vossegcli.systems.mobileinst.backbone import STRIDE, make_backbone
 from vossegcli.systems.mobileinst.config import MobileInstConfig
 from vossegcli.systems.mobileinst.instance_decoder import InstanceDecoder, Predictions
 from vossegcli.systems.mobileinst.mask_decoder import MASK_STRIDE, DenseOutput, MaskDecoder, predicted_centres
@@ -41,9 +42,9 @@ class MobileInst(NormalisedInput):
     """Backbone, mask decoder and instance decoder."""
 
     def __init__(self, config: MobileInstConfig) -> None:
-        super().__init__()
+        super().__init__(*_normalisation(config))
         self.config = config
-        self.backbone = Backbone(config)
+        self.backbone = make_backbone(config)
         self.mask_decoder = MaskDecoder(config, self.backbone.context_channels)
         self.instance_decoder = InstanceDecoder(config, self.backbone.context_channels)
 
@@ -68,3 +69,10 @@ class MobileInst(NormalisedInput):
         """Predict from queries (B,N,C) that have attended to encoded images."""
         height, width = encoded.features.shape[2:]
         return self.instance_decoder.predict(queries, (height * MASK_STRIDE, width * MASK_STRIDE), encoded.origin)
+
+
+def _normalisation(config: MobileInstConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of the colours that the backbone's ImageNet weights expect."""
+    if config.backbone == "token_pyramid":
+        return IMAGENET_MEAN, IMAGENET_STD
+    return (efficientnet_lite.MEAN,) * 3, (efficientnet_lite.STD,) * 3
