@@ -37,13 +37,14 @@ from vossegcli.metrics.fewshot import add_areas, count_areas, summarise
 from vossegcli.models.chosen_model import build_network, system_of
 from vossegcli.ops.images import image_tensor
 from vossegcli.runners.train.run import read_images
+from vossegcli.scores import Areas
 from vossegcli.systems.fwb.backbones import Encoded
 from vossegcli.systems.fwb.config import COMPACT
 from vossegcli.systems.fwb.convert import load_imagenet
 from vossegcli.systems.fwb.model import FWB
 from vossegcli.systems.fwb.predict import FWBPredictor
 from vossegcli.systems.fwb.prototypes import class_maps, class_vectors
-from vossegcli.types import AnnotatedImage, Areas
+from vossegcli.types import AnnotatedImage
 
 Sample = tuple[Tensor, Tensor]  # image (3,H,W) in [0, 1], mask (H,W) bool
 Classes = dict[str, list[tuple[AnnotatedImage, int]]]

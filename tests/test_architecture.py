@@ -12,7 +12,7 @@ import pytest
 from vossegcli.names import SYSTEM_NAMES
 
 PACKAGE = Path(__file__).parents[1] / "vossegcli"
-STDLIB_ONLY = {"names", "types", "errors"}
+STDLIB_ONLY = {"names", "types", "scores", "errors"}
 TORCH_ONLY = {"samples"}
 RECORDS = STDLIB_ONLY | TORCH_ONLY
 ALLOWED = {
@@ -31,6 +31,7 @@ ALLOWED = {
         "samples",
         "names",
         "types",
+        "scores",
         "errors",
     },
     "batch": {"models", "io", "reports", "types", "errors", "names"},
@@ -38,14 +39,15 @@ ALLOWED = {
     "training": {"types", "errors"},
     "data": {"io", "ops", "samples", "types", "errors"},
     "systems": {"layers", "ops", "samples", "types", "errors"},
-    "reports": {"types"},
-    "metrics": {"ops", "types", "errors"},
+    "reports": {"scores"},
+    "metrics": {"ops", "scores", "types", "errors"},
     "io": {"types", "errors"},
     "layers": {"ops"},
     "ops": set(),
     "samples": set(),
     "names": set(),
     "types": set(),
+    "scores": set(),
     "errors": set(),
 }
 #: The kinds of files, and what each knows of the others; other tools' annotations hold the RLE of results.

@@ -14,7 +14,7 @@ from vossegcli.metrics.fewshot import (
     foreground_iou,
     summarise,
 )
-from vossegcli.types import Areas
+from vossegcli.scores import Areas
 
 
 def test_areas_by_hand() -> None:

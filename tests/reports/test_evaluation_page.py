@@ -15,7 +15,7 @@ import pytest
 from vossegcli.metrics.vos import score_object, summarise
 from vossegcli.reports.evaluation import compare, vos_report
 from vossegcli.reports.evaluation_page import EMBEDDED_SCORES, Picture, evaluation_page
-from vossegcli.types import FrameScores, Problem, VosScores
+from vossegcli.scores import FrameScores, Problem, VosScores
 
 EVIL = "</script><img src=x onerror=alert(1)>&'\""
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACw="

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from vossegcli.types import AveragePrecision, ClassPrecision
+from vossegcli.scores import AveragePrecision, ClassPrecision
 
 Floats = npt.NDArray[np.float64]
 SIZES = ("s", "m", "l")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from vossegcli.metrics.regions import Mask
-from vossegcli.types import Areas
+from vossegcli.scores import Areas
 
 
 def count_areas(predicted: Mask, truth: Mask, void: Mask | None = None) -> Areas:

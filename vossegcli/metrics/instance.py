@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.cocoeval import COCOeval
 
 from vossegcli.metrics.average_precision import average_precision, coco_index, quiet
-from vossegcli.types import AveragePrecision
+from vossegcli.scores import AveragePrecision
 
 DILATION_RATIO = 0.02
 Results = Sequence[Mapping[str, Any]]

@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.cocoeval import COCOeval
 
 from vossegcli.metrics.average_precision import Floats, average_precision, coco_index
-from vossegcli.types import AveragePrecision
+from vossegcli.scores import AveragePrecision
 
 RLE = Mapping[str, Any]
 Masklet = Sequence[RLE | None]

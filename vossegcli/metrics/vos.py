@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from vossegcli.metrics.boundaries import contour_accuracy, tolerance
 from vossegcli.metrics.regions import Box, IdsMap, Mask, jaccard, object_boxes
-from vossegcli.types import FrameScores, ObjectScores, Statistics
+from vossegcli.scores import FrameScores, ObjectScores, Statistics
 
 DECAY_BINS = 4
 RECALL_ABOVE = 0.5

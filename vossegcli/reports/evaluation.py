@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from vossegcli.types import AveragePrecision, FewshotScores, Problem, VosScores
+from vossegcli.scores import AveragePrecision, FewshotScores, Problem, VosScores
 
 Report = dict[str, Any]
 Table = tuple[str, Sequence[str], list[dict[str, Any]]]

@@ -25,7 +25,7 @@ from vossegcli.io.records.json_files import read_json
 from vossegcli.metrics import fewshot
 from vossegcli.runners.evaluate.parts import Scoring
 from vossegcli.runners.evaluate.vos import faults_of_truth
-from vossegcli.types import Areas, FewshotScores, Problem
+from vossegcli.scores import Areas, FewshotScores, Problem
 
 BACKGROUND = "(background)"
 CLASSES = "classes.json"

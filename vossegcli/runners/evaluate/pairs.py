@@ -10,7 +10,7 @@ from vossegcli.errors import InputError
 from vossegcli.io.masks.mask_trees import Encoding, MaskSequences, encoding_of, find_mask_sequences
 from vossegcli.io.media.frame_matches import match_frames
 from vossegcli.metrics import vos
-from vossegcli.types import Problem
+from vossegcli.scores import Problem
 
 FRAMES_A_GROUP = 16
 NAMED = 5

@@ -21,7 +21,7 @@ from vossegcli.metrics.instance import instance_precision
 from vossegcli.metrics.instance_maps import label_map_numbers, match_label_maps
 from vossegcli.metrics.track import track_precision
 from vossegcli.runners.evaluate.selection import Selection, select_results, select_truth
-from vossegcli.types import AveragePrecision, Problem
+from vossegcli.scores import AveragePrecision, Problem
 
 FEWEST_DETS = 10
 EVERYTHING = Selection({})

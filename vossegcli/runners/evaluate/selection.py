@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vossegcli.errors import ConfigError, InputError
-from vossegcli.types import Problem
+from vossegcli.scores import Problem
 
 Json = dict[str, Any]
 Items = Sequence[Json]

@@ -15,7 +15,7 @@ from vossegcli.metrics import vos
 from vossegcli.metrics.regions import object_boxes
 from vossegcli.runners.evaluate.pairs import FrameGroup, FramePair, Plan
 from vossegcli.runners.evaluate.parts import Scoring
-from vossegcli.types import FrameScores, ObjectScores, Problem, VosScores
+from vossegcli.scores import FrameScores, ObjectScores, Problem, VosScores
 
 WORTH_PROCESSES = 5  # groups; with fewer, processes take longer to start than to work
 LISTED_FAULTS = 40
