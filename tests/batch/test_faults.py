@@ -179,7 +179,7 @@ def test_shards_that_there_are_not(vosseg: Vosseg, clip: Clip, tmp_path: Path, s
 def test_terminated_with_workers(checkpoint: Path, tmp_path: Path) -> None:
     """SIGTERM to a run with workers: all of them end, nothing is half written, and the same command goes on."""
     for name in "abcd":
-        draw_video(tmp_path / "root" / name, 150, suffix=".png")
+        draw_video(tmp_path / "root" / name, 60, suffix=".png")
         draw_mask(tmp_path / "given" / name / "00000.png")
     out = tmp_path / "out"
     words = [

@@ -178,6 +178,7 @@ def test_three_strikes() -> None:
 
 def test_workers_that_cannot_even_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "_serve", _die)
+    monkeypatch.setattr(local, "STRIKES", 1)
     with pytest.raises(DeviceError, match="workers die before they begin"):
         run_faulty(tmp_path, Told(), *(f"ok-{n}" for n in range(9)), executor=Processes(2))
 

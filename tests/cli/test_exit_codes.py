@@ -115,7 +115,9 @@ def test_7_some_failed(vosseg: Vosseg, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_130_interrupted_143_terminated(checkpoint: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
-    draw_video(tmp_path / "clip", 400, suffix=".png")
+    for index, name in enumerate(draw_video(tmp_path / "clip", 50, suffix=".png")):  # long enough to be stopped
+        for copy in range(1, 40):
+            os.link(tmp_path / "clip" / f"{name}.png", tmp_path / "clip" / f"{50 * copy + index:05d}.png")
     draw_mask(tmp_path / "mask.png")
     out = tmp_path / "out"
     words = [VOSSEG, "propagate", tmp_path / "clip", "--mask", tmp_path / "mask.png", "-o", out]

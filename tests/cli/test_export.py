@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import Outcome, squares, write_frame
+from tests.conftest import Outcome
 from vossegcli.io.media.images import read_image
 from vossegcli.io.weights.checkpoints import read_checkpoint
 from vossegcli.models.chosen_model import build_network
@@ -23,23 +23,17 @@ Command = Callable[..., Outcome]
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(params=["tiny", "embedded"])
-def case(request: pytest.FixtureRequest, tiny_tracker: Path, tmp_path: Path) -> tuple[str, list[torch.Tensor]]:
-    """A checkpoint and two frames: made-up squares, or nuclei that are moved by five pixels."""
-    if request.param == "embedded":
-        nuclei = image_tensor(read_image(ROOT / "examples/nuclei/images/fluorescence.png"))[None, :, :256, :320]
-        return "mobileinst-nuclei", [nuclei, nuclei.roll(5, dims=3)]
-    frames = []
-    for t in range(2):
-        write_frame(tmp_path / f"{t}.png", squares(t, (1, 2), height=128, width=192))
-        frames.append(image_tensor(read_image(tmp_path / f"{t}.png")).unsqueeze(0))
-    return str(tiny_tracker), frames
+@pytest.fixture
+def frames() -> list[torch.Tensor]:
+    """Two frames: nuclei that are moved by five pixels."""
+    nuclei = image_tensor(read_image(ROOT / "examples/nuclei/images/fluorescence.png"))[None, :, :256, :320]
+    return [nuclei, nuclei.roll(5, dims=3)]
 
 
-def test_onnx_gives_the_same_masks(case: tuple[str, list[torch.Tensor]], tmp_path: Path, vosseg: Command) -> None:
+def test_onnx_gives_the_same_masks(frames: list[torch.Tensor], tmp_path: Path, vosseg: Command) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs vosseg[onnx]")
     pytest.importorskip("onnxscript", reason="needs vosseg[onnx]")
-    checkpoint, frames = case
+    checkpoint = "mobileinst-nuclei"
     height, width = frames[0].shape[2:]
     outcome = vosseg("checkpoints", "export", checkpoint, "--size", f"{height}x{width}", "-o", tmp_path / "net.onnx")
     assert outcome.code == 0, outcome.stderr
