@@ -6,7 +6,9 @@ DATA/video holds the sequences named in `SEQUENCES`, each with `frames/` and `ma
 bunny of `examples/` is added. Objects count from the frame after their first mask on, the mean is over sequences. The
 floor copies each object's first mask; the baseline copies labels by nearest features (`nearest_features.py`). Nothing
 is adapted. `--frames` looks at the first frames of each sequence alone. The row
-"score" is the area under the ROC curve of the score in confidence.csv for "J < 0.5".
+"score" is the area under the ROC curve of the score in confidence.csv for "J < 0.5". `--fit-score` prints the weights
+of the score that logistic regression gives on these videos (a video counts the same whatever its length), and the area
+under the ROC curve of each video with weights fitted to all others.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import torch
 from nearest_features import NearestFeatures
 from rich.console import Console
 from rich.table import Table
+from scipy.optimize import minimize
 from scipy.stats import mannwhitneyu
 
 from vossegcli.io.masks.label_maps import read_label_map, read_mask_folder
@@ -30,12 +33,13 @@ from vossegcli.io.media.images import read_image
 from vossegcli.metrics.regions import region_similarity
 from vossegcli.models.chosen_model import choose_model
 from vossegcli.ops.images import image_tensor
-from vossegcli.runners.propagate.confidence import confidence_rows, mark_reviews
+from vossegcli.runners.propagate.confidence import area_jump, confidence_rows, mark_reviews
 from vossegcli.systems.base import Segmentation
 
 SEQUENCES = ("caps", "chair", "desk_a1", "desk_a3", "desk_a5", "desk_a7", "desk_a9", "ycb_0000", "ycb_0001", "ycb_0002")
 BUNNY = Path(__file__).parents[1] / "examples" / "bunny"
 BAD = 0.5
+RIDGE = 1e-3
 FLOOR, BASELINE = "first mask", "nearest features"
 
 
@@ -118,6 +122,48 @@ def follow(video: Video, method: Any) -> Followed:  # noqa: ANN401 - a predictor
     return followed
 
 
+def score_inputs(followed: Followed) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """What the score of each rated frame and object is made of (N,4): 1, uncertainty, agreement, jump; and J >= 0.5."""
+    inputs, areas = {}, {}
+    for row in sorted(followed.rows, key=lambda row: row["index"]):
+        jump = area_jump(row["area"], areas.get(row["object"], row["area"]))
+        inputs[row["index"], row["object"]] = (1.0, row["uncertainty"], row["agreement"], jump)
+        areas[row["object"]] = row["area"]
+    found = [(inputs[frame, k], j >= BAD) for frame, k, j in followed.scores if (frame, k) in inputs]
+    return np.array([row for row, _ in found]).reshape(-1, 4), np.array([good for _, good in found], np.bool_)
+
+
+def fit_score(videos: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]]) -> npt.NDArray[np.float64]:
+    """Weights (4,) of the score's logit by ridge logistic regression in which all videos count the same."""
+    inputs = np.concatenate([x for x, _ in videos])
+    good = np.concatenate([y for _, y in videos])
+    share = np.concatenate([np.full(len(y), 1.0 / len(y)) for _, y in videos])
+
+    def loss(weights: npt.NDArray[np.float64]) -> float:
+        logits = inputs @ weights
+        wrong = np.logaddexp(0.0, np.where(good, -logits, logits))
+        return float((share * wrong).sum() + RIDGE * (weights[1:] ** 2).sum())
+
+    fitted: npt.NDArray[np.float64] = minimize(loss, np.zeros(4)).x
+    return fitted
+
+
+def report_score(console: Console, followed: dict[str, Followed]) -> None:
+    """Print the fitted weights, and how well those of all other videos rank the masks of each."""
+    videos = {name: score_inputs(one) for name, one in followed.items()}
+    videos = {name: pair for name, pair in videos.items() if len(pair[1])}
+    names = ("bias", "uncertainty", "agreement", "jump")
+    fitted = fit_score(list(videos.values()))
+    console.print("score:", ", ".join(f"{name} {w:.2f}" for name, w in zip(names, fitted, strict=True)))
+    rated: list[tuple[float, float]] = []
+    for name, (inputs, good) in videos.items():
+        weights = fit_score([pair for other, pair in videos.items() if other != name])
+        own = list(zip((inputs @ weights).tolist(), good.astype(float).tolist(), strict=True))
+        rated += own
+        console.print(f"  {name}: area under the ROC curve {area_under_roc(own):.3f}, {int((~good).sum())} bad masks")
+    console.print(f"  all together, each video by the weights of the others: {area_under_roc(rated):.3f}")
+
+
 def area_under_roc(rated: list[tuple[float, float]]) -> float:
     """How probable it is that a mask with J < 0.5 has a lower score than one with more; nan where there is none."""
     bad, good = ([score for score, j in rated if (j < BAD) is is_bad] for is_bad in (True, False))
@@ -135,6 +181,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=480, help="short side at which checkpoints work")
     parser.add_argument("--sequences", help="comma list (default: all)")
     parser.add_argument("--only-checkpoints", action="store_true", help="leave out floor and baseline")
+    parser.add_argument("--fit-score", action="store_true", help="fit the weights of the last checkpoint's score")
     parser.add_argument("--json", type=Path, help="write the values here too")
     arguments = parser.parse_args()
     chosen = arguments.sequences.split(",") if arguments.sequences else [*SEQUENCES, "bunny"]
@@ -145,6 +192,7 @@ def main() -> None:
     table, console = Table("sequence", *methods, box=None), Console()
     values: dict[str, dict[str, float]] = {}
     rated: dict[str, list[tuple[float, float]]] = {label: [] for label in methods}
+    last: dict[str, Followed] = {}
     for name in chosen:
         video = read_video(name, BUNNY if name == "bunny" else arguments.videos / name, arguments.frames)
         values[name] = {}
@@ -152,6 +200,7 @@ def main() -> None:
             followed = follow(video, method)
             values[name][label] = followed.mean
             rated[label] += followed.rated()
+            last[name] = followed
         console.print(name, *(f"{value:.3f}" for value in values[name].values()))
         table.add_row(name, *(f"{value:.3f}" for value in values[name].values()))
     means = {label: float(np.mean([row[label] for row in values.values()])) for label in methods}
@@ -159,6 +208,8 @@ def main() -> None:
     areas = {label: area_under_roc(pairs) for label, pairs in rated.items()}
     table.add_row("score", *("" if np.isnan(area) else f"{area:.3f}" for area in areas.values()))
     console.print(table)
+    if arguments.fit_score:
+        report_score(console, last)
     if arguments.json:
         arguments.json.write_text(json.dumps({**values, "mean": means, "score": areas}, indent=1))
 

@@ -76,10 +76,15 @@ def score(uncertainty: float, agreement: float, jump: float) -> float:
     Args:
         uncertainty: of the row.
         agreement: of the row.
-        jump: absolute logarithm of the ratio of the area to that of the frame before.
+        jump: from `area_jump`.
     """
-    logit = BIAS + OF_UNCERTAINTY * uncertainty + OF_AGREEMENT * agreement + OF_JUMP * min(jump, LARGEST_JUMP)
+    logit = BIAS + OF_UNCERTAINTY * uncertainty + OF_AGREEMENT * agreement + OF_JUMP * jump
     return 1.0 / (1.0 + math.exp(-logit))
+
+
+def area_jump(area: int, before: int) -> float:
+    """Return the absolute logarithm of the ratio of an area to that of the frame before, at most `LARGEST_JUMP`."""
+    return min(abs(math.log((area + 1) / (before + 1))), LARGEST_JUMP)
 
 
 def mark_reviews(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -88,7 +93,7 @@ def mark_reviews(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     previous: dict[int, int] = {}
     for row in ordered:
         before = previous.get(row["object"], row["area"])
-        jump = abs(math.log((row["area"] + 1) / (before + 1)))
+        jump = area_jump(row["area"], before)
         row["score"] = round(score(row["uncertainty"], row["agreement"], jump), 4)
         row["review"] = "yes" if jump > math.log(REVIEW_AREA_RATIO) or row["score"] < REVIEW_SCORE else "no"
         previous[row["object"]] = row["area"]
