@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--size", type=int, default=160)
     arguments = parser.parse_args()
-    training, held_out = split_by_source(read_images(arguments.data), TrainingSettings.holdout)
+    training, held_out = split_by_source(read_images(arguments.data, "propagate").images, TrainingSettings.holdout)
     table = Table("variant", "synthetic J", "bunny J", "minutes", box=None)
     console = Console()
     for variant in VARIANTS:

@@ -57,7 +57,7 @@ IN_USE = "FWB, prototypes, weighting and boosting, refined (as in use)"
 def classes_to_find(data: Sequence[Path], names: Sequence[str] | None) -> Classes:
     """The images of each class by its name `<data set>:<category>`; None = of all classes."""
     found = {}
-    for (dataset, category), shown in classes_of(read_images(data)).items():
+    for (dataset, category), shown in classes_of(read_images(data, "fewshot").images).items():
         if names is not None and f"{dataset}:{category}" not in names:
             continue
         shares = [(image, float(class_mask(image, category).mean())) for image in shown]
@@ -276,7 +276,7 @@ def read_network(checkpoint: str, data: Sequence[Path]) -> tuple[FWB, list[str]]
     if checkpoint == IMAGENET:
         network = FWB(COMPACT)
         load_imagenet(network, read_imagenet(COMPACT.backbone))
-        held_out = split_classes(read_images(data), HOLDOUT)[1]
+        held_out = split_classes(read_images(data, "fewshot").images, HOLDOUT)[1]
         return network.eval(), [f"{dataset}:{category}" for dataset, category in held_out]
     read = read_checkpoint(checkpoint)
     built = build_network(read, system_of(read, "fewshot"))

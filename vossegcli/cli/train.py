@@ -23,8 +23,8 @@ def train(
     data: Annotated[
         list[Path],
         typer.Option(
-            help="COCO instances file, folder of them (val.json is left out), or folder of <class>/<n>.jpg beside"
-            " <class>/<n>.png; repeatable."
+            help="Annotation file of any tool, folder of them (val.json is left out), or folder of images with"
+            " masks; repeatable."
         ),
     ],
     val: Annotated[

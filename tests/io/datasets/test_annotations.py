@@ -23,15 +23,17 @@ def folders(tmp_path: Path) -> Path:
 
 
 def test_folders_of_classes(folders: Path) -> None:
-    images = read_class_folders(folders)
+    found = read_class_folders(folders)
+    assert found.notes == ("set: 2 classes (cat, dog); each folder is a class",)
+    images = found.images
     assert [(i.source, i.categories, i.dataset) for i in images[:4]] == [
         ("cat/0", (1,), "set"), ("cat/1", (1,), "set"), ("cat/2", (1,), "set"), ("dog/0", (2,), "set"),
     ]  # fmt: skip
     assert np.array_equal(coco_mask.decode(images[1].segmentations[0]) > 0, squares(1, (1,)) > 0)
-    assert set(classes_of(read_images([folders]))) == {("set", 1), ("set", 2)}
+    assert set(classes_of(read_images([folders], "fewshot").images)) == {("set", 1), ("set", 2)}
 
 
 def test_a_broken_mask_is_named(folders: Path) -> None:
     (folders / "dog" / "1.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"dog/1\.png"):
-        read_images([folders])
+        read_images([folders], "fewshot")

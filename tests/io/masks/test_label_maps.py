@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tifffile
 from PIL import Image, ImageDraw
 
 from vossegcli.errors import InputError
@@ -466,3 +467,15 @@ def test_real_masks_are_read_as_they_are() -> None:
             with Image.open(path) as image:
                 np.testing.assert_array_equal(label_map.ids_map, np.array(image))
             assert label_map.note is None
+
+
+@pytest.mark.parametrize("kind", ["int64", "float64", "uint32"])
+def test_wide_tiff_files_hold_ids(kind: str, tmp_path: Path) -> None:
+    ids = np.zeros((20, 30), kind)
+    ids[3:12, 4:20], ids[14:18, 4:8] = 300, 7
+    tifffile.imwrite(tmp_path / "ids.tif", ids)
+    found = read_label_map(tmp_path / "ids.tif")
+    assert found.ids == (7, 300) and np.array_equal(found.ids_map, ids)
+    tifffile.imwrite(tmp_path / "ids.tif", ids + ids.dtype.type(65500))
+    with pytest.raises(InputError, match="no ids"):
+        read_label_map(tmp_path / "ids.tif")

@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from pycocotools import mask as coco_mask
-
 from vossegcli.errors import InputError
 from vossegcli.io.datasets.formats import read_annotations
-from vossegcli.io.datasets.shapes import Annotations, Faults, is_empty
+from vossegcli.io.datasets.mask_pairs import part_of
+from vossegcli.io.datasets.shapes import Annotations, Faults, encode, is_empty
 from vossegcli.io.datasets.supports import find_supports, read_support
 from vossegcli.io.datasets.tools.coco import is_coco, read_categories
 from vossegcli.io.media.image_files import ImageFinder
@@ -127,28 +125,34 @@ def class_numbers(annotations: Annotations) -> dict[str, int]:
     return numbers
 
 
-def read_class_folders(folder: Path) -> list[AnnotatedImage]:
-    """Read images and masks of `<class>/<n>.jpg` beside `<class>/<n>.png`; the classes are numbered in their order.
+def read_class_folders(folder: Path, subset: str | None = None) -> AnnotatedImages:
+    """Read images and masks of classes, as supports are read; the classes are numbered in their order.
 
     Every mask is read at once, 100 to 200 a second.
+
+    Args:
+        folder: the folder.
+        subset: `train` or `val`: the part to read where the folder has both.
 
     Raises:
         InputError: as `find_supports` and `read_support`.
     """
     found = []
-    for number, (name, supports) in enumerate(find_supports(folder).items(), start=1):
-        for support in supports:
+    part = part_of(folder, subset)
+    supports = find_supports(part)
+    for number, (name, shown) in enumerate(supports.items(), start=1):
+        for support in shown:
             _, mask = read_support(support)
-            rle = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
             height, width = mask.shape
-            segmentation = {"size": [height, width], "counts": rle["counts"].decode()}
-            source = f"{name}/{support.image.stem}"
-            found.append(
-                AnnotatedImage(
-                    support.image, height, width, (segmentation,), (number,), (name,), source, folder.resolve().name
-                )  # fmt: skip
-            )
-    return found
+            runs, source = (encode(mask),), f"{name}/{support.image.stem}"
+            image = AnnotatedImage(
+                support.image, height, width, runs, (number,), (name,), source, folder.resolve().name
+            )  # fmt: skip
+            found.append(image)
+    by_id = any(support.object_id is not None for shown in supports.values() for support in shown)
+    kind = "each id of a mask is a class" if by_id else "each folder is a class"
+    listed = ", ".join(list(supports)[:8]) + (", ..." if len(supports) > 8 else "")
+    return AnnotatedImages(tuple(found), (f"{folder.resolve().name}: {len(supports)} classes ({listed}); {kind}",))
 
 
 def _finders(annotations: Annotations, images: Path | None) -> Callable[[Path | None], ImageFinder]:

@@ -13,15 +13,10 @@ from pycocotools import mask as coco_mask
 from vossegcli.errors import InputError
 from vossegcli.io.datasets.formats import is_annotation, read_annotations
 from vossegcli.io.datasets.ids import listed_some
-from vossegcli.io.masks.label_maps import read_label_map
-from vossegcli.io.masks.two_levels import cut_at_half
+from vossegcli.io.datasets.mask_pairs import LAYOUTS, Pair, find_pairs, read_covered, read_ids
 from vossegcli.io.media.image_files import ImageFinder
 from vossegcli.io.media.images import read_image, size_text
-from vossegcli.io.media.sequences import list_images
-from vossegcli.io.records.file_names import check_unique_stems, natural_key
-
-MASK_SUFFIX = ".png"
-_LAYOUTS = "images/ and masks/ with files of the same names, <class>/<n>.jpg beside <class>/<n>.png, or such pairs"
+from vossegcli.io.records.file_names import natural_key
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,7 @@ def find_supports(folder: Path) -> dict[str, tuple[Support, ...]]:
     """Find the supports of each class.
 
     * `images/` and `masks/`: files of the same stem belong together; each id of the masks is a class named by it.
-    * Pairs side by side, `<n>.jpg` and `<n>.png`: likewise.
+    * Pairs side by side, `<n>.jpg` and `<n>.png`, or `<n>.tif` and `<n>_masks.tif`: likewise.
     * One folder a class with such pairs (or with `images/` and `masks/`): the folder's name is the class, and every
       id of its masks.
     * An annotation file of another tool, or a folder of such files: its classes.
@@ -61,16 +56,16 @@ def find_supports(folder: Path) -> dict[str, tuple[Support, ...]]:
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
         raise InputError(what, where=folder, fix="give a folder of annotated images, or an annotation file")
-    pairs = _pairs(folder)
+    pairs = find_pairs(folder)
     if pairs:
         return _by_id(pairs)
     classes = sorted(
         (f for f in folder.iterdir() if f.is_dir() and not f.name.startswith(".")), key=lambda f: natural_key(f.name)
     )
-    found = {f.name: tuple(Support(image, mask, None) for image, mask in _pairs(f)) for f in classes}
+    found = {f.name: tuple(Support(image, mask, None) for image, mask in find_pairs(f)) for f in classes}
     found = {name: supports for name, supports in found.items() if supports}
     if not found:
-        raise InputError("holds no annotated images", where=folder, fix=f"give {_LAYOUTS}")
+        raise InputError("holds no annotated images", where=folder, fix=f"give {LAYOUTS}")
     return found
 
 
@@ -95,25 +90,9 @@ def _mask_of(support: Support) -> npt.NDArray[np.bool_]:
         mask = coco_mask.decode(coco_mask.merge(list(support.runs))).astype(np.bool_)
         return mask
     if support.object_id is not None:
-        mask = _ids_of(support.mask) == support.object_id
+        mask = read_ids(support.mask) == support.object_id
         return mask
-    try:  # which object does not matter, so soft edges do no harm
-        mask = read_label_map(support.mask, repairable=False).ids_map > 0
-    except InputError:
-        cut = cut_at_half(support.mask)
-        mask = read_label_map(support.mask, fix=True, repairable=False).ids_map > 0 if cut is None else cut
-    return mask
-
-
-def _ids_of(path: Path) -> npt.NDArray[np.integer]:
-    """The ids of a mask (H,W); one of two levels with soft edges is object 1."""
-    try:
-        return read_label_map(path, repairable=False).ids_map
-    except InputError:
-        cut = cut_at_half(path)
-        if cut is None or not cut.any():
-            raise
-        return cut.astype(np.uint8)
+    return read_covered(support.mask)
 
 
 def _annotated(path: Path) -> dict[str, tuple[Support, ...]]:
@@ -153,37 +132,10 @@ def check_same_size(path: Path, mask: npt.NDArray[np.generic], image: npt.NDArra
         )
 
 
-def _pairs(folder: Path) -> list[tuple[Path, Path]]:
-    images, masks = folder / "images", folder / "masks"
-    if images.is_dir() and masks.is_dir():
-        ours, theirs = list_images(images), list_images(masks)
-    else:
-        files = list_images(folder)
-        theirs = tuple(file for file in files if file.suffix.lower() == MASK_SUFFIX)
-        ours = tuple(file for file in files if file.suffix.lower() != MASK_SUFFIX)
-        if theirs and not ours:
-            raise InputError(
-                "holds PNG files alone: which of them are masks?",
-                where=folder,
-                fix="put images into images/ and masks into masks/",
-            )
-    check_unique_stems(ours)
-    check_unique_stems(theirs)
-    by_stem = {file.stem: file for file in theirs}
-    for file in ours:
-        if file.stem not in by_stem:
-            raise InputError("has no mask of the same name", where=file, fix="add the mask or remove the image")
-    names = {file.stem for file in ours}
-    for file in theirs:
-        if file.stem not in names:
-            raise InputError("has no image of the same name", where=file, fix="add the image or remove the mask")
-    return [(file, by_stem[file.stem]) for file in ours]
-
-
-def _by_id(pairs: list[tuple[Path, Path]]) -> dict[str, tuple[Support, ...]]:
+def _by_id(pairs: list[Pair]) -> dict[str, tuple[Support, ...]]:
     found: dict[int, list[Support]] = {}
     for image, mask in pairs:
-        for object_id in np.unique(_ids_of(mask)).tolist():
+        for object_id in np.unique(read_ids(mask)).tolist():
             if not object_id:
                 continue
             found.setdefault(object_id, []).append(Support(image, mask, object_id))

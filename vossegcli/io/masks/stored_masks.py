@@ -11,14 +11,16 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import tifffile
 from PIL import Image, ImageOps
 
 from vossegcli.errors import InputError
 from vossegcli.io.masks.cut_outs import alpha_is_mask, opacity, shown_over_black
 from vossegcli.io.masks.indexed_images import read_indexed
-from vossegcli.io.media.images import opened_image
+from vossegcli.io.media.images import TIFF_SIGNATURES, opened_image, read_samples
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_WIDE = 64
 _PNG_GREY, _PNG_GREY_ALPHA = 0, 4
 
 
@@ -59,6 +61,8 @@ def read_stored_mask(path: Path) -> StoredMask:
     Raises:
         InputError: the file cannot be read, or holds samples that are no ids.
     """
+    if _is_wide_tiff(path):
+        return StoredMask(_as_uint16(read_samples(path), path), 65535, "grey", lossy=False)
     with opened_image(path) as image:
         lossy = _is_lossy(image, path)
         depth, color_type = png_header(path)
@@ -93,6 +97,19 @@ def png_header(path: Path) -> tuple[int, int]:
     if len(header) < 26 or not header.startswith(_PNG_SIGNATURE):
         return 8, -1
     return header[24], header[25]
+
+
+def _is_wide_tiff(path: Path) -> bool:
+    """Tell a TIFF file with 64 bits a sample, which Pillow does not open, one sample a pixel."""
+    try:
+        with path.open("rb") as file:
+            if file.read(4) not in TIFF_SIGNATURES:
+                return False
+        with tifffile.TiffFile(path) as tiff:
+            page = tiff.pages.first
+            return page.bitspersample == _WIDE and page.samplesperpixel == 1
+    except Exception:  # noqa: BLE001 - Pillow says what is wrong
+        return False
 
 
 def _is_lossy(image: Image.Image, path: Path) -> bool:

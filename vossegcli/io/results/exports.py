@@ -20,6 +20,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy import ndimage
 
 from vossegcli.io.records.atomic import write_text_atomic
 from vossegcli.io.results.outlines import Mask, has_holes, outline_of, parts_of
@@ -72,14 +73,11 @@ class ExportedImage:
 
 def shapes_of_ids(ids_map: npt.NDArray[np.integer], names: Mapping[int, str]) -> tuple[ExportedShape, ...]:
     """The objects of a label map (H,W); one without a name is called by its id."""
-    rows, columns = np.nonzero(ids_map)
-    values = ids_map[rows, columns].astype(np.int64)
     found = []
-    for number in np.unique(values).tolist():
-        own = values == number
-        top, left = int(rows[own].min()), int(columns[own].min())
-        part = np.s_[top : int(rows[own].max()) + 1, left : int(columns[own].max()) + 1]
-        found.append(ExportedShape(names.get(number, str(number)), number, ids_map[part] == number, left, top))
+    for number, part in enumerate(ndimage.find_objects(ids_map.astype(np.int32)), start=1):
+        if part is not None:
+            top, left = part[0].start, part[1].start
+            found.append(ExportedShape(names.get(number, str(number)), number, ids_map[part] == number, left, top))
     return tuple(found)
 
 

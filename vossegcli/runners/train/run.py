@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import torch
 
 from vossegcli.data.fitting import fit_to_pictures
 from vossegcli.errors import ConfigError
-from vossegcli.io.datasets.annotations import read_annotated_images, read_class_folders
+from vossegcli.io.datasets.annotations import AnnotatedImages, read_annotated_images, read_class_folders
 from vossegcli.io.datasets.foreign_truths import is_coco_file
 from vossegcli.io.datasets.formats import is_annotation
+from vossegcli.io.datasets.instance_folders import read_instance_folders
 from vossegcli.io.records.atomic import make_folder
 from vossegcli.io.records.configs import read_toml
 from vossegcli.io.weights.checkpoints import read_checkpoint
@@ -30,7 +31,7 @@ from vossegcli.systems import get_system
 from vossegcli.systems.base import System
 from vossegcli.training.loop import Trainer, run_training
 from vossegcli.training.settings import Stage, TrainingSettings
-from vossegcli.types import AnnotatedImage
+from vossegcli.types import AnnotatedImage, Task
 
 #: Task of a system -> what it is trained on.
 SAMPLES: Mapping[str, Callable[..., TrainingSamples]] = {
@@ -61,11 +62,9 @@ def train(options: TrainOptions, on_progress: OnProgress, on_note: Callable[[str
     device = resolve_device(options.device)
     precision = resolve_precision(options.precision, device)
     _check_output(options)
-    (images, notes), (validation, more) = (
-        fit_to_pictures(read_images(p, part)) for p, part in ((options.data, "train"), (options.val, "val"))
-    )
+    (images, notes), (validation, more) = (_read_fitted(options, part) for part in ("train", "val"))
     samples = SAMPLES[system.task](images, validation, settings, device)
-    notes = [*notes, *more, *samples.notes]
+    notes = [*notes, *more, *_strange_classes(images, validation), *samples.notes]
     for note in notes:
         on_note(note)
     resumed = options.resume and (options.output / STATE).exists()
@@ -137,26 +136,49 @@ def _check_output(options: TrainOptions) -> None:
         raise ConfigError("holds a training run", where=options.output, fix="add --resume or give another folder")
 
 
-def read_images(paths: Sequence[Path], subset: str | None = "train") -> list[AnnotatedImage]:
-    """Read annotation files of any tool, and folders of them or of classes.
+def read_images(paths: Sequence[Path], task: Task, subset: str | None = "train") -> AnnotatedImages:
+    """Read annotation files of any tool, and folders of them or of images with masks.
 
     Args:
-        paths: a file; a folder stands for its annotation files, but COCO's `val.json`, or holds folders of classes.
+        paths: a file; a folder stands for its annotation files, but COCO's `val.json`, or holds images with masks.
+        task: whether folders hold classes (`fewshot`) or instances (others).
         subset: the part to read where a folder has `train` and `val`.
 
     Raises:
         InputError: data cannot be read.
     """
     images: list[AnnotatedImage] = []
+    notes: list[str] = []
     for path in paths:
-        coco = [file for file in sorted(path.glob("*.json")) if is_coco_file(file)] if path.is_dir() else []
-        files = [file for file in coco if file.name != "val.json"] or [path]
-        if not coco and not is_annotation(path):
-            images += read_class_folders(path)
-            continue
-        for file in files:
-            images += read_annotated_images(file, subset=subset).images
-    return images
+        for found in _read_path(path, task, subset):
+            images += found.images
+            notes += found.notes
+    return AnnotatedImages(tuple(images), tuple(dict.fromkeys(notes)))
+
+
+def _read_path(path: Path, task: Task, subset: str | None) -> Iterator[AnnotatedImages]:
+    coco = [file for file in sorted(path.glob("*.json")) if is_coco_file(file)] if path.is_dir() else []
+    if not coco and not is_annotation(path):
+        yield (read_class_folders if task == "fewshot" else read_instance_folders)(path, subset)
+        return
+    for file in [file for file in coco if file.name != "val.json"] or [path]:
+        found = read_annotated_images(file, subset=subset)
+        yield AnnotatedImages(found.images, tuple(f"{file.name}: {note}" for note in found.notes))
+
+
+def _read_fitted(options: TrainOptions, part: str) -> tuple[list[AnnotatedImage], list[str]]:
+    """The images of `--data` or `--val`, each annotation fitted to its picture, and notes."""
+    paths = options.data if part == "train" else options.val
+    found = read_images(paths, get_system(options.system).task, part)
+    images, notes = fit_to_pictures(found.images)
+    return images, [*found.notes, *notes]
+
+
+def _strange_classes(images: Sequence[AnnotatedImage], validation: Sequence[AnnotatedImage]) -> list[str]:
+    """Tell which classes of the validation data are in no training image."""
+    known = {name for image in images for name in image.names}
+    strange = dict.fromkeys(name for image in validation for name in image.names if name not in known)
+    return [f"--val has classes that --data lacks: {', '.join(list(strange)[:8])}"] if strange else []
 
 
 def _check_stage(stage: Stage, system: System, where: Path) -> None:
