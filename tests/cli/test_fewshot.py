@@ -124,3 +124,31 @@ def test_a_checkpoint_of_another_task(run: Callable[..., Outcome], checkpoint: P
     outcome = run(tmp_path / "q", "--checkpoint", checkpoint)
     assert outcome.code == 4
     assert "works for `propagate`" in outcome.stderr
+
+
+def test_supports_of_a_file_whose_images_lie_elsewhere(
+    run: Callable[..., Outcome], support: Path, tmp_path: Path
+) -> None:
+    square = [[4, 4, 20, 4, 20, 20, 4, 20]]
+    annotations = [
+        {"id": 1, "image_id": 1, "category_id": 1, "segmentation": square},
+        {"id": 2, "image_id": 1, "category_id": 1, "segmentation": [[4, 4, 20, 4]]},
+        {"id": 3, "image_id": 9, "category_id": 1, "segmentation": square},
+    ]
+    image = {"id": 1, "file_name": "D:\\set\\cat\\0.jpg", "height": 48, "width": 64}
+    (tmp_path / "notes").mkdir()
+    file = tmp_path / "notes" / "coco.json"
+    file.write_text(
+        json.dumps({"images": [image], "annotations": annotations, "categories": [{"id": 1, "name": "cat"}]})
+    )
+    draw_video(tmp_path / "q", 1)
+    refused = run(tmp_path / "q", "--support", file)
+    assert refused.code == 3 and "--images" in refused.stderr
+    outcome = run(tmp_path / "q", "--support", file, "--images", support, "--json")
+    assert outcome.code == 0, outcome.stderr
+    record = outcome.json()
+    assert record["shots"] == {"cat": 1}
+    assert record["notes"] == [
+        "coco.json: left out: 1 annotations with nothing but degenerate polygons",
+        "coco.json: left out: 1 annotations of images that are not listed",
+    ]

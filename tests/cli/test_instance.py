@@ -15,6 +15,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from tests.conftest import Outcome, squares, write_frame
+from vossegcli.batch.run_pictures import RunPictures
 from vossegcli.io.media.video_writer import VideoWriter
 from vossegcli.io.weights.checkpoints import CheckpointHeader, write_checkpoint
 from vossegcli.runners.instance.mask_nms import mask_nms
@@ -146,11 +147,6 @@ def test_ids_of_annotations_and_evaluation(run: Command, images: Path, tmp_path:
     assert run("-o", tmp_path / "listed", of=listing).code == 0
     listed = json.loads((tmp_path / "listed" / "instances.json").read_text())
     assert {row["image_id"] for row in listed} == {80, 90}, "a COCO file stands for its images, with their ids"
-    for name in ("../2.jpg", str(images / "2.jpg")):
-        listing.write_text(json.dumps({**truth, "images": [{"id": 1, "file_name": name}]}))
-        outcome = run("-o", tmp_path / "listed", of=listing)
-        assert outcome.code == 3
-        assert "which is not below it" in outcome.stderr
     listing.unlink()
     outcome = vosseg("evaluate", "instance", tmp_path / "out" / "instances.json", file, "--json")
     assert outcome.code == 0, outcome.stderr
@@ -193,3 +189,36 @@ def test_a_video_is_no_image_unless_it_has_one_frame(run: Command, tmp_path: Pat
     else:
         assert outcome.code == 7
         assert "is a video" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["2.jpg", "C:\\photos\\deep\\3.png", "/somewhere/else/10.jpg", "../2.jpg", "deep/3.tif"]
+)
+def test_a_file_lists_images_that_lie_elsewhere(run: Command, images: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "notes").mkdir()
+    listing = tmp_path / "notes" / "x.json"
+    listing.write_text(json.dumps({"images": [{"id": 7, "file_name": name}], "annotations": [], "categories": []}))
+    outcome = run("--images", images, "--save", "coco", of=listing)
+    assert outcome.code == 0, outcome.stderr
+    (listed,) = json.loads((tmp_path / "out" / "images.json").read_text())
+    stem = name.replace("\\", "/").rpartition("/")[2].rpartition(".")[0]
+    assert (listed["id"], listed["name"].rpartition("/")[2]) == (7, stem)
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    pictures = RunPictures(tmp_path / "out", record["input"], record["images_folder"], videos=False)
+    assert pictures._image(listed["name"], "") is not None, "the page of the run finds them again"
+
+
+def test_what_is_missing_of_a_list_is_told(run: Command, images: Path, tmp_path: Path) -> None:
+    names = {1: "2.jpg", 2: "gone.jpg"}
+    listing = tmp_path / "x.json"
+    listed = [{"id": number, "file_name": name} for number, name in names.items()]
+    listing.write_text(json.dumps({"images": listed, "annotations": [], "categories": []}))
+    outcome = run(of=listing)
+    assert outcome.code == 7, outcome.stderr
+    assert "1 of 2 images that x.json lists are missing" in outcome.stdout + outcome.stderr
+    assert "gone.jpg" in outcome.stderr
+    for name in names.values():
+        (images / name).unlink(missing_ok=True)
+    outcome = run(of=listing)
+    assert outcome.code == 3
+    assert "none of them was found" in outcome.stderr and "--images" in outcome.stderr

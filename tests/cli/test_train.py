@@ -1,5 +1,6 @@
 """`vosseg train` as its users meet it: what is printed where, and which code it ends with."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def run(vosseg: Callable[..., Outcome], discs: Path, tmp_path: Path) -> Callable
 
     def command(*more: object) -> Outcome:
         return vosseg(
-            "train", "afb-urr", "--data", discs, "--config", tmp_path / "settings.toml", "-o", tmp_path / "out",
+            "train", "afb-urr", *([] if "--data" in more else ["--data", discs]),
+            "--config", tmp_path / "settings.toml", "-o", tmp_path / "out",
             "--device", "cpu", "--precision", "fp32", *more,
         )  # fmt: skip
 
@@ -71,3 +73,33 @@ def test_what_is_refused(run: Callable[..., Outcome], words: tuple[str, ...], co
     assert outcome.code == code, outcome.stderr
     assert message in outcome.stderr
     assert "Traceback" not in outcome.stderr
+
+
+def test_annotations_that_are_left_out_are_counted(run: Callable[..., Outcome], discs: Path, tmp_path: Path) -> None:
+    payload = json.loads(discs.read_text())
+    payload["annotations"][0]["segmentation"] = [[3, 3, 8, 8]]
+    payload["annotations"][1]["image_id"] = 77
+    payload["annotations"][2]["iscrowd"] = 1
+    for image in payload["images"]:
+        image["file_name"] = f"E:\\pictures\\{image['file_name']}"
+    (tmp_path / "notes").mkdir()
+    file = tmp_path / "notes" / "x.json"
+    file.write_text(json.dumps(payload))
+    refused = run("--data", file, "--dry-run")
+    assert refused.code == 3 and "4 pictures are missing" in refused.stderr and "--images" in refused.stderr
+    outcome = run("--data", file, "--images", discs.parent, "--dry-run")
+    assert outcome.code == 0, outcome.stderr
+    for reason in ("nothing but degenerate polygons", "of images that are not listed"):
+        assert f"note: x.json: left out: 1 annotations {'with ' if 'poly' in reason else ''}{reason}" in outcome.stderr
+    assert "note: x.json: left out: 1 crowds" in outcome.stderr
+
+
+def test_all_faults_are_listed_with_their_annotations(run: Callable[..., Outcome], discs: Path, tmp_path: Path) -> None:
+    payload = json.loads(discs.read_text())
+    payload["annotations"][1]["segmentation"] = [[3, 3, 8, float("nan"), 5, 5]]
+    payload["annotations"][4]["segmentation"] = {"size": [1, 1], "counts": [1]}
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps(payload))
+    outcome = run("--data", file, "--dry-run")
+    assert outcome.code == 3
+    assert "annotation 1: a polygon" in outcome.stderr and "annotation 4: size [1, 1]" in outcome.stderr

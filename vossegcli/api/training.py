@@ -19,6 +19,7 @@ def train(
     output: File,
     *,
     val: File | Sequence[File] = (),
+    images: File | None = None,
     init: str = "none",
     resume: bool = False,
     dry_run: bool = False,
@@ -35,6 +36,7 @@ def train(
         config: TOML file with the stages.
         output: folder for the checkpoint, log and report.
         val: images to validate on, likewise; none = hold out a part of the data.
+        images: folder that the images of annotation files lie below; None = the usual places.
         init: checkpoint name or file, `imagenet` or `none`.
         resume: continue from the state in the output folder, if there is one.
         dry_run: check the data and write `samples.jpg`, do not train.
@@ -59,7 +61,7 @@ def train(
     """
     options = TrainOptions(
         system, _paths(data), Path(config), Path(output), val=_paths(val), init=init, resume=resume, dry_run=dry_run,
-        device=device, precision=precision,
+        device=device, precision=precision, images=None if images is None else Path(images),
     )  # fmt: skip
     return _train(options, on_step, on_note)
 

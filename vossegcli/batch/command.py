@@ -141,6 +141,11 @@ class BatchCommand(ABC, Generic[OptionsT, SourceT, ItemT, PredictorT]):
         return cls(options, model, inputs)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks on the input as a whole: what was left out of it or interpreted."""
+        return tuple(getattr(self.inputs, "notes", ()))
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Settings that change the results of all items, beside model, working size and kinds of output."""
         return {}

@@ -184,7 +184,7 @@ class ImageCommand(BatchCommand[OptionsT, Query, ImageItemT, ImagePredictor[R]])
     @staticmethod
     def find(options: OptionsT) -> Sequence[Query]:
         """Find the images."""
-        return find_queries(str(options.source))
+        return find_queries(str(options.source), options.images_folder)
 
     @property
     def together(self) -> int:

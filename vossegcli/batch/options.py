@@ -33,6 +33,7 @@ class BatchOptions(ABC):
         precision: as typed.
         seed: of every random choice.
         command: the command line, for the record.
+        images_folder: that the images of an annotation file lie below, or None for the usual places.
         short_side: working size of the network; 0 = native, None = the checkpoint's.
         shard: the part of the items to do, or None for all.
         oom: on out of memory: `fail`, or `shrink` = do the item once more at half size.
@@ -56,6 +57,7 @@ class BatchOptions(ABC):
     precision: str = "auto"
     seed: int = 0
     command: str = ""
+    images_folder: Path | None = None
     short_side: int | None = None
     shard: Shard | None = None
     oom: str = "fail"

@@ -40,7 +40,8 @@ def write_report(folder: Path) -> Path:
         raise InputError("holds no run that ended", where=folder, fix="give the --output folder of a run")
     command, tables = read_tables(folder)
     results = _last_results(folder)
-    pictures = RunPictures(folder, str(records[0].get("input", "")), videos=command in _VIDEO_COMMANDS)
+    source, below = (str(records[0].get(key, "")) for key in ("input", "images_folder"))
+    pictures = RunPictures(folder, source, below, videos=command in _VIDEO_COMMANDS)
     items = tuple(_items(results, tables, pictures, videos=command in _VIDEO_COMMANDS))
     page = RunPage(
         " ".join(("vosseg", command, str(records[0].get("input", "")))).replace("  ", " ").strip(),

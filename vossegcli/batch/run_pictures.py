@@ -27,10 +27,11 @@ class RunPictures:
     Args:
         folder: of the run.
         source: its input, as in the record.
+        below: the folder of its images, likewise; empty = the usual places.
         videos: whether its items are videos.
     """
 
-    def __init__(self, folder: Path, source: str, *, videos: bool) -> None:
+    def __init__(self, folder: Path, source: str, below: str = "", *, videos: bool) -> None:
         self._folder = folder
         self._sequences: dict[str, Any] = {}
         self._images: dict[str, Path] = {}
@@ -39,7 +40,8 @@ class RunPictures:
             if videos:
                 self._sequences = {one.name: one for one in find_sequences(Path(source))}
             else:
-                self._images = {one.name: one.path for one in find_queries(source) if not one.is_video}
+                found = find_queries(source, Path(below) if below else None)
+                self._images = {one.name: one.path for one in found if not one.is_video}
         except VossegError:
             pass  # the input is no longer there: masks alone are shown
 

@@ -54,7 +54,10 @@ MapNames = Annotated[
 ]
 Classes = Annotated[str, typer.Option(help="Evaluate only these classes of GT, a comma list (default: all).")]
 Images = Annotated[
-    Path | None, typer.Option(help="Evaluate only these images (or videos): a text file, one name per line.")
+    Path | None,
+    typer.Option(
+        help="Text file: evaluate only these images (or videos), one name per line. Folder: where the images of GT lie."
+    ),
 ]
 ClassAgnostic = Annotated[bool, typer.Option("--class-agnostic", help="Compare without regard to classes.")]
 MaxDets = Annotated[int, typer.Option(help="Maximum results per image (or video) and class.")]
@@ -203,8 +206,9 @@ def track(
 def _selection(names: str, classes: str, images: Path | None, *, class_agnostic: bool) -> Selection:
     from vossegcli.runners.evaluate.selection import Selection, parse_names, read_image_list
 
-    listed = None if images is None else read_image_list(images)
-    return Selection(parse_names(names), o.comma_list(classes), listed, class_agnostic)
+    folder = images if images is not None and images.is_dir() else None
+    listed = None if images is None or folder is not None else read_image_list(images)
+    return Selection(parse_names(names), o.comma_list(classes), listed, class_agnostic, folder)
 
 
 def _run(options: EvaluateOptions, executor: Executor | None, *, as_json: bool, quiet: bool) -> None:

@@ -30,9 +30,11 @@ def fewshot(
         typer.Option(
             parser=o.path,
             metavar="DIR",
-            help="Annotated images: images/ + masks/; <class>/<n>.jpg + <class>/<n>.png; or such pairs side by side.",
+            help="Annotated images: images/ + masks/; <class>/<n>.jpg + <class>/<n>.png; such pairs side by side; or an"
+            " annotation file.",
         ),
     ] = None,
+    images_folder: o.ImagesFolder = None,
     shots: Annotated[
         int | None, typer.Option(min=1, help="Maximum supports per class (default: all; 1 with --episodes).")
     ] = None,
@@ -81,7 +83,12 @@ def fewshot(
     common: CommonOptions,
 ) -> None:
     """Segment the classes of a few annotated images in other images (FWB)."""
-    settings: dict[str, Any] = {"boost": boost, "save": o.comma_list(save), **common.settings}
+    settings: dict[str, Any] = {
+        "boost": boost,
+        "images_folder": images_folder,
+        "save": o.comma_list(save),
+        **common.settings,
+    }
     if episodes is not None:
         if support is not None:
             raise typer.BadParameter("episodes draw their supports from the data set", param_hint="--support")

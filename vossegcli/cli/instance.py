@@ -24,6 +24,7 @@ def instance(
             help="Image, folder or tree of images, pattern, or COCO file that lists them.",
         ),
     ],
+    images_folder: o.ImagesFolder = None,
     score_threshold: Annotated[
         float | None,
         typer.Option(
@@ -62,8 +63,9 @@ def instance(
     from vossegcli.runners.instance.run import InstanceCommand, InstanceOptions
 
     options = InstanceOptions(
-        images=images, annotations=annotations, score_threshold=score_threshold, top_k=top_k,
-        classes=o.comma_list(classes), tile=tile, overlap=overlap, save=o.comma_list(save), **common.settings,
+        images=images, images_folder=images_folder, annotations=annotations, score_threshold=score_threshold,
+        top_k=top_k, classes=o.comma_list(classes), tile=tile, overlap=overlap, save=o.comma_list(save),
+        **common.settings,
     )  # fmt: skip
     common.run(InstanceCommand, options, _show_summary)
 

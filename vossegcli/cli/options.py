@@ -173,6 +173,12 @@ OomOption = Annotated[
 MaxPixels = Annotated[
     int, typer.Option(min=1, help="Refuse images of more pixels before they are decoded.", rich_help_panel=RUN)
 ]
+ImagesFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--images", parser=path, metavar="DIR", help="Folder of the images of annotation files (default: usual places)."
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(

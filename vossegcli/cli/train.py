@@ -33,6 +33,7 @@ def train(
     ] = None,
     config: Annotated[Path, typer.Option(help="TOML file with the settings; see docs/train.md.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Output folder for checkpoint, log and report.")],
+    images: o.ImagesFolder = None,
     init: Annotated[str, typer.Option(help="Start from a checkpoint (name or file), imagenet, or none.")] = "none",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the state in the output folder.")] = False,
     dry_run: Annotated[
@@ -62,7 +63,7 @@ def train(
         console.print(f"step {step}/{total}: {terms} ({(now - began) / 60:.1f} min)")
 
     options = TrainOptions(
-        system, tuple(data), config, output, tuple(val or ()), init, resume, dry_run, device, precision
+        system, tuple(data), config, output, tuple(val or ()), init, resume, dry_run, device, precision, images
     )
     facts = runner.train(options, show, lambda note: None if quiet else console.print(f"note: {note}", markup=False))
     if as_json:

@@ -48,7 +48,7 @@ def fit_to_pictures(images: Sequence[AnnotatedImage]) -> tuple[list[AnnotatedIma
     """
     missing = [str(image.path) for image in images if not image.path.is_file()]
     if missing:
-        fix = "check --data and the file names in the annotations"
+        fix = "give their folder with --images, or check the file names in the annotations"
         raise InputError(f"{len(missing)} pictures are missing: {_listed(missing)}", fix=fix)
     fitted, faults = [], []
     counts: Counter[str] = Counter()

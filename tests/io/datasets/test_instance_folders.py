@@ -1,4 +1,7 @@
-"""Label maps of instances to train on: ids are objects, in every layout that people have."""
+"""Label maps of instances to train on: ids are objects, in every layout that people have.
+
+Covers: io.datasets.mask_pairs, io.masks.cellpose
+"""
 
 import shutil
 from collections.abc import Callable

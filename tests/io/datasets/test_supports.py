@@ -19,7 +19,7 @@ def pair(image: Path, mask: Path, ids: tuple[int, ...] = (1,)) -> None:
 def test_images_and_masks(tmp_path: Path) -> None:
     for name, ids in (("a", (1, 7)), ("b", (7,))):
         pair(tmp_path / "images" / f"{name}.png", tmp_path / "masks" / f"{name}.png", ids)
-    found = find_supports(tmp_path)
+    found = find_supports(tmp_path).classes
     assert {name: [s.image.stem for s in supports] for name, supports in found.items()} == {"1": ["a"], "7": ["a", "b"]}
     image, mask = read_support(found["7"][0])
     assert image.shape == (48, 64, 3)
@@ -29,7 +29,7 @@ def test_images_and_masks(tmp_path: Path) -> None:
 def test_pairs_side_by_side(tmp_path: Path) -> None:
     pair(tmp_path / "2.jpg", tmp_path / "2.png")
     pair(tmp_path / "10.jpg", tmp_path / "10.png")
-    assert find_supports(tmp_path) == {
+    assert find_supports(tmp_path).classes == {
         "1": tuple(Support(tmp_path / f"{n}.jpg", tmp_path / f"{n}.png", 1) for n in (2, 10))
     }
 
@@ -37,7 +37,7 @@ def test_pairs_side_by_side(tmp_path: Path) -> None:
 def test_a_folder_a_class(tmp_path: Path) -> None:
     pair(tmp_path / "cat" / "1.jpg", tmp_path / "cat" / "1.png", (3, 5))
     pair(tmp_path / "dog" / "images" / "x.png", tmp_path / "dog" / "masks" / "x.png")
-    found = find_supports(tmp_path)
+    found = find_supports(tmp_path).classes
     assert list(found) == ["cat", "dog"]
     assert np.array_equal(read_support(found["cat"][0])[1], squares(0, (3, 5)) > 0), "all ids are the class"
 

@@ -78,7 +78,7 @@ def read_annotated_images(path: Path, images: Path | None = None, subset: str | 
     Raises:
         InputError: it is of no tool that is known, or malformed.
     """
-    annotations = read_annotations(path, subset)
+    annotations = read_annotations(path, subset, images)
     dataset = path.parent.name if path.stem in _PARTS else path.stem
     return locate_images(annotations, images, dataset or path.resolve().name)
 
@@ -139,7 +139,7 @@ def read_class_folders(folder: Path, subset: str | None = None) -> AnnotatedImag
     """
     found = []
     part = part_of(folder, subset)
-    supports = find_supports(part)
+    supports = find_supports(part).classes
     for number, (name, shown) in enumerate(supports.items(), start=1):
         for support in shown:
             _, mask = read_support(support)

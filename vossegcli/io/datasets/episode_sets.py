@@ -82,7 +82,12 @@ class EpisodeSet:
 
 
 def find_episode_set(
-    dataset: Path, *, fold: int | None = None, split: CocoSplit = "interleaved", listing: Path | None = None
+    dataset: Path,
+    *,
+    fold: int | None = None,
+    split: CocoSplit = "interleaved",
+    listing: Path | None = None,
+    images: Path | None = None,
 ) -> EpisodeSet:
     """Recognise a data set.
 
@@ -95,6 +100,7 @@ def find_episode_set(
         dataset: folder or COCO instances file.
         fold: 0..3 of PASCAL-5i or COCO-20i; None = all classes.
         split: of COCO into folds: every fourth class (FWB, HSNet), or 20 in a row (PANet).
+        images: a folder that the images of COCO lie below; None = the usual places.
         listing: file of HSNet's form: lines `<image>__<class id>` (PASCAL, COCO) or names of classes (class folders).
 
     Raises:
@@ -108,13 +114,13 @@ def find_episode_set(
     if pascal is not None:
         found = _pascal(pascal, fold, listing)
     elif coco is not None:
-        found = _coco(coco, dataset / coco.stem.removeprefix("instances_"), fold, split, listing)
+        found = _coco(coco, images or dataset / coco.stem.removeprefix("instances_"), fold, split, listing)
     elif fold is not None:
         raise ConfigError(
             "holds neither PASCAL VOC nor COCO, which have folds", where=dataset, fix="leave out --fold, or give a root"
         )
     elif dataset.suffix.lower() == ".json":
-        found = _coco(dataset, dataset.parent, None, split, listing)
+        found = _coco(dataset, images or dataset.parent, None, split, listing)
     else:
         found = _class_folders(dataset, listing)
     kept = {name: images for name, images in found.classes.items() if len(images) > 1}
@@ -152,7 +158,7 @@ def _class_folders(dataset: Path, listing: Path | None) -> EpisodeSet:
     wanted = None if listing is None else set(_lines(listing))
     classes = {
         name: tuple(ClassImage(support.image.stem, support.image, support) for support in supports)
-        for name, supports in find_supports(dataset).items()
+        for name, supports in find_supports(dataset).classes.items()
         if wanted is None or name in wanted
     }
     if wanted is not None and wanted - set(classes):

@@ -27,7 +27,7 @@ def is_coco_file(path: Path) -> bool:
     return is_coco(payload) or not keys & {"shapes", "objects", "items"}
 
 
-def read_foreign_truth(path: Path, results: Path) -> Json:
+def read_foreign_truth(path: Path, results: Path, folder: Path | None = None) -> Json:
     """Read annotations of any tool as a COCO data set.
 
     Images have the ids that the run gave them which wrote the results (`images.json` beside them), else 1, 2, ... in
@@ -36,11 +36,12 @@ def read_foreign_truth(path: Path, results: Path) -> Json:
     Args:
         path: annotation file or folder.
         results: file of the results.
+        folder: that the images lie below; None = the usual places.
 
     Raises:
         InputError: the annotations cannot be read.
     """
-    annotations = read_annotations(path)
+    annotations = read_annotations(path, images=folder)
     of_run = {name: number for number, name in read_classes(results.parent).items()}
     numbers = _class_ids(class_numbers(annotations), of_run)
     image_ids = _image_ids(results.parent)

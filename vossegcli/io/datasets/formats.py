@@ -77,18 +77,19 @@ def is_annotation(path: Path) -> bool:
     return is_yolo(path)
 
 
-def read_annotations(path: Path, subset: str | None = None) -> Annotations:
+def read_annotations(path: Path, subset: str | None = None, images: Path | None = None) -> Annotations:
     """Read an annotation file, or a folder of them.
 
     Args:
         path: file or folder.
         subset: `train` or `val`: the part to read where a folder has both.
+        images: a folder that the images lie below, for tools that do not write their sizes; None = the usual places.
 
     Raises:
         InputError: it is of no tool that is known, or malformed.
     """
     if path.is_file():
-        return _read_file(path)
+        return _read_file(path, images)
     if voc_root(path) is not None:
         return read_voc(path, subset)
     files = list(_files_of_tools(path))
@@ -99,7 +100,7 @@ def read_annotations(path: Path, subset: str | None = None) -> Annotations:
     if files:
         return only_subset(_joined(path, [read_cvat(file) for file, _ in files]), subset)
     if is_yolo(path):
-        return only_subset(read_yolo(path), subset)
+        return only_subset(read_yolo(path, images), subset)
     raise InputError(
         "holds no annotations of a known tool", where=path, fix=f"give files of {_KNOWN}, CVAT, VOC or YOLO"
     )
@@ -128,12 +129,12 @@ def is_archive(path: Path) -> bool:
     return path.is_file() and zipfile.is_zipfile(path)
 
 
-def _read_file(path: Path) -> Annotations:
+def _read_file(path: Path, images: Path | None) -> Annotations:
     head = head_of(path)
     if head.startswith(b"<"):
         return read_cvat(path)
     if path.suffix.lower() in {".yaml", ".yml"}:
-        return read_yolo(path)
+        return read_yolo(path, images)
     payload = read_json(path)
     for form in JSON_FORMATS:
         if form.claims(payload):

@@ -21,7 +21,8 @@ def find_image_ids(queries: Sequence[Query], annotations: Path | None) -> dict[s
     """The id of each query's image by the query's name.
 
     Without annotations they are numbered 1, 2, ... in their order. Else the `file_name` of an image of the annotations
-    must have the name of the query's file; of several, the path that the query's path ends with, the longest first.
+    must have the name of the query's file, or else its name without suffix; of several, the path that the query's path
+    ends with, the longest first.
 
     Raises:
         InputError: the annotations cannot be read, or an image is not in them, or in doubt.
@@ -31,13 +32,17 @@ def find_image_ids(queries: Sequence[Query], annotations: Path | None) -> dict[s
     images = _listed(annotations, "images", "give a COCO instances file")
     listed = [(PurePosixPath(as_posix(_name(image, "file_name", annotations))), i) for i, image in images.items()]
     by_name: dict[str, list[tuple[PurePosixPath, Id]]] = {}
+    by_stem: dict[str, list[tuple[PurePosixPath, Id]]] = {}
     for path, image_id in listed:
         by_name.setdefault(path.name, []).append((path, image_id))
+        by_stem.setdefault(path.stem, []).append((path.with_suffix(""), image_id))
     found = {}
     for query in queries:
         candidates = by_name.get(query.path.name, [])
+        own = PurePosixPath(query.path.resolve().as_posix())
+        if not candidates:
+            candidates, own = by_stem.get(query.path.stem, []), own.with_suffix("")
         if len(candidates) > 1:
-            own = PurePosixPath(query.path.resolve().as_posix())
             candidates = _closest(own, [(path, i) for path, i in candidates if _ends_alike(path, own)])
         if len(candidates) != 1:
             what = "is not in the annotations" if not candidates else "is in the annotations more than once"

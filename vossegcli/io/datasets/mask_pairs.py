@@ -68,8 +68,8 @@ def find_pairs(folder: Path) -> list[Pair]:
     named = _named_by_ends(folder, files)
     if named:
         return named
-    masks = [file for file in files if file.suffix.lower() == MASK_SUFFIX]
-    images = [file for file in files if file.suffix.lower() != MASK_SUFFIX]
+    masks = tuple(file for file in files if file.suffix.lower() == MASK_SUFFIX)
+    images = tuple(file for file in files if file.suffix.lower() != MASK_SUFFIX)
     if masks and not images:
         what, fix = "holds PNG files alone: which of them are masks?", "put images into images/ and masks into masks/"
         raise InputError(what, where=folder, fix=fix)
@@ -123,7 +123,7 @@ def _named_by_ends(folder: Path, files: Sequence[Path]) -> list[Pair]:
     masks |= {file: base for file in arrays for base in _owners(file.name.removesuffix(SEG_SUFFIX), stems)}
     if not masks:
         return []
-    images = [file for file in files if file not in masks and not _is_other(file.stem, stems)]
+    images = tuple(file for file in files if file not in masks and not _is_other(file.stem, stems))
     check_unique_stems(images)
     by_image: dict[str, list[Path]] = {}
     for file, base in masks.items():
@@ -153,7 +153,7 @@ def _rank(mask: Path) -> int:
     return next((n for n, end in enumerate(_MASK_ENDS) if mask.stem.endswith(end)), len(_MASK_ENDS))
 
 
-def _same_stems(images: Sequence[Path], masks: Sequence[Path]) -> list[Pair]:
+def _same_stems(images: tuple[Path, ...], masks: tuple[Path, ...]) -> list[Pair]:
     check_unique_stems(images)
     check_unique_stems(masks)
     by_stem = {file.stem: file for file in masks}

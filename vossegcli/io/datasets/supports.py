@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,14 @@ class Support:
     runs: tuple[dict[str, Any], ...] = ()
 
 
-def find_supports(folder: Path) -> dict[str, tuple[Support, ...]]:
+class FoundSupports(NamedTuple):
+    """The supports of each class, both in natural order, and what was left out."""
+
+    classes: dict[str, tuple[Support, ...]]
+    notes: tuple[str, ...] = ()
+
+
+def find_supports(folder: Path, images: Path | None = None) -> FoundSupports:
     """Find the supports of each class.
 
     * `images/` and `masks/`: files of the same stem belong together; each id of the masks is a class named by it.
@@ -45,20 +52,21 @@ def find_supports(folder: Path) -> dict[str, tuple[Support, ...]]:
       id of its masks.
     * An annotation file of another tool, or a folder of such files: its classes.
 
-    Returns:
-        class name -> supports, both in natural order.
+    Args:
+        folder: of images and masks, or an annotation file.
+        images: a folder that the images of an annotation file lie below; None = the usual places.
 
     Raises:
         InputError: no such folder, no pair in it, an image or a mask that stands alone, or a mask without object.
     """
     if is_annotation(folder):
-        return _annotated(folder)
+        return _annotated(folder, images)
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
         raise InputError(what, where=folder, fix="give a folder of annotated images, or an annotation file")
     pairs = find_pairs(folder)
     if pairs:
-        return _by_id(pairs)
+        return FoundSupports(_by_id(pairs))
     classes = sorted(
         (f for f in folder.iterdir() if f.is_dir() and not f.name.startswith(".")), key=lambda f: natural_key(f.name)
     )
@@ -66,7 +74,7 @@ def find_supports(folder: Path) -> dict[str, tuple[Support, ...]]:
     found = {name: supports for name, supports in found.items() if supports}
     if not found:
         raise InputError("holds no annotated images", where=folder, fix=f"give {LAYOUTS}")
-    return found
+    return FoundSupports(found)
 
 
 def read_support(support: Support) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
@@ -95,15 +103,15 @@ def _mask_of(support: Support) -> npt.NDArray[np.bool_]:
     return read_covered(support.mask)
 
 
-def _annotated(path: Path) -> dict[str, tuple[Support, ...]]:
+def _annotated(path: Path, images: Path | None) -> FoundSupports:
     """The supports of an annotation file: for each class, the images that show it."""
-    annotations = read_annotations(path)
+    annotations = read_annotations(path, images=images)
     found: dict[str, list[Support]] = {label: [] for label in sorted(annotations.classes, key=natural_key)}
     missing = []
     finders: dict[Path, ImageFinder] = {}
     for image in sorted(annotations.images, key=lambda image: natural_key(image.name)):
         file = image.file or annotations.path
-        finder = finders.setdefault(file if file.is_dir() else file.parent, ImageFinder(file))
+        finder = finders.setdefault(file if file.is_dir() else file.parent, ImageFinder(file, images))
         place = image.path or finder.find(image.name)
         if place is None:
             missing.append(image.name)
@@ -114,8 +122,9 @@ def _annotated(path: Path) -> dict[str, tuple[Support, ...]]:
     supports = {label: tuple(listed) for label, listed in found.items() if listed}
     if missing or not supports:
         what = f"annotates images that are missing: {listed_some(missing)}" if missing else "annotates no object"
-        raise InputError(what, where=path, fix="put the images beside the file or into images/, and mark objects")
-    return supports
+        fix = "give their folder with --images" if missing else "mark objects"
+        raise InputError(what, where=path, fix=fix)
+    return FoundSupports(supports, tuple(f"{path.name}: {note}" for note in annotations.notes))
 
 
 def check_same_size(path: Path, mask: npt.NDArray[np.generic], image: npt.NDArray[np.uint8]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from vossegcli.errors import InputError
 from vossegcli.io.media.contents import counted, is_clutter
+from vossegcli.io.media.image_files import ImageFinder, as_posix
 from vossegcli.io.media.kinds import kind_of, kind_of_anything
 from vossegcli.io.media.patterns import expand, is_pattern
 from vossegcli.io.records.file_names import natural_key
@@ -32,21 +33,22 @@ class Query:
     is_video: bool
 
 
-def find_queries(text: str) -> Found[Query]:
+def find_queries(text: str, images: Path | None = None) -> Found[Query]:
     """Find the images and videos that a path or a glob stands for, in natural order.
 
     Args:
         text: a file, a folder (searched at any depth, hidden files and outputs of runs left out), a pattern with `*`,
             `?`, `[` or `%05d`, or a COCO file, which stands for the images that it lists.
+        images: a folder that the images of a COCO file lie below; None = the usual places.
 
     Raises:
-        InputError: nothing is there, or two files would share the name of their outputs.
+        InputError: nothing is there, no image of a COCO file is there, or two files would share a name.
     """
     path = Path(text)
     if path.is_dir():
         root, files = path, list(_files_below(path))
     elif is_listing(text):
-        root, files = path.parent, [path.parent / name for name in _listed(path)]
+        return _listed(path, images)
     elif path.exists():
         root, files = path.parent, [path]
     elif is_pattern(path):
@@ -55,16 +57,12 @@ def find_queries(text: str) -> Found[Query]:
         files = [file for file in files if not any(holds_run(folder) for folder in _folders_between(root, file))]
     else:
         raise InputError("does not exist", where=text, fix="check the path")
-    kind = kind_of_anything if path.is_file() and not is_listing(text) else kind_of
+    kind = kind_of_anything if path.is_file() else kind_of
     kinds = {file: kind(file) for file in dict.fromkeys(files)}
     queries = [Query(_name(root, file), file, found != "image") for file, found in kinds.items() if found is not None]
     if not queries:
         raise InputError("holds no images", where=text, fix="give an image, a folder of images, a pattern, or a video")
-    seen: dict[str, Path] = {}
-    for query in queries:
-        other = seen.setdefault(query.name, query.path)
-        if other != query.path:
-            raise InputError(f"has the same name as {other.name} but for the suffix", where=query.path, fix="rename it")
+    _check_names(queries)
     others = [file for file, found in kinds.items() if found is None]
     notes = (f"left out: {counted(others, 'file')} that cannot be segmented",) if others else ()
     return Found(tuple(sorted(queries, key=lambda query: natural_key(query.name))), notes)
@@ -83,17 +81,46 @@ def queries_name(text: str) -> str:
     return (path.resolve().name if path.is_dir() else path.stem).strip("*?[]")
 
 
-def _listed(path: Path) -> list[PurePath]:
+def _listed(path: Path, folder: Path | None) -> Found[Query]:
+    """The images that a COCO file lists, in natural order; one that is missing is kept, to be named as a failure."""
     payload = read_json(path)
     try:
-        names = [PurePath(image["file_name"]) for image in payload["images"]]
+        names = [str(image["file_name"]) for image in payload["images"]]
     except (KeyError, TypeError) as error:
         raise InputError("has no list of images", where=path, fix="give a COCO instances file") from error
-    for name in names:
-        if name.is_absolute() or ".." in name.parts:
-            fix = "give the images with --annotations, or paths below the file's folder"
-            raise InputError(f"lists '{name}', which is not below it", where=path, fix=fix)
-    return names
+    finder = ImageFinder(path, folder)
+    files = {name: finder.find(name) for name in dict.fromkeys(names)}
+    if files and not any(files.values()):
+        first = finder.expected(names[0])
+        what = f"lists {len(files)} images, and none of them was found (looked for {first}, for example)"
+        raise InputError(what, where=path, fix="give the folder of the images with --images")
+    roots = [root for root in (folder, path.parent, path.parent.parent) if root is not None]
+    found = {file or finder.expected(name): name for name, file in files.items()}
+    kinds = {file: kind_of(file) for file in found}
+    queries = [Query(_name_of_listed(name, file, roots), file, kinds[file] != "image") for file, name in found.items()]
+    if not queries:
+        raise InputError("lists no images", where=path, fix="give a COCO instances file")
+    _check_names(queries)
+    missing = sum(file is None for file in files.values())
+    notes = (f"{missing} of {len(files)} images that {path.name} lists are missing",) if missing else ()
+    return Found(tuple(sorted(queries, key=lambda query: natural_key(query.name))), notes)
+
+
+def _name_of_listed(name: str, file: Path, roots: Sequence[Path]) -> str:
+    """The path of a listed image below the first root that it lies in, else as it is listed; without suffix."""
+    for root in roots:
+        if file.is_relative_to(root):
+            return _name(root, file)
+    parts = [part for part in PurePath(as_posix(name)).parts if part not in {"/", ".."}]
+    return PurePath(*parts).with_suffix("").as_posix()
+
+
+def _check_names(queries: Sequence[Query]) -> None:
+    seen: dict[str, Path] = {}
+    for query in queries:
+        other = seen.setdefault(query.name, query.path)
+        if other != query.path:
+            raise InputError(f"has the same name as {other.name} but for the suffix", where=query.path, fix="rename it")
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

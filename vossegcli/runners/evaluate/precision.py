@@ -47,7 +47,7 @@ def evaluate_instance(
     foreign = is_annotation(truth) and not is_coco_file(truth)
     if not foreign and (results.is_dir() or truth.is_dir()):
         return evaluate_label_maps(results, truth, iou=iou)
-    dataset = read_foreign_truth(truth, results) if foreign else read_instance_truth(truth, iou)
+    dataset = read_foreign_truth(truth, results, selection.folder) if foreign else read_instance_truth(truth, iou)
     chosen = select_truth(dataset, selection, "images")
     found = read_results(results, "image_id", dataset, iou)
     found, problems = select_results(found, dataset, chosen, selection, _classes_of(results), "images")

@@ -25,12 +25,14 @@ class Selection:
         classes: names (or ids) of the truth's classes that count; empty = all.
         images: stems, file names or ids of the images or videos that count; None = all.
         class_agnostic: compare without regard to classes.
+        folder: of the images, for annotations that do not write their sizes; None = the usual places.
     """
 
     names: Mapping[str, str]
     classes: tuple[str, ...] = ()
     images: frozenset[str] | None = None
     class_agnostic: bool = False
+    folder: Path | None = None
 
 
 def parse_names(text: str) -> dict[str, str]:

@@ -125,7 +125,13 @@ class EpisodesCommand(BatchCommand[EpisodeOptions, Episode, EpisodeItem, Fewshot
     @staticmethod
     def find(options: EpisodeOptions) -> Sequence[Episode]:
         """Draw the episodes, or read those of an earlier run."""
-        found = find_episode_set(options.dataset, fold=options.fold, split=options.split, listing=options.listing)
+        found = find_episode_set(
+            options.dataset,
+            fold=options.fold,
+            split=options.split,
+            listing=options.listing,
+            images=options.images_folder,
+        )
         if isinstance(options.episodes, Path):
             return _read_record(options.episodes, found)
         sizes = {name: len(images) for name, images in found.classes.items()}

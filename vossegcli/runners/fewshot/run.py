@@ -99,18 +99,26 @@ class FewshotCommand(ImageCommand[FewshotOptions, ImageItem, ClassSegmentation])
         supports: of each class.
         ids: names of the classes by their ids in the label maps.
         supports_key: fingerprint of the supports.
+        support_notes: what was left out of the supports.
     """
 
     supports: dict[str, tuple[Support, ...]]
     ids: Classes
     supports_key: str
+    support_notes: tuple[str, ...] = ()
 
     @classmethod
     def prepare(cls, options: FewshotOptions, model: ChosenModel, inputs: Sequence[Query]) -> Self:
         """Find the supports."""
-        supports = {name: found[: options.shots] for name, found in find_supports(options.support).items()}
+        given = find_supports(options.support, options.images_folder)
+        supports = {name: found[: options.shots] for name, found in given.classes.items()}
         files = [file for found in supports.values() for one in found for file in (one.image, one.mask)]
-        return cls(options, model, inputs, supports, class_ids(supports), fingerprint(files, {}))
+        return cls(options, model, inputs, supports, class_ids(supports), fingerprint(files, {}), given.notes)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks on the queries and the supports."""
+        return (*super().notes, *self.support_notes)
 
     @property
     def settings(self) -> dict[str, Any]:

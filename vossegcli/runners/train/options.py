@@ -15,6 +15,7 @@ class TrainOptions:
         data: COCO instances files, folders of them, or folders of classes.
         val: likewise, to validate on; empty = a part of the data is held out.
         config: TOML settings.
+        images: folder that the images of annotation files lie below; None = the usual places.
         output: folder for checkpoint, state, log and report.
         init: checkpoint name or file to start from, `imagenet` or `none`.
         resume: continue from the state in `output`, if there is one.
@@ -33,3 +34,4 @@ class TrainOptions:
     dry_run: bool = False
     device: str = "auto"
     precision: str = "auto"
+    images: Path | None = None

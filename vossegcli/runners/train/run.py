@@ -136,13 +136,16 @@ def _check_output(options: TrainOptions) -> None:
         raise ConfigError("holds a training run", where=options.output, fix="add --resume or give another folder")
 
 
-def read_images(paths: Sequence[Path], task: Task, subset: str | None = "train") -> AnnotatedImages:
+def read_images(
+    paths: Sequence[Path], task: Task, subset: str | None = "train", folder: Path | None = None
+) -> AnnotatedImages:
     """Read annotation files of any tool, and folders of them or of images with masks.
 
     Args:
         paths: a file; a folder stands for its annotation files, but COCO's `val.json`, or holds images with masks.
         task: whether folders hold classes (`fewshot`) or instances (others).
         subset: the part to read where a folder has `train` and `val`.
+        folder: that the images of annotation files lie below; None = the usual places.
 
     Raises:
         InputError: data cannot be read.
@@ -150,26 +153,26 @@ def read_images(paths: Sequence[Path], task: Task, subset: str | None = "train")
     images: list[AnnotatedImage] = []
     notes: list[str] = []
     for path in paths:
-        for found in _read_path(path, task, subset):
+        for found in _read_path(path, task, subset, folder):
             images += found.images
             notes += found.notes
     return AnnotatedImages(tuple(images), tuple(dict.fromkeys(notes)))
 
 
-def _read_path(path: Path, task: Task, subset: str | None) -> Iterator[AnnotatedImages]:
+def _read_path(path: Path, task: Task, subset: str | None, folder: Path | None) -> Iterator[AnnotatedImages]:
     coco = [file for file in sorted(path.glob("*.json")) if is_coco_file(file)] if path.is_dir() else []
     if not coco and not is_annotation(path):
         yield (read_class_folders if task == "fewshot" else read_instance_folders)(path, subset)
         return
     for file in [file for file in coco if file.name != "val.json"] or [path]:
-        found = read_annotated_images(file, subset=subset)
+        found = read_annotated_images(file, folder, subset)
         yield AnnotatedImages(found.images, tuple(f"{file.name}: {note}" for note in found.notes))
 
 
 def _read_fitted(options: TrainOptions, part: str) -> tuple[list[AnnotatedImage], list[str]]:
     """The images of `--data` or `--val`, each annotation fitted to its picture, and notes."""
     paths = options.data if part == "train" else options.val
-    found = read_images(paths, get_system(options.system).task, part)
+    found = read_images(paths, get_system(options.system).task, part, options.images)
     images, notes = fit_to_pictures(found.images)
     return images, [*found.notes, *notes]
 

@@ -34,11 +34,12 @@ def is_yolo(path: Path) -> bool:
     return first is not None and _looks_like_labels(first)
 
 
-def read_yolo(path: Path) -> Annotations:
+def read_yolo(path: Path, folder: Path | None = None) -> Annotations:
     """Read the objects of all images below a folder.
 
     Args:
         path: the data set's root, one of its folders of labels or images, or its YAML file.
+        folder: that the images lie below; None = beside the labels, or in `images/` beside `labels/`.
 
     Raises:
         InputError: an image is missing, a line is malformed, or there are boxes alone; all faults are listed.
@@ -48,7 +49,7 @@ def read_yolo(path: Path) -> Annotations:
     names = _class_names(path, root)
     images, boxes = [], 0
     for file in sorted(_label_files(root), key=lambda file: natural_key(file.as_posix())):
-        image = _image_of(file)
+        image = _image_of(file) if folder is None else _image_below(folder, file, root)
         if image is None:
             faults.add(str(file.relative_to(root)), "has no image of its name in images/ or beside it")
             continue
@@ -66,7 +67,7 @@ def read_yolo(path: Path) -> Annotations:
             elif line.strip():
                 faults.drop("lines of YOLO that are boxes" if len(line.split()) == _BOX else "degenerate polygons")
         images.append(ShapedImage(_name_of(root, file, image), height, width, tuple(shapes), file))
-    faults.check("correct the lines, or add the images")
+    faults.check("correct the lines, or put the images into images/ beside labels/")
     if boxes and not any(image.shapes for image in images):
         raise InputError("holds boxes alone, no masks", where=path, fix="export polygons (YOLO segmentation)")
     class_ids = {name: number + 1 for number, name in names.items()}
@@ -104,6 +105,12 @@ def _image_of(file: Path) -> Path | None:
         if found is not None:
             return found
     return ImageFinder(file).find(f"{file.stem}.jpg")
+
+
+def _image_below(folder: Path, file: Path, root: Path) -> Path | None:
+    """The image of a text file in a folder that the user gives."""
+    below = file.relative_to(root).with_suffix(".jpg")
+    return ImageFinder(folder, folder).find(below.as_posix())
 
 
 def _name_of(root: Path, file: Path, image: Path) -> str:
