@@ -141,7 +141,7 @@ class BatchCommand(ABC, Generic[OptionsT, SourceT, ItemT, PredictorT]):
         return cls(options, model, inputs)
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def input_notes(self) -> tuple[str, ...]:
         """Remarks on the input as a whole: what was left out of it or interpreted."""
         return tuple(getattr(self.inputs, "notes", ()))
 

@@ -116,9 +116,9 @@ class FewshotCommand(ImageCommand[FewshotOptions, ImageItem, ClassSegmentation])
         return cls(options, model, inputs, supports, class_ids(supports), fingerprint(files, {}), given.notes)
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def input_notes(self) -> tuple[str, ...]:
         """Remarks on the queries and the supports."""
-        return (*super().notes, *self.support_notes)
+        return (*super().input_notes, *self.support_notes)
 
     @property
     def settings(self) -> dict[str, Any]:
