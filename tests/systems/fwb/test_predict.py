@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vossegcli.errors import InputError
+from vossegcli.errors import ConfigError, InputError
 from vossegcli.ops.canvas import shrunk_canvas
 from vossegcli.samples import EpisodeSamples
 from vossegcli.systems.fwb import SYSTEM
@@ -90,6 +90,19 @@ def test_an_untrained_head_takes_the_nearest_prototype(network: FWB) -> None:
     context, maps = torch.randn(1, network.context, 5, 6), torch.randn(1, 1, 7, 5, 6)
     logits = network.head(network.head_base(context), maps)[:, 0]
     assert torch.equal(logits.argmax(dim=1) == 1, maps[:, 0, -1] > 0)
+
+
+def test_many_supports_make_the_nearest_prototype_count_more() -> None:
+    trusting = FWB(replace(TINY, margin_per_support=5.0))
+    odds, maps = torch.randn(2, 5, 6), torch.randn(2, 7, 5, 6)
+    assert torch.equal(trusting.trust_prototypes(odds, maps, 1), odds)
+    assert torch.allclose(trusting.trust_prototypes(odds, maps, 3), odds + 10.0 * maps[:, -1])
+    each = trusting.trust_prototypes(odds, maps, torch.tensor([1, 3]).view(-1, 1, 1))
+    assert torch.equal(each[0], odds[0])
+    assert torch.allclose(each[1], odds[1] + 10.0 * maps[1, -1])
+    assert torch.equal(FWB(TINY).trust_prototypes(odds, maps, 3), odds)
+    with pytest.raises(ConfigError, match="no margin"):
+        replace(TINY, prototypes=1, margin_per_support=5.0)
 
 
 @pytest.mark.parametrize("size", [(40, 56), (33, 71), (130, 90)])

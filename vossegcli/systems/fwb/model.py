@@ -74,6 +74,18 @@ class FWB(NormalisedInput):
             logits = logits + torch.cat([-0.5 * odds, 0.5 * odds], dim=2)
         return logits
 
+    def trust_prototypes(self, odds: Tensor, maps: Tensor, supports: int | Tensor) -> Tensor:
+        """Add the margin between the nearest prototypes, the last of maps (B,M,h,w), to log-odds (B,h,w).
+
+        Args:
+            odds: of the class.
+            maps: as for the head.
+            supports: number of supports that the prototypes stand on, or (B,1,1).
+        """
+        if not self.config.margin_per_support:
+            return odds
+        return odds + self.config.margin_per_support * (supports - 1) * maps[:, -1]
+
     def refine(self, odds: Tensor, maps: Tensor, encoded: Encoded) -> Tensor:
         """Refine log-odds (B,h,w) of the class, found from maps (B,M,h,w), to stride 4, where the network can."""
         if self.refinement is None:

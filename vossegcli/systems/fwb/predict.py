@@ -38,11 +38,13 @@ class _Class:
         experts: vectors of the class (N,V,C) and their trust (N,).
         weights: (C,) relevance of the features.
         reference: what the supports look like.
+        supports: number of them.
     """
 
     experts: Experts
     weights: Tensor
     reference: Reference
+    supports: int
 
 
 class FWBPredictor:
@@ -110,8 +112,8 @@ class FWBPredictor:
         experts = self._fit_experts(supports, weights)
         maps, odds = self._rough(experts, weights, supports.encoded)
         reference = make_reference(features, supports.inside, supports.outside, maps, self.model.groups)
-        self._classes.append(_Class(experts, weights, reference))
-        return self._support_iou(self._finish(odds, maps, supports.encoded), supports)
+        self._classes.append(_Class(experts, weights, reference, len(images)))
+        return self._support_iou(self._finish(odds, maps, supports.encoded, len(images)), supports)
 
     def _fit_experts(self, supports: Supports, weights: Tensor) -> Experts:
         """Boost the vectors that the supports give (paper sec. 3.4)."""
@@ -148,7 +150,7 @@ class FWBPredictor:
             maps, odds = self._rough(known.experts, known.weights, encoded)
             statistics = presence_statistics(known.reference, encoded.features, maps, odds.sigmoid(), self.model.groups)
             confidence.append(self.model.presence(statistics)[:, 0].sigmoid())
-            probs.append(at_native_size(self._finish(odds, maps, encoded)).sigmoid())  # (B,H,W)
+            probs.append(at_native_size(self._finish(odds, maps, encoded, known.supports)).sigmoid())  # (B,H,W)
         stacked = torch.stack(probs, dim=1)  # (B,L,H,W)
         sure = torch.stack(confidence, dim=1)  # (B,L)
         best = (stacked * (sure >= self.min_confidence)[:, :, None, None]).max(dim=1)
@@ -175,7 +177,9 @@ class FWBPredictor:
         each = (logits[:, :, 1] - logits[:, :, 0]).sigmoid()  # (B,N,h,w)
         return maps.mean(dim=1), join_experts(each, experts.weights).clamp(SMALLEST, 1.0 - SMALLEST).logit()
 
-    def _finish(self, odds: Tensor, maps: Tensor, encoded: Encoded) -> Tensor:
+    def _finish(self, odds: Tensor, maps: Tensor, encoded: Encoded, supports: int) -> Tensor:
+        if self.counts[0] > 1:
+            odds = self.model.trust_prototypes(odds, maps, supports)
         return self.model.refine(odds, maps, encoded) if self.refining else odds
 
     def _support_iou(self, odds: Tensor, supports: Supports) -> float:

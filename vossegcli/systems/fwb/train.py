@@ -60,7 +60,8 @@ def episode_objective(model: FWB, batch: EpisodeSamples, weights: LossWeights) -
     base = model.head_base(encoded.context)
     logits = model.head(base, maps.unsqueeze(1))[:, 0]  # (Q,2,h,w)
     odds = logits[:, 1] - logits[:, 0]
-    answers = [odds] if model.refinement is None else [odds, model.refine(odds, maps, encoded)]
+    trusted = model.trust_prototypes(odds, maps, batch.supports.flatten(0, 1).sum(dim=1).view(-1, 1, 1))
+    answers = [trusted] if model.refinement is None else [trusted, model.refine(trusted, maps, encoded)]
     large = [_enlarged(answer, masks.shape[-2:]) for answer in answers]  # (Q,H,W) each
     terms = {
         "cross_entropy": torch.stack([mask_cross_entropy(_two(x), (masks == 1).long()) for x in large]).mean(),
