@@ -6,6 +6,9 @@ runners.evaluate.precision, runners.evaluate.run, runners.evaluate.vos
 
 import csv
 import json
+import signal
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from tests.conftest import Outcome, draw_mask, draw_video
+from tests.conftest import Outcome, draw_mask, draw_video, finish, start
 from vossegcli.io.masks.label_maps import write_label_map
 
 Vosseg = Callable[..., Outcome]
@@ -573,3 +576,67 @@ def test_label_maps_of_fewshot(vosseg: Vosseg, tmp_path: Path) -> None:
     assert same.json()["mIoU"] == 1.0
     (tmp_path / "maps" / "classes.json").write_text("[1]")
     assert vosseg("evaluate", "fewshot", tmp_path / "run", tmp_path / "maps").code == 3
+
+
+def test_results_shorter_than_their_video_are_told(vosseg: Vosseg, tmp_path: Path) -> None:
+    mask = np.zeros((20, 30), bool)
+    mask[4:14, 5:15] = True
+    truth = {
+        "videos": [{"id": 1, "height": 20, "width": 30, "length": 3}],
+        "annotations": [{"id": 1, "video_id": 1, "category_id": 2, "segmentations": [rle(mask)] * 3}],
+        "categories": [{"id": 2, "name": "square"}],
+    }
+    found = [{"video_id": 1, "category_id": 2, "score": 0.5, "segmentations": [rle(mask)] * 2}]
+    (tmp_path / "gt.json").write_text(json.dumps(truth))
+    (tmp_path / "dt.json").write_text(json.dumps(found))
+    outcome = vosseg("evaluate", "track", tmp_path / "dt.json", tmp_path / "gt.json", "--json")
+    assert outcome.code == 0, outcome.stderr
+    numbers = outcome.json()
+    assert (numbers["AP50"], numbers["AP75"]) == (pytest.approx(1.0), 0.0), "IoU is two thirds; ytvoseval says 1"
+    assert "1 of 1 results are shorter or longer than their video" in str(numbers["problems"])
+
+
+def test_lvis_is_refused(vosseg: Vosseg, tmp_path: Path) -> None:
+    truth = json.loads(json.dumps(COCO))
+    truth["images"][0]["neg_category_ids"] = [4]
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    (tmp_path / "found.json").write_text("[]")
+    outcome = vosseg("evaluate", "instance", tmp_path / "found.json", tmp_path / "truth.json")
+    assert outcome.code == 3
+    assert "is of LVIS" in outcome.stderr and "lvis-api" in outcome.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_evaluation_that_is_stopped(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """A signal while pycocotools works, far from its end: 40,000 pairs of masks an image."""
+    rng = np.random.default_rng(0)
+    images = [{"id": k, "file_name": f"{k}.png", "height": 200, "width": 200} for k in range(1, 401)]
+    corners = rng.integers(0, 180, (400, 200, 2)).tolist()
+    annotations = [
+        {"image_id": k, "category_id": 1, "score": 0.5, "segmentation": [[x, y, x + 15, y, x + 15, y + 15, x, y + 15]]}
+        for k, listed in enumerate(corners, start=1) for x, y in listed
+    ]  # fmt: skip
+    numbered = [{"id": k, **annotation} for k, annotation in enumerate(annotations, start=1)]
+    truth = {"images": images, "annotations": numbered, "categories": [{"id": 1, "name": "a"}]}
+    (tmp_path / "gt.json").write_text(json.dumps(truth))
+    (tmp_path / "dt.json").write_text(json.dumps(annotations))
+    working = tmp_path / "working"
+    script = (
+        "import pathlib, sys; from pycocotools import cocoeval; from vossegcli.cli.app import main\n"
+        "evaluate = cocoeval.COCOeval.evaluate\n"
+        f"def told(self): pathlib.Path({str(working)!r}).touch(); return evaluate(self)\n"
+        "cocoeval.COCOeval.evaluate = told\n"
+        "main()\n"
+    )
+    process = start(
+        [sys.executable, "-c", script, "evaluate", "instance", tmp_path / "dt.json", tmp_path / "gt.json", "--json"]
+    )
+    deadline = time.monotonic() + 300
+    while not working.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.send_signal(number)
+    outcome = finish(process)
+    assert outcome.code == code, outcome.stderr
+    assert outcome.stdout == ""
+    assert outcome.stderr == "interrupted: what was finished stays; the same command goes on from here\n"

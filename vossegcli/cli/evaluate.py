@@ -229,6 +229,8 @@ def _run(options: EvaluateOptions, executor: Executor | None, *, as_json: bool, 
         elif not quiet:
             console.print(f"the report needs the other parts: {', '.join(map(str, report.missing))}")
         return
+    for note in filter(None, report["facts"].get("notes", "").split("; ") if not quiet else ()):
+        console.print(f"note: {note}", markup=False)
     for line in problem_lines(report, SHOWN_PROBLEMS):
         console.print(line, style="yellow", markup=False)
     if as_json:

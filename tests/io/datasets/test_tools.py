@@ -458,3 +458,19 @@ def test_several_files_of_a_tool_are_one(tmp_path: Path) -> None:
     found: Annotations = read_annotations(tmp_path / "set")
     assert [image.name for image in found.images] == ["bear/0.jpg", "dog/0.jpg"]
     assert found.class_ids == {"a": 2}
+
+
+def test_names_of_lvis(tmp_path: Path) -> None:
+    """LVIS has addresses instead of file names."""
+    square = [[2, 2, 12, 2, 12, 12, 2, 12]]
+    image = {"id": 3, "coco_url": "http://images.cocodataset.org/val2017/0003.jpg", "height": 20, "width": 20}
+    payload = {
+        "images": [image],
+        "annotations": [{"id": 1, "image_id": 3, "category_id": 1, "segmentation": square}],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (tmp_path / "val2017").mkdir()
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / "val2017" / "0003.jpg")
+    (tmp_path / "lvis_v1_val.json").write_text(json.dumps(payload))
+    (found,) = read_annotated_images(tmp_path / "lvis_v1_val.json").images
+    assert found.path == tmp_path / "val2017" / "0003.jpg"

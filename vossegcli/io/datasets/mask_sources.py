@@ -56,7 +56,7 @@ def convert_masks(path: Path, work: Path, frames: Sequence[str] = ()) -> Written
     """
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     kept = () if is_annotation(path) else tuple(frames)  # annotations name their frames
-    return _made_once(work, files, kept, lambda folder: _write(path, folder, frames))
+    return made_once(work / path.stem, files, kept, lambda folder: _write(path, folder, frames))
 
 
 def convert_object_folders(path: Path, frames: Sequence[str], work: Path) -> WrittenMasks | None:
@@ -80,15 +80,25 @@ def convert_object_folders(path: Path, frames: Sequence[str], work: Path) -> Wri
     if not found:
         return None
     files = [file for objects in found.values() for file in objects.values()]
-    written = _made_once(work, files, (str(path),), lambda folder: write_object_masks(found, folder))
+    written = made_once(
+        work / (path.name or "masks"), files, (str(path),), lambda folder: write_object_masks(found, folder)
+    )
     return WrittenMasks(written.folder, written.notes, tuple(files))
 
 
-def _made_once(
-    work: Path, files: Sequence[Path], settings: Sequence[str], make: Callable[[Path], Sequence[str]]
+def made_once(
+    place: Path, files: Sequence[Path], settings: Sequence[str], make: Callable[[Path], Sequence[str]]
 ) -> WrittenMasks:
-    """Make masks in a folder of their own, or use those that were made of the same files."""
-    folder = work / fingerprint(files, {"settings": list(settings)})[:16]
+    """Make masks in a folder of their own, or use those that were made of the same files.
+
+    Args:
+        place: folder for the fingerprint of the files and settings; its name is that of the folder of the masks.
+        files: that the masks are made of.
+        settings: whatever else changes them.
+        make: writes masks into a folder and tells what was interpreted.
+    """
+    work = place.parent / fingerprint(files, {"settings": list(settings)})[:16]
+    folder = work / place.name
     marker = folder / _DONE
     if marker.is_file():
         return WrittenMasks(folder, tuple(marker.read_text(encoding="utf-8").splitlines()))

@@ -37,7 +37,7 @@ def read_label_stack(path: Path, frames: Sequence[str] = ()) -> MaskStack:
         InputError: it cannot be read, leaves open which pages are its frames, holds more pages than there are frames,
             or values that are no ids.
     """
-    reader = StackFrames(path)
+    reader = _open(path)
     names = stack_names(len(reader), frames, path)
     stack = MaskStack(iter(()), [f"{len(names)} masks were read from the pages of {path.name}", *reader.notes])
     if len(frames) > len(names):
@@ -47,6 +47,24 @@ def read_label_stack(path: Path, frames: Sequence[str] = ()) -> MaskStack:
         stack.notes.append(f"0/{white} read as object 1")
     stack.maps = _maps(path, reader, names, white)
     return stack
+
+
+def count_masks(path: Path) -> int:
+    """Count the masks of a label stack.
+
+    Raises:
+        InputError: as `read_label_stack`.
+    """
+    return len(_open(path))
+
+
+def _open(path: Path) -> StackFrames:
+    reader = StackFrames(path)
+    try:
+        _ = len(reader)  # which asks for the axis of the frames
+    except InputError as error:  # options choose axes of frames, not of masks
+        raise InputError(error.what, where=path, fix="save the masks as a stack with one axis of frames") from error
+    return reader
 
 
 def _maps(

@@ -51,7 +51,7 @@ def find_mask_sequences(path: Path) -> dict[str, dict[str, Path]]:
         raise InputError(what, where=path, fix="give a folder of masks")
     if list_images(path):
         return {_sequence_name(path): _masks_of(path)}
-    root = next((path / name for name in _ROOTS if (path / name).is_dir()), path)
+    root = root_of_masks(path)
     if list_images(root):
         return {_sequence_name(path): _masks_of(root)}
     folders = {folder.relative_to(root).as_posix(): folder for folder in _folders_below(root)}
@@ -59,6 +59,11 @@ def find_mask_sequences(path: Path) -> dict[str, dict[str, Path]]:
     if not found:
         raise InputError("holds no mask images", where=path, fix="give a folder of masks, or a root of such folders")
     return found
+
+
+def root_of_masks(path: Path) -> Path:
+    """Return the folder of the masks of a data set's root or a run's output, else the folder itself."""
+    return next((path / name for name in _ROOTS if (path / name).is_dir()), path)
 
 
 def find_label_maps(folder: Path) -> dict[str, Path]:

@@ -75,8 +75,18 @@ def evaluate_track(
     chosen = select_truth(dataset, selection, "videos")
     found = read_results(results, "video_id", dataset, "masklet")
     found, problems = select_results(found, dataset, chosen, selection, _classes_of(results), "videos")
-    problems += [Problem("note", truth.name, None, note) for note in dataset["notes"]]
+    problems += [Problem("note", truth.name, None, note) for note in (*dataset["notes"], *_lengths(chosen, found))]
     return track_precision(chosen, found, max_dets=max_dets), problems
+
+
+def _lengths(truth: dict[str, Any], found: list[dict[str, Any]]) -> list[str]:
+    """Tell how many masklets are shorter or longer than their video."""
+    frames = {video["id"]: len(video.get("file_names") or ()) or video.get("length") for video in truth["videos"]}
+    known = {one["video_id"]: len(one["segmentations"]) for one in truth["annotations"]}
+    wanted = {video: count or known.get(video) for video, count in frames.items()}
+    other = sum(len(one["segmentations"]) != (wanted[one["video_id"]] or -1) for one in found)
+    text = "results are shorter or longer than their video; frames that they lack count as frames without a mask"
+    return [f"{other} of {len(found)} {text}"] if other else []
 
 
 def evaluate_label_maps(predictions: Path, truth: Path, *, iou: str = "segm") -> tuple[AveragePrecision, list[Problem]]:

@@ -29,7 +29,7 @@ from vossegcli.runners.evaluate.parts import OnDone, Parts, Scoring
 from vossegcli.runners.evaluate.pictures import FrameImages, find_images, frame_pictures, worst_frames
 from vossegcli.runners.evaluate.precision import EVERYTHING, evaluate_instance, evaluate_track
 from vossegcli.runners.evaluate.selection import Selection
-from vossegcli.runners.evaluate.sources import Sources, class_sources, video_sources
+from vossegcli.runners.evaluate.sources import Sources, class_sources, instance_sources, video_sources
 from vossegcli.runners.evaluate.vos import conclude_vos, vos_scoring
 from vossegcli.types import Shard
 
@@ -121,6 +121,8 @@ def _sources(options: EvaluateOptions) -> AbstractContextManager[Sources]:
         return video_sources(options.predictions, options.truth, options.output)
     if options.task == "fewshot":
         return class_sources(options.predictions, options.truth)
+    if options.task == "instance":
+        return instance_sources(options.predictions, options.truth)
     return nullcontext(Sources(options.predictions, options.truth))
 
 

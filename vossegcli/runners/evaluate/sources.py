@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from vossegcli.errors import InputError
 from vossegcli.io.datasets.formats import is_annotation, read_annotations
 from vossegcli.io.datasets.mask_sources import convert_masks, needs_conversion
 from vossegcli.io.datasets.shapes import Annotations
+from vossegcli.io.datasets.unfolded_stacks import find_stacks, unfold_stacks
 from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.masks.mask_trees import find_mask_sequences
 from vossegcli.io.records.file_names import folder_of_label
@@ -47,19 +48,60 @@ def video_sources(predictions: Path, truth: Path, output: Path | None) -> Iterat
     Raises:
         InputError: one of them cannot be read.
     """
-    if not (needs_conversion(predictions) or needs_conversion(truth)):
-        yield Sources(predictions, truth)
-        return
-    shared = None if output is None else nullcontext(str(output / STATE_FOLDER / "masks"))
-    with shared or tempfile.TemporaryDirectory(prefix="vosseg-") as work:
-        found = Sources(predictions, truth)
+    with _work_folder(output) as work, unfolded_sources(predictions, truth, work) as found:
+        predictions, truth = found.predictions, found.truth
         if needs_conversion(predictions):
-            made = convert_masks(predictions, Path(work) / "predictions", _frames(truth))
-            found = replace(found, predictions=made.folder, notes=made.notes)
+            made = convert_masks(predictions, work / "predictions", _frames(truth))
+            found = replace(found, predictions=made.folder, notes=(*found.notes, *made.notes))
         if needs_conversion(truth):
-            made = convert_masks(truth, Path(work) / "truth", _frames(found.predictions))
+            made = convert_masks(truth, work / "truth", _frames(found.predictions))
             found = replace(found, truth=made.folder, notes=(*found.notes, *made.notes))
         yield found
+
+
+@contextmanager
+def unfolded_sources(predictions: Path, truth: Path, work: Path) -> Iterator[Sources]:
+    """Give the same, label stacks unfolded to folders of label maps.
+
+    Args:
+        predictions: folder or file.
+        truth: likewise.
+        work: folder to write to.
+
+    Raises:
+        InputError: a stack cannot be read.
+    """
+    ours, theirs = find_stacks(predictions), find_stacks(truth)
+    notes: tuple[str, ...] = ()
+    found = Sources(predictions, truth)
+    if ours:
+        made = unfold_stacks(predictions, ours, truth, work / "predictions")
+        found, notes = replace(found, predictions=made.folder), made.notes
+    if theirs:
+        made = unfold_stacks(truth, theirs, predictions, work / "truth")
+        found, notes = replace(found, truth=made.folder), (*notes, *made.notes)
+    yield replace(found, notes=notes)
+
+
+@contextmanager
+def instance_sources(predictions: Path, truth: Path) -> Iterator[Sources]:
+    """Give two JSON files, or two folders of label maps, made of stacks where that is needed.
+
+    Raises:
+        InputError: a stack cannot be read.
+    """
+    with _work_folder(None) as work, unfolded_sources(predictions, truth, work) as found:
+        yield found
+
+
+@contextmanager
+def _work_folder(output: Path | None) -> Iterator[Path]:
+    """A folder for masks that have to be made: of the report, which several runs share, or one that is removed."""
+    if output is not None:
+        yield output / STATE_FOLDER / "masks"
+        return
+    with tempfile.TemporaryDirectory(prefix="vosseg-") as work:
+        yield Path(work)
 
 
 @contextmanager

@@ -174,7 +174,7 @@ def _identity(annotation: Json) -> Id | None:
 def _images(owner: Id, item: Json, shapes: list[tuple[int, Shape]], faults: Faults) -> list[ShapedImage]:
     """The image, or the frames of a video, with the shapes that belong to each."""
     is_video = "file_names" in item
-    names = item["file_names"] if is_video else [item.get("file_name")]
+    names = item["file_names"] if is_video else [item.get("file_name") or item.get("coco_url")]  # LVIS: an address
     where = f"{'video' if is_video else 'image'} {owner}"
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         faults.add(where, "has no file name")
