@@ -109,7 +109,7 @@ def follow(video: Video, method: Any) -> Followed:  # noqa: ANN401 - a predictor
             segmented = method.step(frame)
             predicted = getattr(segmented, "label_map", segmented).numpy()
             if isinstance(segmented, Segmentation):
-                peaks = segmented.probs.amax(dim=(1, 2)).tolist()
+                peaks = segmented.peaks.tolist()
                 sure = (segmented.uncertainty.tolist(), segmented.agreement.tolist(), peaks)
                 followed.rows.extend(confidence_rows(index, stem, known, predicted, *sure))
             if truth is not None:

@@ -19,10 +19,11 @@ from vossegcli.types import ItemResult
 
 
 class Attempt(NamedTuple):
-    """An item that is to be done, from its beginning or from its snapshot."""
+    """An item that is to be done, from its beginning or from its snapshot, and why so."""
 
     item: Item
     resumed: bool = False
+    reason: str = ""
 
 
 class ItemWorker(Worker[Attempt, ItemResult]):
@@ -56,7 +57,8 @@ class ItemWorker(Worker[Attempt, ItemResult]):
     def retry(self, job: Attempt) -> Attempt:
         """Go on from the last snapshot of the first try, if there is one."""
         clean_tree(self._command.options.folder)
-        return Attempt(job.item, job.item.state.plan(job.item.key)[0] == "resume")
+        action, reason = job.item.state.plan(job.item.key, self._command.model.device.type)
+        return Attempt(job.item, action == "resume", reason or "")
 
     def lost(self, job: Attempt, reason: str) -> ItemResult:
         """Record an item that kills whoever does it as failed."""
@@ -81,10 +83,11 @@ class ItemWorker(Worker[Attempt, ItemResult]):
             if not job.resumed:
                 self._clear(item)
             done = self._run(item, session, progress)
-            item.state.mark_done(item.key, done.outputs)
+            item.state.mark_done(item.key, done.outputs, self._command.model.device.type)
         except VossegError as error:
             return failed(item.name, error, time.perf_counter() - began)
-        notes = (*item.notes, *done.notes)
+        resumed = (f"resumed: {job.reason}",) if job.resumed and " on " in job.reason else ()
+        notes = (*item.notes, *resumed, *done.notes)
         return ItemResult(item.name, "done", done.frames, round(time.perf_counter() - began, 3), notes=notes)
 
     def _run(self, item: Item, session: Session[Any], progress: Progress) -> Done:

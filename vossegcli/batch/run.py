@@ -95,7 +95,9 @@ def _plan_row(command: BatchCommand[Any, Any, Any, Any], item: Item | Unusable) 
     """Say what a run would do with an item: `run`, `resume`, `skip` or `fail`, and why."""
     if isinstance(item, Unusable):
         return {"name": item.name, "frames": 0, "action": "fail", "reason": str(item.error), "notes": []}
-    action, reason = ("run", None) if command.options.overwrite else item.state.plan(item.key)
+    action, reason = (
+        ("run", None) if command.options.overwrite else item.state.plan(item.key, command.model.device.type)
+    )
     return {
         "name": item.name, "frames": item.frames, "action": action, "reason": reason, "notes": list(item.notes),
     }  # fmt: skip
@@ -157,7 +159,7 @@ class _Run:
             if row["action"] == "skip":
                 yield ItemResult(item.name, "skipped", 0, 0.0, row["reason"])
             else:
-                jobs.append(Attempt(item, row["action"] == "resume"))
+                jobs.append(Attempt(item, row["action"] == "resume", row["reason"] or ""))
         yield from executor.run(ItemWorker(self._command), jobs, self._progress)
 
     def _conclude(self, status: str) -> None:

@@ -62,10 +62,8 @@ class ChosenModel:
 
     @property
     def settings(self) -> dict[str, str]:
-        """Settings that change results; part of the fingerprint of every item."""
-        return {
-            "checkpoint": self.checkpoint.sha256, "device": self.device.type, "precision": str(self.precision),
-        }  # fmt: skip
+        """Settings that change results, part of the fingerprint of every item; devices differ in rounding alone."""
+        return {"checkpoint": self.checkpoint.sha256, "precision": str(self.precision)}
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -39,3 +40,24 @@ def resize_smooth(x: Tensor, size: Size) -> Tensor:
     if tuple(x.shape[-2:]) == size:
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def row_weights(height: int, small: int) -> tuple[list[int], Tensor]:
+    """Weights with which rows are enlarged bilinearly, as `resize_smooth` does it.
+
+    Args:
+        height: H rows to make.
+        small: h <= H rows that there are.
+
+    Returns:
+        for each new row the old one at or above it, and (H,h) weights of the old ones.
+    """
+    centres = ((torch.arange(height, dtype=torch.float64) + 0.5) * (small / height) - 0.5).clamp(0.0, small - 1.0)
+    above = centres.floor().long()
+    beneath = (above + 1).clamp_max(small - 1)
+    share = (centres - above).float()
+    weights = torch.zeros(height, small)
+    rows = torch.arange(height)
+    weights[rows, above] += 1.0 - share
+    weights[rows, beneath] += share
+    return above.tolist(), weights

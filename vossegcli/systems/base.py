@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from vossegcli.errors import ConfigError
@@ -20,24 +21,32 @@ ADAPTATION = "adaptation"
 
 
 class Segmentation(NamedTuple):
-    """One segmented frame at its native size.
+    """One segmented frame at its native size; K objects in the order of the predictor's `ids`.
 
     Attributes:
         label_map: (H,W) int32 object ids, 0 = background.
-        probs: (K,H,W) float32 probability of each object, in the order of the predictor's `ids`.
         uncertainty: (K,) float32 mean uncertainty of each object's pixels in [0, 1]; 1 where it has none.
         agreement: (K,) float32 in [0, 1]: how much of each object's mask the annotated frames alone confirm; 1 where
             the system does not read them alone.
+        peaks: (K,) float32 largest probability of each object, at the working size.
+        object_probs: K functions that compute the probability of an object, (H,W) float32: of many objects on a large
+            frame, all of them would take gigabytes.
     """
 
     label_map: Tensor
-    probs: Tensor
     uncertainty: Tensor
     agreement: Tensor
+    peaks: Tensor
+    object_probs: tuple[Callable[[], Tensor], ...]
+
+    @property
+    def probs(self) -> Tensor:
+        """Probability of each object, (K,H,W) float32."""
+        return torch.stack([of_object() for of_object in self.object_probs])
 
 
 class VideoPredictor(Protocol):
-    """Segments a video frame by frame from given masks; frames are (3,H,W) float RGB in [0, 1]."""
+    """Segments a video frame by frame from given masks; frames are (3,H,W) RGB, float in [0, 1] or uint8."""
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -46,6 +55,10 @@ class VideoPredictor(Protocol):
     @property
     def short_side(self) -> int | None:
         """Short side at which it works at most; None = native."""
+
+    @property
+    def device(self) -> torch.device:
+        """Device that it works on."""
 
     def with_network(self, network: Any) -> VideoPredictor:  # noqa: ANN401 - of the system
         """Build a predictor with the same settings around other weights; it remembers nothing yet."""

@@ -1,14 +1,17 @@
+"""The bank: what it takes in, gives and forgets.
+
+Covers: systems.afb_urr.entries, systems.afb_urr.feature_bank
+"""
+
 import pytest
 import torch
 
 from vossegcli.systems.afb_urr.config import BankConfig
+from vossegcli.systems.afb_urr.entries import closest_entries, least_used_first, merge_rows
 from vossegcli.systems.afb_urr.feature_bank import (
     FeatureBank,
     ObjectBank,
     class_budget,
-    closest_entries,
-    least_used_first,
-    merge_rows,
     same_keys,
 )
 from vossegcli.systems.afb_urr.matching import read_memory
@@ -28,9 +31,8 @@ def test_closest_entry_is_by_angle() -> None:
 
 def test_merge_by_hand() -> None:
     rows = torch.tensor([[2.0, 0.0], [0.0, 5.0]])
-    touched, merged = merge_rows(rows, torch.tensor([[0.0, 7.0], [3.0, 0.0]]), torch.tensor([0, 0]), 0.1)
+    merged = merge_rows(rows[:1], torch.tensor([[0.0, 7.0], [3.0, 0.0]]), torch.tensor([0, 0]), 0.1)
     # |e| = 2, unit (1, 0); mean direction of (0, 1) and (1, 0) = (0.5, 0.5): 2 * (0.9 * (1, 0) + 0.1 * (0.5, 0.5))
-    assert touched.tolist() == [0]
     assert merged.tolist() == [pytest.approx([1.9, 0.1])]
     assert rows.tolist() == [[2.0, 0.0], [0.0, 5.0]]
 

@@ -31,7 +31,7 @@ class VideoContract(SystemContract):
         found = [predictor.step(frames[1])]
         predictor.add_objects(frames[1], later)
         found += [predictor.step(frame) for frame in frames[2:]]
-        return [part for segmentation in found for part in segmentation]
+        return [part for segmentation in found for part in (*segmentation[:4], segmentation.probs)]
 
     def batch(self) -> ClipSamples:
         return square_clips()

@@ -76,14 +76,21 @@ class ItemState:
         self.snapshot = items / "snapshots" / f"{name}.safetensors"
         self.adapted = items / "adapted" / f"{name}.safetensors"
 
-    def plan(self, key: str) -> tuple[str, str | None]:
-        """Say what a run with this key does with the item: `skip`, `resume` or `run`, and why."""
+    def plan(self, key: str, device: str = "") -> tuple[str, str | None]:
+        """Say what a run with this key does with the item: `skip`, `resume` or `run`, and why.
+
+        Args:
+            key: of the run.
+            device: kind that it uses; another one that was used before is named.
+        """
         marker = self._read_marker()
         if marker is not None and marker.get("key") == key:
             gone = next((path for path in marker["outputs"] if not (self.output / path).is_file()), None)
-            return ("skip", "already done") if gone is None else ("run", f"{gone} is missing")
-        if read_metadata(self.snapshot).get("key") == key:
-            return "resume", "was interrupted"
+            done = f"already done{_elsewhere(marker.get('device'), device)}"
+            return ("skip", done) if gone is None else ("run", f"{gone} is missing")
+        snapshot = read_metadata(self.snapshot)
+        if snapshot.get("key") == key:
+            return "resume", f"was interrupted{_elsewhere(snapshot.get('device'), device)}"
         return "run", None if marker is None else "input or settings changed"
 
     def is_done(self, key: str) -> bool:
@@ -95,10 +102,10 @@ class ItemState:
         """Say whether a run began the item and has not finished it, so that no list names its outputs."""
         return self.rows.exists() and not self.marker.exists()
 
-    def mark_done(self, key: str, outputs: Iterable[Path]) -> None:
-        """Record that the item is done: its key and the files below the output folder that must exist."""
+    def mark_done(self, key: str, outputs: Iterable[Path], device: str = "") -> None:
+        """Record that the item is done: key, kind of device, files below the output folder that must exist."""
         listed = [path.relative_to(self.output).as_posix() for path in outputs]
-        write_text_atomic(self.marker, json.dumps({"key": key, "outputs": listed}))
+        write_text_atomic(self.marker, json.dumps({"key": key, "device": device, "outputs": listed}))
         self.snapshot.unlink(missing_ok=True)
         self.adapted.unlink(missing_ok=True)
 
@@ -125,6 +132,11 @@ class ItemState:
             return None
         inside = not any(path.is_absolute() or ".." in path.parts for path in listed)
         return dict(marker) if inside else None
+
+
+def _elsewhere(before: object, now: str) -> str:
+    """Name a device that is not the one of now."""
+    return f" on {before}" if before and now and before != now else ""
 
 
 def record_name(shard: Shard | None, suffix: str) -> str:

@@ -123,7 +123,8 @@ def write_image(path: Path, image: npt.NDArray[np.uint8]) -> None:
             picture.save(temporary, format="PNG", compress_level=_PNG_COMPRESSION)
         else:
             height, width = fitted_size(image.shape, LONGEST_JPEG)
-            picture = picture.resize((width, height), Image.Resampling.BOX)
+            if (height, width) != image.shape[:2]:
+                picture = picture.resize((width, height), Image.Resampling.BOX)
             picture.save(temporary, format="JPEG", quality=92, subsampling=0)
 
 

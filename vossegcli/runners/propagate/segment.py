@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,15 @@ from vossegcli.io.media.frames import FrameReader
 from vossegcli.io.records.run_records import append_jsonl, cut_jsonl, length_of
 from vossegcli.io.results.overlays import write_probability
 from vossegcli.io.weights.checkpoints import read_tensors, write_tensors
-from vossegcli.ops.images import image_tensor
-from vossegcli.ops.masks import one_hot_classes
 from vossegcli.runners.propagate.confidence import confidence_rows
 from vossegcli.runners.propagate.given_masks import GivenMasks, Pass, absences, wanted_on
+from vossegcli.runners.propagate.overruling import as_given, overruled, without
 from vossegcli.systems.base import Segmentation, VideoPredictor
 from vossegcli.types import Frame
 
 READ_AHEAD = 4
 WRITE_BEHIND = 8
+_Job = Callable[[], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ class _Result:
         uncertainty: (K,) as in `Segmentation`.
         agreement: (K,) likewise.
         peaks: (K,) largest probability of each.
-        probs: (H,W) float32 of each, where probabilities are written, else nothing.
+        probs: what computes those of each (H,W), where probabilities are written, else nothing.
         beneath: the label map that an earlier pass wrote for this frame, or None.
     """
 
@@ -87,7 +88,7 @@ class _Result:
     uncertainty: list[float]
     agreement: list[float]
     peaks: list[float]
-    probs: list[npt.NDArray[np.float32]]
+    probs: list[Callable[[], Tensor]]
     beneath: Path | None
 
 
@@ -123,7 +124,7 @@ def segment_sequence(item: PropagateItem, predictor: VideoPredictor, progress: P
     else:
         _write_left_out(item, progress)
     cut_jsonl(item.state.rows, position.rows)
-    with WriteBehind[_Result](lambda result: _write(item, result), WRITE_BEHIND) as writer:
+    with WriteBehind[_Job](lambda job: job(), WRITE_BEHIND) as writer:
         for number in range(position.pass_number, len(item.passes)):
             _follow_pass(item, replace(position, pass_number=number), predictor, writer, progress)
             position = _Position()
@@ -134,7 +135,7 @@ def _follow_pass(
     item: PropagateItem,
     position: _Position,
     predictor: VideoPredictor,
-    writer: WriteBehind[_Result],
+    writer: WriteBehind[_Job],
     progress: Progress,
 ) -> None:
     """Segment what is left of a pass, and save a snapshot now and then."""
@@ -142,7 +143,10 @@ def _follow_pass(
     with closing(_run_pass(item, way, position.done, predictor)) as results:
         for done, result in enumerate(results, start=position.done + 1):
             if result.ids:
-                writer.submit(result)
+                for object_id, of_object in zip(result.ids, result.probs, strict=False):
+                    path = item.probability_path(result.name, object_id)
+                    writer.submit(partial(write_probability, path, of_object().cpu().numpy()))
+                writer.submit(partial(_write, item, replace(result, probs=[])))
                 progress.frame()
             if done % item.snapshot_every == 0:
                 writer.flush()
@@ -155,69 +159,41 @@ def _run_pass(item: PropagateItem, way: Pass, done: int, predictor: VideoPredict
     if not indices:
         return
     low, high = min(indices[0], indices[-1]), max(indices[0], indices[-1])
-    with closing(read_ahead(item.reader.iterate(low, high + 1, reverse=way.reverse), READ_AHEAD)) as frames:
+    read = item.reader.iterate(low, high + 1, reverse=way.reverse)
+    shown = ((frame.name, _pixels(frame, predictor.device)) for frame in read)  # in the thread that reads
+    with closing(read_ahead(shown, READ_AHEAD)) as frames:
         changes = absences(item.given, way)
         gone: frozenset[int] = frozenset()
         for index in way.indices()[:done]:
             gone = changes.get(index, gone)
-        for index, frame in zip(indices, frames, strict=True):
-            segmentation = _segment_frame(item, way, index, frame, predictor)
+        for index, (name, image) in zip(indices, frames, strict=True):
+            segmentation = _segment_frame(item, way, index, image, predictor)
             gone = changes.get(index, gone)
             if gone:
-                segmentation = _without(segmentation, predictor.ids, gone)
-            yield _off_the_device(item, way, index, frame.name, predictor.ids, segmentation)
+                segmentation = without(segmentation, predictor.ids, gone)
+            yield _off_the_device(item, way, index, name, predictor.ids, segmentation)
 
 
-def _segment_frame(item: PropagateItem, way: Pass, index: int, frame: Frame, predictor: VideoPredictor) -> Segmentation:
-    image = image_tensor(frame.image)
+def _pixels(frame: Frame, device: torch.device) -> Tensor:
+    """The pixels of a frame (3,H,W) uint8, in memory that a GPU copies from by itself."""
+    pixels = torch.from_numpy(frame.image).permute(2, 0, 1)
+    return pixels.contiguous().pin_memory() if device.type == "cuda" else pixels
+
+
+def _segment_frame(
+    item: PropagateItem, way: Pass, index: int, image: Tensor, predictor: VideoPredictor
+) -> Segmentation:
     if index == way.start:
         ids_map = _tensor(item.given.read(index).ids_map)
         predictor.start(image, ids_map)
-        return _as_given(ids_map, predictor.ids)
+        return as_given(ids_map, predictor.ids)
     segmentation = predictor.step(image)
     wanted = wanted_on(item.given, index, way.start, predictor.ids)
     if wanted is None:
         return segmentation
     ids_map = _tensor(wanted)
     predictor.add_objects(image, ids_map)
-    return _overruled(segmentation, ids_map, predictor.ids)
-
-
-def _without(segmentation: Segmentation, ids: tuple[int, ...], gone: frozenset[int]) -> Segmentation:
-    """A segmentation without the objects that a person said are gone: certain."""
-    kept = torch.tensor([i not in gone for i in ids], device=segmentation.probs.device)
-    hidden = torch.tensor(sorted(gone), device=segmentation.label_map.device)
-    return Segmentation(
-        torch.where(torch.isin(segmentation.label_map, hidden), 0, segmentation.label_map),
-        segmentation.probs * kept[:, None, None],
-        segmentation.uncertainty * kept.to(segmentation.uncertainty.device),
-        torch.where(kept.to(segmentation.agreement.device), segmentation.agreement, 1.0),
-    )
-
-
-def _as_given(ids_map: Tensor, ids: tuple[int, ...]) -> Segmentation:
-    """The segmentation of a frame whose mask was given: certain."""
-    return Segmentation(ids_map, one_hot_classes(ids_map, ids)[1:], torch.zeros(len(ids)), torch.ones(len(ids)))
-
-
-def _overruled(segmentation: Segmentation, given: Tensor, ids: tuple[int, ...]) -> Segmentation:
-    """A predicted frame with the objects that were given on it."""
-    label_map = segmentation.label_map.cpu()
-    marked = torch.tensor([i for i in ids if bool((given == i).any())])
-    kept = torch.where(torch.isin(label_map, marked), 0, label_map)
-    certain = _as_given(given, ids)
-    old = segmentation.probs.cpu()
-    new = len(ids) - old.shape[0]
-    probs = torch.cat([old, old.new_zeros(new, *old.shape[1:])]) * (given == 0)
-    unsure = torch.cat([segmentation.uncertainty.cpu(), torch.zeros(new)])
-    agreed = torch.cat([segmentation.agreement.cpu(), torch.ones(new)])
-    is_marked = torch.isin(torch.tensor(ids), marked)
-    return Segmentation(
-        torch.where(given > 0, given, kept),
-        torch.where(is_marked[:, None, None], certain.probs, probs),
-        torch.where(is_marked, 0.0, unsure),
-        torch.where(is_marked, 1.0, agreed),
-    )
+    return overruled(segmentation, ids_map, predictor.ids)
 
 
 def _off_the_device(
@@ -226,20 +202,23 @@ def _off_the_device(
     """Keep what is written, so that no tensor of the device waits in the queue."""
     decided = way.decided(ids, index)
     rows = [ids.index(i) for i in decided]
-    label_map: npt.NDArray[np.integer] = segmentation.label_map.cpu().numpy()
-    label_map = label_map.astype(np.uint8 if max(ids) < VOID else np.uint16)
+    # 8 bits on the device already: a quarter of the bytes has to cross over.
+    small = segmentation.label_map.to(torch.uint8 if max(ids) < VOID else torch.int32)
+    label_map: npt.NDArray[np.integer] = small.cpu().numpy()
+    label_map = label_map.astype(np.uint8 if max(ids) < VOID else np.uint16, copy=False)
     if len(decided) < len(ids):
         label_map = np.where(np.isin(label_map, decided), label_map, 0)
-    unsure, agreed, peaks = segmentation.uncertainty, segmentation.agreement, segmentation.probs.amax(dim=(1, 2))
+    devices = segmentation.uncertainty, segmentation.agreement, segmentation.peaks
+    unsure, agreed, peaks = torch.stack([values.float() for values in devices]).tolist()  # one copy for all
     return _Result(
-        index, name, decided, label_map, unsure[rows].tolist(), agreed[rows].tolist(), peaks[rows].tolist(),
-        [segmentation.probs[k].cpu().numpy() for k in rows] if item.probabilities else [],
+        index, name, decided, label_map, [unsure[k] for k in rows], [agreed[k] for k in rows], [peaks[k] for k in rows],
+        [segmentation.object_probs[k] for k in rows] if item.probabilities else [],
         item.mask_path(name) if way.only and index >= min(way.only.values()) else None,
     )  # fmt: skip
 
 
 def _write(item: PropagateItem, result: _Result) -> None:
-    """Write one frame: label map, probabilities, confidence rows."""
+    """Write one frame: label map, confidence rows."""
     label_map, ids = result.label_map, result.ids
     if result.beneath is not None:  # a second way through the video leaves alone what is decided already
         earlier = read_written_ids(result.beneath)
@@ -248,8 +227,6 @@ def _write(item: PropagateItem, result: _Result) -> None:
         result.index, result.name, ids, label_map, result.uncertainty, result.agreement, result.peaks
     )
     write_label_map(item.mask_path(result.name), label_map)
-    for object_id, probs in zip(ids, result.probs, strict=False):
-        write_probability(item.probability_path(result.name, object_id), probs)
     append_jsonl(item.state.rows, *rows)
 
 
@@ -262,7 +239,7 @@ def _write_left_out(item: PropagateItem, progress: Progress) -> None:
 
 
 def _save(item: PropagateItem, predictor: VideoPredictor, position: _Position) -> None:
-    metadata = {"key": item.key, **asdict(position)}
+    metadata = {"key": item.key, "device": predictor.device.type, **asdict(position)}
     write_tensors(item.state.snapshot, predictor.state(), {name: str(value) for name, value in metadata.items()})
 
 

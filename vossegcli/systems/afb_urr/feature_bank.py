@@ -18,12 +18,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from vossegcli.ops.scatter import mean_by_index
 from vossegcli.systems.afb_urr.config import BankConfig
-from vossegcli.systems.afb_urr.matching import MAX_SIMILARITIES, read_memory
+from vossegcli.systems.afb_urr.entries import closest_entries, least_used_first, merge_rows
+from vossegcli.systems.afb_urr.matching import read_memory
 
 MAX_USAGE = 1e5
 
@@ -32,49 +31,6 @@ def class_budget(budget: int, classes: int) -> int:
     """Entries that each class may hold; with one object four fifths of a half, as published."""
     share = budget // classes
     return max(1, int(share * 0.8) if classes == 2 else share)
-
-
-def closest_entries(new_keys: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-    """Find the most similar entry of each new feature by cosine similarity (paper eq. 6).
-
-    Args:
-        new_keys: (N,C).
-        keys: (M,C), M >= 1.
-
-    Returns:
-        (N,) similarity and (N,) index of the best entry; chunked, so memory stays bounded.
-    """
-    unit_new, unit = F.normalize(new_keys, dim=1), F.normalize(keys, dim=1)
-    chunk = max(1, MAX_SIMILARITIES // keys.shape[0])
-    best = [(part @ unit.T).max(dim=1) for part in unit_new.split(chunk)]
-    return torch.cat([b.values for b in best]), torch.cat([b.indices for b in best])
-
-
-def merge_rows(rows: Tensor, new_rows: Tensor, index: Tensor, rate: float) -> tuple[Tensor, Tensor]:
-    """Turn entries towards the mean direction of the features assigned to them (paper eq. 7).
-
-    `|e| * ((1 - rate) * e/|e| + rate * mean(n/|n|))`; the length is not restored afterwards, as published.
-
-    Args:
-        rows: (M,C) entries.
-        new_rows: (N,C) features.
-        index: (N,) entry of each feature.
-        rate: update rate.
-
-    Returns:
-        (T,) indices of the entries that features were assigned to, and (T,C) what they become.
-    """
-    touched, group = index.unique(return_inverse=True)
-    old = rows[touched]
-    direction = mean_by_index(F.normalize(new_rows, dim=1), group, touched.numel())
-    turned = (1.0 - rate) * F.normalize(old, dim=1) + rate * direction
-    return touched, old.norm(dim=1, keepdim=True) * turned
-
-
-def least_used_first(usage: Tensor, inserted: Tensor, frame: int) -> Tensor:
-    """Order entries by use per frame of life (paper eq. 8), the least used first, among equals the older."""
-    rate = usage / (frame - inserted).clamp_min(1)
-    return torch.argsort(rate, stable=True)
 
 
 class ObjectBank:
@@ -89,6 +45,7 @@ class ObjectBank:
         self.inserted = torch.empty(capacity, device=device)
         self.usage = torch.empty(capacity, device=device)
         self.protected = torch.empty(capacity, dtype=torch.bool, device=device)
+        self._annotated: Tensor | None = None  # rows, until the bank changes
 
     def absorb(
         self,
@@ -112,17 +69,20 @@ class ObjectBank:
         if self.size:
             similarity, index = closest or closest_entries(keys, self.keys[: self.size])
             close = similarity > config.merge_threshold
-            merged = close & ~self.protected[: self.size][index]
-            if bool(merged.any()):
-                for name, new in (("keys", keys), ("values", values)):
-                    rows = getattr(self, name)[: self.size]
-                    rows.index_copy_(0, *merge_rows(rows, new[merged], index[merged], config.update_rate))
-            keys, values = keys[~close], values[~close]
+            # Places, not masks: every use of a mask would ask the device anew how many there are.
+            merged = (close & ~self.protected[: self.size][index]).nonzero().flatten()
+            if merged.numel():
+                touched, group = index[merged].unique(return_inverse=True)
+                for rows, new in ((self.keys, keys), (self.values, values)):
+                    rows.index_copy_(0, touched, merge_rows(rows[touched], new[merged], group, config.update_rate))
+            fresh = (~close).nonzero().flatten()
+            keys, values = keys[fresh], values[fresh]
         self.append(keys, values, frame, budget, protect=False)
         self.usage[: self.size].clamp_(0.0, MAX_USAGE)
 
     def append(self, keys: Tensor, values: Tensor, frame: int, budget: int, *, protect: bool) -> None:
         """Append features, evicting the least used unprotected entries so that `budget` holds exactly."""
+        self._annotated = None
         budget = min(budget, self.keys.shape[0])
         self._evict(self.size + keys.shape[0] - budget, frame)
         room = budget - self.size
@@ -139,9 +99,11 @@ class ObjectBank:
 
     def annotated_rows(self) -> Tensor:
         """Rows of the protected entries; all rows where none is protected."""
-        protected = self.protected[: self.size]
-        rows = protected.nonzero().flatten()
-        return rows if rows.numel() else torch.arange(self.size, device=protected.device)
+        if self._annotated is None:
+            protected = self.protected[: self.size]
+            rows = protected.nonzero().flatten()
+            self._annotated = rows if rows.numel() else torch.arange(self.size, device=protected.device)
+        return self._annotated
 
     def _protect(self, rows: slice, budget: int) -> None:
         """Protect rows, or an even sample: protected entries take at most half of the budget."""
@@ -170,11 +132,18 @@ def same_keys(banks: Sequence[ObjectBank]) -> list[int]:
     Where keys come from the frame alone, the classes' banks differ in their values only, until an object is added
     or corrected later. What follows from the keys is then computed once for all of them.
     """
-    owners: list[int] = []
-    for index, bank in enumerate(banks):
-        keys = bank.keys[: bank.size]
-        twins = (i for i in sorted(set(owners)) if torch.equal(banks[i].keys[: banks[i].size], keys))
-        owners.append(next(twins, index))
+    owners = list(range(len(banks)))
+    left = list(owners)
+    while left:
+        first, *others = left
+        size = banks[first].size
+        rivals = [i for i in others if banks[i].size == size]
+        if rivals:  # one answer of the device for all of them
+            keys = banks[first].keys[:size]
+            same = torch.stack([(banks[i].keys[:size] == keys).all() for i in rivals]).tolist()
+            for i, is_same in zip(rivals, same, strict=True):
+                owners[i] = first if is_same else owners[i]
+        left = [i for i in others if owners[i] == i]
     return owners
 
 
@@ -202,15 +171,23 @@ class FeatureBank:
         self.config = config
         self.device = device
         self.banks: list[ObjectBank] = []
+        self._known_owners: list[int] | None = None
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Entries of each class."""
         return tuple(bank.size for bank in self.banks)
 
+    def _owners(self) -> list[int]:
+        """Banks with the same keys (`same_keys`), found once after every change."""
+        if self._known_owners is None:
+            self._known_owners = same_keys(self.banks)
+        return self._known_owners
+
     def add_classes(self, count: int, key_channels: int, value_channels: int) -> None:
         """Add empty classes; every class's budget shrinks accordingly, at its next update."""
         capacity = class_budget(self.config.budget, len(self.banks) + count)
+        self._known_owners = None
         self.banks += [ObjectBank(capacity, key_channels, value_channels, self.device) for _ in range(count)]
 
     def update(self, keys: Tensor, values: Tensor, frame: int, annotated: frozenset[int] = frozenset()) -> None:
@@ -224,7 +201,8 @@ class FeatureBank:
         """
         budget = class_budget(self.config.budget, len(self.banks))
         one_key = keys.stride(0) == 0  # an expanded view: all classes get the same keys
-        owners = same_keys(self.banks) if one_key else list(range(len(self.banks)))
+        owners = self._owners() if one_key else list(range(len(self.banks)))
+        self._known_owners = None
         closest: dict[int, tuple[Tensor, Tensor]] = {}
         for index, (bank, owner) in enumerate(zip(self.banks, owners, strict=True)):
             if index in annotated or bank.size == 0:
@@ -239,7 +217,7 @@ class FeatureBank:
 
         Similarities and their softmax are float32 always.
         """
-        owners = same_keys(self.banks)
+        owners = self._owners()
         read: list[Tensor] = [queries] * len(owners)
         for owner in set(owners):
             members = [i for i, other in enumerate(owners) if other == owner]
@@ -259,7 +237,7 @@ class FeatureBank:
             queries: (Q,C).
             channels: how many.
         """
-        owners = same_keys(self.banks)
+        owners = self._owners()
         read: list[Tensor] = [queries] * len(owners)
         similarity = list(read)
         for owner in set(owners):
@@ -284,7 +262,7 @@ class FeatureBank:
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore `state()`."""
-        self.banks = []
+        self.banks, self._known_owners = [], None
         count = 1 + max(int(name.split(".")[0]) for name in tensors)
         for index in range(count):
             keys, values = tensors[f"{index}.keys"], tensors[f"{index}.values"]

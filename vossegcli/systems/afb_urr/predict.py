@@ -13,14 +13,15 @@ from torch import Tensor
 
 from vossegcli.errors import InputError
 from vossegcli.ops.canvas import Canvas, shrunk_canvas
-from vossegcli.ops.masks import label_map_from_classes, log_odds, one_hot_classes
+from vossegcli.ops.masks import log_odds
 from vossegcli.ops.padding import pad, unpad
 from vossegcli.ops.precision import autocast
-from vossegcli.ops.resize import resize_smooth, size_of
+from vossegcli.ops.resize import Size, size_of
 from vossegcli.systems.afb_urr.config import BankConfig
-from vossegcli.systems.afb_urr.decoder import EPS, uncertainty
+from vossegcli.systems.afb_urr.decoder import EPS
 from vossegcli.systems.afb_urr.feature_bank import FeatureBank
 from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, flatten_cells, folded_copy
+from vossegcli.systems.afb_urr.native_size import NativeProbabilities, native_labels, shrunk_classes
 from vossegcli.systems.base import Segmentation
 
 
@@ -95,7 +96,7 @@ class AFBURRPredictor:
         """Begin with an annotated frame.
 
         Args:
-            frame: (3,H,W) float RGB in [0, 1].
+            frame: (3,H,W) RGB, float in [0, 1] or uint8.
             label_map: (H,W) integer ids, 0 = background.
 
         Raises:
@@ -107,14 +108,14 @@ class AFBURRPredictor:
         self._ids = ids
         self.bank = FeatureBank(self.bank_config, self.device)
         canvas, small = self._prepare(frame)
-        masks = canvas.enter(one_hot_classes(label_map.to(self.device), ids).unsqueeze(0))  # (1,K,H',W')
+        masks = shrunk_classes(label_map.to(self.device), ids, canvas.enter)  # (1,K,H',W')
         with self._autocast():
             keys = self.model.encode_keys(small)
         self._newest = _Newest(small, *keys, masks, 0, frozenset(range(len(ids) + 1)), memorised=False)
 
     @torch.inference_mode()
     def step(self, frame: Tensor) -> Segmentation:
-        """Segment the next frame (3,H,W), float RGB in [0, 1].
+        """Segment the next frame (3,H,W) RGB, float in [0, 1] or uint8.
 
         Raises:
             InputError: the frame has another size than the first one.
@@ -144,7 +145,7 @@ class AFBURRPredictor:
         agreed = torch.ones(len(self._ids), device=self.device)
         if annotated is not None:
             agreed = agreement(self.model.mask_cells(memory)[0, 1:], annotated.masks[1:], annotated.similarity[1:])
-        return self._segmentation(resize_smooth(logits, canvas.native).softmax(dim=1)[0], agreed)
+        return self._segmentation(logits, canvas.native, agreed)
 
     @torch.inference_mode()
     def add_objects(self, frame: Tensor, label_map: Tensor) -> None:
@@ -162,8 +163,7 @@ class AFBURRPredictor:
         fresh = tuple(i for i in given if i not in self._ids)
         self._ids = (*self._ids, *fresh)
         canvas = shrunk_canvas(frame, self.short_side, STRIDE)
-        annotated = one_hot_classes(label_map.to(self.device), self._ids).unsqueeze(0)  # (1,K,H,W)
-        annotated = canvas.enter(annotated)
+        annotated = shrunk_classes(label_map.to(self.device), self._ids, canvas.enter)  # (1,K,H',W')
         classes = [self._ids.index(i) + 1 for i in given]
         empty = newest.masks.new_zeros(1, len(fresh), *newest.masks.shape[-2:])
         masks = torch.cat([newest.masks, empty], dim=1)
@@ -211,20 +211,22 @@ class AFBURRPredictor:
         self._newest = replace(newest, memorised=True)
         return self._newest
 
-    def _segmentation(self, class_probs: Tensor, agreed: Tensor) -> Segmentation:
-        """From class probabilities (K,H,W) at native size and the objects' agreement (K-1,)."""
-        classes = class_probs.max(dim=0).indices  # (H,W); argmax is far slower over an outer axis
-        unsure = uncertainty(class_probs.unsqueeze(0))[0, 0]  # (H,W)
-        flat = classes.flatten()
-        area = torch.bincount(flat, minlength=class_probs.shape[0])[1:]
-        total = unsure.new_zeros(class_probs.shape[0]).index_add_(0, flat, unsure.flatten())[1:]
+    def _segmentation(self, logits: Tensor, native: Size, agreed: Tensor) -> Segmentation:
+        """From logits of the classes (1,K,h,w) and the objects' agreement (K-1,) to native size."""
+        labels = native_labels(logits[0], native, self._ids)
+        area, total = labels.area[1:], labels.uncertainty[1:]
         mean = torch.where(area > 0, total / area.clamp_min(1), 1.0)
-        return Segmentation(label_map_from_classes(classes, self._ids), class_probs[1:], mean, agreed)
+        peaks = logits.softmax(dim=1)[0, 1:].amax(dim=(1, 2))
+        return Segmentation(labels.label_map, mean, agreed, peaks, NativeProbabilities(logits, native).each())
 
     def _prepare(self, frame: Tensor) -> tuple[Canvas, Tensor]:
-        """Bring a frame (3,H,W) onto its canvas: (1,3,H',W')."""
+        """Bring a frame (3,H,W) onto its canvas: (1,3,H',W'); 8 bits become floating point on the device."""
         canvas = shrunk_canvas(frame, self.short_side, STRIDE)
-        small = canvas.enter(frame.to(self.device).unsqueeze(0))
+        pixels = frame.to(self.device, non_blocking=True).unsqueeze(0)
+        if pixels.dtype == torch.uint8:
+            small = canvas.enter(pixels.contiguous().float()) / 255.0
+        else:
+            small = canvas.enter(pixels)
         return canvas, small.contiguous(memory_format=torch.channels_last)
 
     def _after_start(self) -> _Newest:

@@ -1,0 +1,55 @@
+"""The entries of a bank: which is closest, what merging makes of them, which goes first.
+
+Shape letters: M entries, N new features, C key or value channels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vossegcli.ops.scatter import mean_by_index
+from vossegcli.systems.afb_urr.matching import MAX_SIMILARITIES
+
+
+def closest_entries(new_keys: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Find the most similar entry of each new feature by cosine similarity (paper eq. 6).
+
+    Args:
+        new_keys: (N,C).
+        keys: (M,C), M >= 1.
+
+    Returns:
+        (N,) similarity and (N,) index of the best entry; chunked, so memory stays bounded.
+    """
+    unit_new, unit = F.normalize(new_keys, dim=1), F.normalize(keys, dim=1)
+    chunk = max(1, MAX_SIMILARITIES // keys.shape[0])
+    best = [(part @ unit.T).max(dim=1) for part in unit_new.split(chunk)]
+    return torch.cat([b.values for b in best]), torch.cat([b.indices for b in best])
+
+
+def merge_rows(old: Tensor, new_rows: Tensor, group: Tensor, rate: float) -> Tensor:
+    """Turn entries towards the mean direction of the features assigned to them (paper eq. 7).
+
+    `|e| * ((1 - rate) * e/|e| + rate * mean(n/|n|))`; the length is not restored afterwards, as published.
+
+    Args:
+        old: (T,C) entries, each with a feature.
+        new_rows: (N,C) features.
+        group: (N,) row of `old` that each feature is assigned to.
+        rate: update rate.
+
+    Returns:
+        (T,C) what the entries become.
+    """
+    direction = mean_by_index(F.normalize(new_rows, dim=1), group, old.shape[0])
+    turned = (1.0 - rate) * F.normalize(old, dim=1) + rate * direction
+    lengths: Tensor = old.norm(dim=1, keepdim=True)
+    return lengths * turned
+
+
+def least_used_first(usage: Tensor, inserted: Tensor, frame: int) -> Tensor:
+    """Order entries by use per frame of life (paper eq. 8), the least used first, among equals the older."""
+    rate = usage / (frame - inserted).clamp_min(1)
+    return torch.argsort(rate, stable=True)
