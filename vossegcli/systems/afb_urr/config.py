@@ -108,6 +108,8 @@ class AFBURRConfig:
             Gaussian prior on the distance (addition).
         annotated_read: guide the decoder also by the mask as read from the annotated frames alone, so that what was
             lost on the way can come back (addition).
+        memory_sharpness: factor of the log odds of a predicted mask before it enters the memory; 1 = as it is (paper).
+            More makes it nearly two-valued, so that doubt does not spread from frame to frame (addition).
         light_skips: skip features enter the decoder by one convolution, without a residual block (addition).
         bank: defaults of the feature bank.
         short_side: frames with a larger short side are worked on at this size, if nobody asks for another.
@@ -126,6 +128,7 @@ class AFBURRConfig:
     mask_cells: int = 0
     locality: LocalityConfig | None = None
     annotated_read: bool = False
+    memory_sharpness: float = 1.0
     light_skips: bool = False
     bank: BankConfig = BankConfig()
     short_side: int = 480
@@ -139,6 +142,8 @@ class AFBURRConfig:
         """
         if self.mask_cells not in (0, 4):
             raise ConfigError(f"mask_cells is {self.mask_cells}", fix="give 0 (none) or 4 (stride 4)")
+        if self.memory_sharpness <= 0.0:
+            raise ConfigError(f"memory_sharpness is {self.memory_sharpness}", fix="give a number above 0")
         published_trunks = isinstance(self.query_trunk, TrunkConfig) and _width(self.query_trunk) == _width(
             self.memory_trunk
         )
@@ -210,6 +215,7 @@ COMPACT = AFBURRConfig(
     mask_cells=4,
     locality=LocalityConfig(),
     annotated_read=True,
+    memory_sharpness=4.0,
     light_skips=True,
     bank=BankConfig(budget=60_000, update_rate=0.1, merge_threshold=0.95, protect_annotated=True, memory_every=3),
     short_side=400,
