@@ -63,7 +63,8 @@ def propagate(
     save: Annotated[
         str,
         typer.Option(
-            help="Comma list: masks (always), overlay, video, stack, probabilities, labelme, coco, cvat, report.",
+            help="Comma list: masks (always), overlay, video, stack, cutouts, matte, prores, probabilities, labelme,"
+            " coco, cvat, report.",
             rich_help_panel=o.RUN,
         ),
     ] = "masks",

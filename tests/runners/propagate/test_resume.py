@@ -72,7 +72,7 @@ def _objects_that_appear(tmp_path: Path) -> PropagateOptions:
         frames=tmp_path / "clip",
         mask=tmp_path / "masks",
         direction="both",
-        save=("masks", "overlay", "probabilities"),
+        save=("masks", "overlay", "probabilities", "cutouts"),
         device="cpu",
         precision="fp32",
         snapshot_every=3,
@@ -100,7 +100,8 @@ def test_a_killed_run_goes_on_with_the_same_result(tmp_path: Path, checkpoint: P
     assert 0 < told.before <= die_at
     assert told.before + told.frames == 17
     assert record["totals"]["frames"] == told.frames
-    for kind in ("masks", "overlay", "probabilities"):
+    assert not any(ItemState(out, "clip").alpha.glob("*")), "what was kept for the cut-outs is gone"
+    for kind in ("masks", "overlay", "probabilities", "cutouts"):
         assert files_below(out / kind) == files_below(undisturbed / kind)
     assert (out / "confidence.csv").read_bytes() == (undisturbed / "confidence.csv").read_bytes()
     assert not ItemState(out, "clip").snapshot.exists()

@@ -8,6 +8,7 @@ from typing import Final
 
 LONGEST_JPEG: Final = 65_500  # pixels; libjpeg writes no longer side
 LONGEST_H264: Final = 16_384  # pixels; x264 takes no longer side
+LONGEST_PRORES: Final = 16_384  # pixels; decoders take no longer side
 LARGEST_OVERLAY: Final = 100_000_000  # pixels; viewers of pictures open few larger ones
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -60,6 +61,7 @@ class ItemState:
         rows: what its tables are made of.
         tracks: its masks track by track.
         snapshot: where an interrupted item goes on.
+        alpha: folder of the alpha channels of its frames, while it is under way.
         adapted: weights adapted to it, while it is under way.
 
     Args:
@@ -74,6 +76,7 @@ class ItemState:
         self.rows = items / "rows" / f"{name}.jsonl"
         self.tracks = items / "tracks" / f"{name}.jsonl"
         self.snapshot = items / "snapshots" / f"{name}.safetensors"
+        self.alpha = items / "alpha" / name
         self.adapted = items / "adapted" / f"{name}.safetensors"
 
     def plan(self, key: str, device: str = "") -> tuple[str, str | None]:
@@ -108,6 +111,10 @@ class ItemState:
         write_text_atomic(self.marker, json.dumps({"key": key, "device": device, "outputs": listed}))
         self.snapshot.unlink(missing_ok=True)
         self.adapted.unlink(missing_ok=True)
+        for path in self.alpha.glob("*.png"):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # it is absent, or holds those of a sequence below
+            self.alpha.rmdir()
 
     def clear(self, more: Iterable[Path] = ()) -> None:
         """Remove what an earlier run made of the item, and more files.
@@ -116,7 +123,7 @@ class ItemState:
             InputError: a file cannot be removed.
         """
         listed = [self.output / name for name in (self._read_marker() or {"outputs": []})["outputs"]]
-        private = (self.snapshot, self.adapted, self.rows, self.tracks, self.marker)
+        private = (self.snapshot, self.adapted, self.rows, self.tracks, self.marker, *self.alpha.glob("*.png"))
         for path in (*listed, *more, *private):
             try:
                 path.unlink(missing_ok=True)

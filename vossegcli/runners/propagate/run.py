@@ -25,6 +25,7 @@ from vossegcli.runners.propagate.adaptation import adapt, adapt_steps
 from vossegcli.runners.propagate.confidence import write_confidence
 from vossegcli.runners.propagate.exports import export_sequence, write_object_names
 from vossegcli.runners.propagate.given_masks import find_given_masks, plan_passes
+from vossegcli.runners.propagate.mattes import MATTES, write_mattes
 from vossegcli.runners.propagate.options import PropagateOptions, check_mask
 from vossegcli.runners.propagate.segment import PropagateItem, segment_sequence
 from vossegcli.systems.base import VideoPredictor
@@ -69,7 +70,8 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
             name=source.name, frames=len(left_out) + sum(way.written() for way in passes), is_folder=True,
             key=self.key(files, masks_on=list(given.files), use=given.use), output=options.folder, reader=reader,
             given=given, passes=passes, left_out=left_out, probabilities="probabilities" in options.save,
-            snapshot_every=options.snapshot_every, notes=(*source.notes, *reader.notes, *given.notes),
+            mattes=not {*MATTES}.isdisjoint(options.save), snapshot_every=options.snapshot_every,
+            notes=(*source.notes, *reader.notes, *given.notes),
             frame_files=source.frames,
         )  # fmt: skip
 
@@ -108,6 +110,7 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
             path = stack_path(item.output, item.name)
             write_label_stack(path, maps, len(item.reader), item.reader.size, options.fps)
             outputs.append(path)
+        outputs += write_mattes(item, options.save, options.fps)
         return Done(frames, [*outputs, *export_sequence(item, options.save)], notes)
 
     def write_tables(self, done: Sequence[PropagateItem]) -> dict[str, Any]:

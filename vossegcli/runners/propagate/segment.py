@@ -21,6 +21,7 @@ from vossegcli.io.masks.label_maps import VOID, read_written_ids, write_label_ma
 from vossegcli.io.media.ahead import WriteBehind, read_ahead
 from vossegcli.io.media.frames import FrameReader
 from vossegcli.io.records.run_records import append_jsonl, cut_jsonl, length_of
+from vossegcli.io.results.mattes import write_alpha
 from vossegcli.io.results.overlays import write_probability
 from vossegcli.io.weights.checkpoints import read_tensors, write_tensors
 from vossegcli.runners.propagate.confidence import confidence_rows
@@ -44,6 +45,7 @@ class PropagateItem(Item):
         passes: the ways through it.
         left_out: indices of frames that no pass reaches; their masks are empty.
         probabilities: write per-object probabilities too.
+        mattes: write alpha channels too.
         snapshot_every: frames between snapshots.
         frame_files: the image files of the frames; empty for a video.
     """
@@ -53,12 +55,17 @@ class PropagateItem(Item):
     passes: tuple[Pass, ...]
     left_out: range
     probabilities: bool
+    mattes: bool
     snapshot_every: int
     frame_files: tuple[Path, ...] = ()
 
     def mask_path(self, frame_name: str) -> Path:
         """Path of a frame's label map."""
         return self.output / "masks" / self.name / f"{frame_name}.png"
+
+    def alpha_path(self, frame_name: str) -> Path:
+        """Path of a frame's alpha channel, which is kept until the sequence is done."""
+        return self.state.alpha / f"{frame_name}.png"
 
     def probability_path(self, frame_name: str, object_id: int) -> Path:
         """Path of an object's probability on a frame."""
@@ -77,7 +84,8 @@ class _Result:
         uncertainty: (K,) as in `Segmentation`.
         agreement: (K,) likewise.
         peaks: (K,) largest probability of each.
-        probs: what computes those of each (H,W), where probabilities are written, else nothing.
+        probs: what computes those of each (H,W), where they are written or summed, else nothing.
+        total: (H,W) float32, their sum, where alpha channels are written, else None.
         beneath: the label map that an earlier pass wrote for this frame, or None.
     """
 
@@ -89,6 +97,7 @@ class _Result:
     agreement: list[float]
     peaks: list[float]
     probs: list[Callable[[], Tensor]]
+    total: npt.NDArray[np.float32] | None
     beneath: Path | None
 
 
@@ -143,10 +152,14 @@ def _follow_pass(
     with closing(_run_pass(item, way, position.done, predictor)) as results:
         for done, result in enumerate(results, start=position.done + 1):
             if result.ids:
+                total = np.zeros(result.label_map.shape, np.float32) if item.mattes else None
                 for object_id, of_object in zip(result.ids, result.probs, strict=False):
-                    path = item.probability_path(result.name, object_id)
-                    writer.submit(partial(write_probability, path, of_object().cpu().numpy()))
-                writer.submit(partial(_write, item, replace(result, probs=[])))
+                    probs = of_object().float().cpu().numpy()
+                    total = None if total is None else total + probs
+                    if item.probabilities:
+                        path = item.probability_path(result.name, object_id)
+                        writer.submit(partial(write_probability, path, probs))
+                writer.submit(partial(_write, item, replace(result, probs=[], total=total)))
                 progress.frame()
             if done % item.snapshot_every == 0:
                 writer.flush()
@@ -212,7 +225,7 @@ def _off_the_device(
     unsure, agreed, peaks = torch.stack([values.float() for values in devices]).tolist()  # one copy for all
     return _Result(
         index, name, decided, label_map, [unsure[k] for k in rows], [agreed[k] for k in rows], [peaks[k] for k in rows],
-        [segmentation.object_probs[k] for k in rows] if item.probabilities else [],
+        [segmentation.object_probs[k] for k in rows] if item.probabilities or item.mattes else [], None,
         item.mask_path(name) if way.only and index >= min(way.only.values()) else None,
     )  # fmt: skip
 
@@ -227,6 +240,8 @@ def _write(item: PropagateItem, result: _Result) -> None:
         result.index, result.name, ids, label_map, result.uncertainty, result.agreement, result.peaks
     )
     write_label_map(item.mask_path(result.name), label_map)
+    if result.total is not None:
+        write_alpha(item.alpha_path(result.name), label_map, ids, result.total, onto=result.beneath is not None)
     append_jsonl(item.state.rows, *rows)
 
 
