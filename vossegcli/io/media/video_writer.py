@@ -9,12 +9,13 @@ from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar, Self, cast
 
 import av
 import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from vossegcli.errors import InputError
 from vossegcli.io.media.limits import LONGEST_H264, LONGEST_PRORES, fitted_size
@@ -67,7 +68,7 @@ class VideoWriter:
             options = {"movflags": "+faststart"}
             self._container = av.open(ffmpeg_url(temporary), "w", format=self._CONTAINER, options=options)
             stack.callback(self._container.close)
-            self._stream = self._container.add_stream(self._ENCODER, rate=self._fps)
+            self._stream = cast(VideoStream, self._container.add_stream(self._ENCODER, rate=self._fps))
             self._stream.width, self._stream.height = width + width % self._MULTIPLE, height + height % self._MULTIPLE
             self._stream.pix_fmt = self._STORED
             self._stream.options = dict(self._OPTIONS)
