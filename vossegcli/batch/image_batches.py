@@ -197,7 +197,7 @@ class ImageCommand(BatchCommand[OptionsT, Query, ImageItemT, ImagePredictor[R]])
 
     def predict(self, predictor: ImagePredictor[R], pixels: Tensor) -> Sequence[R]:
         """Predict 8-bit images (B,3,H,W)."""
-        return predictor.predict(pixels.float() / 255.0)
+        return predictor.predict(pixels.float().div_(255.0))
 
     def notes(self, shape: Sequence[int]) -> tuple[str, ...]:
         """Notes on the pictures that are written of an image (H,W,3)."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 def image_tensor(image: npt.NDArray[np.uint8]) -> Tensor:
     """Turn a picture (H,W,3) of 8-bit RGB into (3,H,W) float32 in [0, 1]."""
-    return torch.from_numpy(image).permute(2, 0, 1).float() / 255.0
+    return torch.from_numpy(image).permute(2, 0, 1).float().div_(255.0)
 
 
 def to_pixels(image: Tensor) -> npt.NDArray[np.uint8]:
@@ -21,4 +21,4 @@ def to_pixels(image: Tensor) -> npt.NDArray[np.uint8]:
 
 def float_images(pixels: Tensor) -> Tensor:
     """Turn 8-bit images (B,3,H,W) into float32 in [0, 1]."""
-    return pixels.float() / 255.0
+    return pixels.float().div_(255.0)

@@ -56,5 +56,5 @@ def test_a_large_overlay_is_scaled_down(monkeypatch: pytest.MonkeyPatch, stripe:
     assert drawn.shape == (45, 35, 3)
     assert (drawn[0, -1] == 50).all()
     assert (drawn[10, 10] != 50).any()
-    assert limits.reduction_note((*SIZE, 3)) == ("overlay image scaled down to 35x45, 1/2",)
-    assert limits.reduction_note((20, 20, 3)) == ()
+    assert limits.overlay_notes((*SIZE, 3)) == ("overlay image scaled down to 35x45, 1/2",)
+    assert limits.overlay_notes((20, 20, 3)) == ()

@@ -36,15 +36,18 @@ def scaling_notes(shape: Sequence[int], *, images: bool, video: bool) -> tuple[s
 
 
 def overlay_reduction(shape: Sequence[int]) -> int:
-    """The whole number by which an overlay of an image (H,W,...) is scaled down so that it is not too large."""
-    height, width = shape[:2]
-    return max(math.ceil(math.sqrt(height * width / LARGEST_OVERLAY)), -(-max(height, width) // LONGEST_JPEG), 1)
+    """The whole number by which an overlay of an image (H,W,...) is scaled down so that it has not too many pixels."""
+    return max(1, math.ceil(math.sqrt(shape[0] * shape[1] / LARGEST_OVERLAY)))
 
 
-def reduction_note(shape: Sequence[int]) -> tuple[str, ...]:
-    """Say so, for the record of the run."""
+def reduced_shape(shape: Sequence[int], factor: int) -> tuple[int, int]:
+    """Sides of an image (H,W,...) that is scaled down by a whole number, rounded up."""
+    return -(-shape[0] // factor), -(-shape[1] // factor)
+
+
+def overlay_notes(shape: Sequence[int]) -> tuple[str, ...]:
+    """Say how an overlay of an image (H,W,...) is scaled down, for the record of the run."""
     factor = overlay_reduction(shape)
-    if factor == 1:
-        return ()
-    width, height = -(-shape[1] // factor), -(-shape[0] // factor)
-    return (f"overlay image scaled down to {width}x{height}, 1/{factor}",)
+    height, width = reduced_shape(shape, factor)
+    by_a_number = () if factor == 1 else (f"overlay image scaled down to {width}x{height}, 1/{factor}",)
+    return (*by_a_number, *scaling_notes((height, width), images=True, video=False))

@@ -66,13 +66,12 @@ def _draw_stripe(
     drawn: npt.NDArray[np.uint8], ids_map: npt.NDArray[np.integer], outline: npt.NDArray[np.bool_], alpha: float
 ) -> None:
     """Tint and outline the objects of some rows, in place."""
-    rows = palette_rows(ids_map)
     inside = ids_map > 0
     colors = PALETTE.astype(np.float32)
     light = colors + (255.0 - colors) * _OUTLINE_LIGHTENING
-    tint = (1.0 - alpha) * drawn[inside] + alpha * colors[rows[inside]]
+    tint = (1.0 - alpha) * drawn[inside] + alpha * colors[palette_rows(ids_map[inside])]
     drawn[inside] = np.rint(tint).clip(0, 255).astype(np.uint8)
-    drawn[outline] = np.rint(light[rows[outline]]).astype(np.uint8)
+    drawn[outline] = np.rint(light[palette_rows(ids_map[outline])]).astype(np.uint8)
 
 
 class Caption(NamedTuple):

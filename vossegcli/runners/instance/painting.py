@@ -14,13 +14,14 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from vossegcli.errors import InputError
-from vossegcli.io.media.limits import overlay_reduction
+from vossegcli.io.media.limits import overlay_reduction, reduced_shape
 from vossegcli.io.media.regions import Picture
 from vossegcli.io.results.overlays import draw_overlay, outline_width
 from vossegcli.io.results.rle import cropped_mask
 
 STRIPE = 1024  # rows
 MOST_IDS = 65_535  # in 16 bits
+COLORS = 254  # of instances; the last of the palette means void
 
 
 class IdPainter:
@@ -74,12 +75,12 @@ def painted_overlay(image: Picture, painter: IdPainter) -> tuple[npt.NDArray[np.
     factor = overlay_reduction(image.shape)
     outline = outline_width(painter.size) * factor
     rows = max(1, STRIPE // factor) * factor
-    drawn = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
+    drawn = np.empty((*reduced_shape(image.shape, factor), 3), np.uint8)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         first, last = max(top - outline, 0), min(bottom + outline, height)
         ids = painter.part(first, last)
-        shown = np.where(ids > 0, (ids - 1) % 254 + 1, 0)
+        shown = ids if ids.max(initial=0) <= COLORS else np.where(ids > 0, (ids - 1) % COLORS + 1, 0)
         part = draw_overlay(image[first:last, 0:width], shown, outline=outline)[top - first : bottom - first]
         if factor > 1:
             part = np.asarray(Image.fromarray(part).reduce(factor))

@@ -21,7 +21,7 @@ from vossegcli.batch.work import Progress
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.datasets.image_ids import find_image_ids, read_category_ids
 from vossegcli.io.masks.png_stripes import write_grey_stripes
-from vossegcli.io.media.limits import reduction_note
+from vossegcli.io.media.limits import overlay_notes
 from vossegcli.io.media.queries import Query, is_listing, queries_name
 from vossegcli.io.media.regions import Picture
 from vossegcli.io.records.atomic import write_text_atomic
@@ -198,7 +198,7 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Instances]):
 
     def notes(self, shape: Sequence[int]) -> tuple[str, ...]:
         """Notes on the pictures that are written of an image (H,W,3)."""
-        return reduction_note(shape) if "overlay" in self.options.save else ()
+        return overlay_notes(shape) if "overlay" in self.options.save else ()
 
     def write_tables(self, done: Sequence[InstanceItem]) -> dict[str, Any]:
         """Write `instances.csv` and `instances.json`, and the files for annotation tools."""

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vossegcli.layers.blocks import conv3x3
-from vossegcli.layers.inference import inference_copy
+from vossegcli.layers.inference import inference_copy, store_convolutions
 from vossegcli.systems.afb_urr.config import AFBURRConfig, LiteTrunk
 from vossegcli.systems.afb_urr.decoder import Decoder, Skips
 from vossegcli.systems.afb_urr.encoders import FineKey, KeyValue, MemoryEncoder, Pyramid, QueryEncoder
@@ -190,9 +190,7 @@ def folded_copy(model: AFBURR, precision: torch.dtype) -> AFBURR:
     twin = inference_copy(model)
     twin.encoder_q.fold()
     twin.encoder_m.fold()
-    for module in twin.modules():
-        if isinstance(module, nn.Conv2d):
-            module.to(precision)
+    store_convolutions(twin, precision)
     return twin.to(memory_format=torch.channels_last)
 
 

@@ -26,7 +26,7 @@ CLEAR_LEAD = 5.0
 
 
 class NativeLabels(NamedTuple):
-    """What the classes win at native size."""
+    """Labels at native size, and what each class wins."""
 
     label_map: Tensor  # (H,W) int32 ids
     area: Tensor  # (K,) pixels

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
-from vossegcli.layers.inference import inference_copy
+from vossegcli.layers.inference import inference_copy, store_convolutions
 from vossegcli.ops.canvas import scaled_canvas
 from vossegcli.ops.precision import autocast
+from vossegcli.systems.b2inst.backbone import EfficientNetPyramid
 from vossegcli.systems.b2inst.blender import blend, crop_bases, enlarge, fitting_resolution
 from vossegcli.systems.b2inst.box_head import boxes_of, locations
 from vossegcli.systems.b2inst.mask_scoring import final_score
@@ -44,7 +45,7 @@ class B2InstPredictor:
         score_threshold: float | None = None,
         top_k: int | None = None,
     ) -> None:
-        self.model = inference_copy(model)
+        self.model = _ready(model, precision)
         self.device = next(self.model.parameters()).device
         self.precision = precision
         config = model.config
@@ -57,7 +58,8 @@ class B2InstPredictor:
         """Find the instances of images (B,3,H,W), float RGB in [0, 1]."""
         canvas = scaled_canvas(images, self.short_side, STRIDE)
         with autocast(self.device, self.precision):
-            encoded: Encoded = self.model(canvas.enter(images.to(self.device)))
+            pixels = canvas.enter(images.to(self.device, non_blocking=True))
+            encoded: Encoded = self.model(pixels.contiguous(memory_format=torch.channels_last))
         scale = canvas.box_scale(self.device)
         found = []
         for image in range(images.shape[0]):
@@ -104,3 +106,12 @@ class B2InstPredictor:
         all_boxes, all_masks = F.pad(boxes, (0, 0, 0, empty)), F.pad(masks, (0, 0, 0, 0, 0, empty))
         iou, boundary = self.model.scoring(pyramid, [all_boxes], all_masks, size)
         return fine, final_score(scores, iou[:count].sigmoid(), boundary[:count].sigmoid())
+
+
+def _ready(model: B2Inst, precision: torch.dtype) -> B2Inst:
+    """Copy a network for inference, with batch norms folded where that is known, and channels last; same numbers."""
+    copied = inference_copy(model)
+    if isinstance(copied.backbone, EfficientNetPyramid):
+        copied.backbone.trunk.fold()
+    store_convolutions(copied.backbone, precision)
+    return copied.to(memory_format=torch.channels_last)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vossegcli.layers.inference import inference_copy
+from vossegcli.layers.inference import inference_copy, store_convolutions
 from vossegcli.ops.canvas import Canvas, scaled_canvas, shrunk_canvas
 from vossegcli.ops.precision import autocast
 from vossegcli.ops.resize import Size, size_of
@@ -76,6 +76,7 @@ class FWBPredictor:
         self.model = inference_copy(model)
         if isinstance(self.model.backbone, EfficientNetBackbone):
             self.model.backbone.trunk.fold()
+        store_convolutions(self.model.backbone, precision)
         self.device = next(self.model.parameters()).device
         self.precision = precision
         self.short_side = self.model.config.short_side if short_side is None else short_side
