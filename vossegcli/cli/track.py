@@ -49,6 +49,14 @@ def track(
         int,
         typer.Option(min=0, help="Frames a track survives unseen.", rich_help_panel=TRACKS),
     ] = 15,
+    divide: Annotated[
+        bool,
+        typer.Option(
+            "--divide",
+            help="Link divisions: end a track where its object divides, begin two, and name their parent.",
+            rich_help_panel=TRACKS,
+        ),
+    ] = False,
     save: Annotated[
         str, typer.Option(help="Comma list of masks, coco, overlay, video, stack, ctc, report.", rich_help_panel=o.RUN)
     ] = "masks,coco",
@@ -60,7 +68,7 @@ def track(
 
     options = TrackOptions(
         frames=frames, annotations=annotations, score_threshold=score_threshold, classes=o.comma_list(classes),
-        key_every=key_every, max_gap=max_gap, save=o.comma_list(save), fps=fps, **common.settings,
+        key_every=key_every, max_gap=max_gap, divide=divide, save=o.comma_list(save), fps=fps, **common.settings,
     )  # fmt: skip
     common.run(TrackCommand, options, _show_summary)
 

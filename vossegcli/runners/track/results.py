@@ -21,95 +21,88 @@ from vossegcli.io.records.atomic import write_lines_atomic
 from vossegcli.io.records.run_records import read_jsonl
 from vossegcli.io.results.overlays import Caption, draw_captions, draw_overlay
 from vossegcli.io.results.rle import decoded_runs
+from vossegcli.runners.track.divisions import Lineage
 from vossegcli.runners.track.follow import TrackItem
+from vossegcli.runners.track.tracks import Row, Track
 from vossegcli.types import Frame
 
 TRACKS_AT_ONCE = 50  # whose masks are in memory together
 
-Row = dict[str, Any]
 Ids = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True)
-class Track:
-    """One identity over its life.
+class Followed:
+    """A followed sequence and the tracks of it that are wanted.
 
     Attributes:
-        number: as the predictor calls it.
-        label: number of its class, from 0.
-        score: mean over the key frames that it was seen on.
-        first: index of the first frame with it.
-        last: and of the last.
-        frames: with it.
-        area: sum of its areas in pixels.
+        item: the sequence.
+        lineage: what its tracks are called after divisions.
+        tracks: in the order of their first frames.
+        drawn: those of them that are drawn; called 1, 2, ... in their order.
     """
 
-    number: int
-    label: int
-    score: float
-    first: int
-    last: int
-    frames: int
-    area: int
+    item: TrackItem
+    lineage: Lineage
+    tracks: Sequence[Track]
+    drawn: Sequence[Track]
+
+    def rows(self) -> Iterator[Row]:
+        """Read its rows, by frame."""
+        return self.lineage.renamed(read_jsonl(self.item.state.rows))
+
+    def parents(self) -> dict[int, int]:
+        """The id of each drawn track that a division began -> that of its mother, where she is drawn too."""
+        ids = {track.number: k for k, track in enumerate(self.drawn, start=1)}
+        parents = self.lineage.parents
+        return {ids[n]: ids[parents[n]] for n in ids if n in parents and parents[n] in ids}
 
 
-def collect_tracks(rows: Path) -> list[Track]:
-    """The tracks of a sequence in the order of their first frames; class and score are those of their last rows."""
-    found: dict[int, Track] = {}
-    for row in read_jsonl(rows):
-        number, index = row["id"], row["frame"]
-        known = found.get(number, Track(number, 0, 0.0, index, index, 0, 0))
-        found[number] = Track(
-            number, row["label"], row["score"], known.first, index, known.frames + 1, known.area + row["area"]
-        )
-    return sorted(found.values(), key=lambda track: (track.first, track.number))
-
-
-def write_id_maps(item: TrackItem, tracks: Sequence[Track]) -> Iterator[Path]:
+def write_id_maps(followed: Followed) -> Iterator[Path]:
     """Write a map of ids a frame. Yields the files."""
-    for name, ids_map in zip(item.reader.names, id_maps(item, tracks), strict=True):
+    item = followed.item
+    for name, ids_map in zip(item.reader.names, id_maps(followed), strict=True):
         path = item.output / "masks" / item.name / f"{name}.png"
         write_label_map(path, ids_map)
         yield path
 
 
-def id_maps(item: TrackItem, tracks: Sequence[Track]) -> Iterator[Ids]:
-    """Paint a map of ids (H,W) a frame; tracks are called 1, 2, ... in their order."""
-    for _, rows in _by_frame(item):
-        yield _paint(item, rows, tracks)
+def id_maps(followed: Followed) -> Iterator[Ids]:
+    """Paint a map of ids (H,W) a frame."""
+    for _, rows in _by_frame(followed):
+        yield _paint(followed, rows)
 
 
-def captions_of(
-    item: TrackItem, tracks: Sequence[Track], labels: Sequence[str]
-) -> Callable[[Frame], npt.NDArray[np.uint8]]:
+def captions_of(followed: Followed, labels: Sequence[str]) -> Callable[[Frame], npt.NDArray[np.uint8]]:
     """Return a function that draws the tracks of the frames, in order: tinted, outlined, with identity and class."""
-    frames = _by_frame(item)
+    frames = _by_frame(followed)
     classes = [f" {label}" for label in labels] if len(labels) > 1 else [""]
-    names = {track.number: f"{k}{classes[track.label]}" for k, track in enumerate(tracks, start=1)}
+    names = {track.number: f"{k}{classes[track.label]}" for k, track in enumerate(followed.drawn, start=1)}
 
     def draw(frame: Frame) -> npt.NDArray[np.uint8]:
         _, rows = next(frames)
         captions = []
         for row in rows:
             if row["id"] in names:
-                left, top, width, _ = coco_mask.toBbox(_rle(item, row))
+                left, top, width, _ = coco_mask.toBbox(_rle(followed.item, row))
                 captions.append(Caption(int(left), int(top), int(width), names[row["id"]]))
-        return draw_captions(draw_overlay(frame.image, _paint(item, rows, tracks)), captions)
+        return draw_captions(draw_overlay(frame.image, _paint(followed, rows)), captions)
 
     return draw
 
 
-def write_masklets(item: TrackItem, tracks: Sequence[Track]) -> Path:
+def write_masklets(followed: Followed) -> Path:
     """Write a line a track: `label`, `score` and `segmentations`, a compressed RLE or null a frame.
 
     The rows are read once for every few tracks.
     """
+    item, tracks = followed.item, followed.tracks
 
     def lines() -> Iterator[str]:
         for start in range(0, len(tracks), TRACKS_AT_ONCE):
             part = tracks[start : start + TRACKS_AT_ONCE]
             found: dict[int, list[dict[str, Any] | None]] = {track.number: [None] * len(item.reader) for track in part}
-            for row in read_jsonl(item.state.rows):
+            for row in followed.rows():
                 if row["id"] in found:
                     found[row["id"]][row["frame"]] = _rle(item, row)
             for track in part:
@@ -134,11 +127,11 @@ def youtube_vis_lines(items: Iterable[TrackItem], category_ids: Sequence[int]) -
     yield "]\n" if before != "[" else "[]\n"
 
 
-def _by_frame(item: TrackItem) -> Iterator[tuple[int, list[Row]]]:
+def _by_frame(followed: Followed) -> Iterator[tuple[int, list[Row]]]:
     """The rows of every frame, also of those without any."""
-    groups = groupby(read_jsonl(item.state.rows), key=lambda row: int(row["frame"]))
+    groups = groupby(followed.rows(), key=lambda row: int(row["frame"]))
     following = next(groups, None)
-    for index in range(len(item.reader)):
+    for index in range(len(followed.item.reader)):
         if following is not None and following[0] == index:
             yield index, list(following[1])
             following = next(groups, None)
@@ -146,10 +139,10 @@ def _by_frame(item: TrackItem) -> Iterator[tuple[int, list[Row]]]:
             yield index, []
 
 
-def _paint(item: TrackItem, rows: Iterable[Row], tracks: Sequence[Track]) -> Ids:
+def _paint(followed: Followed, rows: Iterable[Row]) -> Ids:
     """The tracks of a frame as ids (H,W); the best lie on top."""
-    order = {track.number: (k, track.score) for k, track in enumerate(tracks, start=1)}
-    height, width = item.reader.size
+    order = {track.number: (k, track.score) for k, track in enumerate(followed.drawn, start=1)}
+    height, width = followed.item.reader.size
     columns = np.zeros(width * height, np.uint16)  # column by column, as the runs go
     shown = [row for row in rows if row["id"] in order]
     for row in sorted(shown, key=lambda row: order[row["id"]][1]):

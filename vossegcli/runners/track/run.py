@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,26 +18,27 @@ from vossegcli.io.datasets.image_ids import find_video_ids, read_category_ids
 from vossegcli.io.media.frames import open_frames
 from vossegcli.io.media.sequences import find_sequences, input_name
 from vossegcli.io.records.atomic import write_lines_atomic, write_text_atomic
-from vossegcli.io.records.run_records import sequence_files
+from vossegcli.io.records.run_records import read_jsonl, sequence_files
 from vossegcli.io.records.tables import write_csv
 from vossegcli.io.results.ctc import write_ctc
 from vossegcli.io.results.label_stacks import stack_path, write_label_stack
 from vossegcli.io.results.overlay_video import overlay_path, render_sequence, video_path
 from vossegcli.models.chosen_model import ChosenModel, check_classes, check_score
+from vossegcli.runners.track.divisions import Lineage, find_divisions, lineage_of
 from vossegcli.runners.track.follow import TrackItem, follow_sequence
 from vossegcli.runners.track.results import (
-    Track,
+    Followed,
     captions_of,
-    collect_tracks,
     id_maps,
     write_id_maps,
     write_masklets,
     youtube_vis_lines,
 )
+from vossegcli.runners.track.tracks import Row, Track, collect_tracks
 from vossegcli.systems.base import TrackPredictor
 from vossegcli.types import FrameSequence
 
-FIELDS = ("sequence", "track", "class", "score", "first", "last", "frames", "area")
+FIELDS = ("sequence", "track", "class", "score", "first", "last", "frames", "area", "parent")
 SNAPSHOT_EVERY = 200
 
 
@@ -52,6 +53,7 @@ class TrackOptions(BatchOptions):
         classes: names of the classes that are wanted; empty = all.
         key_every: frames from one key frame to the next; None = the checkpoint's.
         max_gap: frames that an identity outlives without being seen.
+        divide: whether a track ends where its object divides, and two begin.
         fps: frames a second of the overlay videos, or None for those of the input.
         snapshot_every: frames between snapshots of an unfinished sequence.
     """
@@ -72,6 +74,7 @@ class TrackOptions(BatchOptions):
     classes: tuple[str, ...] = ()
     key_every: int | None = None
     max_gap: int = 15
+    divide: bool = False
     fps: float | None = None
     snapshot_every: int = SNAPSHOT_EVERY
     save: tuple[str, ...] = ("masks", "coco")
@@ -134,7 +137,7 @@ class TrackCommand(BatchCommand[TrackOptions, FrameSequence, TrackItem, TrackPre
         options = self.options
         return {
             "key_every": options.key_every, "max_gap": options.max_gap, "threshold": self.score_threshold,
-            "classes": sorted(options.classes),
+            "classes": sorted(options.classes), "divide": options.divide,
         }  # fmt: skip
 
     def plan(self, source: FrameSequence) -> TrackItem:
@@ -186,32 +189,48 @@ class TrackCommand(BatchCommand[TrackOptions, FrameSequence, TrackItem, TrackPre
             (output / "tracks.json").unlink(missing_ok=True)
         return {"tracks": len(table)}
 
-    def tracks_of(self, item: TrackItem) -> tuple[list[Track], list[Track]]:
-        """The tracks of a finished sequence of the classes that were asked for, and those of them that are drawn."""
+    def followed(self, item: TrackItem) -> Followed:
+        """The tracks of a finished sequence of the classes that were asked for."""
+        lineage = self._lineage(item) if self.options.divide else Lineage()
+        tracks = self._wanted(lineage.renamed(read_jsonl(item.state.rows)))
+        return Followed(item, lineage, tracks, self._drawn(tracks))
+
+    def _lineage(self, item: TrackItem) -> Lineage:
+        """Find the divisions of tracks that are drawn."""
+        rows = item.state.rows
+        known = self._drawn(self._wanted(read_jsonl(rows)))
+        divisions = find_divisions(read_jsonl(rows), known, item.reader.size, len(item.reader))
+        return lineage_of(divisions, 1 + max((row["id"] for row in read_jsonl(rows)), default=0))
+
+    def _wanted(self, rows: Iterable[Row]) -> list[Track]:
         wanted = set(self.options.classes or self.model.labels)
-        tracks = [found for found in collect_tracks(item.state.rows) if self.model.labels[found.label] in wanted]
-        return tracks, [found for found in tracks if found.score >= self.score_threshold]
+        return [track for track in collect_tracks(rows) if self.model.labels[track.label] in wanted]
+
+    def _drawn(self, tracks: Sequence[Track]) -> list[Track]:
+        return [track for track in tracks if track.score >= self.score_threshold]
 
     def _table(self, item: TrackItem) -> Iterator[dict[str, Any]]:
-        names = item.reader.names
-        for number, found in enumerate(self.tracks_of(item)[1], start=1):
+        names, followed = item.reader.names, self.followed(item)
+        parents = followed.parents()
+        for number, found in enumerate(followed.drawn, start=1):
             yield {
                 "sequence": item.name, "track": number, "class": self.model.labels[found.label],
                 "score": round(found.score, 4), "first": names[found.first], "last": names[found.last],
                 "frames": found.frames, "area": round(found.area / found.frames, 1),
+                "parent": parents.get(number, ""),
             }  # fmt: skip
 
     def _draw(self, item: TrackItem, notes: list[str]) -> Iterator[Path]:
         """Write what was asked for of a finished sequence; yields the files, and adds notes."""
         save, output = self.options.save, item.output
-        tracks, drawn = self.tracks_of(item)
+        followed = self.followed(item)
         if "coco" in save:
-            yield write_masklets(item, tracks)
+            yield write_masklets(followed)
         if "masks" in save:
-            yield from write_id_maps(item, drawn)
+            yield from write_id_maps(followed)
         images, video = "overlay" in save, "video" in save
         if images or video:
-            draw = captions_of(item, drawn, self.model.labels)
+            draw = captions_of(followed, self.model.labels)
             fps = self.options.fps
             notes += render_sequence(output, item.name, item.reader, draw, images=images, video=video, fps=fps)
         if images:
@@ -219,10 +238,10 @@ class TrackCommand(BatchCommand[TrackOptions, FrameSequence, TrackItem, TrackPre
         if video:
             yield video_path(output, item.name)
         if "ctc" in save:
-            yield from write_ctc(output / "ctc" / item.name, id_maps(item, drawn), item.frames, {})
+            yield from write_ctc(output / "ctc" / item.name, id_maps(followed), item.frames, followed.parents())
         if "stack" in save:
             path = stack_path(output, item.name)
-            write_label_stack(path, id_maps(item, drawn), len(item.reader), item.reader.size, self.options.fps)
+            write_label_stack(path, id_maps(followed), len(item.reader), item.reader.size, self.options.fps)
             yield path
 
 

@@ -1,0 +1,44 @@
+"""Tracks of a followed sequence: its rows, and each identity over its life."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Track:
+    """One identity over its life.
+
+    Attributes:
+        number: as the predictor calls it.
+        label: number of its class, from 0.
+        score: mean over the key frames that it was seen on.
+        first: index of the first frame with it.
+        last: and of the last.
+        frames: with it.
+        area: sum of its areas in pixels.
+    """
+
+    number: int
+    label: int
+    score: float
+    first: int
+    last: int
+    frames: int
+    area: int
+
+
+def collect_tracks(rows: Iterable[Row]) -> list[Track]:
+    """The tracks of a sequence in the order of their first frames; class and score are those of their last rows."""
+    found: dict[int, Track] = {}
+    for row in rows:
+        number, index = row["id"], row["frame"]
+        known = found.get(number, Track(number, 0, 0.0, index, index, 0, 0))
+        found[number] = Track(
+            number, row["label"], row["score"], known.first, index, known.frames + 1, known.area + row["area"]
+        )
+    return sorted(found.values(), key=lambda track: (track.first, track.number))
