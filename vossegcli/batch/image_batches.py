@@ -26,7 +26,7 @@ from vossegcli.io.media.images import read_samples
 from vossegcli.io.media.limits import scaling_notes
 from vossegcli.io.media.queries import Query, find_queries
 from vossegcli.io.media.reading import Reading
-from vossegcli.models.devices import memory_errors
+from vossegcli.models.devices import float_images, memory_errors
 from vossegcli.types import FrameSequence
 
 #: Pictures in one pass of the network, by the kind of device. A CPU is as busy with one, and then a result does not
@@ -197,7 +197,7 @@ class ImageCommand(BatchCommand[OptionsT, Query, ImageItemT, ImagePredictor[R]])
 
     def predict(self, predictor: ImagePredictor[R], pixels: Tensor) -> Sequence[R]:
         """Predict 8-bit images (B,3,H,W)."""
-        return predictor.predict(pixels.float().div_(255.0))
+        return predictor.predict(float_images(pixels, self.model.device))
 
     def notes(self, shape: Sequence[int]) -> tuple[str, ...]:
         """Notes on the pictures that are written of an image (H,W,3)."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from vossegcli.errors import ConfigError, DeviceError, OutOfMemoryError
 
@@ -82,3 +83,10 @@ def memory_errors(where: str) -> Iterator[None]:
             raise
         reason = f" ({text.splitlines()[0]})" if text else ""
         raise OutOfMemoryError(f"out of memory{reason}", where=where, fix="use a smaller --size") from error
+
+
+def float_images(pixels: Tensor, device: torch.device) -> Tensor:
+    """Bring 8-bit images (B,3,H,W) to a device and turn them into float32 in [0, 1] there: fewer bytes cross over."""
+    if device.type == "cuda":
+        pixels = pixels.contiguous().pin_memory()
+    return pixels.to(device, non_blocking=True).float().div_(255.0)

@@ -17,8 +17,3 @@ def to_pixels(image: Tensor) -> npt.NDArray[np.uint8]:
     """Turn (3,H,W) float RGB in [0, 1] into a picture (H,W,3) of 8-bit RGB."""
     pixels: npt.NDArray[np.uint8] = (image.permute(1, 2, 0) * 255.0).round().clamp(0, 255).byte().cpu().numpy()
     return pixels
-
-
-def float_images(pixels: Tensor) -> Tensor:
-    """Turn 8-bit images (B,3,H,W) into float32 in [0, 1]."""
-    return pixels.float().div_(255.0)

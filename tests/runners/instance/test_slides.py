@@ -31,10 +31,11 @@ class Seen:
     sums: list[float] = field(default_factory=list)
 
     def predict(self, images: Tensor) -> list[Instances]:
-        if float(images.max()) > 0.99:
+        assert images.dtype == torch.uint8
+        if int(images.max()) == 255:
             raise DeviceError("out of memory")
         self.shapes.append(tuple(images.shape))
-        self.sums += [float(image.sum()) for image in images]
+        self.sums += [float(image.float().sum()) / 255.0 for image in images]
         return [EMPTY] * images.shape[0]
 
 
@@ -63,7 +64,7 @@ def test_tiles_of_several_images(tmp_path: Path, device: str, together: int) -> 
         assert not len(found.boxes)
         return []
 
-    work = SlideWork(seen, Tiling(64, 16), device, to_rows, write)
+    work = SlideWork(seen.predict, Tiling(64, 16), device, to_rows, write)
     with SlideSession(work, items, Reading(), told) as session:
         assert session.run(items[0]).frames == 1
         with pytest.raises(InputError, match="not an image|damaged"):
@@ -84,7 +85,7 @@ def test_a_small_image_is_one_tile(tmp_path: Path) -> None:
     seen = Seen()
     Image.fromarray(np.full((20, 30, 3), 9, np.uint8)).save(tmp_path / "a.png")
     small = ImageItem(name="a", frames=1, key="", output=tmp_path, query=Query("a", tmp_path / "a.png", is_video=False))
-    work = SlideWork(seen, Tiling(64, 16), "cpu", lambda *_: [], lambda *_: Done(1, ()))
+    work = SlideWork(seen.predict, Tiling(64, 16), "cpu", lambda *_: [], lambda *_: Done(1, ()))
     with SlideSession(work, [small], Reading(), Told()) as session:
         session.run(small)
     assert seen.shapes == [(1, 3, 20, 30)]

@@ -193,7 +193,8 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Instances]):
         if self.options.tile is None:
             return super().session(items, predictor, progress)
         tiling = Tiling(self.options.tile, self.options.overlap)
-        work = SlideWork(predictor, tiling, self.model.device.type, self.rows, self.write_slide)
+        predict = partial(self.predict, predictor)
+        work = SlideWork(predict, tiling, self.model.device.type, self.rows, self.write_slide)
         return SlideSession(work, items, self.options.reading, progress)
 
     def notes(self, shape: Sequence[int]) -> tuple[str, ...]:

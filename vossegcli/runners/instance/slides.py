@@ -16,9 +16,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from vossegcli.batch.command import Done, Session
-from vossegcli.batch.image_batches import BATCH, ImageItem, ImagePredictor, open_query
+from vossegcli.batch.image_batches import BATCH, ImageItem, open_query
 from vossegcli.batch.work import Progress
 from vossegcli.errors import InputError, VossegError
 from vossegcli.io.media.ahead import read_ahead
@@ -26,7 +27,6 @@ from vossegcli.io.media.queries import Query
 from vossegcli.io.media.reading import Reading
 from vossegcli.io.media.regions import Picture, open_picture
 from vossegcli.models.devices import memory_errors
-from vossegcli.ops.images import float_images
 from vossegcli.runners.instance.tiles import Tile, merge_over_seams, tiles_of
 from vossegcli.systems.base import Instances
 
@@ -84,14 +84,14 @@ class SlideWork(Generic[ItemT]):
     """From tiles to files.
 
     Attributes:
-        predictor: for tiles.
+        predict: finds the instances of tiles (B,3,H,W) uint8.
         tiling: their sizes.
-        device: kind of device of the predictor.
+        device: kind of device that it uses.
         to_rows: turns an item, what was found in a tile, the tile and the image's size into COCO results.
         write: writes the results of an item; gives what was done.
     """
 
-    predictor: ImagePredictor[Instances]
+    predict: Callable[[Tensor], Sequence[Instances]]
     tiling: Tiling
     device: str
     to_rows: Callable[[ItemT, Instances, Tile, tuple[int, int]], list[Row]]
@@ -151,7 +151,7 @@ class SlideSession(Session[ItemT]):
         pixels = np.stack([part.pixels for part in parts if part.pixels is not None])
         try:
             with memory_errors(item.name):
-                found = self._work.predictor.predict(float_images(torch.from_numpy(pixels).permute(0, 3, 1, 2)))
+                found = self._work.predict(torch.from_numpy(pixels).permute(0, 3, 1, 2))
         except VossegError:
             self._failed.add(item.name)
             raise
