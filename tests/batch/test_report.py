@@ -1,6 +1,6 @@
 """The page of a run, from the files of a run: `batch/report.py`, `batch/run_tables.py`, `batch/run_pictures.py`.
 
-Covers: batch.run_pictures, batch.run_tables, cli.report, reports.curves, reports.run_page
+Covers: batch.run_pictures, batch.run_tables, cli.report, reports.curves
 """
 
 from __future__ import annotations

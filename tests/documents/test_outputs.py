@@ -21,7 +21,7 @@ from vossegcli.io.records.run_records import STATE_FOLDER, read_jsonl
 
 RUNS = {
     "propagate": "vosseg propagate videos/ --mask masks"
-    " --save masks,overlay,video,stack,probabilities,labelme,coco,cvat,report -o out",
+    " --save masks,overlay,video,stack,cutouts,matte,prores,probabilities,labelme,coco,cvat,report -o out",
     "fewshot": "vosseg fewshot photos --support annotated --min-confidence 0"
     " --save masks,overlay,probabilities,cutouts,report -o out",
     "fewshot --episodes": "vosseg fewshot annotated --episodes 2 --save masks,overlay,report -o out",

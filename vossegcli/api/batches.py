@@ -41,7 +41,7 @@ def propagate(
         frames: folder of frames, video file, or root of sequences.
         mask: mask file, folder of masks, or folder of such folders; None = what a data set brings.
         output: folder; None = `runs/propagate/<name of the input>`.
-        save: kinds of output: `masks`, `overlay`, `video`, `probabilities`.
+        save: kinds of output: `masks`, `overlay`, `video`, `stack`, `cutouts`, `matte`, `prores`, `probabilities`.
         checkpoint: name or file; None = the default.
         size: short side in pixels at which the network works, `native`, or None for the checkpoint's.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
