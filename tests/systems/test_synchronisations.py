@@ -3,17 +3,22 @@
 The numbers are those of today: a change that needs more has to say why.
 """
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
 from tests.conftest import TINY
 from tests.synchronisations import Synchronisations
+from vossegcli.runners.propagate.segment import _off_the_device
 from vossegcli.systems.afb_urr import native_size
 from vossegcli.systems.afb_urr.model import AFBURR
 from vossegcli.systems.afb_urr.predict import AFBURRPredictor
 from vossegcli.systems.b2inst.config import B2InstConfig
 from vossegcli.systems.b2inst.model import B2Inst
 from vossegcli.systems.b2inst.predict import B2InstPredictor
+from vossegcli.systems.base import Segmentation
 from vossegcli.systems.fwb.config import FWBConfig
 from vossegcli.systems.fwb.model import FWB
 from vossegcli.systems.fwb.predict import FWBPredictor
@@ -59,6 +64,16 @@ def test_propagate(monkeypatch: pytest.MonkeyPatch, objects: int) -> None:
     assert min(steady) == 0, counts
     assert max(steady) <= 2 + 4 * classes, counts
     assert sum(count > 0 for count in steady) <= len(steady) / TINY.bank.memory_every + 1, counts
+
+
+def test_what_is_written_of_a_frame_is_fetched_with_two_waits() -> None:
+    found = Segmentation(torch.ones(8, 9, dtype=torch.int32), *torch.rand(3, 2).unbind(), object_probs=())
+    item = SimpleNamespace(probabilities=False, mattes=False)
+    way = SimpleNamespace(decided=lambda ids, _: ids, only=None)
+    with Synchronisations() as waits:
+        result = _off_the_device(item, way, 3, "00003", (1, 7), found)
+    assert waits.found == {"cpu": 1, "tolist": 1}
+    assert result.label_map.dtype == np.uint8
 
 
 def test_instance() -> None:
