@@ -3,6 +3,8 @@
 Covers: io.media.regions, io.media.tiff_regions, io.media.tiff_segments
 """
 
+import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,28 @@ def test_compressions_of_libtiff(tmp_path: Path, compression: str, mode: str) ->
     path = tmp_path / "a.tif"
     options: dict[str, Any] = {"tiffinfo": {278: 64}}  # rows in a strip
     Image.fromarray(drawing("uint8")).convert(mode).save(path, compression=compression, **options)
+    check_parts(path)
+
+
+@pytest.mark.parametrize("subsampling", [(1, 1), (2, 2)])
+def test_jpeg_tiles_as_scanners_write_them(tmp_path: Path, subsampling: tuple[int, int]) -> None:
+    picture = np.pad(drawing("uint8"), ((0, 56), (0, 20), (0, 0)), mode="edge")
+
+    def tiles() -> Iterator[bytes]:
+        for top, left in np.ndindex(4, 5):
+            file = io.BytesIO()
+            tile = picture[64 * top :, 64 * left :][:64, :64]
+            Image.fromarray(tile).save(file, "JPEG", quality=95, subsampling=2 if subsampling == (2, 2) else 0)
+            yield file.getvalue()
+
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, tiles(), shape=(200, 300, 3), dtype=np.uint8, tile=(64, 64), photometric="rgb", compression="zlib",
+        extratags=[(530, "H", 2, subsampling, False)],
+    )  # fmt: skip
+    with tifffile.TiffFile(path, mode="r+") as file:  # tifffile alone writes no JPEG: only the tags are changed
+        file.pages.first.tags[259].overwrite(tifffile.COMPRESSION.JPEG)
+        file.pages.first.tags[262].overwrite(tifffile.PHOTOMETRIC.YCBCR)
     check_parts(path)
 
 
