@@ -69,10 +69,12 @@ def _facts(records: Sequence[Mapping[str, Any]]) -> dict[str, object]:
     """Facts of the run, by name; those of several shards are those of the first."""
     facts: dict[str, object] = {}
     for name, value in records[0].items():
-        if name in _LEFT_OUT:
+        if name in _LEFT_OUT or value in ([], {}, None):
             continue
         if isinstance(value, Mapping):
             value = ", ".join(f"{k} {v}" for k, v in value.items())
+        elif isinstance(value, list):
+            value = "; ".join(map(str, value))
         facts[name.replace("_", " ")] = value
     if len(records) > 1:
         facts["shards"] = len(records)
