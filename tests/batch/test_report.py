@@ -166,3 +166,13 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path, content: dict[str, st
         (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match="holds no run"):
         write_report(tmp_path)
+
+
+def test_an_interrupted_run_says_so_first(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", [row("clip")], ("confidence.csv", confidence_csv(["clip"])), tmp_path / "clip")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert "<b>interrupted</b>" not in write_report(tmp_path / "run").read_text()
+    (tmp_path / "run" / "run.json").write_text(json.dumps({**record, "status": "interrupted", "notes": []}))
+    html = write_report(tmp_path / "run").read_text()
+    assert "<b>interrupted</b><span>run</span>" in html
+    assert "<td>notes</td>" not in html, "empty facts are left out"

@@ -86,7 +86,12 @@ def _tiles(
 ) -> dict[str, object]:
     totals = [record["totals"] for record in records]
     finished = sum(item.status in {"done", "skipped"} for item in items)
-    tiles: dict[str, object] = {"items done": finished, "failed": sum(item.status == "failed" for item in items)}
+    stopped = {"run": "interrupted"} if any(record.get("status") == "interrupted" for record in records) else {}
+    tiles: dict[str, object] = {
+        **stopped,
+        "items done": finished,
+        "failed": sum(item.status == "failed" for item in items),
+    }
     for name, label, together in (
         ("frames", "frames", sum), ("frames_per_second", "frames a second", sum),
         ("peak_memory_mib", "MiB at most", max),
