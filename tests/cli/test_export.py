@@ -33,7 +33,7 @@ def frames() -> list[torch.Tensor]:
 def test_onnx_gives_the_same_masks(frames: list[torch.Tensor], tmp_path: Path, vosseg: Command) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs vosseg[onnx]")
     pytest.importorskip("onnxscript", reason="needs vosseg[onnx]")
-    checkpoint = "mobileinst-nuclei"
+    checkpoint = "mobileinst-microscopy"
     height, width = frames[0].shape[2:]
     outcome = vosseg("checkpoints", "export", checkpoint, "--size", f"{height}x{width}", "-o", tmp_path / "net.onnx")
     assert outcome.code == 0, outcome.stderr
