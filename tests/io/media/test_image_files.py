@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from vossegcli.errors import InputError
 from vossegcli.io.datasets.ids import look_up, read_category_id, read_id
 from vossegcli.io.media.image_files import ImageFinder
 
@@ -74,3 +75,10 @@ def test_ids() -> None:
     assert [look_up(v, listed) for v in (139, "139", 139.0, "000140", "140", 140, 7)] == [
         139, 139, 139, "000140", None, None, None
     ]  # fmt: skip
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{}")
+    for folder in (tmp_path / "gone", tmp_path / "x.json"):
+        with pytest.raises(InputError, match="folder of the images"):
+            ImageFinder(tmp_path / "x.json", folder)

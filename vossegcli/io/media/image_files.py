@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from vossegcli.errors import InputError
 from vossegcli.io.records.file_names import IMAGE_SUFFIXES
 
 _DRIVE = re.compile(r"^[A-Za-z]:")
@@ -28,9 +29,15 @@ class ImageFinder:
     Args:
         annotations: the file or folder.
         folder: that the images lie below, from the user; None = the usual places.
+
+    Raises:
+        InputError: the folder is none.
     """
 
     def __init__(self, annotations: Path, folder: Path | None = None) -> None:
+        if folder is not None and not folder.is_dir():
+            what = "is not a folder" if folder.exists() else "does not exist"
+            raise InputError(what, where=folder, fix="give the folder of the images")
         self._roots = list(dict.fromkeys(_roots(annotations, folder)))
         self._below = folder
         self._folders: dict[Path, dict[str, Path]] = {}
