@@ -5,6 +5,7 @@ import torch
 
 from tests.systems.afb_urr.test_contract import WIDTHS
 from tests.systems.contracts.scenes import square_clip
+from vossegcli.errors import ConfigError
 from vossegcli.systems.afb_urr.config import COMPACT
 from vossegcli.systems.afb_urr.feature_bank import FeatureBank
 from vossegcli.systems.afb_urr.model import AFBURR
@@ -51,3 +52,20 @@ def test_agreement_is_the_overlap_with_what_the_annotated_frames_confirm() -> No
     assert agreement(masks, read, torch.ones(1, 4)).tolist() == pytest.approx([1 / 3])
     unlike = torch.tensor([[0.5, -0.2, 1.0, 1.0]])
     assert agreement(masks, masks, unlike).tolist() == pytest.approx([0.25]), "cells that look like nothing known"
+
+
+def test_sharpened_masks_enter_the_memory_and_the_answer_stays() -> None:
+    torch.manual_seed(0)
+    network = AFBURR(replace(COMPACT, **WIDTHS, memory_sharpness=1.0)).eval()
+    sharp = AFBURR(replace(COMPACT, **WIDTHS, memory_sharpness=4.0)).eval()
+    sharp.load_state_dict(network.state_dict())
+    video, labels = square_clip(2, (48, 64), (1, 2))
+    found, remembered = [], []
+    for predictor in (AFBURRPredictor(network), AFBURRPredictor(sharp)):
+        predictor.start(video[0], labels[0])
+        found.append(predictor.step(video[1]))
+        remembered.append(predictor.state()["newest.masks"])
+    assert torch.equal(found[0].label_map, found[1].label_map)
+    assert torch.allclose(remembered[1], (4.0 * remembered[0].log()).softmax(dim=1), atol=1e-4)
+    with pytest.raises(ConfigError, match="memory_sharpness"):
+        replace(COMPACT, memory_sharpness=0.0)
