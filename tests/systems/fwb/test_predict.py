@@ -93,12 +93,12 @@ def test_an_untrained_head_takes_the_nearest_prototype(network: FWB) -> None:
 
 
 def test_many_supports_make_the_nearest_prototype_count_more() -> None:
-    trusting = FWB(replace(TINY, margin_per_support=5.0))
+    trusting = FWB(replace(TINY, margin=2.0, margin_per_support=4.0))
     odds, maps = torch.randn(2, 5, 6), torch.randn(2, 7, 5, 6)
-    assert torch.equal(trusting.trust_prototypes(odds, maps, 1), odds)
+    assert torch.allclose(trusting.trust_prototypes(odds, maps, 1), odds + 2.0 * maps[:, -1])
     assert torch.allclose(trusting.trust_prototypes(odds, maps, 3), odds + 10.0 * maps[:, -1])
     each = trusting.trust_prototypes(odds, maps, torch.tensor([1, 3]).view(-1, 1, 1))
-    assert torch.equal(each[0], odds[0])
+    assert torch.allclose(each[0], odds[0] + 2.0 * maps[0, -1])
     assert torch.allclose(each[1], odds[1] + 10.0 * maps[1, -1])
     assert torch.equal(FWB(TINY).trust_prototypes(odds, maps, 3), odds)
     with pytest.raises(ConfigError, match="no margin"):

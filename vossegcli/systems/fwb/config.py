@@ -24,8 +24,9 @@ class FWBConfig:
         head_channels: width of the head.
         prototypes: vectors that stand for a class, found by k-means; with more than 1 (an addition) `SURROUNDINGS`
             times as many stand for what is around it. 1 = the paper.
-        margin_per_support: log-odds for a unit of the last map, the margin between the nearest prototypes, for each
-            support beyond the first (an addition): prototypes of many supports can be trusted where the head errs.
+        margin: log-odds for a unit of the last map, the margin between the nearest prototypes, beside what the head
+            says (an addition): prototypes can be trusted with images unlike those that the head was trained on.
+        margin_per_support: as much more for each support beyond the first: prototypes of many are better.
         refine_channels: width of the refinement at stride 4 (an addition); 0 = none.
         steps: steps of boosting, which is also the number of experts.
         rate: learning rate of boosting.
@@ -38,6 +39,7 @@ class FWBConfig:
     projected: int = 64
     head_channels: int = 128
     prototypes: int = 1
+    margin: float = 0.0
     margin_per_support: float = 0.0
     refine_channels: int = 0
     steps: int = 10
@@ -56,8 +58,8 @@ class FWBConfig:
             raise ConfigError(f"unknown backbone '{self.backbone}'", fix=f"use one of {', '.join(get_args(Backbone))}")
         if self.prototypes < 1:
             raise ConfigError(f"prototypes are {self.prototypes}", fix="give 1 or more")
-        if self.margin_per_support and self.prototypes == 1:
-            raise ConfigError("one prototype has no margin", fix="set margin_per_support = 0")
+        if (self.margin or self.margin_per_support) and self.prototypes == 1:
+            raise ConfigError("one prototype has no margin", fix="set margin = 0 and margin_per_support = 0")
         if self.refine_channels and self.backbone != "efficientnet_lite0":
             raise ConfigError(f"{self.backbone} has no features at stride 4", fix="set refine_channels = 0")
         if self.steps < 1:
@@ -97,13 +99,13 @@ COMPACT = FWBConfig(
     projected=64,
     head_channels=48,
     prototypes=5,
-    margin_per_support=5.0,
+    margin=15.0,
+    margin_per_support=4.0,
     refine_channels=24,
     steps=5,
     rate=1e-3,
     short_side=320,
     enlarge=True,
-    threshold=0.6,
 )
 
 CONFIGS = {"vgg16": VGG16, "resnet101": RESNET101, "compact": COMPACT}

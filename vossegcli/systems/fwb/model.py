@@ -82,9 +82,8 @@ class FWB(NormalisedInput):
             maps: as for the head.
             supports: number of supports that the prototypes stand on, or (B,1,1).
         """
-        if not self.config.margin_per_support:
-            return odds
-        return odds + self.config.margin_per_support * (supports - 1) * maps[:, -1]
+        margin, more = self.config.margin, self.config.margin_per_support
+        return odds + (margin + more * (supports - 1)) * maps[:, -1] if margin or more else odds
 
     def refine(self, odds: Tensor, maps: Tensor, encoded: Encoded) -> Tensor:
         """Refine log-odds (B,h,w) of the class, found from maps (B,M,h,w), to stride 4, where the network can."""
