@@ -152,6 +152,9 @@ def report_score(console: Console, followed: dict[str, Followed]) -> None:
     """Print the fitted weights, and how well those of all other videos rank the masks of each."""
     videos = {name: score_inputs(one) for name, one in followed.items()}
     videos = {name: pair for name, pair in videos.items() if len(pair[1])}
+    if all(good.all() for _, good in videos.values()):
+        console.print(f"score: no mask has a J below {BAD}, so there is nothing to fit")
+        return
     names = ("bias", "uncertainty", "agreement", "jump")
     fitted = fit_score(list(videos.values()))
     console.print("score:", ", ".join(f"{name} {w:.2f}" for name, w in zip(names, fitted, strict=True)))
