@@ -1,6 +1,6 @@
 """J, F and their statistics: by hand, against plain definitions, and against the official tool's stored numbers.
 
-Covers: metrics.boundaries
+Covers: metrics.boundaries, scores
 """
 
 import json
