@@ -6,6 +6,7 @@ Covers: batch.run_pictures, batch.run_tables, cli.report, reports.curves
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,10 @@ def test_a_run_of_propagate(tmp_path: Path) -> None:
     assert 'alt="bear 00000"' in html and 'alt="bear 00015"' in html  # first and middle
     assert "lowest score (object 1: score 0.30, 117 px)" in html
     assert html.count("data:image/jpeg") >= 3 + 12  # thumbnails of the row, and the strip
+    strip = html[html.index('<div class="strip">') :].partition("</div>")[0]
+    shown = re.findall(r'alt="\S+ (\d{5})"', strip)
+    assert len(shown) == 12
+    assert shown == sorted(shown), "in the order of time"
     assert html.count("<polyline") == 2  # area and score of one object
     assert "net, sha256 abc" in html
 

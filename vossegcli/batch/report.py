@@ -123,11 +123,12 @@ def _items(
         table = tables.get(name, ItemTable())
         frames = (table.frames or pictures.frames(name)) if videos else []
         shots: list[Shot] = []
+        order = {frame: position for position, frame in enumerate(frames)}
         for frame, caption in _wanted(frames, table) if videos else [("", "; ".join(table.review.values()))]:
             uri = pictures.uri(name, frame, width) if name in chosen and room > 0 else None
             if uri is not None:
                 review = frame in table.review if videos else bool(table.review)
-                shots.append(Shot(frame, uri, caption, review))
+                shots.append(Shot(frame, uri, caption, review, order.get(frame, 0)))
                 room -= len(uri)
         yield PageItem(
             name, row["status"], row["frames"], row["seconds"], row["reason"], tuple(row["notes"]), table.numbers,

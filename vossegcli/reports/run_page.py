@@ -22,12 +22,14 @@ class Shot:
         uri: data URI.
         caption: why it is shown, e.g. `first`.
         review: whether a person should look at it.
+        position: number of the frame in its video; the strip of a video is in this order.
     """
 
     frame: str
     uri: str
     caption: str
     review: bool = False
+    position: int = 0
 
 
 @dataclass(frozen=True)
