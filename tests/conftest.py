@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -198,6 +199,8 @@ def start(args: Sequence[object], **environment: str) -> subprocess.Popen[str]:
     """Start a program of this environment as a process of its own."""
     env: Mapping[str, str] = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     words = [str(arg) for arg in args]
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # tests that run in the background; a process inherits it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
 
 
