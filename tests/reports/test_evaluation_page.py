@@ -5,23 +5,13 @@ Covers: reports.evaluation, types
 
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
-from typing import Any
 
-import pytest
-
+from tests.reports.browser import EVIL, PIXEL, ask_page, with_browser
 from vossegcli.metrics.vos import score_object, summarise
 from vossegcli.reports.evaluation import compare, vos_report
 from vossegcli.reports.evaluation_page import EMBEDDED_SCORES, Picture, evaluation_page
 from vossegcli.scores import FrameScores, Problem, VosScores
-
-EVIL = "</script><img src=x onerror=alert(1)>&'\""
-PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACw="
-BROWSER = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
 
 SCRIPT = """
 const errors = [];
@@ -91,19 +81,10 @@ def test_the_page_of_a_very_long_video_stays_small() -> None:
     assert sum(len(row["J"]) for row in json.loads(embedded[1])["objects"].values()) * 2 <= EMBEDDED_SCORES
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+@with_browser
 def test_it_works_in_a_browser(tmp_path: Path) -> None:
-    html = page().replace("<body>", f"<body><script>{SCRIPT}</script>")
-    (tmp_path / "report.html").write_text(html, encoding="utf-8")
-    command = [
-        str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
-        "--window-size=1200,900", "--dump-dom", (tmp_path / "report.html").as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    answer = re.search(r"<title>RESULT(.*?)END", done.stdout, flags=re.DOTALL)
-    assert answer is not None, done.stdout[:500]
-    unescaped = answer[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").replace("&quot;", '"')
-    found: dict[str, Any] = json.loads(unescaped)
+    html = page()
+    found = ask_page(html, SCRIPT, tmp_path)
     assert found["start"] == ["bear_1", "dog_1", f"{EVIL}_1"]
     assert found["up"] == [f"{EVIL}_1", "dog_1", "bear_1"]
     assert found["down"] == found["start"]

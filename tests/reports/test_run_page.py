@@ -1,21 +1,12 @@
 """The page of a run in a real browser, in both colour schemes: sorting, filtering, large pictures."""
 
-import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.reports.browser import EVIL, PIXEL, ask_page, with_browser
 from vossegcli.reports.run_page import Distribution, ObjectCurves, PageItem, RunPage, Shot, Span, run_page
-
-EVIL = "</script><img src=x onerror=alert(1)>&'\""
-PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACw="
-BROWSER = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
 
 SCRIPT = """
 const errors = [];
@@ -74,21 +65,12 @@ def test_names_cannot_break_out() -> None:
     assert not re.search(r'(?:src|href)="(?!data:)', html)
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+@with_browser
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_it_works_in_a_browser(tmp_path: Path, scheme: str) -> None:
-    html = page().replace("<body>", f"<body><script>{SCRIPT}</script>")
-    (tmp_path / "report.html").write_text(html, encoding="utf-8")
-    command = [
-        str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
-        f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}",
-        "--window-size=1200,900", "--dump-dom", (tmp_path / "report.html").as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
-    answer = re.search(r"<title>RESULT(.*?)END", done.stdout, flags=re.DOTALL)
-    assert answer is not None, done.stdout[:500]
-    unescaped = answer[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").replace("&quot;", '"')
-    found: dict[str, Any] = json.loads(unescaped)
+    html = page()
+    look = f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}"
+    found = ask_page(html, SCRIPT, tmp_path, look, seconds=300.0)
     assert found["start"] == ["clip10", "clip2", EVIL, "photo", "broken"]
     assert found["up"] == ["broken", "clip2", EVIL, "clip10", "photo"]
     assert found["down"] == found["up"][::-1]

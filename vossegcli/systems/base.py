@@ -1,4 +1,4 @@
-"""Record of a system in the table, and the protocols of predictors.
+"""Record of a system in the table, the protocols of predictors, and what all systems share to start from files.
 
 Shape letters: B clips, T frames, K objects (background not counted), H W pixels, h w cells.
 """
@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from vossegcli.errors import ConfigError
+from vossegcli.errors import CheckpointError, ConfigError
+from vossegcli.layers.efficientnet_lite import EfficientNetLite, imagenet_names
 from vossegcli.types import Task
 
 Config = TypeVar("Config")
@@ -249,3 +250,20 @@ def config_from_dict(cls: type[Config], values: Mapping[str, Any], what: str) ->
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
     except (TypeError, ValueError) as error:
         raise ConfigError(f"not {what} ({error})") from error
+
+
+def load_efficientnet(backbone: EfficientNetLite, weights: Mapping[str, Tensor]) -> None:
+    """Start a backbone from a published EfficientNet-Lite of its variant, in place.
+
+    Args:
+        backbone: the network, or its first stages.
+        weights: by their published names; what the backbone does not have is left out.
+
+    Raises:
+        CheckpointError: a weight is missing.
+    """
+    names = imagenet_names(backbone)
+    missing = sorted(set(names.values()) - set(weights))
+    if missing:
+        raise CheckpointError(f"missing key '{missing[0]}'", fix="give weights of the same EfficientNet-Lite")
+    backbone.load_state_dict({ours: weights[theirs] for ours, theirs in names.items()})

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from vossegcli.errors import CheckpointError, ConfigError
-from vossegcli.layers.efficientnet_lite import EfficientNetLite, imagenet_names
 from vossegcli.systems.afb_urr.config import PUBLISHED, RESNET50, AFBURRConfig, LiteTrunk
 from vossegcli.systems.afb_urr.lite_encoders import LiteMemoryEncoder, LiteQueryEncoder
 from vossegcli.systems.afb_urr.model import AFBURR
-from vossegcli.systems.base import Imported
+from vossegcli.systems.base import Imported, load_efficientnet
 
 #: What surrounds the weights in the published file, and why it is left behind.
 DROPPED = {
@@ -70,18 +69,10 @@ def load_imagenet(model: AFBURR, weights: Mapping[str, Tensor]) -> None:
         CheckpointError: a weight is missing.
     """
     if isinstance(model.encoder_q, LiteQueryEncoder) and isinstance(model.encoder_m, LiteMemoryEncoder):
-        _load_lite(model.encoder_q.backbone, weights)
-        _load_lite(model.encoder_m.backbone, weights)
+        load_efficientnet(model.encoder_q.backbone, weights)
+        load_efficientnet(model.encoder_m.backbone, weights)
     else:
         _load_resnets(model, weights)
-
-
-def _load_lite(backbone: EfficientNetLite, weights: Mapping[str, Tensor]) -> None:
-    names = imagenet_names(backbone)
-    missing = sorted(set(names.values()) - set(weights))
-    if missing:
-        raise CheckpointError(f"missing key '{missing[0]}'", fix="give weights of the same EfficientNet-Lite")
-    backbone.load_state_dict({ours: weights[theirs] for ours, theirs in names.items()})
 
 
 def _load_resnets(model: AFBURR, weights: Mapping[str, Tensor]) -> None:

@@ -112,6 +112,10 @@ class AFBURR(nn.Module):
             keys = flatten_cells(self.keyval_r4.key(r4).float()).unflatten(0, (batch, classes))
         return MemoryFeatures(keys, values)
 
+    def remembered(self, logits: Tensor) -> Tensor:
+        """Turn log odds (B,K,H,W) of predicted masks into the masks that enter the memory, probabilities over K."""
+        return (self.config.memory_sharpness * logits).softmax(dim=1)
+
     def mask_cells(self, masks: Tensor) -> Tensor:
         """Average masks (B,K,H,W) over the n x n parts of each cell: (B,K,hw,n*n)."""
         cells = F.pixel_unshuffle(masks_at_stride4(masks).unsqueeze(2), self.config.mask_cells)  # (B,K,n*n,h,w)

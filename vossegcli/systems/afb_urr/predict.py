@@ -139,7 +139,7 @@ class AFBURRPredictor:
         with self._autocast():
             probs = self.model.decode(read, query, local, annotated_masks)  # (1,K,H',W')
         logits = unpad(log_odds(probs), canvas.padding)
-        memory = pad((self.model.config.memory_sharpness * logits).softmax(dim=1), canvas.padding)
+        memory = pad(self.model.remembered(logits), canvas.padding)
         keys = query.key, query.fine_key
         self._newest = _Newest(small, *keys, memory, newest.index + 1, frozenset(), memorised=False)
         agreed = torch.ones(len(self._ids), device=self.device)

@@ -89,8 +89,7 @@ def segmentation_objective(model: AFBURR, batch: ClipSamples, weights: LossWeigh
                 small = masks_at_stride4(truth[:, t]).flatten(2).unsqueeze(3)
                 reading = 0.5 * (reading + losses.mask_reading_loss(read_locally, small))
             terms["reading"].append(reading)
-        remembered = (model.config.memory_sharpness * logits.detach()).softmax(dim=1)
-        newest_mask = lose_parts(remembered, weights.lost)
+        newest_mask = lose_parts(model.remembered(logits.detach()), weights.lost)
     means = {name: torch.stack(values_).mean() for name, values_ in terms.items() if values_}
     if model.config.key_source == "frame" and (weights.correspondence or weights.fine_correspondence):
         means |= _correspondence(query.key, query.fine_key, batch)

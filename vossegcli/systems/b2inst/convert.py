@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from vossegcli.errors import CheckpointError, ConfigError
-from vossegcli.layers.efficientnet_lite import imagenet_names
 from vossegcli.layers.normalise import IMAGENET_STD
 from vossegcli.systems.b2inst.backbone import EfficientNetPyramid
 from vossegcli.systems.b2inst.config import R50, R101, B2InstConfig
 from vossegcli.systems.b2inst.model import B2Inst
-from vossegcli.systems.base import Imported
+from vossegcli.systems.base import Imported, load_efficientnet
 
 _RESNETS = {(3, 4, 6, 3): "resnet50", (3, 4, 23, 3): "resnet101"}
 _BACKBONE = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "layer4.")
@@ -148,11 +147,7 @@ def load_imagenet(model: B2Inst, weights: Mapping[str, Tensor]) -> None:
         CheckpointError: a weight is missing.
     """
     if isinstance(model.backbone, EfficientNetPyramid):
-        names = imagenet_names(model.backbone.trunk)
-        absent = sorted(set(names.values()) - set(weights))
-        if absent:
-            raise CheckpointError(f"missing key '{absent[0]}'", fix="give weights of the same EfficientNet-Lite")
-        model.backbone.trunk.load_state_dict({ours: weights[theirs] for ours, theirs in names.items()})
+        load_efficientnet(model.backbone.trunk, weights)
         return
     own = {name: value for name, value in model.backbone.state_dict().items() if name.startswith(_BACKBONE)}
     missing = sorted(set(own) - set(weights))

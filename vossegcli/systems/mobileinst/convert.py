@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from vossegcli.errors import CheckpointError, ConfigError
-from vossegcli.layers.efficientnet_lite import imagenet_names
-from vossegcli.systems.base import Imported
+from vossegcli.systems.base import Imported, load_efficientnet
 from vossegcli.systems.mobileinst.backbone import EfficientNetTokens
 from vossegcli.systems.mobileinst.config import MobileInstConfig
 from vossegcli.systems.mobileinst.model import MobileInst
@@ -49,8 +48,4 @@ def load_imagenet(model: MobileInst, weights: Mapping[str, Tensor]) -> None:
     """
     if not isinstance(model.backbone, EfficientNetTokens):
         raise ConfigError("no ImageNet weights fit the token pyramid", fix="use the configuration 'compact'")
-    names = imagenet_names(model.backbone.trunk)
-    absent = sorted(set(names.values()) - set(weights))
-    if absent:
-        raise CheckpointError(f"missing key '{absent[0]}'", fix="give weights of the same EfficientNet-Lite")
-    model.backbone.trunk.load_state_dict({ours: weights[theirs] for ours, theirs in names.items()})
+    load_efficientnet(model.backbone.trunk, weights)
