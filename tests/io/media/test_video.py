@@ -184,6 +184,8 @@ def _encode_deep(path: Path, codec: str, pixels: str, frames: list[npt.NDArray[A
         stream: Any = container.add_stream(codec, rate=10)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pixels
+        if codec == "libx265":  # its decode times are undefined when it reorders fewer frames than it buffers
+            stream.options = {"x265-params": "bframes=0"}
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format=source).reformat(format=pixels)))
         container.mux(stream.encode(None))
