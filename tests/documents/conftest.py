@@ -76,7 +76,7 @@ def _draw_pictures(folder: Path) -> None:
 
 def _draw_examples(folder: Path) -> None:
     """The examples of the repository; the large clip is replaced by a small one of the same names."""
-    for name in ("tissue", "nuclei"):
+    for name in ("tissue", "nuclei", "boards"):
         shutil.copytree(ROOT / "examples" / name, folder / "examples" / name)
     draw_video(folder / "examples" / "bunny" / "frames", 3)
     for index in range(3):
