@@ -4,7 +4,6 @@ Covers: io.masks.arrays, io.masks.mask_stacks, io.masks.mask_videos
 """
 
 import json
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from PIL import Image
 
 from tests.io.datasets.drawn import HEIGHT, WIDTH, box, label_map, labelme, labelme_shape
 from vossegcli.errors import InputError
-from vossegcli.io.datasets.mask_sources import convert_masks, needs_conversion, unpack
+from vossegcli.io.datasets.mask_sources import convert_masks, needs_conversion
 from vossegcli.io.masks.label_maps import read_label_map, read_written_ids
 from vossegcli.io.masks.palette import PALETTE
 from vossegcli.io.media.video_writer import VideoWriter
@@ -96,43 +95,13 @@ def test_values_of_arrays(tmp_path: Path) -> None:
         convert_masks(tmp_path / "o.npy", tmp_path / "work", FRAMES)
 
 
-def test_a_zip_of_masks_and_of_annotations(tmp_path: Path) -> None:
-    for name in ("a0", "a1"):
-        Image.fromarray(label_map().astype(np.uint8)).save(tmp_path / f"{name}.png")
-    with zipfile.ZipFile(tmp_path / "m.zip", "w") as archive:
-        for name in ("a0", "a1"):
-            archive.write(tmp_path / f"{name}.png", f"masks/{name}.png")
-            archive.writestr(f"__MACOSX/masks/._{name}.png", "x")
-    found = maps(tmp_path / "m.zip", tmp_path)
-    assert [name.split("/")[-1] for name in found] == ["a0", "a1"]
-    file = labelme(tmp_path / "a0.json", labelme_shape("a", box(1)), labelme_shape("b", box(2)))
-    with zipfile.ZipFile(tmp_path / "l.zip", "w") as archive:
-        archive.write(file, "set/a0.json")
-    assert np.array_equal(maps(tmp_path / "l.zip", tmp_path)["set/a0"], label_map())
-    with zipfile.ZipFile(tmp_path / "n.zip", "w") as archive:
-        archive.write(saved(tmp_path / "m.npy", label_map()), "m.npy")
-        archive.writestr("readme.txt", "x")
-    with pytest.raises(InputError, match="neither masks nor annotations"):
-        maps(tmp_path / "n.zip", tmp_path)
-
-
-@pytest.mark.parametrize("name", ["../evil.png", "/evil.png"])
-def test_a_zip_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
-    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
-        archive.writestr(name, "x")
-    with pytest.raises(InputError, match="holds the path"):
-        unpack(tmp_path / "z.zip", tmp_path / "inside" / "deep")
-    assert not list(tmp_path.rglob("evil.png"))
-
-
-def test_a_damaged_zip_is_told(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
-        archive.writestr("a.png", bytes(range(256)) * 20)
-    data = bytearray((tmp_path / "z.zip").read_bytes())
-    data[200] ^= 255
-    (tmp_path / "z.zip").write_bytes(bytes(data))
-    with pytest.raises(InputError, match="cannot be unpacked"):
-        unpack(tmp_path / "z.zip", tmp_path / "inside")
+def test_a_folder_of_arrays_called_like_their_frames(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    for shift, name in enumerate(FRAMES[:2]):
+        np.save(tmp_path / "m" / f"{name}.npy", label_map(shift).astype(np.int64))
+    found = maps(tmp_path / "m", tmp_path)
+    assert list(found) == ["a0", "a1"]
+    assert np.array_equal(found["a1"], label_map(1))
 
 
 def film(path: Path, colors: np.ndarray, *shifts: int) -> Path:

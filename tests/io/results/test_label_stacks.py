@@ -14,6 +14,7 @@ from vossegcli.errors import InputError
 from vossegcli.io.datasets.mask_sources import convert_masks, needs_conversion
 from vossegcli.io.masks.label_maps import read_label_map
 from vossegcli.io.masks.label_stacks import read_label_stack
+from vossegcli.io.masks.palette import PALETTE
 from vossegcli.io.results.label_stacks import write_label_stack
 
 
@@ -70,10 +71,36 @@ def test_palette_animations_are_indices(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found, wanted)
 
 
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp", ".tif"])
+@pytest.mark.parametrize("colors", ["DAVIS", "own"])
+def test_colours_mean_the_same_on_all_pages(tmp_path: Path, suffix: str, colors: str) -> None:
+    """The first page is empty, and on the second one object alone: no page says by itself what a colour means."""
+    table = (
+        PALETTE[:4] if colors == "DAVIS" else np.array([[0, 0, 0], [9, 200, 7], [40, 40, 255], [255, 0, 9]], np.uint8)
+    )
+    ids = _maps(1, 2, 3)
+    ids[0][:], ids[1][ids[1] != 3] = 0, 0
+    pages = [Image.fromarray(table[ids_map]) for ids_map in ids]
+    pages[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=pages[1:], lossless=True)
+    stack = read_label_stack(tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(np.stack([found for _, found in stack.maps]), np.stack(ids))
+    assert any("colours read as" in note for note in stack.notes)
+
+
+def test_a_palette_animation_keeps_its_indices(tmp_path: Path) -> None:
+    pages = [Image.fromarray(ids_map.astype(np.uint8)) for ids_map in _maps(1, 2)]
+    for page in pages:
+        page.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    pages[0].save(tmp_path / "a.gif", save_all=True, append_images=pages[1:])
+    for (_, found), wanted in zip(read_label_stack(tmp_path / "a.gif").maps, _maps(1, 2), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_what_is_no_label_stack(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "half.tif", np.full((4, 20, 30), 0.5), photometric="minisblack")
     tifffile.imwrite(tmp_path / "below.tif", np.full((4, 20, 30), -1, np.int16), photometric="minisblack")
-    tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((4, 20, 30, 3), np.uint8), photometric="rgb")
+    photos = np.random.default_rng(0).integers(0, 255, (4, 20, 30, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "rgb.tif", photos, photometric="rgb")
     reasons = {"half.tif": "no ids", "below.tif": "no ids", "rgb.tif": "colours"}
     for name, reason in reasons.items():
         with pytest.raises(InputError, match=reason) as caught:

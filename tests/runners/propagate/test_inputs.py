@@ -1,14 +1,21 @@
 """Frames and masks as people have them: stacks, masks among frames, frames by number, many objects."""
 
+import io
 import json
+import os
+import shutil
+import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tifffile
 from PIL import Image
+from pycocotools import mask as coco_mask
 
-from tests.conftest import HEIGHT, WIDTH, Outcome, draw_mask, draw_video, read_ids, squares
+from tests.conftest import HEIGHT, VOSSEG, WIDTH, Outcome, draw_mask, draw_video, finish, read_ids, squares, start
 
 Run = Callable[..., Outcome]
 
@@ -84,6 +91,76 @@ def test_a_pattern_without_quotes_gets_a_hint(tmp_path: Path, vosseg: Run) -> No
     found = vosseg("propagate", *sorted((tmp_path / "clip").iterdir()), "--mask", tmp_path / "m.png")
     assert found.code == 2
     assert "quotes" in found.stderr
+
+
+@pytest.mark.parametrize("frames", ["%05d.jpg", "clip/%05d.jpg", "clip/0*.jpg", "clip/%d.jpg", "*/0000?.jpg"])
+def test_frames_of_a_pattern(tmp_path: Path, vosseg: Run, monkeypatch: pytest.MonkeyPatch, frames: str) -> None:
+    draw_video(tmp_path / "clip", 3)
+    Image.new("RGB", (9, 9)).save(tmp_path / "clip" / "preview.jpg")  # no pattern matches it
+    mask = draw_mask(tmp_path / "mask.png")
+    monkeypatch.chdir(tmp_path if "/" in frames else tmp_path / "clip")
+    found = vosseg("propagate", frames, "--mask", mask, "-o", tmp_path / "out")
+    assert found.code == 0, found.stderr
+    assert [path.stem for path in sorted((tmp_path / "out").glob("masks/*/*.png"))] == ["00000", "00001", "00002"]
+
+
+def test_a_pattern_that_matches_nothing(tmp_path: Path, vosseg: Run) -> None:
+    draw_video(tmp_path / "clip", 2)
+    mask = draw_mask(tmp_path / "mask.png")
+    for pattern in ("%03d_left.png", "img_%04d.jpg", "*.exr"):
+        found = vosseg("propagate", tmp_path / "clip" / pattern, "--mask", mask, "-o", tmp_path / "out")
+        assert found.code == 3
+        assert "matches nothing" in found.stderr
+        assert pattern in found.stderr
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(
+    ("kind", "line"), [("zip", "cat {mask} | {command} --mask -"), ("png", "{command} --mask <(cat {mask})")]
+)
+def test_a_mask_through_a_pipe(tmp_path: Path, vosseg: Run, checkpoint: Path, kind: str, line: str) -> None:
+    draw_video(tmp_path / "clip", 2)
+    mask = draw_mask(tmp_path / "00000.png", (3, 7))
+    if kind == "zip":
+        with zipfile.ZipFile(tmp_path / "mask.zip", "w") as archive:
+            archive.write(mask, "masks/00000.png")
+        mask = tmp_path / "mask.zip"
+    words = ["propagate", tmp_path / "clip", "-o", tmp_path / "out", "--checkpoint", checkpoint]
+    words += ["--device", "cpu", "--precision", "fp32", "--json"]
+    command = line.format(mask=mask, command=" ".join(map(str, (VOSSEG, *words))))
+    first = finish(start(("bash", "-c", command)))
+    assert first.code == 0, first.stderr
+    np.testing.assert_array_equal(read_ids(tmp_path / "out" / "masks" / "clip" / "00000.png"), squares(0, (3, 7)))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(mask.read_bytes(),))
+    writer.start()
+    again = vosseg(*words, "--mask", pipe)
+    writer.join()
+    assert again.json()["totals"]["skipped"] == 1, "the same mask, though another pipe"
+
+
+@pytest.mark.parametrize("kind", ["npy", "json"])
+def test_arrays_and_annotations_through_a_pipe(tmp_path: Path, vosseg: Run, kind: str) -> None:
+    draw_video(tmp_path / "clip", 2)
+    ids, content = squares(0, (3, 7)), io.BytesIO()
+    if kind == "npy":
+        np.save(content, ids)
+    else:
+        ids[ids == 3] = 0
+        rle = coco_mask.encode(np.asfortranarray((ids == 7).astype(np.uint8)))
+        objects = [{"image_id": 1, "category_id": 7, "segmentation": rle | {"counts": rle["counts"].decode()}}]
+        images = [{"id": 1, "file_name": "00000.jpg", "height": HEIGHT, "width": WIDTH}]
+        payload = {"images": images, "categories": [{"id": 7, "name": "a"}], "annotations": objects}
+        content.write(json.dumps(payload).encode())
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(content.getvalue(),))
+    writer.start()
+    found = vosseg("propagate", tmp_path / "clip", "--mask", pipe, "-o", tmp_path / "out")
+    writer.join()
+    assert found.code == 0, found.stderr
+    np.testing.assert_array_equal(read_ids(tmp_path / "out" / "masks" / "clip" / "00000.png"), ids)
 
 
 def test_a_range_that_is_none(tmp_path: Path, vosseg: Run) -> None:

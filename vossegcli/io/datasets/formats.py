@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,11 +121,6 @@ def only_subset(annotations: Annotations, subset: str | None) -> Annotations:
     left = len(annotations.images) - len(kept)
     notes = (f"{left} images of other parts than '{subset}' were left out",) if left else ()
     return replace(annotations, images=kept, notes=(*annotations.notes, *notes))
-
-
-def is_archive(path: Path) -> bool:
-    """Return True if a file is a zip archive (a NumPy archive is one too)."""
-    return path.is_file() and zipfile.is_zipfile(path)
 
 
 def _read_file(path: Path, images: Path | None) -> Annotations:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 
 from vossegcli.errors import InputError
+from vossegcli.io.datasets.archives import below_wrappers
 from vossegcli.io.datasets.label_map_folders import read_classes
-from vossegcli.io.datasets.mask_sources import SINGLE, convert_masks, convert_object_folders, needs_conversion
+from vossegcli.io.datasets.mask_sources import (
+    SINGLE,
+    convert_masks,
+    convert_object_folders,
+    holds_stack,
+    needs_conversion,
+    unpacked,
+)
 from vossegcli.io.masks.label_maps import read_mask_folder
 from vossegcli.io.media.frame_matches import match_frames, without_suffix
 from vossegcli.io.media.sequences import list_images
+from vossegcli.io.records.file_names import IMAGE_SUFFIXES
 
 _NAMED = 3
 
@@ -50,7 +59,11 @@ def find_mask_files(path: Path, sequence: str, frames: Sequence[str], work: Path
     Raises:
         InputError: no mask belongs to a frame, or they cannot be read.
     """
-    path = _stack_of(path, sequence)
+    folder = unpacked(path, work)
+    if folder != path:
+        found = _in_archive(folder, path, sequence, frames, work, alone=alone)
+        return replace(found, sources=(path,))
+    path = _stack_of(path, sequence, frames, alone=alone) or path
     if needs_conversion(path):
         made = convert_masks(path, work, frames)
         sources = (path,) if path.is_file() else tuple(file for file in sorted(path.rglob("*")) if file.is_file())
@@ -67,13 +80,49 @@ def find_mask_files(path: Path, sequence: str, frames: Sequence[str], work: Path
     return _in_folder(folder, frames, folder)
 
 
-def _stack_of(path: Path, sequence: str) -> Path:
-    """Return the label stack or video of a sequence in a folder that holds one a sequence, else the path itself."""
-    own = path / sequence
-    if not path.is_dir() or own.is_dir() or not own.parent.is_dir():
-        return path
-    files = sorted(own.parent.glob(f"{glob.escape(own.name)}.*"))
-    return next((file for file in files if needs_conversion(file)), path)
+def _in_archive(
+    inside: Path, archive: Path, sequence: str, frames: Sequence[str], work: Path, *, alone: bool
+) -> MaskFiles:
+    """The masks of a sequence in an archive that was unpacked: as in a folder, at whatever depth."""
+    root = below_wrappers(inside, {*PurePosixPath(sequence).parts, *frames})
+    stack = _stack_of(root, sequence, frames, alone=alone, deep=True)
+    if stack is not None or needs_conversion(root) or (root / sequence).is_dir():
+        return find_mask_files(stack or root, sequence, frames, work, alone=alone)
+    if not any(file.suffix.lower() in IMAGE_SUFFIXES for file in root.rglob("*")):
+        raise InputError("holds neither masks nor annotations", where=archive, fix="pack masks named like their frames")
+    objects = convert_object_folders(root, frames, work)
+    if objects is not None:
+        found = _in_folder(objects.folder, frames, archive)
+        return replace(found, notes=(*objects.notes, *found.notes))
+    return _in_folder(_folder_of(root, sequence, frames), frames, archive)
+
+
+def _stack_of(path: Path, sequence: str, frames: Sequence[str], *, alone: bool, deep: bool = False) -> Path | None:
+    """Return the file with all masks of a sequence in a folder that holds one a sequence, or None.
+
+    Args:
+        path: the folder, or anything else.
+        sequence: its name.
+        frames: names of its frames; a file that is called like one of them belongs to it alone.
+        alone: the only sequence takes the only file of the folder, whatever its name.
+        deep: look into subfolders too.
+    """
+    if not path.is_dir() or (path / sequence).is_dir():
+        return None
+    place = (path / sequence).parent
+    named = sorted(place.glob(f"{glob.escape((path / sequence).name)}.*")) if place.is_dir() else []
+    found = next((file for file in named if needs_conversion(file)), None)
+    if found is not None or not (alone or deep):
+        return found
+    files = [file for file in sorted(path.rglob("*") if deep else path.iterdir()) if file.is_file()]
+    if deep:
+        named = [file for file in files if file.relative_to(path).with_suffix("").as_posix().endswith(f"/{sequence}")]
+        found = next((file for file in named if holds_stack(file)), None)
+    if found is None and alone:
+        masks = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES or holds_stack(file)]
+        if len(masks) == 1 and masks[0].stem not in frames and holds_stack(masks[0]):
+            return masks[0]
+    return found
 
 
 def _folder_of(root: Path, sequence: str, frames: Sequence[str]) -> Path:

@@ -7,26 +7,24 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Callable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from vossegcli.errors import InputError
-from vossegcli.io.datasets.formats import head_of, is_annotation, is_archive, read_annotations
+from vossegcli.io.datasets.archives import is_archive, unpack
+from vossegcli.io.datasets.formats import is_annotation, read_annotations
 from vossegcli.io.datasets.label_map_folders import WrittenMasks, write_label_maps
 from vossegcli.io.datasets.object_masks import find_object_masks, write_object_masks
-from vossegcli.io.masks.arrays import read_arrays
+from vossegcli.io.masks.arrays import array_files, is_array_file, read_array_files, read_arrays
 from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.masks.label_stacks import read_label_stack
 from vossegcli.io.masks.mask_videos import read_mask_video
+from vossegcli.io.media.kinds import kind_of
 from vossegcli.io.media.stacks import is_stack
 from vossegcli.io.records.file_names import IMAGE_SUFFIXES
 from vossegcli.io.records.run_records import fingerprint
 
-_NUMPY = b"\x93NUMPY"
-_MOST_BYTES = 16 << 30
 _DONE = ".complete"
 SINGLE = "mask"
 
@@ -34,8 +32,13 @@ SINGLE = "mask"
 def needs_conversion(path: Path) -> bool:
     """Return True if masks have to be made of what a path holds; images and folders of images are masks already."""
     if path.is_dir():
-        return is_annotation(path)
+        return is_annotation(path) or bool(array_files(path))
     return path.is_file() and (is_stack(path) or not _is_image(path))
+
+
+def holds_stack(path: Path) -> bool:
+    """Return True for one file with the masks of several frames: an image stack, an array, or a mask video."""
+    return path.is_file() and (is_array_file(path) or kind_of(path) in {"stack", "video"})
 
 
 def names_sequences(path: Path | None) -> bool:
@@ -47,7 +50,7 @@ def convert_masks(path: Path, work: Path, frames: Sequence[str] = ()) -> Written
     """Make label maps of what a path holds.
 
     Args:
-        path: annotation file or folder, zip archive, NumPy array or archive, label stack, or mask video.
+        path: annotation file or folder, NumPy array or archive, or a folder of such arrays, label stack, or mask video.
         work: folder to write to; a conversion that is there already, of the same files, is used.
         frames: names of the frames that arrays and mask videos belong to, if they are known.
 
@@ -57,6 +60,26 @@ def convert_masks(path: Path, work: Path, frames: Sequence[str] = ()) -> Written
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     kept = () if is_annotation(path) else tuple(frames)  # annotations name their frames
     return made_once(work / path.stem, files, kept, lambda folder: _write(path, folder, frames))
+
+
+def unpacked(path: Path, work: Path) -> Path:
+    """Give the folder that a zip archive packs; other paths stay.
+
+    Args:
+        path: anything.
+        work: folder to unpack to; what is there already, of the same archive, is used.
+
+    Raises:
+        InputError: the archive cannot be unpacked.
+    """
+    if not is_archive(path):
+        return path
+
+    def make(folder: Path) -> Sequence[str]:
+        unpack(path, folder)
+        return ()
+
+    return made_once(work / (path.stem or "archive"), [path], ("unpacked",), make).folder
 
 
 def convert_object_folders(path: Path, frames: Sequence[str], work: Path) -> WrittenMasks | None:
@@ -116,15 +139,12 @@ def made_once(
 
 def _write(path: Path, folder: Path, frames: Sequence[str]) -> tuple[str, ...]:
     """Write the label maps of a path; returns what was interpreted."""
+    if is_annotation(path):
+        return write_label_maps(read_annotations(path), folder).notes
     if path.is_dir():
-        return write_label_maps(read_annotations(path), folder).notes
-    head = head_of(path)
-    if head.startswith(_NUMPY) or (is_archive(path) and _holds_arrays(path)):
+        stack = read_array_files(array_files(path))
+    elif is_array_file(path):
         stack = read_arrays(path, frames)
-    elif is_archive(path):
-        return _write_archive(path, folder, frames)
-    elif is_annotation(path):
-        return write_label_maps(read_annotations(path), folder).notes
     elif is_stack(path):
         stack = read_label_stack(path, frames)
     else:
@@ -132,60 +152,6 @@ def _write(path: Path, folder: Path, frames: Sequence[str]) -> tuple[str, ...]:
     for name, ids_map in stack.maps:
         write_label_map(folder / f"{name or SINGLE}.png", ids_map)
     return tuple(stack.notes)
-
-
-def _write_archive(path: Path, folder: Path, frames: Sequence[str]) -> tuple[str, ...]:
-    """Unpack a zip archive, and convert what is in it."""
-    inside = folder / "unpacked"
-    unpack(path, inside)
-    files = [file for file in inside.rglob("*") if file.is_file()]
-    if is_annotation(inside):
-        notes = write_label_maps(read_annotations(inside), folder).notes
-        shutil.rmtree(inside)
-        return notes
-    if len(files) == 1 and needs_conversion(files[0]):
-        notes = _write(files[0], folder, frames)
-        shutil.rmtree(inside)
-        return notes
-    if not any(file.suffix.lower() in IMAGE_SUFFIXES for file in files):
-        raise InputError("holds neither masks nor annotations", where=path, fix="pack masks named like their frames")
-    return ()
-
-
-def unpack(path: Path, folder: Path) -> None:
-    """Unpack a zip archive; hidden files and the clutter of operating systems are left out.
-
-    Raises:
-        InputError: it is damaged, encrypted, too large, or holds a path that leads out of it.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-            if sum(member.file_size for member in members) > _MOST_BYTES:
-                raise InputError(
-                    "unpacks to more than 16 GiB", where=path, fix="unpack it yourself, and give the folder"
-                )
-            for member in members:
-                parts = PurePosixPath(member.filename.replace("\\", "/")).parts
-                if any(part.startswith(".") and part not in {".", ".."} or part == "__MACOSX" for part in parts):
-                    continue
-                if ".." in parts or PurePosixPath(member.filename).is_absolute():
-                    raise InputError(f"holds the path '{member.filename}'", where=path, fix="pack it again")
-                target = folder.joinpath(*parts)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(member) as source, target.open("wb") as sink:
-                    shutil.copyfileobj(source, sink)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError) as error:
-        raise InputError(f"cannot be unpacked ({error})", where=path, fix="pack it again") from error
-
-
-def _holds_arrays(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
-        return False
-    return bool(names) and all(name.endswith(".npy") for name in names)
 
 
 def _is_image(path: Path) -> bool:

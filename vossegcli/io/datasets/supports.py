@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from vossegcli.errors import InputError
+from vossegcli.io.datasets.archives import opened_archive
 from vossegcli.io.datasets.formats import is_annotation, read_annotations
 from vossegcli.io.datasets.ids import listed_some
 from vossegcli.io.datasets.mask_pairs import LAYOUTS, Pair, find_pairs, read_covered, read_ids
@@ -51,14 +52,16 @@ def find_supports(folder: Path, images: Path | None = None) -> FoundSupports:
     * One folder a class with such pairs (or with `images/` and `masks/`): the folder's name is the class, and every
       id of its masks.
     * An annotation file of another tool, or a folder of such files: its classes.
+    * A zip archive of any of these.
 
     Args:
-        folder: of images and masks, or an annotation file.
+        folder: of images and masks, or an annotation file, or an archive.
         images: a folder that the images of an annotation file lie below; None = the usual places.
 
     Raises:
         InputError: no such folder, no pair in it, an image or a mask that stands alone, or a mask without object.
     """
+    folder = opened_archive(folder)
     if is_annotation(folder):
         return _annotated(folder, images)
     if not folder.is_dir():

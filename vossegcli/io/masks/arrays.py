@@ -6,7 +6,7 @@ Shapes: H W pixels; T frames; K objects.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,57 @@ import numpy.typing as npt
 
 from vossegcli.errors import InputError
 from vossegcli.io.masks.mask_stacks import MaskStack, stack_names
+from vossegcli.io.records.file_names import natural_key
 
 _LARGEST_ID = 65535
 _FIX = "give (H,W) or (T,H,W) ids, (K,H,W) or (T,K,H,W) masks of 0 and 1, or one array a frame by its name"
 _MASK_KEYS = ("masks", "mask", "labels", "label", "segmentation", "segmentations", "ids", "arr_0")
 
+_NUMPY = b"\x93NUMPY"
+
 Array = npt.NDArray[Any]
+
+
+def is_array_file(path: Path) -> bool:
+    """Return True for a `.npy` file, or an archive of such files alone, unless it is called `.zip`."""
+    try:
+        with path.open("rb") as file:
+            if file.read(len(_NUMPY)) == _NUMPY:
+                return True
+        if path.suffix.lower() == ".zip" or not zipfile.is_zipfile(path):
+            return False
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return False
+    return bool(names) and all("/" not in name and name.endswith(".npy") for name in names)
+
+
+def array_files(folder: Path) -> tuple[Path, ...]:
+    """The arrays of a folder that holds one a frame and nothing else, in natural order; else none."""
+    files = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    if not files or not all(file.suffix.lower() == ".npy" and file.is_file() for file in files):
+        return ()
+    return tuple(sorted(files, key=lambda file: natural_key(file.name)))
+
+
+def read_array_files(files: Sequence[Path]) -> MaskStack:
+    """Read masks from NumPy files that are called like their frames.
+
+    Raises:
+        InputError: while they are read: one cannot be, or holds the masks of several frames.
+    """
+    stack = MaskStack(iter(()))
+
+    def maps() -> Iterator[tuple[str | None, npt.NDArray[np.integer]]]:
+        for file in files:
+            own = read_arrays(file, (file.stem,))
+            yield from ((file.stem, ids_map) for _, ids_map in own.maps)
+            for note in own.notes:
+                _note(stack.notes, note)
+
+    stack.maps = maps()
+    return stack
 
 
 def read_arrays(path: Path, frames: Sequence[str] = ()) -> MaskStack:

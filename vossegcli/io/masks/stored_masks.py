@@ -18,6 +18,7 @@ from vossegcli.errors import InputError
 from vossegcli.io.masks.cut_outs import alpha_is_mask, opacity, shown_over_black
 from vossegcli.io.masks.indexed_images import read_indexed
 from vossegcli.io.media.images import TIFF_SIGNATURES, opened_image, read_samples
+from vossegcli.io.media.stacks import is_stack
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _WIDE = 64
@@ -61,6 +62,9 @@ def read_stored_mask(path: Path) -> StoredMask:
     Raises:
         InputError: the file cannot be read, or holds samples that are no ids.
     """
+    if is_stack(path):
+        fix = "give it for a whole video with --mask, or save the page that is meant"
+        raise InputError("holds several pages, and a mask of one frame has one", where=path, fix=fix)
     if _is_wide_tiff(path):
         return StoredMask(_as_uint16(read_samples(path), path), 65535, "grey", lossy=False)
     with opened_image(path) as image:

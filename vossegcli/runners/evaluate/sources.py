@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from vossegcli.errors import InputError
+from vossegcli.io.datasets.archives import below_wrappers
 from vossegcli.io.datasets.formats import is_annotation, read_annotations
-from vossegcli.io.datasets.mask_sources import convert_masks, needs_conversion
+from vossegcli.io.datasets.mask_sources import convert_masks, needs_conversion, unpacked
 from vossegcli.io.datasets.shapes import Annotations
 from vossegcli.io.datasets.unfolded_stacks import find_stacks, unfold_stacks
 from vossegcli.io.masks.label_maps import write_label_map
@@ -48,7 +49,7 @@ def video_sources(predictions: Path, truth: Path, output: Path | None) -> Iterat
     Raises:
         InputError: one of them cannot be read.
     """
-    with _work_folder(output) as work, unfolded_sources(predictions, truth, work) as found:
+    with _work_folder(output) as work, _opened_sources(predictions, truth, work) as found:
         predictions, truth = found.predictions, found.truth
         if needs_conversion(predictions):
             made = convert_masks(predictions, work / "predictions", _frames(truth))
@@ -57,6 +58,24 @@ def video_sources(predictions: Path, truth: Path, output: Path | None) -> Iterat
             made = convert_masks(truth, work / "truth", _frames(found.predictions))
             found = replace(found, truth=made.folder, notes=(*found.notes, *made.notes))
         yield found
+
+
+@contextmanager
+def _opened_sources(predictions: Path, truth: Path, work: Path) -> Iterator[Sources]:
+    """Give the same, archives unpacked and label stacks unfolded."""
+    ours, theirs = _opened(predictions, work / "packed predictions"), _opened(truth, work / "packed truth")
+    with unfolded_sources(ours, theirs, work) as found:
+        yield found
+
+
+def _opened(path: Path, work: Path) -> Path:
+    """Give the folder that an archive packs, or the only file in it; other paths stay."""
+    folder = unpacked(path, work)
+    if folder == path:
+        return path
+    root = below_wrappers(folder)
+    files = [entry for entry in root.iterdir() if not entry.name.startswith(".")]
+    return files[0] if len(files) == 1 else root
 
 
 @contextmanager
@@ -90,7 +109,7 @@ def instance_sources(predictions: Path, truth: Path) -> Iterator[Sources]:
     Raises:
         InputError: a stack cannot be read.
     """
-    with _work_folder(None) as work, unfolded_sources(predictions, truth, work) as found:
+    with _work_folder(None) as work, _opened_sources(predictions, truth, work) as found:
         yield found
 
 
@@ -112,8 +131,8 @@ def class_sources(predictions: Path, truth: Path) -> Iterator[Sources]:
         InputError: one of them cannot be read.
     """
     with tempfile.TemporaryDirectory(prefix="vosseg-") as work:
-        ours = _class_tree(predictions, Path(work) / "predictions")
-        theirs = _class_tree(truth, Path(work) / "truth")
+        ours = _class_tree(_opened(predictions, Path(work) / "packed"), Path(work) / "predictions")
+        theirs = _class_tree(_opened(truth, Path(work) / "packed truth"), Path(work) / "truth")
         yield Sources(ours, theirs)
 
 

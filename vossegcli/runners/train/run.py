@@ -13,6 +13,7 @@ import torch
 from vossegcli.data.fitting import fit_to_pictures
 from vossegcli.errors import ConfigError
 from vossegcli.io.datasets.annotations import AnnotatedImages, read_annotated_images, read_class_folders
+from vossegcli.io.datasets.archives import opened_archive
 from vossegcli.io.datasets.foreign_truths import is_coco_file
 from vossegcli.io.datasets.formats import is_annotation
 from vossegcli.io.datasets.instance_folders import read_instance_folders
@@ -152,7 +153,7 @@ def read_images(
     """
     images: list[AnnotatedImage] = []
     notes: list[str] = []
-    for path in paths:
+    for path in map(opened_archive, paths):
         for found in _read_path(path, task, subset, folder):
             images += found.images
             notes += found.notes
