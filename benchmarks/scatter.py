@@ -1,6 +1,6 @@
 """What torch-scatter brings: means of rows by index, in plain torch and by its kernel.
 
-    pip install setuptools wheel
+    pip install setuptools wheel hatchling
     pip install --no-build-isolation '.[scatter]'
     python benchmarks/scatter.py [--frames examples/bunny/frames] [--mask examples/bunny/masks/00000.png]
 

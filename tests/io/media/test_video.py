@@ -307,6 +307,23 @@ def test_a_real_video() -> None:
     assert forward == backward[::-1]
 
 
+@pytest.mark.parametrize("lost", range(1, 400, 37))
+def test_a_last_packet_that_does_not_decode_is_left_out(lost: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.flv"
+    with av.open(str(path), "w", format="flv") as file:
+        stream: Any = file.add_stream("flv", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(40):
+            image = np.full((48, 64, 3), 5 * index, np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        file.mux(stream.encode(None))
+    content = path.read_bytes()
+    path.write_bytes(content[:-lost])
+    cut = VideoFrames(path)
+    assert len(list(cut.iterate())) == len(cut) >= 30 - lost // 10
+    assert len(cut) >= 39 or (cut.notes and "cut off" in cut.notes[0])
+
+
 CONTAINERS = {
     "mp4": ("mp4", "libx264"), "mov": ("mov", "libx264"), "mkv": ("matroska", "libx264"), "webm": ("webm", "libvpx"),
     "avi": ("avi", "mpeg4"), "wmv": ("asf", "wmv2"), "flv": ("flv", "flv"),
@@ -345,6 +362,35 @@ def test_a_transport_stream_that_is_cut_off_says_so(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     (note,) = VideoFrames(path).notes
     assert "in the middle of a packet" in note
+
+
+STREAMS = {
+    "y4m": ("yuv4mpegpipe", "rawvideo"), "ogv": ("ogg", "libvpx"), "nut": ("nut", "ffv1"),
+    "mpg": ("mpeg", "mpeg1video"), "vob": ("vob", "mpeg2video"), "mp4": ("mp4", "libx264"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", STREAMS)
+@pytest.mark.parametrize("share", [0.6, 0.8])
+def test_a_stream_that_announces_nothing_says_where_it_is_cut_off(suffix: str, share: float, tmp_path: Path) -> None:
+    """Without an index or a length: what tells is that the last packet is not whole, or that the end lacks."""
+    container, codec = STREAMS[suffix]
+    path = tmp_path / f"a.{suffix}"
+    noise = np.random.default_rng(0).integers(0, 255, (60, 48, 64, 3), dtype=np.uint8)
+    options = {"movflags": "frag_keyframe+empty_moov"} if container == "mp4" else {}
+    with av.open(str(path), "w", format=container, options=options) as file:
+        stream: Any = file.add_stream(codec, rate=25, options={"g": "10"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for image in noise:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        file.mux(stream.encode(None))
+    whole = VideoFrames(path)
+    assert (len(whole), whole.notes) == (60, ())
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    cut = VideoFrames(path)
+    assert 0.5 * share * 60 < len(list(cut.iterate())) == len(cut) < 60
+    assert cut.notes == (f"ends after {len(cut)} frames, in the middle of a packet: the file is cut off",)
 
 
 def test_frames_before_the_edit_list_are_not_missing(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ Page = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class _Meaning:
-    """What the values of all pages stand for.
+    """Meaning of the values of all pages.
 
     Attributes:
         white: the only value beside 0, if that is white, else None.

@@ -94,7 +94,7 @@ def index_of_frames(path: Path) -> VideoIndex:
     stamps: list[int | None] = []
     keys = {0}
     with opened_video(path) as (container, stream):
-        for frame in container.decode(stream):
+        for frame in _frames(container, stream):
             if frame.key_frame:
                 keys.add(len(stamps))
             stamps.append(frame.pts)
@@ -141,11 +141,24 @@ def _timed_frames(path: Path, index: VideoIndex, key: int) -> Iterator[tuple[int
     with opened_video(path) as (container, stream):
         if key > 0:
             container.seek(index.times[key], stream=stream)
-        for count, frame in enumerate(container.decode(stream)):
+        for count, frame in enumerate(_frames(container, stream)):
             if not index.stamped:
                 yield count, frame
             elif frame.pts is not None:
                 yield frame.pts, frame
+
+
+def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Decode a stream; of a file that is cut off, the last packet may be left out."""
+    packets = container.demux(stream)
+    for packet in packets:
+        try:
+            frames = stream.decode(packet)
+        except av.FFmpegError:
+            if any(later.size for later in packets):
+                raise
+            frames = stream.decode(None)
+        yield from frames
 
 
 def _decode_error(path: Path, position: int) -> InputError:

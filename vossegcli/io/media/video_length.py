@@ -1,7 +1,7 @@
 """Videos that are cut off: the frames that are there, beside those that the header announces.
 
 The header of a file says how many frames it holds, or how long it is; a download or a copy that broke off has fewer.
-Streams that announce nothing, as MPEG-TS, tell only where they end in the middle of a packet.
+Streams that announce nothing, as MPEG-TS, tell only where they end in the middle of a packet, or lack their end.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _ASF_SECONDS, _ASF_PREROLL = 1e-7, 1e-3
 _TS_PACKET = 188
 _HEADER = 1 << 16
+_TAIL = 1 << 18
+_NUT_INDEX = bytes.fromhex("4e58dd672f23e64e")
+_PACK, _PROGRAM_END = b"\0\0\1\xba", b"\0\0\1\xb9"
+_SHORT_PACK, _LONG_PACK = 12, 14
+_OGG_PAGE, _OGG_END = rb"OggS\0", 4
 
 
 def cut_off_note(path: Path, found: int) -> str | None:
@@ -43,21 +48,52 @@ def cut_off_note(path: Path, found: int) -> str | None:
             packets = [bool(packet.is_discard) for packet in container.demux(stream) if packet.size > 0]
             announced = stream.frames - sum(packets)  # an edit list hides some
             return _note(found, announced) if len(packets) < stream.frames and found < announced else None
-        if kind == "mpegts" and path.stat().st_size % _TS_PACKET and path.stat().st_size % (_TS_PACKET + 4):
-            return f"ends after {found} frames, in the middle of a packet: the file is cut off"
         length = _announced_seconds(path, container, stream) if kind in _TELL_THEIR_LENGTH else None
-        ends = {} if length is None else _ends(container, stream)
+        ends, whole = _ends(path, container, stream)
     video = ends.get(index, 0.0)
-    if length is None or video <= 0:
+    if length is not None and video > 0:
+        missing = length - max(ends.values())  # another stream may be longer
+        if missing > max(_LEAST_MISSING * length, (_LEAST_FRAMES + 0.5) * video / found):
+            return _note(found, round(found * length / video), about="about ")
+    if whole and not _lacks_its_end(path, kind):
         return None
-    missing = length - max(ends.values())  # another stream may be longer
-    if missing <= max(_LEAST_MISSING * length, (_LEAST_FRAMES + 0.5) * video / found):
-        return None
-    return _note(found, round(found * length / video), about="about ")
+    return f"ends after {found} frames, in the middle of a packet: the file is cut off"
 
 
 def _note(found: int, announced: int, about: str = "") -> str:
     return f"ends after {found} of {about}{announced} frames: the file is cut off"
+
+
+def _lacks_its_end(path: Path, kind: str) -> bool:
+    """Return True if a file does not end as files of its kind do."""
+    size = path.stat().st_size
+    if kind == "mpegts":
+        return bool(size % _TS_PACKET and size % (_TS_PACKET + 4))
+    if kind not in {"ogg", "nut", "mpeg"}:
+        return False
+    with path.open("rb") as file:
+        file.seek(max(0, size - _TAIL))
+        tail = file.read()
+    if kind == "nut":
+        return _NUT_INDEX not in tail
+    if kind == "mpeg":
+        return _ends_in_a_pack(tail)
+    flags = [tail[place.end()] for place in re.finditer(_OGG_PAGE, tail) if place.end() < len(tail)]
+    return not any(flag & _OGG_END for flag in flags)
+
+
+def _ends_in_a_pack(tail: bytes) -> bool:
+    """Return True if a packet of the last pack of an MPEG program stream reaches beyond the end of the file."""
+    place = tail.rfind(_PACK)
+    if place < 0 or place + _LONG_PACK > len(tail):
+        return place >= 0
+    is_mpeg2 = tail[place + 4] >> 6 == 1
+    place += _LONG_PACK + (tail[place + _LONG_PACK - 1] & 7) if is_mpeg2 else _SHORT_PACK
+    while place < len(tail) and tail[place : place + 4] != _PROGRAM_END:
+        if tail[place : place + 3] != _PACK[:3]:
+            return False  # something else follows
+        place += 6 + int.from_bytes(tail[place + 4 : place + 6])
+    return place > len(tail)
 
 
 def _announced_seconds(path: Path, container: InputContainer, stream: VideoStream) -> float | None:
@@ -82,11 +118,14 @@ def _asf_seconds(path: Path) -> float | None:
     return float(played * _ASF_SECONDS - preroll * _ASF_PREROLL)
 
 
-def _ends(container: InputContainer, stream: VideoStream) -> dict[int, float]:
-    """End of each stream, in seconds after the first frame of the video."""
+def _ends(path: Path, container: InputContainer, stream: VideoStream) -> tuple[dict[int, float], bool]:
+    """End of each stream, in seconds after the first frame of the video; and whether the last packet is whole."""
     first: float | None = None
     ends: dict[int, float] = {}
+    corrupt, place = False, 0
     for packet in container.demux():
+        if packet.size:
+            corrupt, place = packet.is_corrupt, (packet.pos or 0) + packet.size
         if packet.size == 0 or packet.pts is None or packet.time_base is None:
             continue
         start = float(packet.pts * packet.time_base)
@@ -94,4 +133,5 @@ def _ends(container: InputContainer, stream: VideoStream) -> dict[int, float]:
             first = start if first is None else min(first, start)
         end = start + float((packet.duration or 0) * packet.time_base)
         ends[packet.stream_index] = max(ends.get(packet.stream_index, 0.0), end)
-    return {index: end - (first or 0.0) for index, end in ends.items()}
+    part_of_a_frame = container.format.name == "yuv4mpegpipe" and place < path.stat().st_size
+    return {index: end - (first or 0.0) for index, end in ends.items()}, not (corrupt or part_of_a_frame)
