@@ -1,6 +1,7 @@
 """What the size of frames costs `vosseg propagate` beside its network, which works at a smaller size.
 
     python benchmarks/large_frames.py [--size 3840x2160] [--objects 1,5,20] [--memory 50] [--checkpoint NAME]
+    python benchmarks/large_frames.py --size 512x512 --objects 100,1000 --memory "" --frames 2    # many objects
 
 Discs that move are followed through a few frames. Times are CPU time per frame, the shortest of a few: reading the
 JPEG, the step of the predictor on a small frame (the network alone: it is as large as the working size) and on the
@@ -41,7 +42,7 @@ def discs(size: tuple[int, int], objects: int, index: int) -> np.ndarray:
     across = max(2, round((objects * width / height) ** 0.5))
     cell = min(height // -(-objects // across), width // across)
     y, x = np.mgrid[:height, :width]
-    ids = np.zeros(size, np.uint8)
+    ids = np.zeros(size, np.uint16)
     for number in range(objects):
         row, column = divmod(number, across)
         centre = (row + 0.5) * cell, (column + 0.45) * cell + 0.02 * cell * index
@@ -54,7 +55,7 @@ def picture(ids: np.ndarray) -> np.ndarray:
     height, width = ids.shape
     y, x = np.mgrid[:height, :width]
     ground = 90 + 30 * np.sin(x / width * 40) * np.cos(y / height * 30)
-    colors = np.random.default_rng(0).integers(60, 255, (256, 3))
+    colors = np.random.default_rng(0).integers(60, 255, (int(ids.max()) + 1, 3))
     return np.where(ids[..., None] > 0, colors[ids], ground[..., None]).astype(np.uint8)
 
 
@@ -65,7 +66,7 @@ def timed(work: Callable[[], T]) -> tuple[float, T]:
     return 1000.0 * (time.process_time() - began), result
 
 
-def measure(size: tuple[int, int], objects: int, checkpoint: str) -> dict[str, float]:
+def measure(size: tuple[int, int], objects: int, checkpoint: str, frames: int) -> dict[str, float]:
     """Follow objects at two sizes and return milliseconds per frame, and the peak memory in MiB."""
     model = choose_model("propagate", checkpoint, "cpu", "auto")
     predictor = model.predictor()
@@ -74,7 +75,7 @@ def measure(size: tuple[int, int], objects: int, checkpoint: str) -> dict[str, f
     with tempfile.TemporaryDirectory() as folder:
         for name, (height, width) in (("network", small), ("large step", size)):
             steps = []
-            for index in range(FRAMES + 1):
+            for index in range(frames + 1):
                 ids = discs((height, width), objects, index)
                 Image.fromarray(picture(ids)).save(path := Path(folder) / "frame.jpg", quality=92)
                 read, frame = timed(lambda path=path: read_image(path))
@@ -83,7 +84,7 @@ def measure(size: tuple[int, int], objects: int, checkpoint: str) -> dict[str, f
                     predictor.start(image, torch.from_numpy(ids.astype(np.int32)))
                     continue
                 step, found = timed(lambda image=image: predictor.step(image))
-                label_map = found.label_map.numpy().astype(np.uint8)
+                label_map = found.label_map.numpy().astype(np.uint16)
                 write, _ = timed(lambda ids=label_map: write_label_map(Path(folder) / "mask.png", ids))
                 steps.append((step, read, write))
             best = np.min(steps[1:], axis=0)  # the first step also takes the given frame into the memory
@@ -99,17 +100,18 @@ def main() -> None:
     parser.add_argument("--objects", default="1,5,20")
     parser.add_argument("--memory", default="50", help="more numbers of objects, of which memory matters")
     parser.add_argument("--checkpoint", default="afb-urr-compact")
+    parser.add_argument("--frames", type=int, default=FRAMES, help="after the first one; at least 2")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     width, height = (int(side) for side in arguments.size.split("x"))
     if arguments.one:
-        print(json.dumps(measure((height, width), arguments.one, arguments.checkpoint)), flush=True)
+        print(json.dumps(measure((height, width), arguments.one, arguments.checkpoint, arguments.frames)), flush=True)
         return
     columns = ("objects", "network ms", "read", "large step", "write", "at frame size / network", "peak MiB")
     table = Table(*columns, box=None)
     for objects in (int(text) for text in f"{arguments.objects},{arguments.memory}".strip(",").split(",")):
         command = [sys.executable, __file__, "--one", str(objects), "--size", arguments.size]
-        command += ["--checkpoint", arguments.checkpoint]
+        command += ["--checkpoint", arguments.checkpoint, "--frames", str(arguments.frames)]
         row = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
         beyond = row["read"] + row["large step"] - row["network"] + row["write"]
         shown = (row[name] for name in ("network", "read", "large step", "write"))

@@ -18,6 +18,7 @@ from vossegcli.io.media import depth
 from vossegcli.io.media.depth import ValueRange, content_range, parse_range, sampled_indices, to_8_bit
 from vossegcli.io.media.frames import FolderFrames
 from vossegcli.io.media.images import read_image, read_samples
+from vossegcli.io.media.stacks import StackFrames
 
 NUCLEI = Path(__file__).parents[3] / "examples" / "nuclei" / "images" / "fluorescence.png"
 Grey = npt.NDArray[np.uint8]
@@ -196,3 +197,17 @@ def test_damaged_deep_files_are_named(nuclei: list[Grey], tmp_path: Path) -> Non
         (tmp_path / name).write_bytes(whole[: len(whole) // 2])
         with pytest.raises(InputError, match=name):
             read_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
+def test_tiff_files_whose_white_is_zero(nuclei: list[Grey], dtype: type, tmp_path: Path) -> None:
+    """As single frames and as a stack, in 8 bits and more."""
+    factor = 1 if dtype == np.uint8 else 16
+    stored = [(255 * factor - grey.astype(np.int64) * factor).astype(dtype) for grey in nuclei]
+    for index, grey in enumerate(stored):
+        tifffile.imwrite(tmp_path / f"{index}.tif", grey, photometric="miniswhite")
+    tifffile.imwrite(tmp_path / "stack.tif", np.stack(stored), photometric="miniswhite")
+    frames = FolderFrames(tuple(tmp_path / f"{index}.tif" for index in range(len(nuclei))))
+    for reader in (frames, StackFrames(tmp_path / "stack.tif")):
+        shown = np.stack([frame.image for frame in reader.iterate()]).astype(np.int64)
+        assert np.abs(shown - np.stack(nuclei)[..., None]).max() <= 8

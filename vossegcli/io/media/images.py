@@ -237,7 +237,18 @@ def _tiff(path: Path) -> Samples:
         samples = np.moveaxis(samples, 0, 2)
     if samples.ndim == 3 and samples.shape[2] == 2 and page.extrasamples:  # grey and alpha
         samples = samples[..., 0]
-    return upright_samples(page_samples(samples, path), orientation)
+    samples = page_samples(samples, path)
+    return upright_samples(negative(samples) if is_negative(page) else samples, orientation)
+
+
+def is_negative(page: Any) -> bool:  # noqa: ANN401 - a page of tifffile
+    """Return True if the greatest value of a TIFF page of integers means black."""
+    return bool(page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and np.dtype(page.dtype).kind in "uib")
+
+
+def negative(samples: Samples) -> Samples:
+    """Turn black into white; integers keep their type."""
+    return ~samples
 
 
 def _grey_tiff(path: Path) -> Samples:

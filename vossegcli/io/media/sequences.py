@@ -10,6 +10,7 @@ from pathlib import Path
 from vossegcli.errors import InputError
 from vossegcli.io.media.contents import Contents, contents_of, counted, entries_of
 from vossegcli.io.media.frame_numbers import in_order
+from vossegcli.io.media.images import read_image_size
 from vossegcli.io.media.kinds import kind_of, kind_of_anything
 from vossegcli.io.media.layouts import layout_of, layout_sequences
 from vossegcli.io.media.patterns import expand, fixed_part, is_pattern
@@ -87,6 +88,7 @@ def input_name(path: Path) -> str:
 def _of_file(path: Path) -> FrameSequence:
     kind = kind_of_anything(path)
     if kind == "image":
+        read_image_size(path)  # which says what is wrong with a damaged one
         raise InputError("is a single image", where=path, fix="give the folder that holds the frames")
     if kind is None:
         raise InputError("is neither a folder nor a video nor an image stack", where=path, fix=f"expected {_WANTED}")

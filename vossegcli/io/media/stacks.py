@@ -19,8 +19,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from vossegcli.errors import InputError, VossegError
+from vossegcli.io.media.cut_stacks import cut_animation
 from vossegcli.io.media.depth import RangeChoice, Samples, SequenceDepth
-from vossegcli.io.media.images import opened_image, page_samples, size_text
+from vossegcli.io.media.images import negative, opened_image, page_samples, size_text
 from vossegcli.io.media.stack_axes import AxisChoice, PagePlan, plan_pages
 from vossegcli.io.media.tiff_stacks import Page, StackLayout, is_tiff, tiff_layout, tiff_pages
 from vossegcli.io.media.timing import Timing, uneven
@@ -43,6 +44,8 @@ def is_stack(path: Path) -> bool:
     ), Image.open(path) as image:  # fmt: skip
         if not tiff and image.format not in _ANIMATED:
             return False
+        if image.format == "GIF" and (cut := cut_animation(path)) is not None:
+            return cut.count > 1
         several = bool(getattr(image, "is_animated", False))
         if tiff and not several:  # one page may be said to hold many
             description = str(image.tag_v2.get(_DESCRIPTION, ""))  # type: ignore[attr-defined]
@@ -50,7 +53,8 @@ def is_stack(path: Path) -> bool:
     if not tiff:
         return several
     try:
-        return tiff_layout(path).count > 1
+        layout = tiff_layout(path)
+        return layout.count > 1 or layout.cut is not None
     except VossegError:
         return several
 
@@ -80,8 +84,8 @@ class StackFrames:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on the axes."""
-        return () if self._plan.note is None else (self._plan.note,)
+        """Notes on the axes, and on a file that is cut off."""
+        return tuple(note for note in (self._plan.note, self._layout.cut) if note is not None)
 
     @property
     def scaling(self) -> str | None:
@@ -169,14 +173,17 @@ class StackFrames:
 
     def _as_samples(self, page: Page, where: str) -> Samples:
         palette = self._layout.palette
-        return page_samples(page if palette is None or page.ndim != 2 else palette[page], where)
+        samples = page_samples(page if palette is None or page.ndim != 2 else palette[page], where)
+        return negative(samples) if self._layout.is_negative else samples
 
     @cached_property
     def _layout(self) -> StackLayout:
         if is_tiff(self._path):
             return tiff_layout(self._path)
+        cut = cut_animation(self._path)
         with opened_image(self._path) as image:
-            return StackLayout("T", (int(getattr(image, "n_frames", 1)),), (image.height, image.width))
+            count = int(getattr(image, "n_frames", 1)) if cut is None else cut.count
+            return StackLayout("T", (count,), (image.height, image.width), cut=None if cut is None else cut.note)
 
     @cached_property
     def _plan(self) -> PagePlan:

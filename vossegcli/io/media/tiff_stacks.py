@@ -17,7 +17,8 @@ import numpy.typing as npt
 import tifffile
 
 from vossegcli.errors import InputError, VossegError
-from vossegcli.io.media.images import TIFF_SIGNATURES, check_pixels
+from vossegcli.io.media.cut_stacks import CutStack, cut_tiff
+from vossegcli.io.media.images import TIFF_SIGNATURES, check_pixels, is_negative
 
 Page = npt.NDArray[Any]
 
@@ -41,6 +42,8 @@ class StackLayout:
         offset: of a block, in bytes.
         dtype: of the samples.
         palette: (256,3) uint8 colours that the samples stand for, or None.
+        is_negative: the greatest value means black, in integers.
+        cut: note on a file that is cut off, or None.
     """
 
     axes: str
@@ -53,6 +56,8 @@ class StackLayout:
     offset: int = 0
     dtype: str = "|u1"
     palette: npt.NDArray[np.uint8] | None = None
+    is_negative: bool = False
+    cut: str | None = None
 
     @property
     def count(self) -> int:
@@ -122,6 +127,9 @@ def _color_last(page: Page, layout: StackLayout) -> Page:
 
 
 def _layout_of(file: tifffile.TiffFile, path: Path) -> StackLayout:
+    cut = cut_tiff(file, path)
+    if cut is not None and cut.count:
+        return _layout_of_rest(file, cut)
     series = [one for one in file.series if not one.keyframe.is_reduced] or list(file.series)
     first = series[0]
     series = series[:1] if _is_slide(series) else series
@@ -142,7 +150,21 @@ def _layout_of(file: tifffile.TiffFile, path: Path) -> StackLayout:
         axes, shape = "I" + axes, (len(series), *shape)
     dtype = first.dtype.newbyteorder(file.byteorder).str
     size = (sizes["Y"], sizes["X"])
-    return StackLayout(axes, shape, size, _names(file), kind, page_axes, page_shape, offset, dtype, _palette(first))
+    return StackLayout(
+        axes, shape, size, _names(file), kind, page_axes, page_shape, offset, dtype, _palette(first.keyframe),
+        is_negative(first.keyframe),
+    )  # fmt: skip
+
+
+def _layout_of_rest(file: tifffile.TiffFile, cut: CutStack) -> StackLayout:
+    """Lay out the pages that are whole in a file that is cut off; how they were arranged is no longer known."""
+    page = file.pages.first.keyframe
+    sizes = dict(zip(page.axes, page.shape, strict=True))
+    dtype = np.dtype(page.dtype or np.uint8).newbyteorder(file.byteorder).str
+    return StackLayout(
+        "I", (cut.count,), (sizes["Y"], sizes["X"]), (), "file" if cut.offset is None else "block", page.axes,
+        tuple(page.shape), cut.offset or 0, dtype, _palette(page), is_negative(page), cut.note,
+    )  # fmt: skip
 
 
 def _is_slide(series: Sequence[tifffile.TiffPageSeries]) -> bool:
@@ -174,9 +196,8 @@ def _place(
     return "block", int(series[0].dataoffset)
 
 
-def _palette(series: tifffile.TiffPageSeries) -> npt.NDArray[np.uint8] | None:
+def _palette(keyframe: Any) -> npt.NDArray[np.uint8] | None:  # noqa: ANN401 - a page of tifffile
     """Colours of a palette of 8 bits."""
-    keyframe = series.keyframe
     colors = getattr(keyframe, "colormap", None)
     if colors is None or keyframe.photometric != tifffile.PHOTOMETRIC.PALETTE or colors.shape[1] != 256:  # noqa: PLR2004
         return None
