@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import math
 import struct
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import tifffile
 
@@ -20,7 +20,8 @@ _RIFF = 8
 _TAIL = 64
 
 
-class CutStack(NamedTuple):
+@dataclass(frozen=True)
+class CutStack:
     """Pages that are whole in a file that is cut off.
 
     Attributes:
@@ -117,6 +118,6 @@ def _announced(file: tifffile.TiffFile) -> int | None:
         return int((file.imagej_metadata or {}).get("images", 1))
     try:
         shape = json.loads(first.description)["shape"]
-        return max(1, math.prod(shape) // math.prod(first.shape))
+        return int(max(1, math.prod(shape) // math.prod(first.shape)))
     except (ValueError, KeyError, TypeError):
         return None
