@@ -47,6 +47,7 @@ class ObjectScores:
         f: F of each frame.
         j_statistics: over those frames.
         f_statistics: over those frames.
+        variability: deviation of (J + F) / 2 over those frames, as LVOS measures it.
     """
 
     sequence: str
@@ -56,6 +57,7 @@ class ObjectScores:
     f: tuple[float, ...]
     j_statistics: Statistics
     f_statistics: Statistics
+    variability: float
 
 
 @dataclass(frozen=True)

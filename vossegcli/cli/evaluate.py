@@ -31,6 +31,9 @@ class Protocol(StrEnum):
 
     davis = "davis"
     davis2016 = "davis2016"
+    mose = "mose"
+    youtube_vos = "youtube-vos"
+    lvos = "lvos"
     long_video = "long-video"
     all_frames = "all-frames"
 
@@ -79,8 +82,9 @@ def vos(
     protocol: Annotated[
         Protocol,
         typer.Option(
-            help="Frames and objects that count. davis: without the first and last frame; davis2016: likewise, all "
-            "objects as one; long-video: without the first frame; all-frames."
+            help="Frames and objects that count. davis, mose: without the first and last frame; davis2016: likewise, "
+            "all objects as one; long-video: without the first frame; all-frames; youtube-vos, lvos: as meta.json says,"
+            " averaged over seen and unseen."
         ),
     ] = Protocol.davis,
     subset: Annotated[
@@ -89,6 +93,16 @@ def vos(
     ] = None,
     frames: Annotated[
         Path | None, typer.Option(help="Frames for the pictures of the report (default: JPEGImages of GT).")
+    ] = None,
+    meta: Annotated[
+        Path | None, typer.Option(help="meta.json of youtube-vos or lvos (default: the one in or above GT).")
+    ] = None,
+    unseen: Annotated[
+        Path | None,
+        typer.Option(
+            help="Videos or classes that are unseen in training, one name per line, or meta.json of the training set"
+            " (default: unseen_videos.txt of GT for lvos, the classes that YouTube-VOS calls so)."
+        ),
     ] = None,
     output: Report = None,
     compare: Compare = None,
@@ -105,8 +119,8 @@ def vos(
     from vossegcli.runners.evaluate.run import EvaluateOptions
 
     options = EvaluateOptions(
-        "vos", predictions, truth, output, compare, protocol=protocol, subset=subset, frames=frames,
-        shard=o.shard(shard), command=o.command_line(),
+        "vos", predictions, truth, output, compare, protocol=protocol, subset=subset, frames=frames, meta=meta,
+        unseen=unseen, shard=o.shard(shard), command=o.command_line(),
     )  # fmt: skip
     _run(options, o.executor(workers or None, engine, address), as_json=as_json, quiet=quiet)
 

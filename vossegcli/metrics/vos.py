@@ -12,7 +12,8 @@ Equal to davis2017-evaluation where that is right. Where it breaks, this is what
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ ABSENT = (1.0, 1.0)
 LEFT_OUT: Mapping[str, tuple[int, int]] = {
     "davis": (1, 1),
     "davis2016": (1, 1),
+    "mose": (1, 1),
     "long-video": (1, 0),
     "all-frames": (0, 0),
 }
@@ -96,7 +98,7 @@ def score_object(sequence: str, object_id: int, frames: Sequence[tuple[str, Fram
     pairs = [scores.by_id.get(object_id, ABSENT) for _, scores in frames]
     j, f = (tuple(pair[k] for pair in pairs) for k in (0, 1))
     names = tuple(name for name, _ in frames)
-    return ObjectScores(sequence, object_id, names, j, f, statistics(j), statistics(f))
+    return ObjectScores(sequence, object_id, names, j, f, statistics(j), statistics(f), variability(j, f))
 
 
 def statistics(values: Sequence[float]) -> Statistics:
@@ -121,3 +123,54 @@ def summarise(objects: Sequence[ObjectScores]) -> dict[str, float]:
         for name in ("Mean", "Recall", "Decay")
     }
     return {"J&F-Mean": 0.5 * (values["J-Mean"] + values["F-Mean"]), **values}
+
+
+def summarise_seen(
+    objects: Sequence[ObjectScores], unseen: Collection[tuple[str, int]], protocol: str
+) -> dict[str, float]:
+    """Average over the objects that are seen in training and over the others, as YouTube-VOS and LVOS do.
+
+    Args:
+        objects: at least one.
+        unseen: (sequence, id) of the unseen ones.
+        protocol: `youtube-vos`: `G` is the mean of J and F of both kinds. `lvos`: likewise under the names of
+            lvos-evaluation, where each number is the mean of both kinds, and with the variability V.
+
+    Returns:
+        the numbers by name; means of both kinds only where there are objects of both.
+    """
+    kinds = {
+        "seen": [one for one in objects if (one.sequence, one.object_id) not in unseen],
+        "unseen": [one for one in objects if (one.sequence, one.object_id) in unseen],
+    }
+    values = {
+        f"{letter}-{kind}-Mean": float(np.mean([_MEANS[letter](one) for one in members]))
+        for letter in ("JFV" if protocol == "lvos" else "JF")
+        for kind, members in kinds.items()
+        if members
+    }
+    both = all(kinds.values())
+    total = float(np.mean([value for name, value in values.items() if name[0] in "JF"]))
+    if protocol == "youtube-vos":
+        return {**({"G": total} if both else {}), **values, **summarise(objects)}
+    means = {f"{k}-Mean": float(np.mean([values[f"{k}-seen-Mean"], values[f"{k}-unseen-Mean"]])) for k in "JFV" if both}
+    rows = ((name, {**means, **values}.get(name)) for name in LVOS_NUMBERS)
+    return {**({"J&F-Mean": total} if both else {}), **{name: value for name, value in rows if value is not None}}
+
+
+def variability(j: Sequence[float], f: Sequence[float]) -> float:
+    """Deviation of (J + F) / 2 over the frames of an object; its square is rounded to 4 digits, as in lvos-evaluation.
+
+    Paper: Hong et al., LVOS (2023).
+    """
+    means = (np.asarray(j, np.float64) + np.asarray(f, np.float64)) / 2
+    return math.sqrt(round(float(np.mean((means.mean() - means) ** 2)), 4))
+
+
+#: Numbers of lvos-evaluation, beside `J&F-Mean`, in its order.
+LVOS_NUMBERS = tuple(f"{letter}-{kind}Mean" for letter in "JFV" for kind in ("", "seen-", "unseen-"))
+_MEANS: Mapping[str, Callable[[ObjectScores], float]] = {
+    "J": lambda one: one.j_statistics.mean,
+    "F": lambda one: one.f_statistics.mean,
+    "V": lambda one: one.variability,
+}

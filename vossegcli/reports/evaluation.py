@@ -12,7 +12,6 @@ from vossegcli.scores import AveragePrecision, FewshotScores, Problem, VosScores
 Report = dict[str, Any]
 Table = tuple[str, Sequence[str], list[dict[str, Any]]]
 
-VOS_COLUMNS = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 FAULTS = frozenset({"missing", "misshapen", "unreadable"})
 
 
@@ -24,6 +23,7 @@ def vos_report(scores: VosScores) -> Report:
             "J&F-Mean": 0.5 * (o.j_statistics.mean + o.f_statistics.mean),
             **{f"J-{name.capitalize()}": value for name, value in asdict(o.j_statistics).items()},
             **{f"F-{name.capitalize()}": value for name, value in asdict(o.f_statistics).items()},
+            **({"V-Mean": o.variability} if scores.protocol == "lvos" else {}),
             "frames": list(o.frames), "J": list(o.j), "F": list(o.f),
         }
         for o in scores.objects
@@ -114,9 +114,13 @@ def tables(report: Report, subset: str) -> Iterator[Table]:
     """
     if report["task"] == "vos":
         suffix = "" if report["facts"]["protocol"] == "long-video" else f"-{subset}"
-        yield f"global_results{suffix}.csv", VOS_COLUMNS, [_rounded(report["numbers"])]
-        rows = [{"Sequence": name, **_rounded(row)} for name, row in report["per_object"].items()]
-        yield f"per-sequence_results{suffix}.csv", ("Sequence", "J-Mean", "F-Mean"), rows
+        yield f"global_results{suffix}.csv", tuple(report["numbers"]), [_rounded(report["numbers"])]
+        names = ("J-Mean", "F-Mean", "V-Mean") if report["facts"]["protocol"] == "lvos" else ("J-Mean", "F-Mean")
+        rows = [
+            {"Sequence": name, **_rounded({column: row[column] for column in names})}
+            for name, row in report["per_object"].items()
+        ]
+        yield f"per-sequence_results{suffix}.csv", ("Sequence", *names), rows
         return
     yield "results.csv", tuple(report["numbers"]), [report["numbers"]]
     rows = [
@@ -127,7 +131,7 @@ def tables(report: Report, subset: str) -> Iterator[Table]:
 
 
 def _rounded(row: Mapping[str, Any]) -> dict[str, str]:
-    return {name: f"{row[name]:.3f}" for name in VOS_COLUMNS}
+    return {name: f"{value:.3f}" for name, value in row.items()}
 
 
 def is_defined(report: Report, value: float) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from vossegcli.errors import InputError
 from vossegcli.io.masks.mask_trees import Encoding, MaskSequences, encoding_of, find_mask_sequences
 from vossegcli.io.media.frame_matches import match_frames
 from vossegcli.metrics import vos
+from vossegcli.runners.evaluate.object_rules import PROTOCOLS, ObjectRules, object_rules
 from vossegcli.scores import Problem
 
 FRAMES_A_GROUP = 16
@@ -51,33 +52,56 @@ class Plan:
 
     Attributes:
         truth: folder of the true masks.
-        protocol: see `metrics.vos.LEFT_OUT`.
+        protocol: see `metrics.vos.LEFT_OUT`, or `youtube-vos` or `lvos`.
         groups: in the order of sequences and frames.
         problems: sequences that the truth lacks.
+        rules: what counts of each object; None = every object counts in every frame that is scored.
     """
 
     truth: Path
     protocol: str
     groups: tuple[FrameGroup, ...]
     problems: tuple[Problem, ...]
+    rules: ObjectRules | None = None
 
 
-def plan_vos(predictions: Path, truth: Path, *, protocol: str = "davis", subset: Sequence[str] | None = None) -> Plan:
+def plan_vos(
+    predictions: Path,
+    truth: Path,
+    *,
+    protocol: str = "davis",
+    subset: Sequence[str] | None = None,
+    root: Path | None = None,
+    meta: Path | None = None,
+    unseen: Path | None = None,
+) -> Plan:
     """Match predicted masks with true ones.
 
     Args:
         predictions: folder of masks, in any layout that `propagate` reads or writes.
         truth: likewise; frames are matched by name.
-        protocol: see `metrics.vos.LEFT_OUT`.
+        protocol: see `metrics.vos.LEFT_OUT`, or `youtube-vos` or `lvos`.
         subset: names of the sequences that count; None = all of the truth.
+        root: where the truth came from, if its masks were converted.
+        meta: the `meta.json` of these two protocols; None = that of the truth.
+        unseen: their list of what is unseen in training; None = that of the data set.
 
     Raises:
         InputError: a folder is not one of masks, nothing matches, or the truth lacks a sequence of the subset.
     """
     pairs, problems = pair_sequences(find_mask_sequences(predictions), find_mask_sequences(truth), subset, truth)
-    groups = [group for name, (ours, theirs) in pairs.items() for group in _groups(name, ours, theirs, protocol)]
-    problems += [p for name, (ours, theirs) in pairs.items() for p in _unmatched(name, ours, theirs, protocol)]
-    return Plan(truth, protocol, tuple(groups), tuple(problems))
+    masks = {name: list(theirs) for name, (_, theirs) in pairs.items()}
+    rules = object_rules(protocol, root or truth, masks, meta, unseen) if protocol in PROTOCOLS else None
+    groups = []
+    for name, (ours, theirs) in pairs.items():
+        scored = _scored(masks[name], protocol) if rules is None else frozenset().union(*rules.frames[name].values())
+        groups += _groups(name, ours, theirs, scored, one_object=protocol == "davis2016")
+        problems += _unmatched(name, ours, theirs, scored)
+    return Plan(truth, protocol, tuple(groups), (*problems, *(rules.problems if rules else ())), rules)
+
+
+def _scored(names: Sequence[str], protocol: str) -> frozenset[str]:
+    return frozenset(names[index] for index in vos.scored_frames(len(names), protocol))
 
 
 def pair_sequences(
@@ -120,20 +144,20 @@ def _renamed(ours: Mapping[str, Path], theirs: Mapping[str, Path]) -> dict[str, 
     return {index_of.get(index, name): path for index, (name, path) in enumerate(ours.items())}
 
 
-def _groups(sequence: str, ours: dict[str, Path], theirs: dict[str, Path], protocol: str) -> Iterator[FrameGroup]:
-    names = list(theirs)
-    scored = set(vos.scored_frames(len(names), protocol))
-    frames = [FramePair(name, theirs[name], ours.get(name), i in scored) for i, name in enumerate(names)]
+def _groups(
+    sequence: str, ours: dict[str, Path], theirs: dict[str, Path], scored: Collection[str], *, one_object: bool
+) -> Iterator[FrameGroup]:
+    frames = [FramePair(name, path, ours.get(name), name in scored) for name, path in theirs.items()]
     truth, prediction = encoding_of(theirs.values()), encoding_of(ours.values())
     for start in range(0, len(frames), FRAMES_A_GROUP):
-        yield FrameGroup(
-            sequence, truth, prediction, protocol == "davis2016", tuple(frames[start : start + FRAMES_A_GROUP])
-        )
+        yield FrameGroup(sequence, truth, prediction, one_object, tuple(frames[start : start + FRAMES_A_GROUP]))
 
 
-def _unmatched(sequence: str, ours: dict[str, Path], theirs: dict[str, Path], protocol: str) -> Iterator[Problem]:
+def _unmatched(
+    sequence: str, ours: dict[str, Path], theirs: dict[str, Path], scored: Collection[str]
+) -> Iterator[Problem]:
     """Yield what does not match in a sequence as a whole."""
-    if not vos.scored_frames(len(theirs), protocol):
+    if not scored:
         yield Problem("not scored", sequence, None, f"{len(theirs)} frames with ground truth leave none to score")
     surplus = [name for name in ours if name not in theirs]
     if surplus and ours:

@@ -49,11 +49,14 @@ class EvaluateOptions:
         protocol: of `vos`.
         subset: name of a list in the data set's `ImageSets`, or a file of names, or None.
         frames: the images behind the masks, for the report's pictures, or None.
+        meta: of `vos` by the rules of YouTube-VOS or LVOS: the `meta.json`; None = that of the truth.
+        unseen: likewise: what is unseen in training; None = as the data set says.
         ignore_label: of `fewshot`; None = 255 where that is void.
         iou: of `instance`.
         max_dets: of `instance` and `track`.
         shard: of `vos` and `fewshot`: the part to score, or None for all.
         command: the command line, for the record.
+        root: where the truth came from, if its masks were converted.
     """
 
     task: str
@@ -64,12 +67,15 @@ class EvaluateOptions:
     protocol: str = "davis"
     subset: str | None = None
     frames: Path | None = None
+    meta: Path | None = None
+    unseen: Path | None = None
     ignore_label: int | None = None
     iou: str = "segm"
     max_dets: int = 100
     selection: Selection = EVERYTHING
     shard: Shard | None = None
     command: str = ""
+    root: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ def evaluate(
             raise ConfigError("the parts meet in an output folder", where="--shard", fix=fix)
         lock = output_lock(options.output, options.shard)
     with lock, _sources(options) as found:
-        ready = replace(options, predictions=found.predictions, truth=found.truth)
+        ready = replace(options, predictions=found.predictions, truth=found.truth, root=options.truth)
         facts = _facts(options) | ({"notes": "; ".join(found.notes)} if found.notes else {})
         return _evaluate(ready, facts, other, on_done, executor or Processes())
 
@@ -185,7 +191,10 @@ def _results(
 def _plan(options: EvaluateOptions) -> Plan:
     path = _list_file(options)
     subset = None if path is None else read_names(path)
-    return plan_vos(options.predictions, options.truth, protocol=options.protocol, subset=subset)
+    return plan_vos(
+        options.predictions, options.truth, protocol=options.protocol, subset=subset, root=options.root,
+        meta=options.meta, unseen=options.unseen,
+    )  # fmt: skip
 
 
 def _list_file(options: EvaluateOptions) -> Path | None:

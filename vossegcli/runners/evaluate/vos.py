@@ -13,6 +13,7 @@ from vossegcli.errors import InputError
 from vossegcli.io.masks.mask_trees import IdsMap, Mask, check_is_mask, read_mask
 from vossegcli.metrics import vos
 from vossegcli.metrics.regions import object_boxes
+from vossegcli.runners.evaluate.object_rules import ObjectRules
 from vossegcli.runners.evaluate.pairs import FrameGroup, FramePair, Plan
 from vossegcli.runners.evaluate.parts import Scoring
 from vossegcli.scores import FrameScores, ObjectScores, Problem, VosScores
@@ -50,12 +51,16 @@ def conclude_vos(plan: Plan, parts: Iterable[list[FrameResult]]) -> VosScores:
     """
     results = [result for part in parts for result in part]
     _check_truth(results, plan.truth)
-    objects = list(_objects(results))
+    objects = list(_objects(results, plan.rules))
     if not objects:
         raise InputError("holds no object in any frame that counts", where=plan.truth, fix="give masks with objects")
     problems = [*plan.problems, *(r.problem for r in results if r.problem is not None), *_unknown_ids(results)]
     scored = sum(result.scores is not None for result in results)
-    return VosScores(plan.protocol, vos.summarise(objects), tuple(objects), tuple(problems), scored)
+    numbers = vos.summarise(objects)
+    if plan.rules is not None:
+        numbers = vos.summarise_seen(objects, plan.rules.unseen, plan.protocol)
+        problems += _half_defined(objects, plan.rules)
+    return VosScores(plan.protocol, numbers, tuple(objects), tuple(problems), scored)
 
 
 def _files(group: FrameGroup) -> list[Path]:
@@ -146,13 +151,26 @@ def faults_of_truth(faults: Sequence[str], where: Path) -> InputError:
     return InputError(f"{len(faults)} faults in the ground truth:\n  {listed}", where=where, fix="fix these files")
 
 
-def _objects(results: Sequence[FrameResult]) -> Iterator[ObjectScores]:
+def _half_defined(objects: Sequence[ObjectScores], rules: ObjectRules) -> Iterator[Problem]:
+    """Say that one of the two kinds of objects is missing, so that their mean is not defined."""
+    kinds = {(one.sequence, one.object_id) in rules.unseen for one in objects}
+    if len(kinds) == 1:
+        kind = "seen" if kinds.pop() else "unseen"
+        yield Problem("note", "all", None, f"no object is {kind} in training: the mean of both is not defined")
+
+
+def _objects(results: Sequence[FrameResult], rules: ObjectRules | None) -> Iterator[ObjectScores]:
     by_sequence: dict[str, list[FrameResult]] = {}
     for result in results:
         by_sequence.setdefault(result.sequence, []).append(result)
     for sequence, frames in by_sequence.items():
         scored = [(frame.name, frame.scores) for frame in frames if frame.scores is not None]
-        if scored:
+        if rules is not None:
+            for object_id, names in sorted(rules.frames[sequence].items()):
+                own = [(name, scores) for name, scores in scored if name in names]
+                if own:
+                    yield vos.score_object(sequence, object_id, own)
+        elif scored:
             for object_id in sorted({object_id for frame in frames for object_id in frame.truth_ids}):
                 yield vos.score_object(sequence, object_id, scored)
 
