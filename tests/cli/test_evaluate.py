@@ -1,6 +1,6 @@
 """`vosseg evaluate`: numbers, files, faults and exit codes of the four tasks.
 
-Covers: cli.tables, runners.evaluate.fewshot, runners.evaluate.pairs, runners.evaluate.pictures,
+Covers: cli.tables, runners.evaluate.class_masks, runners.evaluate.fewshot, runners.evaluate.pairs, runners.evaluate.pictures,
 runners.evaluate.precision, runners.evaluate.run, runners.evaluate.vos
 """
 
@@ -556,6 +556,27 @@ def test_results_of_other_classes(
     numbers = outcome.json()
     assert numbers["AP"] == pytest.approx(ap if ap >= 0 else 0.0, abs=0.01)
     assert len(numbers["problems"]) == problems + (not options)
+
+
+def test_a_part_of_label_maps(vosseg: Vosseg, tmp_path: Path) -> None:
+    """`--images` chooses among label maps of instances and of few-shot; what they have no classes for is refused."""
+    one, other = np.zeros((40, 40), np.uint16), np.zeros((40, 40), np.uint16)
+    one[5:20, 5:20] = other[20:35, 20:35] = 1
+    truth = write_label_maps(tmp_path / "truth" / "cell", {"x": one, "y": one})
+    ours = write_label_maps(tmp_path / "ours" / "cell", {"x": one, "y": other, "z": one})
+    (tmp_path / "list.txt").write_text("x.png\n")
+    listed = ("--images", tmp_path / "list.txt", "--json")
+    found = vosseg("evaluate", "instance", ours, truth, *listed)
+    assert (found.code, round(found.json()["AP"], 9), found.json()["problems"]) == (0, 1.0, [])
+    found = vosseg("evaluate", "fewshot", ours.parent, truth.parent, *listed)
+    assert (found.code, found.json()["mIoU"], found.json()["problems"]) == (0, 1.0, [])
+    (tmp_path / "list.txt").write_text("w\n")
+    for task, folders in (("instance", (ours, truth)), ("fewshot", (ours.parent, truth.parent))):
+        outcome = vosseg("evaluate", task, *folders, *listed)
+        assert outcome.code == 3
+        assert "none of the images in the list" in outcome.stderr
+    for option in (("--classes", "cell"), ("--map", "a=b")):
+        assert vosseg("evaluate", "instance", ours, truth, *option).code == 5
 
 
 def test_label_maps_of_fewshot(vosseg: Vosseg, tmp_path: Path) -> None:

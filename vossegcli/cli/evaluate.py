@@ -139,6 +139,7 @@ def fewshot(
         int | None,
         typer.Option(min=1, help="Ignore this value of GT (default: 255, where masks hold other values too)."),
     ] = None,
+    images: Images = None,
     output: Report = None,
     compare: Compare = None,
     workers: Workers = 0,
@@ -154,8 +155,8 @@ def fewshot(
     from vossegcli.runners.evaluate.run import EvaluateOptions
 
     options = EvaluateOptions(
-        "fewshot", predictions, truth, output, compare, ignore_label=ignore_label, shard=o.shard(shard),
-        command=o.command_line(),
+        "fewshot", predictions, truth, output, compare, ignore_label=ignore_label,
+        selection=_selection("", "", images, class_agnostic=False), shard=o.shard(shard), command=o.command_line(),
     )  # fmt: skip
     _run(options, o.executor(workers or None, engine, address), as_json=as_json, quiet=quiet)
 

@@ -10,6 +10,7 @@ from vossegcli.runners.evaluate.selection import (
     Selection,
     parse_names,
     read_image_list,
+    select_maps,
     select_results,
     select_truth,
 )
@@ -121,3 +122,12 @@ def test_lists_of_images(tmp_path: Path) -> None:
     for name in ("empty.txt", "gone.txt"):
         with pytest.raises(InputError):
             read_image_list(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["b/2", "2", "2.png", "b/2.png"])
+def test_some_label_maps(name: str) -> None:
+    maps = {"a/1": Path("a/1.png"), "b/2": Path("b/2.png")}
+    assert list(select_maps(maps, Selection({}, images=frozenset({name})))) == ["b/2"]
+    assert select_maps(maps, Selection({})) == maps
+    with pytest.raises(InputError, match="none of the images"):
+        select_maps(maps, Selection({}, images=frozenset({"c"})))

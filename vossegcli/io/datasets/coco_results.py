@@ -10,17 +10,16 @@ from pycocotools import mask as coco_mask
 
 from vossegcli.errors import InputError
 from vossegcli.io.datasets.ids import look_up, read_category_id, read_id
-from vossegcli.io.datasets.shapes import Faults
-from vossegcli.io.datasets.tools.coco import read_categories, read_listed, usable_segmentation
+from vossegcli.io.datasets.image_ids import ids_by_name
+from vossegcli.io.datasets.shapes import Faults, check_size
+from vossegcli.io.datasets.tools.coco import is_lvis, read_categories, read_listed, usable_segmentation
 from vossegcli.io.records.json_files import read_json
 from vossegcli.io.results.rle import compressed_rle
 
 Json = dict[str, Any]
 BOX_NUMBERS = 4
-MOST_PIXELS = 1 << 31
 LARGEST = 1e12
 _FIX = "correct or remove these annotations"
-_LVIS = frozenset({"neg_category_ids", "not_exhaustive_category_ids"})
 
 
 def read_instance_truth(path: Path, form: str) -> Json:
@@ -46,6 +45,8 @@ def read_instance_truth(path: Path, form: str) -> Json:
                 kept.append(annotation)
         except InputError as error:
             faults.add(_named(annotation), error.what)
+    if truth["annotations"] and not kept:
+        faults.add("annotations", "none of them has a mask")
     return _checked({**truth, "annotations": kept}, faults)
 
 
@@ -173,13 +174,14 @@ def _mask(item: Json, what: str, image: Json, path: Path) -> Json:
 def _size(image: Json, path: Path) -> tuple[int, int]:
     """(H, W) of an image or video."""
     height, width = image.get("height"), image.get("width")
-    if not isinstance(height, int) or not isinstance(width, int) or not 0 < height * width < MOST_PIXELS:
+    try:
+        return check_size(height, width)
+    except ValueError as error:
         raise InputError(
             f"image or video {image['id']} has the size {width!r} x {height!r}",
             where=path,
             fix="give height and width in the ground truth",
-        )
-    return height, width
+        ) from error
 
 
 def _read_truth(path: Path, owners: str, owner_key: str, kind: str) -> tuple[Json, Faults]:
@@ -190,7 +192,7 @@ def _read_truth(path: Path, owners: str, owner_key: str, kind: str) -> tuple[Jso
         if not isinstance(payload, dict) or not isinstance(payload.get(name), list):
             found = f"has '{name}', which is no list" if isinstance(payload, dict) and name in payload else None
             raise InputError(found or f"has no list '{name}'", where=path, fix=f"give a {kind} file")
-    _refuse_lvis(payload, path)
+    refuse_lvis(payload, path)
     listed = {number: {**item, "id": number} for number, item in read_listed(payload, owners, faults).items()}
     names = read_categories(payload, faults)
     faults.check(f"give a {kind} file")
@@ -212,26 +214,32 @@ def _read_truth(path: Path, owners: str, owner_key: str, kind: str) -> tuple[Jso
     return {**payload, owners: list(listed.values()), "annotations": kept, "categories": categories}, faults
 
 
-def _refuse_lvis(payload: Json, path: Path) -> None:
-    """LVIS annotates an image for some categories alone, so that COCO's rules would count right results as wrong."""
-    for image in payload.get("images", []):
-        if isinstance(image, dict) and _LVIS & image.keys():
-            raise InputError(
-                "is of LVIS (it has neg_category_ids or not_exhaustive_category_ids), whose rules are not COCO's",
-                where=path,
-                fix="evaluate it with lvis-api, or remove these fields to evaluate it by COCO's rules",
-            )
+def refuse_lvis(payload: object, path: Path) -> None:
+    """Refuse a truth of LVIS: it annotates an image for some categories alone, so that right results look wrong.
+
+    Raises:
+        InputError: it is of LVIS.
+    """
+    if is_lvis(payload):
+        raise InputError(
+            "is of LVIS (it has neg_category_ids or not_exhaustive_category_ids), whose rules are not COCO's",
+            where=path,
+            fix="evaluate it with lvis-api, or remove these fields to evaluate it by COCO's rules",
+        )
 
 
 def _with_ids_of(truth: Json, results: list[Json], owner_key: str, path: Path) -> list[Json]:
     """The results with ids as the truth spells them; those of categories that it does not list stay."""
     listed = {item["id"]: item for item in truth["images" if owner_key == "image_id" else "videos"]}
+    unknown = owner_key == "image_id" and all(look_up(result.get(owner_key), listed) is None for result in results)
+    named = ids_by_name(listed) if unknown else {}  # Ultralytics writes stems of files, others their names
     kept = []
     for number, result in enumerate(results):
         for name in (owner_key, "category_id"):
             if name not in result:
                 raise InputError(f"result {number} has no {name}", where=path, fix=f"give each result a {name}")
         owner, category = look_up(result[owner_key], listed), read_category_id(result["category_id"])
+        owner = named.get(str(result[owner_key])) if owner is None else owner
         if owner is None:
             raise InputError(
                 f"result {number} has the {owner_key} {result[owner_key]!r:.40}, which the ground truth does not list",
@@ -254,11 +262,13 @@ def _complete(annotation: Json, image: Json, path: Path, form: str, faults: Faul
         if not _is_number(annotation.get("area")):
             annotation["area"] = float(box[2] * box[3])
         return True
-    if isinstance(annotation.get("segmentation"), list):
-        annotation["segmentation"] = usable_segmentation(annotation["segmentation"])
-        if annotation["segmentation"] is None:
-            faults.drop("annotations with nothing but degenerate polygons")
-            return False
+    segmentation = annotation.get("segmentation", {})
+    if usable_segmentation(segmentation) is None:
+        reason = "with nothing but degenerate polygons" if isinstance(segmentation, list) else "without mask"
+        faults.drop(f"annotations {reason}")
+        return False
+    if isinstance(segmentation, list):
+        annotation["segmentation"] = usable_segmentation(segmentation)
     annotation["segmentation"] = rle = _mask(annotation, what, image, path)
     if not _is_number(annotation.get("area")):
         annotation["area"] = float(coco_mask.area(rle))

@@ -11,6 +11,7 @@ from vossegcli.io.datasets.annotations import class_numbers
 from vossegcli.io.datasets.formats import head_of, read_annotations
 from vossegcli.io.datasets.ids import Id, read_id
 from vossegcli.io.datasets.label_map_folders import read_classes
+from vossegcli.io.datasets.shapes import Annotations
 from vossegcli.io.datasets.tools.coco import is_coco
 from vossegcli.io.records.file_names import natural_key
 from vossegcli.io.records.json_files import read_json
@@ -30,8 +31,9 @@ def is_coco_file(path: Path) -> bool:
 def read_foreign_truth(path: Path, results: Path, folder: Path | None = None) -> Json:
     """Read annotations of any tool as a COCO data set.
 
-    Images have the ids that the run gave them which wrote the results (`images.json` beside them), else 1, 2, ... in
-    natural order of their names; likewise classes (`classes.json`).
+    Images have the ids that the run gave them which wrote the results (`images.json` beside them). Else their ids are
+    their stems, where the results name images so, as Ultralytics does ("bus", or 139 for `000139.jpg`), or 1, 2, ...
+    in natural order of their names. Classes have those of the run (`classes.json`), else the tool's.
 
     Args:
         path: annotation file or folder.
@@ -44,7 +46,7 @@ def read_foreign_truth(path: Path, results: Path, folder: Path | None = None) ->
     annotations = read_annotations(path, images=folder)
     of_run = {name: number for number, name in read_classes(results.parent).items()}
     numbers = _class_ids(class_numbers(annotations), of_run)
-    image_ids = _image_ids(results.parent)
+    image_ids = _image_ids(results.parent) or _stems_as_ids(annotations, results)
     images: list[Json] = []
     objects: list[Json] = []
     ordered = sorted(annotations.images, key=lambda image: natural_key(image.name))
@@ -75,6 +77,23 @@ def _class_ids(own: dict[str, int], of_run: dict[str, int]) -> dict[str, int]:
             free += 1
         numbers[name] = of_run.get(name, free)
     return numbers
+
+
+def _stems_as_ids(annotations: Annotations, results: Path) -> dict[str, Id]:
+    """The ids by the stems of the images, where every result has one of them as its image_id."""
+    listed = read_json(results) if results.is_file() else None
+    given = (
+        {read_id(one.get("image_id")) for one in listed if isinstance(one, dict)} if isinstance(listed, list) else {}
+    )
+    stems = [PurePosixPath(image.name).stem for image in annotations.images]
+    ids: dict[str, Id] = {stem: _number_or_text(stem) for stem in stems}
+    known = {*ids, *ids.values()}
+    unique = len(set(ids.values())) == len(stems)
+    return ids if given and unique and all(one in known for one in given) else {}
+
+
+def _number_or_text(stem: str) -> Id:
+    return int(stem) if stem.isascii() and stem.isdecimal() else stem
 
 
 def _image_ids(folder: Path) -> dict[str, Id]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -76,6 +76,20 @@ def find_video_ids(sequences: Sequence[FrameSequence], annotations: Path | None)
             raise InputError(what, where=Path(sequence.name), fix=f"give sequences of {annotations}")
         found[sequence.name] = ids[0]
     return found
+
+
+def ids_by_name(listed: Mapping[Id, dict[str, Any]]) -> dict[str, Id]:
+    """The ids of images by path, name and stem of their files, where only one image has it.
+
+    Args:
+        listed: the entries of `images` by id.
+    """
+    names: dict[str, set[Id]] = {}
+    for number, item in listed.items():
+        path = PurePosixPath(as_posix(str(item.get("file_name") or "")))
+        for name in {str(path), path.name, path.stem}:
+            names.setdefault(name, set()).add(number)
+    return {name: next(iter(ids)) for name, ids in names.items() if len(ids) == 1}
 
 
 def _closest(own: PurePosixPath, alike: list[tuple[PurePosixPath, Id]]) -> list[tuple[PurePosixPath, Id]]:

@@ -108,11 +108,13 @@ class Faults:
         path: the file.
         found: what makes it unusable, each with the place.
         dropped: how often something was left out, by reason.
+        doubtful: how often something looks wrong but is used, by what it is.
     """
 
     path: Path
     found: list[str] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
+    doubtful: Counter[str] = field(default_factory=Counter)
 
     def drop(self, reason: str) -> None:
         """Count something that is left out."""
@@ -124,8 +126,9 @@ class Faults:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Tell the user what was left out."""
-        return tuple(f"left out: {count} {reason}" for reason, count in self.dropped.items())
+        """Tell the user what was left out, and what looks wrong."""
+        left_out = [f"left out: {count} {reason}" for reason, count in self.dropped.items()]
+        return (*left_out, *(f"{count} {what}" for what, count in self.doubtful.items()))
 
     def check(self, fix: str) -> None:
         """Refuse the file if it is unusable.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,36 +17,17 @@ from vossegcli.io.masks.mask_trees import (
     IdsMap,
     Mask,
     encoding_of,
-    find_label_maps,
-    find_mask_sequences,
     read_mask,
 )
-from vossegcli.io.records.json_files import read_json
 from vossegcli.metrics import fewshot
+from vossegcli.runners.evaluate.class_masks import CLASSES, ClassMask, find_class_masks, only_images
 from vossegcli.runners.evaluate.parts import Scoring
 from vossegcli.runners.evaluate.vos import faults_of_truth
 from vossegcli.scores import Areas, FewshotScores, Problem
 
 BACKGROUND = "(background)"
-CLASSES = "classes.json"
 WORTH_PROCESSES = 200  # images; with fewer, processes take longer to start than to work
 Confusion = Counter[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class ClassMask:
-    """The mask of one class in one image.
-
-    Attributes:
-        path: the file.
-        object_id: the id of the class in a label map; None = the file shows this class alone.
-    """
-
-    path: Path
-    object_id: int | None = None
-
-
-ClassMasks = dict[str, dict[str, ClassMask]]  # class -> image -> mask
 
 
 @dataclass(frozen=True)
@@ -111,7 +92,9 @@ class FewshotPlan:
     problems: tuple[Problem, ...]
 
 
-def plan_fewshot(predictions: Path, truth: Path, *, ignore_label: int | None = None) -> FewshotPlan:
+def plan_fewshot(
+    predictions: Path, truth: Path, *, ignore_label: int | None = None, images: Collection[str] | None = None
+) -> FewshotPlan:
     """Match predicted masks of one class each with true ones.
 
     Args:
@@ -120,11 +103,12 @@ def plan_fewshot(predictions: Path, truth: Path, *, ignore_label: int | None = N
         truth: likewise; matched by class and name.
         ignore_label: value of the truth that counts for nothing. None = 255, but in classes whose masks hold no
             other value beside 0: there 255 is the class.
+        images: names of the images that count, with or without suffix; None = all.
 
     Raises:
         InputError: a folder is not a tree of masks, or nothing matches.
     """
-    ours, theirs = find_class_masks(predictions), find_class_masks(truth)
+    ours, theirs = find_class_masks(predictions), only_images(find_class_masks(truth), images)
     if not set(ours) & set(theirs):
         raise InputError(
             f"has the classes {', '.join(list(theirs)[:5])}; the prediction has {', '.join(list(ours)[:5])}",
@@ -143,26 +127,6 @@ def plan_fewshot(predictions: Path, truth: Path, *, ignore_label: int | None = N
     )  # fmt: skip
     problems = tuple(Problem("extra", name, None, "not in the truth") for name in ours if name not in theirs)
     return FewshotPlan(truth, tuple(theirs), pairs, problems)
-
-
-def find_class_masks(folder: Path) -> ClassMasks:
-    """Find the masks of each class: of a tree with a folder per class, or of label maps beside a `classes.json`.
-
-    Raises:
-        InputError: the folder holds no masks, or `classes.json` is malformed.
-    """
-    if not (folder / CLASSES).is_file():
-        return {
-            name: {image: ClassMask(path) for image, path in images.items()}
-            for name, images in find_mask_sequences(folder).items()
-        }
-    try:
-        ids = {str(name): int(key) for key, name in read_json(folder / CLASSES).items()}
-    except (AttributeError, ValueError) as error:
-        fix = 'write {"1": "name of the class with id 1", ...}'
-        raise InputError("does not name ids", where=folder / CLASSES, fix=fix) from error
-    maps = find_label_maps(folder)
-    return {name: {image: ClassMask(path, number) for image, path in maps.items()} for name, number in ids.items()}
 
 
 def _encoding_of(images: dict[str, ClassMask]) -> Encoding:

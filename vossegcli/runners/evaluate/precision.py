@@ -20,7 +20,7 @@ from vossegcli.io.results.rle import region_rle
 from vossegcli.metrics.instance import instance_precision
 from vossegcli.metrics.instance_maps import label_map_numbers, match_label_maps
 from vossegcli.metrics.track import track_precision
-from vossegcli.runners.evaluate.selection import Selection, select_results, select_truth
+from vossegcli.runners.evaluate.selection import Selection, select_maps, select_results, select_truth
 from vossegcli.scores import AveragePrecision, Problem
 
 FEWEST_DETS = 10
@@ -46,7 +46,7 @@ def evaluate_instance(
     _check_max_dets(max_dets)
     foreign = is_annotation(truth) and not is_coco_file(truth)
     if not foreign and (results.is_dir() or truth.is_dir()):
-        return evaluate_label_maps(results, truth, iou=iou)
+        return evaluate_label_maps(results, truth, iou=iou, selection=selection)
     dataset = read_foreign_truth(truth, results, selection.folder) if foreign else read_instance_truth(truth, iou)
     chosen = select_truth(dataset, selection, "images")
     found = read_results(results, "image_id", dataset, iou)
@@ -89,7 +89,9 @@ def _lengths(truth: dict[str, Any], found: list[dict[str, Any]]) -> list[str]:
     return [f"{other} of {len(found)} {text}"] if other else []
 
 
-def evaluate_label_maps(predictions: Path, truth: Path, *, iou: str = "segm") -> tuple[AveragePrecision, list[Problem]]:
+def evaluate_label_maps(
+    predictions: Path, truth: Path, *, iou: str = "segm", selection: Selection = EVERYTHING
+) -> tuple[AveragePrecision, list[Problem]]:
     """Score label maps of instances, matched by their paths: COCO's numbers, AP as TP/(TP+FP+FN), and PQ.
 
     Label maps have no scores: COCO's numbers are those of results that are all sure. An image without a prediction
@@ -99,11 +101,18 @@ def evaluate_label_maps(predictions: Path, truth: Path, *, iou: str = "segm") ->
         predictions: folder of label maps, such as `masks` of `vosseg instance`, or a folder that has such `masks`.
         truth: folder of label maps.
         iou: `segm`, `bbox` or `boundary`, for COCO's numbers.
+        selection: the images that count; label maps have no classes to choose from.
 
     Raises:
         InputError: one side is no folder or holds no label maps, or a map cannot be read.
+        ConfigError: classes are chosen or mapped.
     """
-    ours, theirs = _maps_below(predictions), _maps_below(truth)
+    if selection.names or selection.classes:
+        option = "--map" if selection.names else "--classes"
+        raise ConfigError("label maps of instances have no classes", where=option, fix="give COCO files, or leave it")
+    ours, theirs = _maps_below(predictions), select_maps(_maps_below(truth), selection)
+    if selection.images is not None:
+        ours = {name: path for name, path in ours.items() if name in theirs}
     problems, matches = [], []
     dataset: dict[str, Any] = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "object"}]}
     results: list[dict[str, Any]] = []

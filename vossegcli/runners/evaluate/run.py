@@ -126,7 +126,7 @@ def _sources(options: EvaluateOptions) -> AbstractContextManager[Sources]:
     if options.task == "vos":
         return video_sources(options.predictions, options.truth, options.output)
     if options.task == "fewshot":
-        return class_sources(options.predictions, options.truth)
+        return class_sources(options.predictions, options.truth, options.selection.folder)
     if options.task == "instance":
         return instance_sources(options.predictions, options.truth)
     return nullcontext(Sources(options.predictions, options.truth))
@@ -144,7 +144,9 @@ def _evaluate(
             return frames
         report = reports.vos_report(conclude_vos(plan, frames))
     elif options.task == "fewshot":
-        episodes = plan_fewshot(options.predictions, options.truth, ignore_label=options.ignore_label)
+        episodes = plan_fewshot(
+            options.predictions, options.truth, ignore_label=options.ignore_label, images=options.selection.images
+        )
         found = _results(options, fewshot_scoring(episodes), on_done, executor)
         if isinstance(found, Waiting):
             return found

@@ -14,6 +14,7 @@ from vossegcli.scores import Problem
 Json = dict[str, Any]
 Items = Sequence[Json]
 ANY_CLASS = {"id": 1, "name": "object"}
+_LIST = "list file names, stems or ids, one per line"
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,7 @@ def select_truth(truth: Json, selection: Selection, kind: str) -> Json:
     if selection.images is not None:
         items = [item for item in items if _labels(item) & selection.images]
         if not items:
-            fix = "list file names, stems or ids, one a line"
-            raise InputError(f"none of the {kind} in the list are in the ground truth", where="--images", fix=fix)
+            raise InputError(f"none of the {kind} in the list are in the ground truth", where="--images", fix=_LIST)
     owner = f"{kind[:-1]}_id"
     kept, ids = {category["id"] for category in categories}, {item["id"] for item in items}
     annotations = [one for one in truth["annotations"] if one["category_id"] in kept and one[owner] in ids]
@@ -80,6 +80,19 @@ def select_truth(truth: Json, selection: Selection, kind: str) -> Json:
         categories = [ANY_CLASS]
         annotations = [{**one, "category_id": ANY_CLASS["id"]} for one in annotations]
     return {**truth, "categories": categories, kind: items, "annotations": annotations}
+
+
+def select_maps(maps: Mapping[str, Path], selection: Selection) -> dict[str, Path]:
+    """Take the label maps that count, by their path without suffix.
+
+    Raises:
+        InputError: none of the images that were asked for is among them.
+    """
+    wanted = selection.images
+    kept = {name: path for name, path in maps.items() if wanted is None or _names_of(name, name + path.suffix) & wanted}
+    if not kept:
+        raise InputError("none of the images in the list are in the ground truth", where="--images", fix=_LIST)
+    return kept
 
 
 def select_results(
@@ -167,6 +180,11 @@ def _labels(item: Json) -> set[str]:
     if "file_names" in item:
         names.append(first.rpartition("/")[0])
     else:
-        name = first.rpartition("/")[2]
-        names += [first, name, name.rpartition(".")[0] or name]
+        names += _names_of(first.rpartition(".")[0], first)
     return {name for name in names if name}
+
+
+def _names_of(path: str, file: str) -> set[str]:
+    """Every way to name a file: its path without suffix, its path, its name and its stem."""
+    name = file.rpartition("/")[2]
+    return {path, file, name, path.rpartition("/")[2] or name}

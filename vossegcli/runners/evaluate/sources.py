@@ -12,6 +12,7 @@ import numpy as np
 
 from vossegcli.errors import InputError
 from vossegcli.io.datasets.archives import below_wrappers
+from vossegcli.io.datasets.coco_results import refuse_lvis
 from vossegcli.io.datasets.formats import is_annotation, read_annotations
 from vossegcli.io.datasets.mask_sources import convert_masks, needs_conversion, unpacked
 from vossegcli.io.datasets.shapes import Annotations
@@ -19,6 +20,7 @@ from vossegcli.io.datasets.unfolded_stacks import find_stacks, unfold_stacks
 from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.masks.mask_trees import find_mask_sequences
 from vossegcli.io.records.file_names import folder_of_label
+from vossegcli.io.records.json_files import read_json
 from vossegcli.io.records.run_records import STATE_FOLDER
 
 
@@ -49,6 +51,7 @@ def video_sources(predictions: Path, truth: Path, output: Path | None) -> Iterat
     Raises:
         InputError: one of them cannot be read.
     """
+    _refuse_lvis(truth)
     with _work_folder(output) as work, _opened_sources(predictions, truth, work) as found:
         predictions, truth = found.predictions, found.truth
         if needs_conversion(predictions):
@@ -124,21 +127,32 @@ def _work_folder(output: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def class_sources(predictions: Path, truth: Path) -> Iterator[Sources]:
+def class_sources(predictions: Path, truth: Path, images: Path | None = None) -> Iterator[Sources]:
     """Give two trees of masks, `<class>/<image>.png` of annotations where that is needed.
+
+    Args:
+        predictions: folder or file.
+        truth: likewise.
+        images: folder of the images, for annotations that do not write their sizes; None = the usual places.
 
     Raises:
         InputError: one of them cannot be read.
     """
     with tempfile.TemporaryDirectory(prefix="vosseg-") as work:
-        ours = _class_tree(_opened(predictions, Path(work) / "packed"), Path(work) / "predictions")
-        theirs = _class_tree(_opened(truth, Path(work) / "packed truth"), Path(work) / "truth")
+        _refuse_lvis(truth)
+        ours = _class_tree(_opened(predictions, Path(work) / "packed"), Path(work) / "predictions", images)
+        theirs = _class_tree(_opened(truth, Path(work) / "packed truth"), Path(work) / "truth", images)
         yield Sources(ours, theirs)
 
 
-def _class_tree(path: Path, work: Path) -> Path:
+def _refuse_lvis(truth: Path) -> None:
+    if truth.is_file() and truth.suffix.lower() == ".json":
+        refuse_lvis(read_json(truth), truth)
+
+
+def _class_tree(path: Path, work: Path, images: Path | None) -> Path:
     if is_annotation(path):
-        _write_classes_of_annotations(read_annotations(path), work)
+        _write_classes_of_annotations(read_annotations(path, images=images), work)
         return work
     return path
 

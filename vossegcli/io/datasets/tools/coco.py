@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from vossegcli.io.datasets.ids import Id, look_up, read_category_id, read_id
-from vossegcli.io.datasets.shapes import FEWEST_POINTS, Annotations, Faults, Rle, Shape, ShapedImage, check_size
+from vossegcli.io.datasets.shapes import (
+    FEWEST_POINTS,
+    Annotations,
+    Faults,
+    Rle,
+    Shape,
+    ShapedImage,
+    check_size,
+    is_empty,
+)
 from vossegcli.io.media.image_files import as_posix
 from vossegcli.io.results.rle import compressed_rle
 
 TOOL = "COCO"
 _IDENTITIES = ("track_id", "object_id", "instance_id")
 _FIX = "correct the annotations, or export the file again"
+_LVIS = frozenset({"neg_category_ids", "not_exhaustive_category_ids"})
+LVIS_NOTE = "LVIS searches an image for some classes only: objects of its other classes count as background"
+BEYOND = 0.05  # of the image's longer side: a polygon that reaches farther out was drawn on another size
 
 Json = dict[str, Any]
 
@@ -51,8 +63,15 @@ def read_coco(path: Path, payload: Json) -> Annotations:
             shapes[owner] += _shapes(annotation, where, listed[owner], categories, faults)
     images = [image for owner, item in listed.items() for image in _images(owner, item, shapes[owner], faults)]
     faults.check(_FIX)
+    notes = (*faults.notes, LVIS_NOTE) if is_lvis(payload) else faults.notes
     class_ids = {name: number for number, name in categories.items()}
-    return Annotations(TOOL, path, tuple(images), tuple(categories.values()), faults.notes, class_ids)
+    return Annotations(TOOL, path, tuple(images), tuple(categories.values()), notes, class_ids)
+
+
+def is_lvis(payload: object) -> bool:
+    """Return True for a file of LVIS: its images say which classes they were searched for."""
+    images = payload.get("images") if isinstance(payload, dict) else None
+    return isinstance(images, list) and any(isinstance(image, dict) and _LVIS & image.keys() for image in images)
 
 
 def read_categories(payload: Mapping[str, Any], faults: Faults) -> dict[int, str]:
@@ -132,6 +151,8 @@ def _shapes(
     if category is None:
         faults.add(where, f"the category_id {annotation.get('category_id')!r:.40} is no whole number")
         return []
+    if categories and category not in categories:
+        faults.doubtful["annotations have a category that is not listed: it is called by its number"] += 1
     label = categories.get(category, str(category))
     if "segmentations" in annotation:
         listed = annotation["segmentations"] if isinstance(annotation["segmentations"], list) else []
@@ -155,10 +176,24 @@ def _rle(segmentation: object, where: str, owner: Json, faults: Faults) -> Rle |
         faults.drop(f"annotations with nothing but {reason}" if reason[0] == "d" else reason)
         return None
     try:
-        return compressed_rle(usable, *check_size(owner.get("height"), owner.get("width")))
+        height, width = check_size(owner.get("height"), owner.get("width"))
+        rle = compressed_rle(usable, height, width)
     except ValueError as error:
         faults.add(where, error)
         return None
+    if is_empty(rle):
+        small = isinstance(usable, list) and max(max(polygon) for polygon in usable) <= 1
+        faults.drop("annotations without a pixel" + (": their coordinates are shares, not pixels" if small else ""))
+        return None
+    if isinstance(usable, list) and _reaches_beyond(usable, height, width):
+        faults.doubtful["annotations reach beyond their images: was another size annotated?"] += 1
+    return rle
+
+
+def _reaches_beyond(polygons: Sequence[Sequence[float]], height: int, width: int) -> bool:
+    far = BEYOND * max(height, width)
+    beyond = (max(max(p[0::2]) - width, max(p[1::2]) - height, -min(p)) for p in polygons)
+    return max(beyond) > far
 
 
 def _identity(annotation: Json) -> Id | None:
