@@ -1,7 +1,7 @@
 """`vosseg evaluate`: numbers, files, faults and exit codes of the four tasks.
 
-Covers: cli.tables, runners.evaluate.class_masks, runners.evaluate.fewshot, runners.evaluate.pairs, runners.evaluate.pictures,
-runners.evaluate.precision, runners.evaluate.run, runners.evaluate.vos
+Covers: cli.tables, runners.evaluate.class_masks, runners.evaluate.fewshot, runners.evaluate.pairs,
+runners.evaluate.pictures, runners.evaluate.precision, runners.evaluate.run, runners.evaluate.vos
 """
 
 import csv

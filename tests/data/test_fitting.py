@@ -72,6 +72,32 @@ def test_annotations_of_the_upright_picture_are_not_turned(tmp_path: Path, orien
     assert notes == []
 
 
+@pytest.mark.parametrize("orientation", [2, 3, 4])
+@pytest.mark.parametrize("stored", [True, False])
+def test_what_sizes_do_not_tell_follows_the_other_pictures(tmp_path: Path, orientation: int, *, stored: bool) -> None:
+    """Half turns and mirrors keep the size; a quarter turn in the same data set says what was annotated."""
+    for name, turn in (("quarter.jpg", 6), ("half.jpg", orientation)):
+        shown = photograph(tmp_path / name, stored_mask(), turn)
+    masks = {"quarter.jpg": stored_mask(), "half.jpg": stored_mask()}
+    if not stored:
+        masks = {name: photograph(tmp_path / name, stored_mask(), turn).astype(np.uint8)
+                 for name, turn in (("quarter.jpg", 6), ("half.jpg", orientation))}  # fmt: skip
+    images, notes = fit_to_pictures([record(tmp_path / name, mask) for name, mask in masks.items()])
+    assert iou(decoded(images[1]), shown) > 0.95
+    assert len(notes) == stored
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 6])
+def test_what_nothing_tells_is_told(tmp_path: Path, orientation: int) -> None:
+    square = stored_mask()[:, :H]
+    photograph(tmp_path / "a.jpg", square, orientation)
+    photograph(tmp_path / "b.jpg", square)
+    before = [record(tmp_path / name, square) for name in ("a.jpg", "b.jpg")]
+    images, (note,) = fit_to_pictures(before)
+    assert images == before
+    assert "look at them (1 pictures)" in note
+
+
 @pytest.mark.parametrize("factor", [2, 3])
 def test_annotations_of_a_smaller_or_larger_copy_are_scaled(tmp_path: Path, factor: int) -> None:
     large = stored_mask().repeat(factor, 0).repeat(factor, 1)

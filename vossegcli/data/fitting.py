@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,20 +22,42 @@ from vossegcli.types import AnnotatedImage
 Mask = npt.NDArray[np.uint8]
 LISTED = 20  # faults that one message lists
 
-#: EXIF orientations that exchange the sides, and the way from the stored mask (h,w) to the upright one (w,h).
+#: EXIF orientations but the upright one, and the way from the stored mask (h,w) to the upright one.
 _TURNS: dict[int, Callable[[Mask], Mask]] = {
+    2: np.fliplr,
+    3: lambda mask: np.rot90(mask, 2),
+    4: np.flipud,
     5: lambda mask: mask.T,
     6: lambda mask: np.rot90(mask, -1),
     7: lambda mask: np.rot90(mask, 2).T,
     8: lambda mask: np.rot90(mask),
 }
+_ON_THEIR_SIDE = frozenset({5, 6, 7, 8})
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """One way to fit an annotation to its picture.
+
+    Attributes:
+        image: as read.
+        size: (H, W) of the picture, upright.
+        orientation: of the stored picture.
+        stored: the annotation is of the stored picture; None = its size does not tell.
+    """
+
+    image: AnnotatedImage
+    size: tuple[int, int]
+    orientation: int
+    stored: bool | None
 
 
 def fit_to_pictures(images: Sequence[AnnotatedImage]) -> tuple[list[AnnotatedImage], list[str]]:
     """Check that every picture is there and has the size of its annotation.
 
     An annotation of the stored picture, before its EXIF orientation is applied, is turned with it; one of another size
-    with the same proportions is scaled. Both can be.
+    with the same proportions is scaled. Both can be. Where the size does not tell (half turns, mirrored and square
+    pictures), what the other pictures of the data set tell holds; if they tell nothing, a note asks to look.
 
     Args:
         images: as read from annotation files.
@@ -50,38 +72,69 @@ def fit_to_pictures(images: Sequence[AnnotatedImage]) -> tuple[list[AnnotatedIma
     if missing:
         fix = "give their folder with --images, or check the file names in the annotations"
         raise InputError(f"{len(missing)} pictures are missing: {_listed(missing)}", fix=fix)
-    fitted, faults = [], []
-    counts: Counter[str] = Counter()
+    fits, faults = [], []
     for image in images:
         try:
-            one, note = _fitted(image)
+            fits.append(_fit(image))
         except InputError as error:
             faults.append(str(error))
-            continue
-        fitted.append(one)
-        if note:
-            counts[f"{image.dataset}: annotations {note}"] += 1
     if faults:
         raise InputError(f"{len(faults)} pictures cannot be used: {_listed(faults)}", fix="correct or remove them")
+    told: dict[str, set[bool]] = {image.dataset: set() for image in images}
+    for fit in fits:
+        if fit.stored is not None and fit.orientation in _TURNS:
+            told[fit.image.dataset].add(fit.stored)
+    fitted = []
+    counts: Counter[str] = Counter()
+    for fit in fits:
+        votes = told[fit.image.dataset]
+        one, note = _fitted(fit, turned=votes == {True} if fit.stored is None else fit.stored)
+        if fit.stored is None and len(votes) != 1:
+            note = "are taken as of the upright pictures, whose EXIF orientation their sizes do not show: look at them"
+        fitted.append(one)
+        if note:
+            counts[f"{fit.image.dataset}: annotations {note}"] += 1
     return fitted, [f"{note} ({count} pictures)" for note, count in counts.items()]
 
 
-def _fitted(image: AnnotatedImage) -> tuple[AnnotatedImage, str]:
+def _fit(image: AnnotatedImage) -> _Fit:
+    """Find out what an annotation was made of.
+
+    Raises:
+        InputError: it fits in no way.
+    """
     size = read_image_size(image.path)
     annotated = (image.height, image.width)
-    if size == annotated:
-        return image, ""
-    if same_proportions(annotated, size):
-        return _changed(image, size, None), "of another size are scaled to their pictures"
     orientation = _orientation(image)
-    if orientation in _TURNS and same_proportions(annotated, size[::-1]):
-        scaled = " and scaled" if annotated != size[::-1] else ""
-        return _changed(image, size, orientation), f"of the unrotated pictures are turned{scaled} (EXIF orientation)"
-    raise InputError(
-        f"is {size_text(size)}, but its annotation says {size_text(annotated)}",
-        where=image.path,
-        fix="use the pictures that were annotated",
-    )
+    upright = same_proportions(annotated, size)
+    if orientation not in _TURNS:
+        stored: bool | None = False
+    elif orientation not in _ON_THEIR_SIDE:
+        stored = None
+    else:
+        turned = same_proportions(annotated, size[::-1])
+        stored = None if upright and turned else turned
+        upright = upright or turned
+    if not upright:
+        raise InputError(
+            f"is {size_text(size)}, but its annotation says {size_text(annotated)}",
+            where=image.path,
+            fix="use the pictures that were annotated",
+        )
+    return _Fit(image, size, orientation, stored)
+
+
+def _fitted(fit: _Fit, *, turned: bool) -> tuple[AnnotatedImage, str]:
+    """The image with its annotation turned and scaled, and a note of it."""
+    annotated = (fit.image.height, fit.image.width)
+    before = fit.size[::-1] if turned and fit.orientation in _ON_THEIR_SIDE else fit.size
+    if not turned:
+        return (fit.image, "") if annotated == fit.size else (
+            _changed(fit.image, fit.size, None), "of another size are scaled to their pictures"
+        )  # fmt: skip
+    scaled = " and scaled" if annotated != before else ""
+    note = f"of the unrotated pictures are turned{scaled} (EXIF orientation)"
+    return _changed(fit.image, fit.size, fit.orientation), note
 
 
 def same_proportions(one: tuple[int, ...], other: tuple[int, ...]) -> bool:

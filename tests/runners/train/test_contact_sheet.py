@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vossegcli.runners.train.contact_sheet import COLUMNS, GAP, SIDE, sample_pictures, write_contact_sheet
+from vossegcli.runners.train.contact_sheet import COLUMNS, GAP, SIDE, sample_tiles, write_contact_sheet
 from vossegcli.samples import ClipSamples, Correspondences, EpisodeSamples, InstanceClipSamples, InstanceSamples
 
 S = 32
@@ -39,12 +39,31 @@ SAMPLES = {
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_every_kind_of_sample_is_drawn_with_its_mask(kind: str) -> None:
     batch, count, width = SAMPLES[kind]
-    pictures = list(sample_pictures(batch))
+    pictures = [tile.picture for tile in sample_tiles(batch)]
     assert len(pictures) == count
     for picture in pictures:
         assert picture.shape == (S, width, 3)
         assert (picture[0, 0] == picture[0, 0, 0]).all()  # grey outside
         assert picture[16, 16, 0] > picture[16, 16, 1]  # tinted in the colour of object 1 inside
+
+
+def test_classes_are_named_where_they_are() -> None:
+    labels = (torch.tensor([1]), torch.tensor([0]))
+    still = InstanceSamples(grey(2), masks(2), (), labels, masks(2), masks(2).float())
+    clips = InstanceClipSamples(grey(2, 2), masks(2, 2), labels)
+    episodes = EpisodeSamples(
+        grey(2, 1), masks(2, 1).float(), torch.zeros(2, 1, 1), masks(2, 1), torch.tensor([1, 0])
+    )  # fmt: skip
+    for batch in (still, clips, episodes):
+        marks = [tile.marks for tile in sample_tiles(batch, ("cat", "dog"))]
+        assert [mark.name for (mark,) in marks] == ["dog", "cat"]
+        assert all(8 <= mark.x < 24 and 8 <= mark.y < 24 for (mark,) in marks)
+
+
+def test_names_are_written_on_the_sheet(tmp_path: Path) -> None:
+    batch = InstanceSamples(grey(1), masks(1), (), (torch.tensor([0]),), masks(1), masks(1).float())
+    plain, named = (np.asarray(Image.open(write_contact_sheet(tmp_path, [batch], names))) for names in ((), ("cat",)))
+    assert named[GAP : GAP + S, GAP : GAP + S].max() > 240 > plain.max()
 
 
 def test_the_sheet_holds_24_samples(tmp_path: Path) -> None:
@@ -57,3 +76,11 @@ def test_the_sheet_holds_24_samples(tmp_path: Path) -> None:
 def test_a_short_stream_gives_a_short_sheet(tmp_path: Path) -> None:
     batch, _, _ = SAMPLES["instances"]
     assert np.asarray(Image.open(write_contact_sheet(tmp_path, iter([batch])))).shape[0] == SIDE + 2 * GAP
+
+
+def test_pairs_of_frames_are_as_large_as_single_ones(tmp_path: Path) -> None:
+    large = torch.nn.functional.interpolate(grey(2, 3).flatten(0, 1), size=(SIDE, SIDE)).reshape(2, 3, 3, SIDE, SIDE)
+    ids = torch.ones(2, 3, SIDE, SIDE, dtype=torch.int64)
+    sheet = np.asarray(Image.open(write_contact_sheet(tmp_path, [ClipSamples(large, ids, NOWHERE, NOWHERE, 2)] * 12)))
+    assert sheet.shape[:2] == (8 * (SIDE + GAP) + GAP, 3 * (2 * SIDE + GAP) + GAP)
+    assert sheet[: SIDE // 2 + GAP, SIDE + GAP].max() > 100

@@ -71,6 +71,11 @@ class TrainingInstances:
         return {"images": len(self._training), "instances": count, "held_out_images": len(self._validation)}
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes by their numbers in the samples."""
+        return self.labels
+
+    @property
     def notes(self) -> list[str]:
         """Number of pictures that are held out."""
         return [holdout_note(len(self._training), self._validation)]

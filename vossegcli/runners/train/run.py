@@ -70,7 +70,8 @@ def train(options: TrainOptions, on_progress: OnProgress, on_note: Callable[[str
         on_note(note)
     resumed = options.resume and (options.output / STATE).exists()
     if options.dry_run or not resumed:
-        on_note(f"look at {write_contact_sheet(options.output, samples.batches(0))}: samples as training sees them")
+        sheet = write_contact_sheet(options.output, samples.batches(0), samples.names)
+        on_note(f"look at {sheet}: samples as training sees them")
     if options.dry_run:
         return {**samples.facts, "notes": notes}
     config = system.parse_config({**system.configs[settings.config].to_dict(), **settings.model})
@@ -111,7 +112,8 @@ def data_fingerprint(images: Sequence[AnnotatedImage]) -> str:
     digest = hashlib.sha256()
     for image in images:
         counts = [rle["counts"] for rle in image.segmentations]
-        row = (image.dataset, image.path.name, image.height, image.width, image.names, counts)
+        size = image.path.stat().st_size if image.path.is_file() else 0
+        row = (image.dataset, image.path.name, size, image.height, image.width, image.names, counts)
         digest.update(json.dumps(row).encode())
     return digest.hexdigest()
 

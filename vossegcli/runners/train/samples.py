@@ -42,6 +42,10 @@ class TrainingSamples(Protocol):
         """Names of the classes that the network learns; empty where it learns none."""
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes by their numbers in the samples; empty where these have none."""
+
+    @property
     def facts(self) -> dict[str, Any]:
         """Facts of them for the checkpoint's header."""
 
@@ -71,6 +75,7 @@ class TrainingClips:
 
     judge: Task = "propagate"
     labels = ()
+    names = ()
 
     def __init__(
         self,
@@ -167,6 +172,12 @@ class TrainingEpisodes:
         images = {image.path for shown in self._training.values() for image in shown}
         held_out = sorted(f"{dataset}:{category}" for dataset, category in self._held_out)
         return {"classes": len(self._training), "images": len(images), "held_out": held_out}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes by their numbers in the samples."""
+        shown = ((category, images[0]) for (_, category), images in self._training.items())
+        return tuple(image.names[image.categories.index(category)] for category, image in shown)
 
     @property
     def notes(self) -> list[str]:

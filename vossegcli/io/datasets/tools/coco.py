@@ -51,6 +51,8 @@ def read_coco(path: Path, payload: Json) -> Annotations:
     owners, owner_key = ("videos", "video_id") if "images" not in payload else ("images", "image_id")
     listed = read_listed(payload, owners, faults)
     shapes: dict[Id, list[tuple[int, Shape]]] = {owner: [] for owner in listed}
+    if _are_shares(payload.get("annotations")):
+        faults.add("annotations", "their coordinates are shares of the image's size, where COCO has pixels")
     for annotation, where in _entries(payload, "annotations", faults):
         owner = look_up(annotation.get(owner_key), listed)
         if read_id(annotation.get(owner_key)) is None:
@@ -182,12 +184,19 @@ def _rle(segmentation: object, where: str, owner: Json, faults: Faults) -> Rle |
         faults.add(where, error)
         return None
     if is_empty(rle):
-        small = isinstance(usable, list) and max(max(polygon) for polygon in usable) <= 1
-        faults.drop("annotations without a pixel" + (": their coordinates are shares, not pixels" if small else ""))
+        faults.drop("annotations without a pixel")
         return None
     if isinstance(usable, list) and _reaches_beyond(usable, height, width):
         faults.doubtful["annotations reach beyond their images: was another size annotated?"] += 1
     return rle
+
+
+def _are_shares(annotations: object) -> bool:
+    """Return True if all polygons lie between 0 and 1, as some exporters write them."""
+    listed = [one for one in annotations if isinstance(one, dict)] if isinstance(annotations, list) else []
+    polygons = [p for one in listed if isinstance(one.get("segmentation"), list) for p in one["segmentation"]]
+    values = [v for p in polygons if isinstance(p, list) for v in p if isinstance(v, int | float)]
+    return bool(values) and max(values) <= 1 and any(0 < v < 1 for v in values)
 
 
 def _reaches_beyond(polygons: Sequence[Sequence[float]], height: int, width: int) -> bool:
