@@ -622,9 +622,10 @@ def test_lvis_is_refused(vosseg: Vosseg, tmp_path: Path) -> None:
     truth["images"][0]["neg_category_ids"] = [4]
     (tmp_path / "truth.json").write_text(json.dumps(truth))
     (tmp_path / "found.json").write_text("[]")
-    outcome = vosseg("evaluate", "instance", tmp_path / "found.json", tmp_path / "truth.json")
-    assert outcome.code == 3
-    assert "is of LVIS" in outcome.stderr and "lvis-api" in outcome.stderr
+    for task in ("instance", "fewshot", "vos"):
+        outcome = vosseg("evaluate", task, tmp_path / "found.json", tmp_path / "truth.json")
+        assert outcome.code == 3
+        assert "is of LVIS" in outcome.stderr and "lvis-api" in outcome.stderr
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

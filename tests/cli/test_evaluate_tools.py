@@ -64,6 +64,28 @@ def test_truth_of_other_tools_for_instances(vosseg: Vosseg, tmp_path: Path) -> N
     assert outcome.json()["AP"] == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("stems", [("7", "000139"), ("bus", "tram")])
+def test_results_of_ultralytics_on_yolo_files(vosseg: Vosseg, tmp_path: Path, stems: tuple[str, str]) -> None:
+    """Their image_id is the stem, as a number where it is one; the pictures lie in a folder of their own."""
+    import json
+
+    for kind in ("pictures", "set"):
+        (tmp_path / kind).mkdir()
+    rows = []
+    for k, stem in enumerate(stems, start=1):
+        Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "pictures" / f"{stem}.jpg")
+        points = " ".join(f"{x / WIDTH} {y / HEIGHT}" for x, y in polygon(box(k)))
+        (tmp_path / "set" / f"{stem}.txt").write_text(f"0 {points}\n")
+        image_id = int(stem) if stem.isdecimal() else stem
+        rows.append({"image_id": image_id, "category_id": 1, "score": 0.9, "segmentation": rle(box(k))})
+    (tmp_path / "predictions.json").write_text(json.dumps(rows))
+    words = ("evaluate", "instance", tmp_path / "predictions.json", tmp_path / "set")
+    outcome = vosseg(*words, "--images", tmp_path / "pictures", "--json")
+    assert outcome.code == 0, outcome.stderr
+    assert outcome.json()["AP"] == pytest.approx(1.0)
+    assert vosseg(*words).code == 3, "the pictures are not beside the files"
+
+
 def soft(mask: np.ndarray) -> Image.Image:
     large = Image.fromarray((mask * 255).astype(np.uint8)).resize((8 * WIDTH, 8 * HEIGHT), Image.Resampling.NEAREST)
     return large.resize((3 * WIDTH, 3 * HEIGHT), Image.Resampling.BILINEAR)

@@ -21,6 +21,8 @@ def evaluate_vos(
     protocol: str = "davis",
     subset: str | None = None,
     frames: File | None = None,
+    meta: File | None = None,
+    unseen: File | None = None,
     output: File | None = None,
     compare: File | None = None,
     workers: int = 1,
@@ -30,9 +32,11 @@ def evaluate_vos(
     Args:
         predictions: folder of masks, or root of such folders.
         truth: the same of the ground truth.
-        protocol: `davis`, `davis2016`, `long-video` or `all-frames`.
+        protocol: `davis`, `davis2016`, `mose`, `long-video`, `all-frames`, `youtube-vos` or `lvos`.
         subset: name of a list in the `ImageSets` of the truth, or a file of sequence names.
         frames: the frames, for the pictures of the report.
+        meta: `meta.json` of `youtube-vos` or `lvos`; None = that of the truth.
+        unseen: list of what is unseen in training, for the same two; None = as the data set says.
         output: folder for the report; None = write nothing.
         compare: `report.json` of another evaluation.
         workers: number of processes.
@@ -50,7 +54,17 @@ def evaluate_vos(
         1.0
     """
     return _evaluate(
-        workers, "vos", predictions, truth, output, compare, protocol=protocol, subset=subset, frames=_path(frames)
+        workers,
+        "vos",
+        predictions,
+        truth,
+        output,
+        compare,
+        protocol=protocol,
+        subset=subset,
+        frames=_path(frames),
+        meta=_path(meta),
+        unseen=_path(unseen),
     )
 
 
@@ -59,6 +73,7 @@ def evaluate_fewshot(
     truth: File,
     *,
     ignore_label: int | None = None,
+    images: Collection[str] | None = None,
     output: File | None = None,
     compare: File | None = None,
     workers: int = 1,
@@ -69,6 +84,7 @@ def evaluate_fewshot(
         predictions: tree `<class>/<image>.png`.
         truth: the same of the ground truth.
         ignore_label: value of the truth that counts for nothing; None = 255 where masks hold other values too.
+        images: names of the images that count; None = all.
         output: folder for the report; None = write nothing.
         compare: `report.json` of another evaluation.
         workers: number of processes.
@@ -85,7 +101,10 @@ def evaluate_fewshot(
         >>> sorted(report["numbers"])
         ['FB-IoU', 'mIoU']
     """
-    return _evaluate(workers, "fewshot", predictions, truth, output, compare, ignore_label=ignore_label)
+    selection = Selection({}, images=None if images is None else frozenset(images))
+    return _evaluate(
+        workers, "fewshot", predictions, truth, output, compare, ignore_label=ignore_label, selection=selection
+    )
 
 
 def evaluate_instance(

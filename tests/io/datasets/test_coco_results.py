@@ -106,3 +106,33 @@ def test_track_truths_have_the_same_ids(tmp_path: Path) -> None:
     found = read_track_truth(tmp_path / "t.json")
     assert [(a["video_id"], a["category_id"]) for a in found["annotations"]] == [("0012", 1)]
     assert found["notes"] == ("left out: 1 annotations of videos that are not listed",)
+
+
+def test_a_size_in_any_spelling(tmp_path: Path) -> None:
+    path = truth(tmp_path / "t.json", {"segmentation": rle(box(1))}, height=str(HEIGHT), width=float(WIDTH))
+    assert len(read_instance_truth(path, "segm")["annotations"]) == 1
+
+
+@pytest.mark.parametrize("name", ["a", "a.jpg", "images/a.jpg"])
+def test_results_that_name_files(tmp_path: Path, name: str) -> None:
+    """Ultralytics writes the stem where it is no number; the same rule for all, only where no id is listed."""
+    dataset = read_instance_truth(
+        truth(tmp_path / "t.json", {"segmentation": rle(box(1))}, file_name="images\\a.jpg", image_id=17), "segm"
+    )
+    row = {"image_id": name, "category_id": 1}
+    (found,) = read_results(results(tmp_path / "r.json", row), "image_id", dataset, "segm")
+    assert found["image_id"] == 17
+    with pytest.raises(InputError, match="which the ground truth does not list"):
+        read_results(results(tmp_path / "r.json", row, {**row, "image_id": 17}), "image_id", dataset, "segm")
+
+
+def test_boxes_without_masks_are_left_out_or_refused(tmp_path: Path) -> None:
+    mixed = ({"segmentation": rle(box(1))}, {"segmentation": None, "bbox": [1, 2, 3, 4]})
+    dataset = read_instance_truth(truth(tmp_path / "t.json", *mixed), "segm")
+    assert len(dataset["annotations"]) == 1
+    assert "left out: 1 annotations without mask" in dataset["notes"]
+    for nothing in (None, []):
+        path = truth(tmp_path / "t.json", {"segmentation": nothing, "bbox": [1, 2, 3, 4]})
+        with pytest.raises(InputError, match="none of them has a mask"):
+            read_instance_truth(path, "segm")
+        assert len(read_instance_truth(path, "bbox")["annotations"]) == 1

@@ -209,6 +209,31 @@ def test_what_does_no_harm_in_coco_is_left_out_and_counted(tmp_path: Path) -> No
     )  # fmt: skip
 
 
+def test_what_looks_wrong_in_coco_is_told(tmp_path: Path) -> None:
+    """Polygons of another size than the file says, classes that are not listed, objects of no pixel."""
+    beyond = [[WIDTH - 9, 5, WIDTH + 30, 5, WIDTH + 30, 20]]
+    annotations = [
+        {"category_id": 1, "segmentation": [flat(polygon(box(1)))]},
+        {"category_id": 1, "segmentation": beyond},
+        {"category_id": 7, "segmentation": rle(box(2))},
+        {"category_id": 1, "segmentation": {"size": [HEIGHT, WIDTH], "counts": [HEIGHT * WIDTH]}},
+    ]
+    found = read_annotations(coco(tmp_path / "x.json", {"a.jpg": annotations}, {1: "cat"}))
+    assert [shape.label for shape in found.images[0].shapes] == ["cat", "cat", "7"]
+    assert found.notes == (
+        "left out: 1 annotations without a pixel",
+        "1 annotations reach beyond their images: was another size annotated?",
+        "1 annotations have a category that is not listed: it is called by its number",
+    )
+
+
+def test_coordinates_that_are_shares_are_refused(tmp_path: Path) -> None:
+    shares = [[0.1, 0.1, 0.5, 0.1, 0.5, 1.0]]
+    path = coco(tmp_path / "x.json", {"a.jpg": [{"category_id": 1, "segmentation": shares}]}, {1: "cat"})
+    with pytest.raises(InputError, match="coordinates are shares of the image's size"):
+        read_annotations(path)
+
+
 def test_all_faults_of_coco_are_listed_by_id(tmp_path: Path) -> None:
     annotations = [
         {"id": 11, "category_id": 1, "segmentation": {"size": [5, 5], "counts": [25]}},
