@@ -92,7 +92,7 @@ def plan_vos(
     pairs, problems = pair_sequences(find_mask_sequences(predictions), find_mask_sequences(truth), subset, truth)
     masks = {name: list(theirs) for name, (_, theirs) in pairs.items()}
     rules = object_rules(protocol, root or truth, masks, meta, unseen) if protocol in PROTOCOLS else None
-    groups = []
+    groups: list[FrameGroup] = []
     for name, (ours, theirs) in pairs.items():
         scored = _scored(masks[name], protocol) if rules is None else frozenset().union(*rules.frames[name].values())
         groups += _groups(name, ours, theirs, scored, one_object=protocol == "davis2016")

@@ -64,12 +64,17 @@ def sample_tiles(batch: Any, names: Sequence[str] = ()) -> Iterator[Tile]:  # no
             ids = (mask == 1).long()
             yield Tile(_drawn(image, ids), _marks(ids, [int(number)], names))
     elif isinstance(batch, InstanceSamples):
-        for image, ids, labels in itertools.zip_longest(batch.images, batch.ids, batch.labels, fillvalue=()):
-            yield Tile(_drawn(image, ids), _marks(ids, [int(label) for label in labels], names))
+        for number, (image, ids) in enumerate(zip(batch.images, batch.ids, strict=True)):
+            yield Tile(_drawn(image, ids), _marks(ids, _numbers(batch.labels, number), names))
     elif isinstance(batch, InstanceClipSamples):
-        for frames, ids, labels in itertools.zip_longest(batch.frames, batch.ids, batch.labels, fillvalue=()):
+        for number, (frames, ids) in enumerate(zip(batch.frames, batch.ids, strict=True)):
             pair = np.concatenate([_drawn(frames[t], ids[t]) for t in (0, -1)], axis=1)
-            yield Tile(pair, _marks(ids[0], [int(label) for label in labels], names))
+            yield Tile(pair, _marks(ids[0], _numbers(batch.labels, number), names))
+
+
+def _numbers(labels: Sequence[Any], sample: int) -> list[int]:
+    """Numbers of the classes of a sample's objects."""
+    return [int(label) for label in labels[sample]] if sample < len(labels) else []
 
 
 def _drawn(image: Any, ids: Any) -> Picture:  # noqa: ANN401 - tensors (3,S,S) and (S,S)
