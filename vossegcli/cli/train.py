@@ -23,8 +23,8 @@ def train(
     data: Annotated[
         list[Path],
         typer.Option(
-            help="Annotation file of any tool, folder of them (val.json is left out), or folder of images with"
-            " masks; repeatable."
+            help="Annotation file of any tool, folder of them (files of val and test are left out), or folder of images"
+            " with masks; repeatable."
         ),
     ],
     val: Annotated[

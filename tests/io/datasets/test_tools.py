@@ -2,7 +2,7 @@
 
 Covers: io.datasets.formats, io.datasets.ids, io.datasets.label_map_folders, io.datasets.object_ids,
 io.datasets.shapes, io.datasets.tools.coco, io.datasets.tools.cvat, io.datasets.tools.labelme,
-io.datasets.tools.supervisely, io.datasets.tools.voc, io.datasets.tools.yolo
+io.datasets.tools.supervisely, io.datasets.tools.via, io.datasets.tools.voc, io.datasets.tools.yolo
 """
 
 import json
@@ -31,6 +31,7 @@ from tests.io.datasets.drawn import (
 )
 from vossegcli.errors import InputError
 from vossegcli.io.datasets.annotations import read_annotated_images
+from vossegcli.io.datasets.coco_results import read_instance_truth
 from vossegcli.io.datasets.formats import is_annotation, read_annotations
 from vossegcli.io.datasets.label_map_folders import read_classes, write_label_maps
 from vossegcli.io.datasets.shapes import Annotations
@@ -207,6 +208,92 @@ def test_what_does_no_harm_in_coco_is_left_out_and_counted(tmp_path: Path) -> No
         "left out: 2 annotations with nothing but degenerate polygons", "left out: 1 annotations without mask",
         "left out: 1 crowds", "left out: 1 annotations of images that are not listed",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["pairs", "flat", "both"])
+def test_polygons_of_coco_in_other_forms(tmp_path: Path, form: str) -> None:
+    pairs = [list(point) for point in polygon(box(1))]
+    segmentation = {"pairs": [pairs], "flat": flat(polygon(box(1))), "both": [pairs, [1, 2]]}[form]
+    path = coco(tmp_path / "x.json", {"a.jpg": [{"category_id": 1, "segmentation": segmentation}]}, {1: "cat"})
+    assert np.array_equal(read_annotations(path).images[0].shapes[0].mask(), box(1))
+
+
+@pytest.mark.parametrize(
+    ("value", "crowd"), [(0, False), (1, True), ("0", False), ("1", True), (False, False), ("false", False)]
+)
+def test_crowds_of_coco_in_any_spelling(tmp_path: Path, value: object, *, crowd: bool) -> None:
+    annotation = {"category_id": 1, "segmentation": rle(box(1)), "iscrowd": value}
+    path = coco(tmp_path / "x.json", {"a.jpg": [annotation]}, {1: "cat"})
+    assert len(read_annotations(path).images[0].shapes) == (not crowd)
+    (one,) = read_instance_truth(path, "segm")["annotations"]
+    assert one["iscrowd"] == crowd
+
+
+def test_captions_are_no_annotations(tmp_path: Path) -> None:
+    coco(tmp_path / "instances.json", {"a.jpg": [{"category_id": 1, "segmentation": rle(box(1))}]}, {1: "cat"})
+    captions = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"image_id": 1, "caption": "a cat"}]}
+    (tmp_path / "captions.json").write_text(json.dumps(captions))
+    assert len(read_annotations(tmp_path).images) == 1
+
+
+def test_parts_of_a_data_set_are_told_by_the_folders_of_their_files(tmp_path: Path) -> None:
+    """Roboflow: train/, valid/ and test/, each with a file of its own that names images without folder."""
+    for part in ("train", "valid", "test"):
+        (tmp_path / part).mkdir()
+        shapes = {f"{part}.jpg": [{"category_id": 1, "segmentation": rle(box(1))}]}
+        coco(tmp_path / part / "_annotations.coco.json", shapes, {1: "cat"})
+    for subset, name in (("train", "train.jpg"), ("val", "valid.jpg")):
+        found = read_annotations(tmp_path, subset)
+        assert [image.name for image in found.images] == [name]
+        assert found.notes == (f"2 images of other parts than '{subset}' were left out",)
+    assert len(read_annotations(tmp_path).images) == 3
+
+
+def via_region(kind: str, **numbers: Any) -> dict[str, Any]:
+    return {"shape_attributes": {"name": kind, **numbers}, "region_attributes": {"Class": "cat"}}
+
+
+@pytest.mark.parametrize("version", [1, 2, "project"])
+def test_via(tmp_path: Path, version: object) -> None:
+    """Version 1 numbers the regions, version 2 lists them; a project has both in a field of its own."""
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "a.jpg")
+    xs, ys = zip(*polygon(box(1)), strict=True)
+    regions = [
+        via_region("polygon", all_points_x=xs, all_points_y=ys), via_region("circle", cx=20, cy=20, r=6),
+        via_region("rect", x=10, y=5, width=8, height=9), via_region("point", cx=3, cy=3),
+        {**via_region("ellipse", cx=20, cy=20, rx=8, ry=4), "region_attributes": {"kind": {"dog": True}}},
+    ]  # fmt: skip
+    listed = dict(enumerate(regions)) if version == 1 else regions
+    payload: dict[str, Any] = {"a.jpg77": {"filename": "a.jpg", "size": 77, "regions": listed, "file_attributes": {}}}
+    if version == "project":
+        payload = {"_via_settings": {}, "_via_img_metadata": payload, "_via_attributes": {}}
+    (tmp_path / "regions.json").write_text(json.dumps(payload))
+    assert is_annotation(tmp_path)
+    found = read_annotations(tmp_path / "regions.json")
+    (image,) = found.images
+    assert [shape.label for shape in image.shapes] == ["cat", "cat", "cat", "dog"]
+    assert np.array_equal(image.shapes[0].mask(), box(1))
+    assert image.shapes[2].mask().sum() == 72
+    assert found.notes == ("left out: 1 regions of the kind 'point'",)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "a.jpg").rename(tmp_path / "elsewhere" / "a.jpg")
+    with pytest.raises(InputError, match=r"a\.jpg: is not found: VIA does not say the sizes"):
+        read_annotations(tmp_path / "regions.json")
+    assert len(read_annotations(tmp_path / "regions.json", images=tmp_path / "elsewhere").images) == 1
+
+
+def test_faults_of_via(tmp_path: Path) -> None:
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "a.jpg")
+    regions = [via_region("cube"), via_region("rect", x=1), via_region("rect", x=1, y=1, width=0, height=9), {}]
+    (tmp_path / "r.json").write_text(json.dumps({"a": {"filename": "a.jpg", "regions": regions}}))
+    with pytest.raises(InputError, match=r"region 1: .*'cube'.*region 2: .*'y'.*region 4: "):
+        read_annotations(tmp_path / "r.json")
+
+
+def test_the_own_json_of_label_studio_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(json.dumps([{"id": 1, "data": {"image": "a.jpg"}, "annotations": []}]))
+    with pytest.raises(InputError, match="is Label Studio's own JSON"):
+        read_annotations(tmp_path / "x.json")
 
 
 def test_what_looks_wrong_in_coco_is_told(tmp_path: Path) -> None:

@@ -406,3 +406,39 @@ def test_batch_norms_need_more_than_one_value(discs: Path, tmp_path: Path) -> No
     settings.write_text(TRACKS.replace("batch = 2", "batch = 1", 1))
     with pytest.raises(ConfigError, match="batch 1 at size 64"):
         runner.train(options(discs, settings, tmp_path / "out", system="mobileinst"), silent)
+
+
+def test_a_folder_of_files_is_read_by_part(discs: Path, tmp_path: Path) -> None:
+    """Files of validation and test are told by their names; pictures in two entries are told."""
+    for name in ("instances_train2017", "instances_val2017", "more-test"):
+        shutil.copy(discs, tmp_path / f"{name}.json")
+    found = runner.read_images([tmp_path], "instance", "train", discs.parent)
+    assert {image.dataset for image in found.images} == {"instances_train2017"}
+    assert "left out, as of another part than 'train': instances_val2017.json, more-test.json" in found.notes[0]
+    held_out = runner.read_images([tmp_path], "instance", "val", discs.parent)
+    assert {image.dataset for image in held_out.images} == {"instances_val2017", "more-test"}
+    (tmp_path / "instances_train2017.json").unlink()
+    every = runner.read_images([tmp_path], "instance", "train", discs.parent)
+    assert len(every.images) == 8, "there is nothing else to train on"
+
+
+def test_pictures_that_are_listed_twice_are_told(discs: Path, settings: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    run = options(discs, settings, tmp_path / "out", data=(discs, discs), dry_run=True)
+    runner.train(run, silent, notes.append)
+    assert any("4 pictures are listed more than once" in note for note in notes)
+
+
+def test_a_project_of_supervisely_is_read(discs: Path, tmp_path: Path) -> None:
+    """Its meta.json lies beside the folders and is no annotation file."""
+    (tmp_path / "ds" / "ann").mkdir(parents=True)
+    (tmp_path / "ds" / "img").mkdir()
+    shutil.copy(discs.parent / "0.png", tmp_path / "ds" / "img" / "0.png")
+    points = {"exterior": [[9, 9], [50, 9], [50, 50]], "interior": []}
+    entry = {"classTitle": "cat", "geometryType": "polygon", "points": points}
+    payload = {"size": {"height": 90, "width": 120}, "objects": [entry]}
+    (tmp_path / "ds" / "ann" / "0.png.json").write_text(json.dumps(payload))
+    (tmp_path / "meta.json").write_text(json.dumps({"classes": [{"title": "cat"}], "tags": []}))
+    (image,) = runner.read_images([tmp_path], "instance", "train").images
+    assert image.path.is_file()
+    assert image.names == ("cat",)

@@ -12,7 +12,7 @@ from vossegcli.errors import InputError
 from vossegcli.io.datasets.ids import look_up, read_category_id, read_id
 from vossegcli.io.datasets.image_ids import ids_by_name
 from vossegcli.io.datasets.shapes import Faults, check_size
-from vossegcli.io.datasets.tools.coco import is_lvis, read_categories, read_listed, usable_segmentation
+from vossegcli.io.datasets.tools.coco import is_crowd, is_lvis, read_categories, read_listed, usable_segmentation
 from vossegcli.io.records.json_files import read_json
 from vossegcli.io.results.rle import compressed_rle
 
@@ -39,7 +39,7 @@ def read_instance_truth(path: Path, form: str) -> Json:
     images = {image["id"]: image for image in truth["images"]}
     kept = []
     for annotation in truth["annotations"]:
-        annotation["iscrowd"] = int(bool(annotation.get("iscrowd")))
+        annotation["iscrowd"] = int(is_crowd(annotation))
         try:
             if _complete(annotation, images[annotation["image_id"]], path, form, faults):
                 kept.append(annotation)
@@ -59,7 +59,7 @@ def read_track_truth(path: Path) -> Json:
     truth, faults = _read_truth(path, "videos", "video_id", "YouTube-VIS")
     videos = {video["id"]: video for video in truth["videos"]}
     for annotation in truth["annotations"]:
-        annotation["iscrowd"] = int(bool(annotation.get("iscrowd")))
+        annotation["iscrowd"] = int(is_crowd(annotation))
         try:
             annotation["segmentations"] = _masklet(annotation, videos[annotation["video_id"]], path)
         except InputError as error:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from vossegcli.errors import InputError
-from vossegcli.io.datasets.shapes import Annotations
+from vossegcli.io.datasets.shapes import Annotations, ShapedImage
 from vossegcli.io.datasets.tools.coco import is_coco, read_coco
 from vossegcli.io.datasets.tools.cvat import read_cvat
 from vossegcli.io.datasets.tools.labelme import is_labelme, read_labelme
 from vossegcli.io.datasets.tools.supervisely import is_datumaro, is_supervisely, read_datumaro, read_supervisely
+from vossegcli.io.datasets.tools.via import is_via, read_via
 from vossegcli.io.datasets.tools.voc import read_voc, voc_root
 from vossegcli.io.datasets.tools.yolo import is_yolo, read_yolo
 from vossegcli.io.records.file_names import natural_key
@@ -21,7 +22,7 @@ from vossegcli.io.records.json_files import read_json
 Payload = tuple[Path, Any]
 _HEAD = 512
 _NOT_ANNOTATIONS = frozenset({"run.json", "classes.json", "images.json", "meta.json", "report.json", "dataset.json"})
-_KNOWN = "labelme, COCO, YouTube-VIS, Supervisely or Datumaro"
+_KNOWN = "labelme, COCO, YouTube-VIS, Supervisely, Datumaro or VIA"
 
 
 @dataclass(frozen=True)
@@ -30,20 +31,21 @@ class JsonFormat:
 
     Attributes:
         claims: whether what a file holds is of the tool.
-        read: several files (one an image) or one, below a path.
+        read: several files (one an image) or one, below a path, with the folder of the images.
     """
 
     claims: Callable[[object], bool]
-    read: Callable[[Path, Sequence[Payload]], Annotations]
+    read: Callable[[Path, Sequence[Payload], Path | None], Annotations]
 
 
-def _one_by_one(read: Callable[[Path, Any], Annotations]) -> Callable[[Path, Sequence[Payload]], Annotations]:
-    return lambda path, files: _joined(path, [read(file, payload) for file, payload in files])
+def _one_by_one(read: Callable[[Path, Any], Annotations]) -> Callable[[Path, Sequence[Payload], object], Annotations]:
+    return lambda path, files, _: _joined(path, [read(file, payload) for file, payload in files])
 
 
 JSON_FORMATS = (
-    JsonFormat(is_labelme, read_labelme),
-    JsonFormat(is_supervisely, read_supervisely),
+    JsonFormat(is_labelme, lambda path, files, _: read_labelme(path, files)),
+    JsonFormat(is_supervisely, lambda path, files, _: read_supervisely(path, files)),
+    JsonFormat(is_via, read_via),
     JsonFormat(is_datumaro, _one_by_one(read_datumaro)),
     JsonFormat(is_coco, _one_by_one(read_coco)),
 )
@@ -95,7 +97,7 @@ def read_annotations(path: Path, subset: str | None = None, images: Path | None 
     for form in JSON_FORMATS:
         own = [(file, payload) for file, payload in files if payload is not None and form.claims(payload)]
         if own:
-            return only_subset(form.read(path, own), subset)
+            return only_subset(form.read(path, own, images), subset)
     if files:
         return only_subset(_joined(path, [read_cvat(file) for file, _ in files]), subset)
     if is_yolo(path):
@@ -112,12 +114,16 @@ def only_subset(annotations: Annotations, subset: str | None) -> Annotations:
     own = {"val", "valid"} if subset == "val" else {subset}
     others = {"train", "val", "valid", "test"} - own
 
-    def parts(name: str) -> set[str]:
-        return {part.lower() for part in Path(name).parts[:-1]}
+    def parts(image: ShapedImage) -> set[str]:
+        """Folders of the image, and of the file that annotates it."""
+        found = {part.lower() for part in Path(image.name).parts[:-1]}
+        if image.file is not None and image.file.is_relative_to(annotations.path):
+            found |= {part.lower() for part in image.file.relative_to(annotations.path).parts[:-1]}
+        return found
 
-    if not any(parts(image.name) & own for image in annotations.images):
+    if not any(parts(image) & own for image in annotations.images):
         return annotations
-    kept = tuple(image for image in annotations.images if not parts(image.name) & others)
+    kept = tuple(image for image in annotations.images if not parts(image) & others)
     left = len(annotations.images) - len(kept)
     notes = (f"{left} images of other parts than '{subset}' were left out",) if left else ()
     return replace(annotations, images=kept, notes=(*annotations.notes, *notes))
@@ -132,10 +138,13 @@ def _read_file(path: Path, images: Path | None) -> Annotations:
     payload = read_json(path)
     for form in JSON_FORMATS:
         if form.claims(payload):
-            return form.read(path, [(path, payload)])
+            return form.read(path, [(path, payload)], images)
     if isinstance(payload, dict) and {"images", "videos", "annotations"} & payload.keys():
         return read_coco(path, payload)  # which says what it lacks
     if isinstance(payload, list):
+        if any(isinstance(one, dict) and "data" in one and "annotations" in one for one in payload):
+            fix = "export COCO from Label Studio (brushes: PNG masks)"
+            raise InputError("is Label Studio's own JSON, which is not read", where=path, fix=fix)
         raise InputError(
             "is a list, as of results, without the images that they belong to",
             where=path,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,12 @@ from vossegcli.data.fitting import fit_to_pictures
 from vossegcli.errors import ConfigError
 from vossegcli.io.datasets.annotations import AnnotatedImages, read_annotated_images, read_class_folders
 from vossegcli.io.datasets.archives import opened_archive
-from vossegcli.io.datasets.foreign_truths import is_coco_file
 from vossegcli.io.datasets.formats import is_annotation
 from vossegcli.io.datasets.instance_folders import read_instance_folders
+from vossegcli.io.datasets.tools.coco import is_coco
 from vossegcli.io.records.atomic import make_folder
 from vossegcli.io.records.configs import read_toml
+from vossegcli.io.records.json_files import read_json
 from vossegcli.io.weights.checkpoints import read_checkpoint
 from vossegcli.io.weights.pretrained import read_imagenet
 from vossegcli.models.chosen_model import start_from
@@ -42,6 +45,7 @@ SAMPLES: Mapping[str, Callable[..., TrainingSamples]] = {
     "track": TrainingTracks,
 }
 STATE = "state.safetensors"
+_HELD_OUT = re.compile(r"(val|valid|validation|test|testing)\d*")
 Facts = dict[str, Any]
 
 
@@ -65,7 +69,7 @@ def train(options: TrainOptions, on_progress: OnProgress, on_note: Callable[[str
     _check_output(options)
     (images, notes), (validation, more) = (_read_fitted(options, part) for part in ("train", "val"))
     samples = SAMPLES[system.task](images, validation, settings, device)
-    notes = [*notes, *more, *_strange_classes(images, validation), *samples.notes]
+    notes = [*notes, *more, *_repeated(images), *_strange_classes(images, validation), *samples.notes]
     for note in notes:
         on_note(note)
     resumed = options.resume and (options.output / STATE).exists()
@@ -145,7 +149,7 @@ def read_images(
     """Read annotation files of any tool, and folders of them or of images with masks.
 
     Args:
-        paths: a file; a folder stands for its annotation files, but COCO's `val.json`, or holds images with masks.
+        paths: a file; a folder stands for its annotation files of the part, or holds images with masks.
         task: whether folders hold classes (`fewshot`) or instances (others).
         subset: the part to read where a folder has `train` and `val`.
         folder: that the images of annotation files lie below; None = the usual places.
@@ -163,13 +167,31 @@ def read_images(
 
 
 def _read_path(path: Path, task: Task, subset: str | None, folder: Path | None) -> Iterator[AnnotatedImages]:
-    coco = [file for file in sorted(path.glob("*.json")) if is_coco_file(file)] if path.is_dir() else []
+    coco = [file for file in sorted(path.glob("*.json")) if is_coco(read_json(file))] if path.is_dir() else []
     if not coco and not is_annotation(path):
         yield (read_class_folders if task == "fewshot" else read_instance_folders)(path, subset)
         return
-    for file in [file for file in coco if file.name != "val.json"] or [path]:
+    kept = [file for file in coco if _is_of_validation(file) == (subset == "val")] or coco if subset else coco
+    if len(kept) < len(coco):
+        listed = ", ".join(file.name for file in coco if file not in kept)
+        yield AnnotatedImages((), (f"{path.name}: left out, as of another part than '{subset}': {listed}",))
+    for file in kept or [path]:
         found = read_annotated_images(file, folder, subset)
         yield AnnotatedImages(found.images, tuple(f"{file.name}: {note}" for note in found.notes))
+
+
+def _is_of_validation(file: Path) -> bool:
+    """Tell `val.json`, `instances_val2017.json`, `test.json` and the like by their names."""
+    return any(_HELD_OUT.fullmatch(part) for part in re.split(r"[_\-. ]", file.stem.lower()))
+
+
+def _repeated(images: Sequence[AnnotatedImage]) -> list[str]:
+    """Tell how many pictures are annotated by several entries."""
+    counts = Counter(image.path for image in images)
+    count = sum(number > 1 for number in counts.values())
+    return [f"{count} pictures are listed more than once: what only one entry marks is background in the other"] * (
+        count > 0
+    )
 
 
 def _read_fitted(options: TrainOptions, part: str) -> tuple[list[AnnotatedImage], list[str]]:

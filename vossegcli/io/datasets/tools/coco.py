@@ -32,9 +32,14 @@ Json = dict[str, Any]
 
 def is_coco(payload: object) -> bool:
     """Return True if a JSON file has images or videos and their annotations."""
-    if not isinstance(payload, dict):
+    if not isinstance(payload, dict) or not ("annotations" in payload and ("images" in payload or "videos" in payload)):
         return False
-    return "annotations" in payload and ("images" in payload or "videos" in payload)
+    return not _are_captions(payload["annotations"])
+
+
+def _are_captions(annotations: object) -> bool:
+    first = annotations[0] if isinstance(annotations, list) and annotations else None
+    return isinstance(first, dict) and "caption" in first and "category_id" not in first
 
 
 def read_coco(path: Path, payload: Json) -> Annotations:
@@ -59,7 +64,7 @@ def read_coco(path: Path, payload: Json) -> Annotations:
             faults.add(where, f"the {owner_key} {annotation.get(owner_key)!r:.40} is neither a number nor a text")
         elif owner is None:
             faults.drop(f"annotations of {owners} that are not listed")
-        elif annotation.get("iscrowd"):
+        elif is_crowd(annotation):
             faults.drop("crowds")
         else:
             shapes[owner] += _shapes(annotation, where, listed[owner], categories, faults)
@@ -104,8 +109,16 @@ def read_listed(payload: Mapping[str, Any], owners: str, faults: Faults) -> dict
     return found
 
 
+def is_crowd(annotation: Mapping[str, Any]) -> bool:
+    """Read `iscrowd`: 0, 1, true, false, "0" or "1"."""
+    value = annotation.get("iscrowd")
+    return value.strip().lower() not in {"", "0", "false"} if isinstance(value, str) else bool(value)
+
+
 def usable_segmentation(segmentation: object) -> object | None:
     """Leave out the degenerate polygons of a segmentation: those of fewer than three points.
+
+    A polygon may be a list of pairs, and the only one of an object need not be in a list of its own.
 
     Returns:
         None if nothing is left.
@@ -114,8 +127,16 @@ def usable_segmentation(segmentation: object) -> object | None:
         return None
     if not isinstance(segmentation, list):
         return segmentation
-    kept = [polygon for polygon in segmentation if not _is_degenerate(polygon)]
+    if segmentation and all(isinstance(value, int | float) for value in segmentation):
+        segmentation = [segmentation]
+    kept = [polygon for polygon in map(_flat, segmentation) if not _is_degenerate(polygon)]
     return kept or None
+
+
+def _flat(polygon: object) -> object:
+    """A polygon as numbers in a row."""
+    pairs = isinstance(polygon, list) and polygon and all(isinstance(p, list) and len(p) == 2 for p in polygon)  # noqa: PLR2004
+    return [value for point in polygon for value in point] if pairs and isinstance(polygon, list) else polygon
 
 
 def _is_degenerate(polygon: object) -> bool:
