@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from vossegcli.batch.command import BatchCommand, Done, Item, Session
+from vossegcli.batch.freed_memory import keep_freed_memory
 from vossegcli.batch.work import STRIKES, Progress, Worker
 from vossegcli.errors import OutOfMemoryError, VossegError
 from vossegcli.io.media.images import limit_pixels
@@ -49,6 +50,7 @@ class ItemWorker(Worker[Attempt, ItemResult]):
 
     def run(self, jobs: Sequence[Attempt], progress: Progress) -> Iterator[ItemResult]:
         """Yield how the items end."""
+        keep_freed_memory()
         limit_pixels(self._command.options.max_pixels)
         with self._command.session([job.item for job in jobs], self._predictor(), progress) as session:
             for job in jobs:

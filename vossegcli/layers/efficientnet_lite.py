@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from vossegcli.layers.fused_convolutions import convolve_padded, convolve_relu6
+
 Variant = Literal["lite0", "lite2"]
 
 #: Normalisation of the input that the ImageNet weights expect: (rgb - MEAN) / STD for rgb in [0, 1].
@@ -59,6 +61,8 @@ class ConvNorm(nn.Module):
 
     def convolve(self, x: Tensor) -> Tensor:
         """Apply the convolution alone."""
+        if self.folded:
+            return convolve_padded(self.conv, x, self._sides(x))
         if self.conv.stride != (1, 1):
             x = F.pad(x, same_padding(x, self.conv.kernel_size[0], self.conv.stride[0]))
         if self.conv.groups > 1 and self.training and x.device.type == "cpu":
@@ -75,7 +79,19 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B,C,h,w) to (B,C',h/stride,w/stride)."""
+        if self.folded and self.active:
+            return convolve_relu6(self.conv, x, self._sides(x))
         return self.finish(self.convolve(x))
+
+    @property
+    def folded(self) -> bool:
+        """The batch norm is part of the convolution: the layer is ready for inference."""
+        return isinstance(self.norm, nn.Identity)
+
+    def _sides(self, x: Tensor) -> tuple[int, int, int, int] | None:
+        """Zeros at the sides of (B,C,h,w) that the convolution does not add itself."""
+        stride = self.conv.stride[0]
+        return None if stride == 1 else same_padding(x, self.conv.kernel_size[0], stride)
 
     def fold(self) -> None:
         """Fold the batch norm (in eval mode) into the convolution, in place."""
@@ -136,11 +152,13 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Map images (B,3,H,W), normalised with `MEAN` and `STD`, to the stages' outputs (B,C,H/s,W/s)."""
-        return self.after_stem(self.stem.convolve(images))
+        return self._after_stem(self.stem(images))
 
     def after_stem(self, convolved: Tensor) -> list[Tensor]:
         """Run everything after the stem's convolution (B,32,H/2,W/2)."""
-        x = self.stem.finish(convolved)
+        return self._after_stem(self.stem.finish(convolved))
+
+    def _after_stem(self, x: Tensor) -> list[Tensor]:
         features = []
         for stage in self.stages:
             x = stage(x)

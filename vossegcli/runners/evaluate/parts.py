@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
+from vossegcli.batch.freed_memory import keep_freed_memory
 from vossegcli.batch.work import STRIKES, Executor, Progress, Silent, Worker
 from vossegcli.errors import DeviceError
 from vossegcli.io.records.atomic import write_text_atomic
@@ -18,8 +17,6 @@ from vossegcli.io.records.run_records import STATE_FOLDER
 from vossegcli.types import Shard
 
 JOBS_TOGETHER = 4  # so that no process waits for its next job
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of <malloc.h>
-KEPT_BYTES = 1 << 26
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -75,7 +72,7 @@ class _Scorer(Worker[tuple[int, Any], tuple[int, Any]]):
 
     def run(self, jobs: Sequence[tuple[int, Any]], progress: Progress) -> Iterator[tuple[int, Any]]:  # noqa: ARG002
         """Yield the result of each job with its number."""
-        _keep_freed_memory()
+        keep_freed_memory()
         for number, job in jobs:
             yield number, self._score(job)
 
@@ -83,16 +80,6 @@ class _Scorer(Worker[tuple[int, Any], tuple[int, Any]]):
         """Give up: an evaluation without one of its results is none."""
         what = f"workers die at job {job[0]}, {STRIKES} times, the last time by {reason}"
         raise DeviceError(what, fix="take fewer --workers")
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep the memory of freed arrays: a third of the time goes into asking for the same pages again."""
-    if sys.platform != "linux":
-        return
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        for option in (M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD):
-            libc.mallopt(option, KEPT_BYTES)
 
 
 class Parts(Generic[R]):

@@ -1,0 +1,69 @@
+"""Fused convolutions against the same steps one after the other.
+
+Covers: layers.fused_convolutions, layers.efficientnet_lite
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from vossegcli.layers import fused_convolutions
+from vossegcli.layers.efficientnet_lite import ConvNorm, same_padding
+from vossegcli.layers.fused_convolutions import convolve_padded, convolve_relu6
+
+PRECISIONS = (torch.float32, torch.bfloat16)
+
+
+def image(height: int, width: int, precision: torch.dtype) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    pixels = 4.0 * torch.randn(2, 8, height, width, generator=generator)
+    return pixels.to(precision).contiguous(memory_format=torch.channels_last)
+
+
+def convolution(kernel: int, groups: int, precision: torch.dtype) -> nn.Conv2d:
+    torch.manual_seed(0)
+    return nn.Conv2d(8, 8, kernel, stride=2, groups=groups).to(precision).requires_grad_(requires_grad=False)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("groups", [1, 8])
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("size", [(12, 16), (13, 16), (12, 15), (13, 15), (1, 2)])
+@torch.no_grad()
+def test_zeros_in_the_kernel_are_as_good_as_zeros_around_the_map(
+    size: tuple[int, int], kernel: int, groups: int, precision: torch.dtype
+) -> None:
+    conv, x = convolution(kernel, groups, precision), image(*size, precision)
+    sides = same_padding(x, kernel, 2)
+    expected = conv(functional.pad(x, sides))
+    exact = {"rtol": 1e-5, "atol": 1e-5} if precision == torch.float32 else {"rtol": 1e-2, "atol": 1e-2}
+    torch.testing.assert_close(convolve_padded(conv, x, sides), expected, **exact)
+    torch.testing.assert_close(convolve_relu6(conv, x, sides), functional.relu6(expected), **exact)
+    assert float(convolve_relu6(conv, x, sides).min()) == 0.0
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_autocast_and_autograd_get_what_they_know(precision: torch.dtype) -> None:
+    layer = ConvNorm(8, 8, 3, stride=2).eval().requires_grad_(requires_grad=False)
+    layer.fold()
+    x = image(12, 16, torch.float32)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        assert layer(x).dtype == precision  # float32 weights
+        layer.conv.to(precision)
+        with torch.no_grad():
+            assert layer(x).dtype == precision
+        x.requires_grad_()
+        layer(x).float().sum().backward()
+    assert x.grad is not None
+    assert float(x.grad.abs().sum()) > 0.0
+
+
+@torch.no_grad()
+def test_without_the_fused_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    conv, x = convolution(3, 1, torch.float32), image(12, 16, torch.float32)
+    fused = convolve_relu6(conv, x, (0, 1, 0, 1))
+    monkeypatch.setattr(fused_convolutions, "_has_fused", lambda _: False)
+    torch.testing.assert_close(convolve_relu6(conv, x, (0, 1, 0, 1)), fused)

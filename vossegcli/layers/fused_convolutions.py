@@ -1,0 +1,62 @@
+"""Convolutions of a network made ready for inference, with fewer passes over their maps.
+
+Shape letters: B images, C channels, h w cells.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Sides = tuple[int, int, int, int]
+
+
+def convolve_relu6(conv: nn.Conv2d, x: Tensor, sides: Sides | None) -> Tensor:
+    """Convolve (B,C,h,w) and limit the result to [0, 6]; oneDNN does both in one pass where it can.
+
+    Args:
+        conv: with its bias.
+        x: input.
+        sides: zeros beyond the map, (left, right, top, bottom); None = as the convolution has it.
+    """
+    if not _fuses(conv, x):
+        return F.relu6(convolve_padded(conv, x, sides), inplace=True)
+    weight, padding = _placed(conv, sides)
+    fused: Tensor = torch.ops.mkldnn._convolution_pointwise(  # what torch.compile makes of the two
+        x.to(weight.dtype), weight, conv.bias, padding, conv.stride, conv.dilation, conv.groups, "hardtanh",
+        [0.0, 6.0], "",
+    )  # fmt: skip
+    return fused
+
+
+def convolve_padded(conv: nn.Conv2d, x: Tensor, sides: Sides | None) -> Tensor:
+    """Convolve (B,C,h,w) with zeros at its sides, without a copy that has them."""
+    weight, padding = _placed(conv, sides)
+    return F.conv2d(x, weight, conv.bias, conv.stride, padding, conv.dilation, conv.groups)
+
+
+def _placed(conv: nn.Conv2d, sides: Sides | None) -> tuple[Tensor, tuple[int, ...]]:
+    """Weight and padding: where there are more zeros at the end, the kernel begins with zeros to be alike."""
+    if sides is None:
+        assert not isinstance(conv.padding, str)
+        return conv.weight, conv.padding
+    left, right, top, bottom = sides
+    return F.pad(conv.weight, (right - left, 0, bottom - top, 0)), (bottom, right)
+
+
+def _fuses(conv: nn.Conv2d, x: Tensor) -> bool:
+    """Return True where the fused convolution is available, which autocast and autograd do not know."""
+    if x.device.type != "cpu" or torch.is_grad_enabled() or not _has_fused(conv.weight.dtype):
+        return False
+    wanted = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    return conv.weight.dtype == wanted
+
+
+@cache
+def _has_fused(dtype: torch.dtype) -> bool:
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+        return False
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
