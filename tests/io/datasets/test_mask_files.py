@@ -107,6 +107,7 @@ def test_a_zip_of_masks(tmp_path: Path) -> None:
         (["frame_000001", "frame_000002"], FRAMES, [1, 2]),
         (["frame_000000", "frame_000002"], ("img5", "img6", "img7"), [0, 2]),
         (["00001_mask", "00002_mask"], FRAMES, [1, 2]),
+        (["00001_jpg.rf.0123456789abcdef0123456789abcdef"], FRAMES, [1]),
         (["mask_6"], ("img5", "img6", "img7"), [1]),
         (["a", "b"], FRAMES, []),
         (["x9", "x10"], FRAMES, []),

@@ -60,6 +60,8 @@ def test_masks_of_0_and_1(tmp_path: Path) -> None:
     found = maps(saved(tmp_path / "k.npy", MASKS), tmp_path)
     assert np.array_equal(found["mask"], np.where(MASKS[1], 2, MASKS[0]))
     assert "objects 1 to 2" in notes(tmp_path / "k.npy", tmp_path)
+    found = maps(saved(tmp_path / "last.npy", np.moveaxis(MASKS, 0, 2)), tmp_path)
+    assert np.array_equal(found["mask"], np.where(MASKS[1], 2, MASKS[0]))
     frames = np.stack([box(1), box(1, 2), box(1, 4)])
     assert np.array_equal(maps(saved(tmp_path / "t.npy", frames), tmp_path)["a1"], box(1, 2))
     four = np.stack([MASKS, MASKS, MASKS[::-1]])
@@ -85,6 +87,7 @@ def test_values_of_arrays(tmp_path: Path) -> None:
         ("minus", label_map().astype(int) - 1),
         ("nan", soft * np.nan),
         ("five", np.zeros((1, 2, 3, 4, 5))),
+        ("colours", np.full((HEIGHT, WIDTH, 3), 200, np.uint8)),
     ):
         with pytest.raises(InputError, match=name):
             convert_masks(saved(tmp_path / f"{name}.npy", array), tmp_path / "work", FRAMES)

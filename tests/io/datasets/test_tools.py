@@ -586,3 +586,28 @@ def test_names_of_lvis(tmp_path: Path) -> None:
     (tmp_path / "lvis_v1_val.json").write_text(json.dumps(payload))
     (found,) = read_annotated_images(tmp_path / "lvis_v1_val.json").images
     assert found.path == tmp_path / "val2017" / "0003.jpg"
+
+
+def test_crowds_that_are_objects(tmp_path: Path) -> None:
+    """CVAT calls masks of the brush crowds; its annotations have attributes."""
+    crowd = {"category_id": 1, "segmentation": rle(box(1)), "iscrowd": 1}
+    plain = {"category_id": 1, "segmentation": rle(box(2)), "iscrowd": 0}
+    for name, listed, wanted in (
+        ("all", [crowd], 1),
+        ("cvat", [crowd | {"attributes": {"occluded": False}}, plain | {"attributes": {}}], 2),
+        ("coco", [crowd, plain], 1),
+    ):
+        found = read_annotations(coco(tmp_path / f"{name}.json", {"0.jpg": listed}, {1: "cat"}))
+        assert len(found.images[0].shapes) == wanted, name
+
+
+def test_one_image_as_segment_anything_has_it(tmp_path: Path) -> None:
+    image = {"image_id": 7, "file_name": "sa_7.jpg", "height": HEIGHT, "width": WIDTH}
+    masks = [{"id": n, "segmentation": rle(box(n)), "predicted_iou": 0.9} for n in (1, 2)]
+    path = tmp_path / "sa_7.json"
+    path.write_text(json.dumps({"image": image, "annotations": masks}))
+    (found,) = read_annotations(path).images
+    assert found.name == "sa_7.jpg"
+    assert [np.array_equal(shape.mask(), box(n) > 0) for n, shape in zip((1, 2), found.shapes, strict=True)] == [
+        True
+    ] * 2

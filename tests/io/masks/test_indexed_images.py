@@ -163,3 +163,15 @@ def test_flat_colours_on_transparent_stay_objects(tmp_path: Path) -> None:
     pixels = np.concatenate([colors[cells], ((cells > 0) * 255).astype(np.uint8)[..., None]], axis=2)
     Image.fromarray(pixels).save(tmp_path / "cells.png")
     assert len(read_label_map(tmp_path / "cells.png", exact=True).ids) == 40
+
+
+def test_a_dithered_picture_is_refused(tmp_path: Path) -> None:
+    """Pillow's own palette has none of the two colours, and mixes them from others."""
+    colors = np.zeros((60, 80, 3), np.uint8)
+    colors[5:30, 5:40], colors[30:55, 30:70] = (200, 30, 30), (30, 200, 30)
+    Image.fromarray(colors).convert("P").save(tmp_path / "m.png")
+    with pytest.raises(InputError, match="is dithered"):
+        read_label_map(tmp_path / "m.png")
+    assert len(read_label_map(tmp_path / "m.png", exact=True).ids) > 2
+    Image.fromarray(colors).convert("P", dither=Image.Dither.NONE).save(tmp_path / "plain.png")
+    assert len(read_label_map(tmp_path / "plain.png").ids) == 2

@@ -479,3 +479,11 @@ def test_wide_tiff_files_hold_ids(kind: str, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "ids.tif", ids + ids.dtype.type(65500))
     with pytest.raises(InputError, match="no ids"):
         read_label_map(tmp_path / "ids.tif")
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i2", "i4", "i8", "u4", "u8"])
+def test_tiff_masks_of_any_type(tmp_path: Path, dtype: str) -> None:
+    ids_map = np.zeros((20, 30), np.int64)
+    ids_map[3:9, 3:9], ids_map[10:16, 10:25] = 3, 300
+    tifffile.imwrite(tmp_path / "m.tif", ids_map.astype(dtype))
+    assert np.array_equal(read_label_map(tmp_path / "m.tif").ids_map, ids_map)

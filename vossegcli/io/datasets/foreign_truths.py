@@ -25,7 +25,7 @@ def is_coco_file(path: Path) -> bool:
         return False
     payload = read_json(path)
     keys = set(payload) if isinstance(payload, dict) else set()
-    return is_coco(payload) or not keys & {"shapes", "objects", "items"}
+    return "image" not in keys and (is_coco(payload) or not keys & {"shapes", "objects", "items"})
 
 
 def read_foreign_truth(path: Path, results: Path, folder: Path | None = None) -> Json:

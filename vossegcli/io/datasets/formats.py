@@ -22,7 +22,7 @@ from vossegcli.io.records.json_files import read_json
 Payload = tuple[Path, Any]
 _HEAD = 512
 _NOT_ANNOTATIONS = frozenset({"run.json", "classes.json", "images.json", "meta.json", "report.json", "dataset.json"})
-_KNOWN = "labelme, COCO, YouTube-VIS, Supervisely, Datumaro or VIA"
+_KNOWN = "labelme, COCO (which most tools export), YouTube-VIS, CVAT, Supervisely, Datumaro or VIA"
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,7 @@ def read_annotations(path: Path, subset: str | None = None, images: Path | None 
         return only_subset(_joined(path, [read_cvat(file) for file, _ in files]), subset)
     if is_yolo(path):
         return only_subset(read_yolo(path, images), subset)
-    raise InputError(
-        "holds no annotations of a known tool", where=path, fix=f"give files of {_KNOWN}, CVAT, VOC or YOLO"
-    )
+    raise InputError("holds no annotations of a known tool", where=path, fix=f"give files of {_KNOWN}, VOC or YOLO")
 
 
 def only_subset(annotations: Annotations, subset: str | None) -> Annotations:

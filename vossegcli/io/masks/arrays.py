@@ -18,6 +18,7 @@ from vossegcli.io.masks.mask_stacks import MaskStack, stack_names
 from vossegcli.io.records.file_names import natural_key
 
 _LARGEST_ID = 65535
+_MOST_LAYERS = 33  # an axis at the end that is shorter than this, and than the others, is no width
 _FIX = "give (H,W) or (T,H,W) ids, (K,H,W) or (T,K,H,W) masks of 0 and 1, or one array a frame by its name"
 _MASK_KEYS = ("masks", "mask", "labels", "label", "segmentation", "segmentations", "ids", "arr_0")
 
@@ -72,7 +73,7 @@ def read_arrays(path: Path, frames: Sequence[str] = ()) -> MaskStack:
     """Read masks from a NumPy file.
 
     * (H,W): ids of one frame. (T,H,W): ids, a map a frame.
-    * (K,H,W) of 0 and 1, where K is not the number of frames: an object each, of one frame.
+    * (K,H,W) or (H,W,K) of 0 and 1, where the first is not the number of frames: an object each, of one frame.
     * (T,K,H,W) of 0 and 1: an object each, in every frame.
     * Several (H,W) arrays in one archive: a frame each, by their names.
 
@@ -109,6 +110,10 @@ def _only_array(arrays: dict[str, Array], path: Path) -> Array:
 def _stack_of(array: Array, path: Path, frames: Sequence[str]) -> MaskStack:
     if array.ndim > 2 and array.shape[-1] == 1:
         array = array[..., 0]
+    if array.ndim == 3 and array.shape[0] != len(frames) and array.shape[2] < min(_MOST_LAYERS, *array.shape[:2]):
+        if not _are_masks(array):
+            raise InputError(f"is an array of shape {array.shape}: colours, not ids", where=path, fix=_FIX)
+        array = np.moveaxis(array, 2, 0)
     stack = MaskStack(iter(()))
     if array.ndim == 2 or (array.ndim == 3 and array.shape[0] == 1):
         ids_map = _ids(array if array.ndim == 2 else array[0], path, stack.notes)

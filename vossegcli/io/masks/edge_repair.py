@@ -28,6 +28,8 @@ from vossegcli.io.masks.stored_masks import StoredMask
 _MAX_SNAPPED_SHARE = 0.25
 _NOTED_VALUES = 8
 _DEEP_WHITE = 65535
+_MIN_PAIRS = 64
+_MIN_EQUAL_PAIRS = 0.5  # of the neighbours that are both objects
 
 
 class CleanValues(NamedTuple):
@@ -96,6 +98,12 @@ def _clean_palette(path: Path, stored: StoredMask, mask: IndexedMask, *, fix: bo
     report = inspect_edges(shown)
     if is_noise(mask):
         raise photograph_error(path, len(colors))
+    if _is_dithered(mask):
+        raise InputError(
+            f"is dithered: its {len(colors)} palette entries alternate from pixel to pixel",
+            where=path,
+            fix="save the mask without dithering, or as RGB" + (", or pass --exact-mask" if repairable else ""),
+        )
     if not follows_edges(shown, report):
         return CleanValues(mask, are_shades=False)
     if not fix:
@@ -105,6 +113,15 @@ def _clean_palette(path: Path, stored: StoredMask, mask: IndexedMask, *, fix: bo
     indices = np.array([index_of[tuple(color)] for color in snapped.values.tolist()], np.int64)
     ids_map = indices[snapped.codes].astype(np.uint8)
     return CleanValues(index_values(ids_map), are_shades=False, notes=(note,))
+
+
+def _is_dithered(mask: IndexedMask) -> bool:
+    """Tell whether most values other than 0 change from pixel to pixel, as where colours were dithered."""
+    ids = mask.values[mask.codes, 0]
+    left, right = ids[:, :-1], ids[:, 1:]
+    inside = (left > 0) & (right > 0)
+    pairs = int(inside.sum())
+    return pairs >= _MIN_PAIRS and int((inside & (left == right)).sum()) < _MIN_EQUAL_PAIRS * pairs
 
 
 def _snapped(path: Path, mask: IndexedMask, report: EdgeReport) -> tuple[IndexedMask, str]:

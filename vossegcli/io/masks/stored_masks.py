@@ -65,7 +65,7 @@ def read_stored_mask(path: Path) -> StoredMask:
     if is_stack(path):
         fix = "give it for a whole video with --mask, or save the page that is meant"
         raise InputError("holds several pages, and a mask of one frame has one", where=path, fix=fix)
-    if _is_wide_tiff(path):
+    if _is_rare_tiff(path):
         return StoredMask(_as_uint16(read_samples(path), path), 65535, "grey", lossy=False)
     with opened_image(path) as image:
         lossy = _is_lossy(image, path)
@@ -103,15 +103,15 @@ def png_header(path: Path) -> tuple[int, int]:
     return header[24], header[25]
 
 
-def _is_wide_tiff(path: Path) -> bool:
-    """Tell a TIFF file with 64 bits a sample, which Pillow does not open, one sample a pixel."""
+def _is_rare_tiff(path: Path) -> bool:
+    """Tell a TIFF file of samples that Pillow does not open: 64 bits, or floating point of 16; one a pixel."""
     try:
         with path.open("rb") as file:
             if file.read(4) not in TIFF_SIGNATURES:
                 return False
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages.first
-            return page.bitspersample == _WIDE and page.samplesperpixel == 1
+            return page.samplesperpixel == 1 and (page.bitspersample == _WIDE or page.dtype == np.float16)
     except Exception:  # noqa: BLE001 - Pillow says what is wrong
         return False
 

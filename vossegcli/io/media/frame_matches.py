@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
 from vossegcli.io.media.frame_numbers import frame_numbers
 from vossegcli.io.records.file_names import IMAGE_SUFFIXES
+
+_ROBOFLOW = re.compile(r"_([a-z]{3,4})\.rf\.[0-9A-Za-z]{20,40}$")
 
 
 def match_frames(stems: Sequence[str], frames: Sequence[str]) -> tuple[dict[str, int], str | None]:
@@ -50,6 +53,6 @@ def _numbers(stems: Sequence[str]) -> tuple[Decimal, ...] | None:
 
 
 def without_suffix(name: str) -> str:
-    """Cut off the suffix of an image that some tools keep in the names of masks."""
-    path = Path(name)
+    """Cut off the suffix of an image that some tools keep in the names of masks, and the hash that Roboflow adds."""
+    path = Path(_ROBOFLOW.sub(r".\1", name))
     return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else name

@@ -31,10 +31,10 @@ Json = dict[str, Any]
 
 
 def is_coco(payload: object) -> bool:
-    """Return True if a JSON file has images or videos and their annotations."""
-    if not isinstance(payload, dict) or not ("annotations" in payload and ("images" in payload or "videos" in payload)):
+    """Return True if a JSON file has images or videos and their annotations, or one image as Segment Anything has."""
+    if not isinstance(payload, dict) or "annotations" not in payload or _are_captions(payload["annotations"]):
         return False
-    return not _are_captions(payload["annotations"])
+    return "images" in payload or "videos" in payload or isinstance(payload.get("image"), dict)
 
 
 def _are_captions(annotations: object) -> bool:
@@ -46,25 +46,30 @@ def read_coco(path: Path, payload: Json) -> Annotations:
     """Read a COCO instances file or a YouTube-VIS file.
 
     Crowds, degenerate polygons, annotations without mask, and those of images that are not listed are left out and
-    counted. A `track_id`, `object_id` or `instance_id`, also among the `attributes`, tells which object it is.
+    counted. Tools that call every mask that is no polygon a crowd are known by the `attributes` of annotations, or by
+    annotations that are crowds all: there they are objects. A `track_id`, `object_id` or `instance_id`, also among
+    the `attributes`, tells which object it is.
 
     Raises:
         InputError: what is left is malformed; all faults are listed.
     """
     faults = Faults(path)
+    payload = _with_images(payload)
     categories = read_categories(payload, faults)
+    annotations = _entries(payload, "annotations", faults)
+    are_objects = bool(annotations) and all(is_crowd(annotation) for annotation, _ in annotations)
     owners, owner_key = ("videos", "video_id") if "images" not in payload else ("images", "image_id")
     listed = read_listed(payload, owners, faults)
     shapes: dict[Id, list[tuple[int, Shape]]] = {owner: [] for owner in listed}
     if _are_shares(payload.get("annotations")):
         faults.add("annotations", "their coordinates are shares of the image's size, where COCO has pixels")
-    for annotation, where in _entries(payload, "annotations", faults):
+    for annotation, where in annotations:
         owner = look_up(annotation.get(owner_key), listed)
         if read_id(annotation.get(owner_key)) is None:
             faults.add(where, f"the {owner_key} {annotation.get(owner_key)!r:.40} is neither a number nor a text")
         elif owner is None:
             faults.drop(f"annotations of {owners} that are not listed")
-        elif is_crowd(annotation):
+        elif is_crowd(annotation) and not (are_objects or isinstance(annotation.get("attributes"), dict)):
             faults.drop("crowds")
         else:
             shapes[owner] += _shapes(annotation, where, listed[owner], categories, faults)
@@ -79,6 +84,18 @@ def is_lvis(payload: object) -> bool:
     """Return True for a file of LVIS: its images say which classes they were searched for."""
     images = payload.get("images") if isinstance(payload, dict) else None
     return isinstance(images, list) and any(isinstance(image, dict) and _LVIS & image.keys() for image in images)
+
+
+def _with_images(payload: Json) -> Json:
+    """Give a file of one image, as Segment Anything's data set has them, the lists that COCO has."""
+    image = payload.get("image")
+    if "images" in payload or "videos" in payload or not isinstance(image, dict):
+        return payload
+    number = image.get("id", image.get("image_id", 1))
+    listed = payload["annotations"] if isinstance(payload["annotations"], list) else []
+    annotations = [{"category_id": 1, **one, "image_id": number} if isinstance(one, dict) else one for one in listed]
+    categories = payload.get("categories", [{"id": 1, "name": "object"}])
+    return {"images": [{**image, "id": number}], "annotations": annotations, "categories": categories}
 
 
 def read_categories(payload: Mapping[str, Any], faults: Faults) -> dict[int, str]:
