@@ -223,9 +223,10 @@ def test_polygons_of_coco_in_other_forms(tmp_path: Path, form: str) -> None:
 )
 def test_crowds_of_coco_in_any_spelling(tmp_path: Path, value: object, *, crowd: bool) -> None:
     annotation = {"category_id": 1, "segmentation": rle(box(1)), "iscrowd": value}
-    path = coco(tmp_path / "x.json", {"a.jpg": [annotation]}, {1: "cat"})
-    assert len(read_annotations(path).images[0].shapes) == (not crowd)
-    (one,) = read_instance_truth(path, "segm")["annotations"]
+    plain = annotation | {"segmentation": rle(box(2)), "iscrowd": 0}  # a file of crowds alone means objects
+    path = coco(tmp_path / "x.json", {"a.jpg": [annotation, plain]}, {1: "cat"})
+    assert len(read_annotations(path).images[0].shapes) == 2 - crowd
+    one, _ = read_instance_truth(path, "segm")["annotations"]
     assert one["iscrowd"] == crowd
 
 
