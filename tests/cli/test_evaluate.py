@@ -579,6 +579,21 @@ def test_a_part_of_label_maps(vosseg: Vosseg, tmp_path: Path) -> None:
         assert vosseg("evaluate", "instance", ours, truth, *option).code == 5
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_label_maps_named_as_cellpose_does(vosseg: Vosseg, tmp_path: Path, *, beside: bool) -> None:
+    """`a_cp_masks.png`, alone or beside the image `a.png`, which is no label map."""
+    ids = np.zeros((40, 40), np.uint16)
+    ids[5:20, 5:20] = 1
+    truth = write_label_maps(tmp_path / "truth", {"a": ids})
+    ours = write_label_maps(tmp_path / "ours", {"a_cp_masks": ids, **({"a": ids * 0 + 7} if beside else {})})
+    found = vosseg("evaluate", "instance", ours, truth, "--json")
+    assert (found.code, found.json()["AP50"], found.json()["problems"]) == (0, pytest.approx(1.0), [])
+    other = write_label_maps(tmp_path / "other", {"b": ids})
+    outcome = vosseg("evaluate", "instance", other, truth)
+    assert outcome.code == 3
+    assert "none is in both" in outcome.stderr
+
+
 def test_label_maps_of_fewshot(vosseg: Vosseg, tmp_path: Path) -> None:
     """What `vosseg fewshot` writes is scored against label maps with other ids."""
     ids = np.zeros((20, 30), np.uint8)

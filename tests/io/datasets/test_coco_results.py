@@ -113,7 +113,7 @@ def test_a_size_in_any_spelling(tmp_path: Path) -> None:
     assert len(read_instance_truth(path, "segm")["annotations"]) == 1
 
 
-@pytest.mark.parametrize("name", ["a", "a.jpg", "images/a.jpg"])
+@pytest.mark.parametrize("name", ["a", "a.jpg", "images/a.jpg", "/home/me/val/a.jpg", "D:\\val\\a.jpg"])
 def test_results_that_name_files(tmp_path: Path, name: str) -> None:
     """Ultralytics writes the stem where it is no number; the same rule for all, only where no id is listed."""
     dataset = read_instance_truth(

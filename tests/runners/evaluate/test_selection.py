@@ -127,7 +127,18 @@ def test_lists_of_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["b/2", "2", "2.png", "b/2.png"])
 def test_some_label_maps(name: str) -> None:
     maps = {"a/1": Path("a/1.png"), "b/2": Path("b/2.png")}
-    assert list(select_maps(maps, Selection({}, images=frozenset({name})))) == ["b/2"]
-    assert select_maps(maps, Selection({})) == maps
+    chosen, notes = select_maps(maps, Selection({}, images=frozenset({name})))
+    assert (list(chosen), notes) == (["b/2"], ())
+    assert select_maps(maps, Selection({})) == (maps, ())
     with pytest.raises(InputError, match="none of the images"):
         select_maps(maps, Selection({}, images=frozenset({"c"})))
+
+
+def test_lists_of_other_tools() -> None:
+    """Paths of another machine, as YOLO lists them, where none is that of an image; what is not there is told."""
+    maps = {"1": Path("1.png"), "2": Path("2.png")}
+    chosen, notes = select_maps(maps, Selection({}, images=frozenset({"./images/2.png", "D:\\set\\3.png"})))
+    assert list(chosen) == ["2"]
+    assert notes == ("1 of 2 names of the list are not in the ground truth: D:\\set\\3.png",)
+    found = select_truth(TRUTH, Selection({}, images=frozenset({"y", "gone"})), "images")
+    assert found["notes"] == ("1 of 2 names of the list are not in the ground truth: gone",)

@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 
 from vossegcli.errors import InputError
 from vossegcli.io.datasets.ids import look_up, read_category_id, read_id
-from vossegcli.io.datasets.image_ids import ids_by_name
+from vossegcli.io.datasets.image_ids import id_of_name, ids_by_name
 from vossegcli.io.datasets.shapes import Faults, check_size
 from vossegcli.io.datasets.tools.coco import is_crowd, is_lvis, read_categories, read_listed, usable_segmentation
 from vossegcli.io.records.json_files import read_json
@@ -239,7 +239,7 @@ def _with_ids_of(truth: Json, results: list[Json], owner_key: str, path: Path) -
             if name not in result:
                 raise InputError(f"result {number} has no {name}", where=path, fix=f"give each result a {name}")
         owner, category = look_up(result[owner_key], listed), read_category_id(result["category_id"])
-        owner = named.get(str(result[owner_key])) if owner is None else owner
+        owner = id_of_name(str(result[owner_key]), named) if owner is None else owner
         if owner is None:
             raise InputError(
                 f"result {number} has the {owner_key} {result[owner_key]!r:.40}, which the ground truth does not list",
@@ -255,7 +255,6 @@ def _with_ids_of(truth: Json, results: list[Json], owner_key: str, path: Path) -
 
 def _complete(annotation: Json, image: Json, path: Path, form: str, faults: Faults) -> bool:
     """Give an annotation what it lacks of RLE, area and box; tells whether it is one that counts."""
-    what = _named(annotation)
     box = annotation.get("bbox")
     if form == "bbox" and _is_box(box):
         annotation["segmentation"] = {"size": [0, 0], "counts": b""}  # never looked at
@@ -269,7 +268,7 @@ def _complete(annotation: Json, image: Json, path: Path, form: str, faults: Faul
         return False
     if isinstance(segmentation, list):
         annotation["segmentation"] = usable_segmentation(segmentation)
-    annotation["segmentation"] = rle = _mask(annotation, what, image, path)
+    annotation["segmentation"] = rle = _mask(annotation, "it", image, path)
     if not _is_number(annotation.get("area")):
         annotation["area"] = float(coco_mask.area(rle))
     if not _is_box(box):

@@ -92,6 +92,12 @@ def ids_by_name(listed: Mapping[Id, dict[str, Any]]) -> dict[str, Id]:
     return {name: next(iter(ids)) for name, ids in names.items() if len(ids) == 1}
 
 
+def id_of_name(text: str, named: Mapping[str, Id]) -> Id | None:
+    """Look up an image by its name in `ids_by_name`, or by a path of another machine."""
+    path = PurePosixPath(as_posix(text))
+    return next((named[name] for name in (text, str(path), path.name) if name in named), None)
+
+
 def _closest(own: PurePosixPath, alike: list[tuple[PurePosixPath, Id]]) -> list[tuple[PurePosixPath, Id]]:
     """Keep the paths that have the most parts in common with our own, of those that end alike."""
     common = [min(len(path.parts), len(own.parts)) for path, _ in alike]

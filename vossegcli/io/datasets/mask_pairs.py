@@ -5,7 +5,7 @@ Shapes: H W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,6 +74,40 @@ def find_pairs(folder: Path) -> list[Pair]:
         what, fix = "holds PNG files alone: which of them are masks?", "put images into images/ and masks into masks/"
         raise InputError(what, where=folder, fix=fix)
     return _same_stems(images, masks)
+
+
+def common_names(
+    ours: Mapping[str, Path], theirs: Mapping[str, Path], where: Path
+) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Name label maps of two folders alike: Cellpose writes `<image>_cp_masks.png`, perhaps beside the image.
+
+    Args:
+        ours: predicted maps by path without suffix.
+        theirs: true ones.
+        where: folder of the true ones, for messages.
+
+    Raises:
+        InputError: nothing has the same name.
+    """
+    beside = any(_without_end(name) in names for names in (ours, theirs) for name in names)
+    if beside or not set(ours) & set(theirs):
+        ours, theirs = _without_ends(ours), _without_ends(theirs)
+    if not set(ours) & set(theirs):
+        what = f"holds {next(iter(theirs))}, ..., the prediction {next(iter(ours))}, ...: none is in both"
+        raise InputError(what, where=where, fix="name predicted label maps like the true ones")
+    return dict(ours), dict(theirs)
+
+
+def _without_ends(maps: Mapping[str, Path]) -> dict[str, Path]:
+    """The maps by the names of their images; a file that has such a mask is the image itself."""
+    masks = {_without_end(name): path for name, path in maps.items() if _without_end(name)}
+    return {**{name: path for name, path in maps.items() if not _without_end(name)}, **masks}
+
+
+def _without_end(name: str) -> str:
+    """The name of a mask's image; "" where the name is not that of a mask."""
+    ends = sorted(_MASK_ENDS, key=len, reverse=True)
+    return next((name.removesuffix(end) for end in ends if name.endswith(end)), "")
 
 
 def read_ids(path: Path, *, allow_empty: bool = False) -> npt.NDArray[np.integer]:

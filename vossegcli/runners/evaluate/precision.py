@@ -13,6 +13,7 @@ from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.datasets.coco_results import read_instance_truth, read_results, read_track_truth
 from vossegcli.io.datasets.foreign_truths import is_coco_file, read_foreign_truth
 from vossegcli.io.datasets.formats import is_annotation
+from vossegcli.io.datasets.mask_pairs import common_names
 from vossegcli.io.masks.label_maps import read_label_map
 from vossegcli.io.masks.mask_trees import find_label_maps
 from vossegcli.io.records.json_files import read_record
@@ -51,7 +52,7 @@ def evaluate_instance(
     chosen = select_truth(dataset, selection, "images")
     found = read_results(results, "image_id", dataset, iou)
     found, problems = select_results(found, dataset, chosen, selection, _classes_of(results), "images")
-    problems += [Problem("note", truth.name, None, note) for note in dataset["notes"]]
+    problems += [Problem("note", truth.name, None, note) for note in chosen["notes"]]
     return instance_precision(chosen, found, iou, max_dets=max_dets), problems
 
 
@@ -75,7 +76,7 @@ def evaluate_track(
     chosen = select_truth(dataset, selection, "videos")
     found = read_results(results, "video_id", dataset, "masklet")
     found, problems = select_results(found, dataset, chosen, selection, _classes_of(results), "videos")
-    problems += [Problem("note", truth.name, None, note) for note in (*dataset["notes"], *_lengths(chosen, found))]
+    problems += [Problem("note", truth.name, None, note) for note in (*chosen["notes"], *_lengths(chosen, found))]
     return track_precision(chosen, found, max_dets=max_dets), problems
 
 
@@ -110,10 +111,12 @@ def evaluate_label_maps(
     if selection.names or selection.classes:
         option = "--map" if selection.names else "--classes"
         raise ConfigError("label maps of instances have no classes", where=option, fix="give COCO files, or leave it")
-    ours, theirs = _maps_below(predictions), select_maps(_maps_below(truth), selection)
+    ours, theirs = common_names(_maps_below(predictions), _maps_below(truth), truth)
+    theirs, notes = select_maps(theirs, selection)
     if selection.images is not None:
         ours = {name: path for name, path in ours.items() if name in theirs}
-    problems, matches = [], []
+    problems = [Problem("note", truth.name, None, note) for note in notes]
+    matches = []
     dataset: dict[str, Any] = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "object"}]}
     results: list[dict[str, Any]] = []
     for number, (name, path) in enumerate(theirs.items(), start=1):

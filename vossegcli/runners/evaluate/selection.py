@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.scores import Problem
 
 Json = dict[str, Any]
 Items = Sequence[Json]
+K = TypeVar("K")
 ANY_CLASS = {"id": 1, "name": "object"}
+_TOLD = 5  # names that a note lists
 _LIST = "list file names, stems or ids, one per line"
 
 
@@ -68,31 +70,47 @@ def select_truth(truth: Json, selection: Selection, kind: str) -> Json:
     if selection.classes:
         wanted = {_find(categories, name, "--classes")["id"] for name in selection.classes}
         categories = [category for category in categories if category["id"] in wanted]
-    items = truth[kind]
+    items, notes = truth[kind], tuple(truth.get("notes", ()))
     if selection.images is not None:
-        items = [item for item in items if _labels(item) & selection.images]
-        if not items:
-            raise InputError(f"none of the {kind} in the list are in the ground truth", where="--images", fix=_LIST)
+        chosen, note = _listed({number: _labels(item) for number, item in enumerate(items)}, selection.images, kind)
+        items, notes = [item for number, item in enumerate(items) if number in chosen], (*notes, *note)
     owner = f"{kind[:-1]}_id"
     kept, ids = {category["id"] for category in categories}, {item["id"] for item in items}
     annotations = [one for one in truth["annotations"] if one["category_id"] in kept and one[owner] in ids]
     if selection.class_agnostic:
         categories = [ANY_CLASS]
         annotations = [{**one, "category_id": ANY_CLASS["id"]} for one in annotations]
-    return {**truth, "categories": categories, kind: items, "annotations": annotations}
+    return {**truth, "categories": categories, kind: items, "annotations": annotations, "notes": notes}
 
 
-def select_maps(maps: Mapping[str, Path], selection: Selection) -> dict[str, Path]:
-    """Take the label maps that count, by their path without suffix.
+def select_maps(maps: Mapping[str, Path], selection: Selection) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """Take the label maps that count, by their path without suffix; and notes.
 
     Raises:
         InputError: none of the images that were asked for is among them.
     """
-    wanted = selection.images
-    kept = {name: path for name, path in maps.items() if wanted is None or _names_of(name, name + path.suffix) & wanted}
-    if not kept:
-        raise InputError("none of the images in the list are in the ground truth", where="--images", fix=_LIST)
-    return kept
+    if selection.images is None:
+        return dict(maps), ()
+    labels = {name: _names_of(name, name + path.suffix) for name, path in maps.items()}
+    chosen, notes = _listed(labels, selection.images, "images")
+    return {name: path for name, path in maps.items() if name in chosen}, notes
+
+
+def _listed(labels: Mapping[K, set[str]], wanted: frozenset[str], kind: str) -> tuple[set[K], tuple[str, ...]]:
+    """The items that a list names, by their paths or, where none has one, by the ends of the paths; and notes.
+
+    Raises:
+        InputError: there are none.
+    """
+    ends = {name: name.replace("\\", "/").rstrip("/").rpartition("/")[2] for name in wanted}
+    for names in ({name: name for name in wanted}, ends):
+        chosen = {key for key, own in labels.items() if own & set(names.values())}
+        if chosen:
+            known = {label for key in chosen for label in labels[key]}
+            absent = sorted(name for name, short in names.items() if short not in known)
+            told = f"{len(absent)} of {len(wanted)} names of the list are not in the ground truth: "
+            return chosen, (told + ", ".join(absent[:_TOLD]),) if absent else ()
+    raise InputError(f"none of the {kind} in the list are in the ground truth", where="--images", fix=_LIST)
 
 
 def select_results(
@@ -145,7 +163,7 @@ def read_image_list(path: Path) -> frozenset[str]:
         InputError: the file cannot be read or is empty.
     """
     try:
-        names = frozenset(filter(None, (line.strip() for line in path.read_text(encoding="utf-8").splitlines())))
+        names = frozenset(filter(None, (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read ({error})", where=path, fix="give a text file, one name a line") from error
     if not names:
