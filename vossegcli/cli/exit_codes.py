@@ -15,6 +15,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from vossegcli import errors
+from vossegcli.cli.entry import leave
 
 BUG: Final = 1
 SOME_FAILED: Final = 7
@@ -53,6 +54,8 @@ class ErrorGroup(TyperGroup):
         """Run the command that was asked for."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _terminate)
+            if signal.getsignal(signal.SIGINT) is leave:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
         console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
         try:
             return super().invoke(ctx)

@@ -442,3 +442,13 @@ def test_a_project_of_supervisely_is_read(discs: Path, tmp_path: Path) -> None:
     (image,) = runner.read_images([tmp_path], "instance", "train").images
     assert image.path.is_file()
     assert image.names == ("cat",)
+
+
+def test_pictures_that_changed_are_noticed(own_discs: Path) -> None:
+    """A state knows the sizes of the files of its pictures."""
+    images = runner.read_images([own_discs], "propagate").images
+    before = runner.data_fingerprint(images)
+    assert runner.data_fingerprint(images) == before
+    picture = own_discs.parent / "0.png"
+    picture.write_bytes(picture.read_bytes() + b"more")
+    assert runner.data_fingerprint(images) != before
