@@ -71,7 +71,9 @@ def _facts(records: Sequence[Mapping[str, Any]]) -> dict[str, object]:
     for name, value in records[0].items():
         if name in _LEFT_OUT or value in ([], {}, None):
             continue
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and len(value) > 1 and len(set(map(str, value.values()))) == 1:
+            value = f"{next(iter(value.values()))} (all {len(value)})"
+        elif isinstance(value, Mapping):
             value = ", ".join(f"{k} {v}" for k, v in value.items())
         elif isinstance(value, list):
             value = "; ".join(map(str, value))
@@ -94,7 +96,7 @@ def _tiles(
     }
     for name, label, together in (
         ("frames", "frames", sum), ("frames_per_second", "frames a second", sum),
-        ("peak_memory_mib", "MiB at most", max),
+        ("peak_memory_mib", "MiB peak memory", max),
     ):  # fmt: skip
         values = [total[name] for total in totals if total.get(name) is not None]
         if values:
