@@ -36,6 +36,7 @@ FRAMES = [f"{number:05d}" for number in range(1, 11)]
     (FRAMES, "00005", "00005"),
     (FRAMES, "00005.jpg", "00005"),
     (FRAMES, "frames/00005.png", "00005"),
+    (FRAMES, "5.jpg", "00005"),
     (FRAMES, "10", "00010"),
     (FRAMES, "0", "00001"),  # no frame 0: the index
     ([f"frame_{n}" for n in (10, 20, 30)], "20", "frame_20"),

@@ -218,6 +218,17 @@ def test_a_mask_among_the_frames_is_no_frame(tmp_path: Path) -> None:
     assert len(find_sequences(tmp_path / "clip", without=[tmp_path / "link.png"])[0].frames) == 3
 
 
+def test_other_masks_among_the_frames_are_no_frames(tmp_path: Path) -> None:
+    """Masks of other frames that are called as the given one is; a frame called like none of them stays."""
+    for name in ("a0.jpg", "a0_mask.png", "a1.jpg", "a2.jpg", "a2_mask.png", "b_mask.png"):
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    (found,) = find_sequences(tmp_path, without=[tmp_path / "a0_mask.png"])
+    assert [path.name for path in found.frames] == ["a0.jpg", "a1.jpg", "a2.jpg", "b_mask.png"]
+    assert "left out: 1 file (a2_mask.png) called like the mask a0_mask.png" in found.notes
+    (found,) = find_sequences(tmp_path, without=[tmp_path / "a1.jpg"])
+    assert len(found.frames) == 5
+
+
 def test_patterns(tmp_path: Path) -> None:
     _images(tmp_path / "clip", *[f"img_{index:05d}.png" for index in (1, 2, 10)], "img_a.png", "other_00001.png")
     _images(tmp_path / "x" / "cam1", "1.png", "2.png")

@@ -104,6 +104,32 @@ def test_frames_of_a_pattern(tmp_path: Path, vosseg: Run, monkeypatch: pytest.Mo
     assert [path.stem for path in sorted((tmp_path / "out").glob("masks/*/*.png"))] == ["00000", "00001", "00002"]
 
 
+def test_masks_of_a_pattern_among_the_frames(tmp_path: Path, vosseg: Run) -> None:
+    draw_video(tmp_path / "clip", 4)
+    for index, ids in ((0, (1,)), (2, (1, 2))):
+        draw_mask(tmp_path / "clip" / f"0000{index}_mask.png", ids, index=index)
+    out = tmp_path / "out"
+    words = (
+        "propagate",
+        tmp_path / "clip",
+        "--mask",
+        tmp_path / "clip" / "*_mask.png",
+        "--use-masks",
+        "all",
+        "-o",
+        out,
+    )
+    found = vosseg(*words)
+    assert found.code == 0, found.stderr
+    masks = [read_ids(path) for path in sorted((out / "masks" / "clip").iterdir())]
+    assert len(masks) == 4
+    np.testing.assert_array_equal(masks[2], squares(2, (1, 2)))
+    assert vosseg(*words, "--json").json()["totals"]["skipped"] == 1
+    found = vosseg("propagate", tmp_path / "clip", "--mask", tmp_path / "clip" / "*.npy", "-o", out)
+    assert found.code == 3
+    assert "matches no file" in found.stderr
+
+
 def test_a_pattern_that_matches_nothing(tmp_path: Path, vosseg: Run) -> None:
     draw_video(tmp_path / "clip", 2)
     mask = draw_mask(tmp_path / "mask.png")

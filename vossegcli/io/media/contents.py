@@ -53,7 +53,8 @@ def contents_of(folder: Path, without: Collection[Path] = ()) -> Contents:
 
     Args:
         folder: to look at; its subfolders are listed, not entered.
-        without: resolved paths of files to leave out, as that of a mask.
+        without: resolved paths of files to leave out, as that of a mask; where one is called like an image and more,
+            as `a_mask.png` beside `a.jpg`, the others of this kind are left out too.
 
     Raises:
         InputError: the folder cannot be listed.
@@ -70,7 +71,31 @@ def contents_of(folder: Path, without: Collection[Path] = ()) -> Contents:
         else:
             kind = kind_of(entry)
             (others if kind is None else images if kind == "image" else videos).append(entry)
+    if without:
+        images = _without_siblings(folder, images, without)
     return Contents(in_order(images), tuple(videos), tuple(folders), tuple(others))
+
+
+def siblings_of(mask: Path, images: Collection[Path]) -> list[Path]:
+    """Find the images that are called as a mask among them is: those of another image, and the same ending.
+
+    Args:
+        mask: `a_mask.png`.
+        images: of the same folder, without the mask.
+    """
+    stems = {path.stem for path in images}
+    ends = [mask.stem[len(stem) :] for stem in stems if mask.stem.startswith(stem) and mask.stem != stem]
+    end = min(ends, key=len, default="")
+    if not end or end[0].isalnum():
+        return []
+    return [path for path in images if path.stem.endswith(end) and path.stem[: -len(end)] in stems]
+
+
+def _without_siblings(folder: Path, images: list[Path], without: Collection[Path]) -> list[Path]:
+    real = folder.resolve()
+    masks = [mask for mask in without if mask.parent == real]
+    left_out = {path for mask in masks for path in siblings_of(mask, images)}
+    return [path for path in images if path not in left_out]
 
 
 def entries_of(folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path, PurePath
 
 from vossegcli.errors import InputError
-from vossegcli.io.records.file_names import natural_key
+from vossegcli.io.records.file_names import IMAGE_SUFFIXES, natural_key
 
 _NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?")
 _WHOLE = re.compile(r"[0-9]+")
@@ -63,6 +63,7 @@ def find_frame(names: Sequence[str], at: str, where: str) -> tuple[int, str | No
     for name in (at, PurePath(at).stem):
         if name in listed:
             return listed.index(name), None
+    at = PurePath(at).stem if PurePath(at).suffix.lower() in IMAGE_SUFFIXES else at  # 5.jpg
     index = int(at) if at.isdecimal() and int(at) < len(listed) else None
     numbered, certain = _with_number(listed, at)
     if numbered and (not certain or len(numbered) > 1) and set(numbered) != {index}:

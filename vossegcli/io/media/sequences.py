@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vossegcli.errors import InputError
-from vossegcli.io.media.contents import Contents, contents_of, counted, entries_of
+from vossegcli.io.media.contents import Contents, contents_of, counted, entries_of, siblings_of
 from vossegcli.io.media.frame_numbers import in_order
 from vossegcli.io.media.images import read_image_size
 from vossegcli.io.media.kinds import kind_of, kind_of_anything
@@ -201,6 +201,9 @@ def _mask_notes(folder: Path, masks: Collection[Path]) -> Iterator[str]:
     for mask in sorted(masks):
         if mask.parent == real:
             yield f"{mask.name} is given as a mask: it is not taken for a frame"
+            others = siblings_of(mask, [path for path in list_images(folder) if path.resolve() not in masks])
+            if others:
+                yield f"left out: {counted(others, 'file')} called like the mask {mask.name}"
 
 
 def _distinct(found: Sequence[FrameSequence]) -> list[FrameSequence]:

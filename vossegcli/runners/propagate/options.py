@@ -9,8 +9,9 @@ from pathlib import Path
 from vossegcli.batch.options import BatchOptions
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.datasets.mask_sources import names_sequences
+from vossegcli.io.media.patterns import expand, is_pattern
 from vossegcli.io.media.sequences import input_name
-from vossegcli.io.records.piped import spooled
+from vossegcli.io.records.piped import folder_of_links, spooled
 from vossegcli.io.records.run_records import STATE_FOLDER
 from vossegcli.runners.propagate.given_masks import MaskChoice
 from vossegcli.types import FrameSequence
@@ -112,12 +113,26 @@ class PropagateOptions(BatchOptions):
 
 
 def given_mask(path: Path | None) -> Path | None:
-    """Give the masks that a command line names; what comes through a pipe is kept in a file until the end.
+    """Give the masks that a command line names.
+
+    What comes through a pipe is kept in a file until the end; for a pattern there is a folder of links until then.
 
     Raises:
-        InputError: nothing comes through the pipe.
+        InputError: nothing comes through the pipe, or the pattern matches nothing.
     """
-    return None if path is None else spooled(path)
+    if path is None or not is_pattern(path):
+        return None if path is None else spooled(path)
+    files = [file for file in expand(path)[1] if file.is_file()]
+    if not files:
+        raise InputError("matches no file", where=path, fix="give a mask, a folder of masks, or a pattern in quotes")
+    return files[0] if len(files) == 1 else folder_of_links(files)
+
+
+def masks_among(path: Path | None) -> tuple[Path, ...]:
+    """The files of masks that may lie among the frames: a single one, or those of a pattern."""
+    if path is None or not path.is_dir():
+        return () if path is None else (path,)
+    return tuple(entry.resolve() for entry in path.iterdir() if entry.is_symlink())
 
 
 def check_mask(options: PropagateOptions, sequences: Sequence[FrameSequence]) -> None:

@@ -26,7 +26,7 @@ from vossegcli.runners.propagate.confidence import write_confidence
 from vossegcli.runners.propagate.exports import export_sequence, write_object_names
 from vossegcli.runners.propagate.given_masks import find_given_masks, plan_passes
 from vossegcli.runners.propagate.mattes import MATTES, write_mattes
-from vossegcli.runners.propagate.options import PropagateOptions, check_mask
+from vossegcli.runners.propagate.options import PropagateOptions, check_mask, masks_among
 from vossegcli.runners.propagate.segment import PropagateItem, segment_sequence
 from vossegcli.systems.base import VideoPredictor
 from vossegcli.types import Frame, FrameSequence
@@ -39,7 +39,7 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
     @staticmethod
     def find(options: PropagateOptions) -> Sequence[FrameSequence]:
         """Find the sequences, and see that there are masks for them."""
-        sequences = find_sequences(options.frames, without=[options.mask])
+        sequences = find_sequences(options.frames, without=masks_among(options.mask))
         check_mask(options, sequences)
         return sequences
 
