@@ -152,3 +152,12 @@ def test_supports_of_a_file_whose_images_lie_elsewhere(
         "coco.json: left out: 1 annotations with nothing but degenerate polygons",
         "coco.json: left out: 1 annotations of images that are not listed",
     ]
+
+
+def test_results_do_not_lie_among_the_supports(run: Callable[..., Outcome], support: Path, tmp_path: Path) -> None:
+    """The next run would take them for a class."""
+    write_frame(tmp_path / "q" / "a.jpg", squares(0, (1,)))
+    outcome = run(tmp_path / "q", "-o", support / "out")
+    assert outcome.code == 3
+    assert "lies inside the input folder" in outcome.stderr
+    assert not (support / "out").exists()

@@ -164,6 +164,16 @@ def test_tiles(run: Command, tmp_path: Path) -> None:
     boxes = np.array([row["bbox"] for row in results(tmp_path)])
     assert (boxes[:, 0] + boxes[:, 2]).max() > 150, "also in the last tile"
     assert run("--tile", 96, "--overlap", 96, of=tmp_path / "large.png").code == 5
+    outcome = run("--overlap", 32, of=tmp_path / "large.png")
+    assert outcome.code == 2, "without tiles it would be ignored"
+    assert "goes with --tile" in outcome.stderr
+
+
+def test_results_do_not_lie_where_a_pattern_searches(run: Command, images: Path) -> None:
+    outcome = run("-o", images / "out", of=f"{images}/**/*.jpg")
+    assert outcome.code == 3
+    assert "lies inside the input folder" in outcome.stderr
+    assert not (images / "out").exists()
 
 
 def test_finished_images_are_skipped_and_bad_ones_reported(run: Command, images: Path, tmp_path: Path) -> None:

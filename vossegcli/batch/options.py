@@ -99,6 +99,11 @@ class BatchOptions(ABC):
         return (self.source,)
 
     @property
+    def trees(self) -> tuple[Path, ...]:
+        """Folders and patterns that are searched for input, at any depth."""
+        return (self.source,)
+
+    @property
     def folder(self) -> Path:
         """The output folder that is meant."""
         return self.output or Path("runs") / self.COMMAND / self.input_name
@@ -127,11 +132,20 @@ class BatchOptions(ABC):
         """
         fix = "give another folder with -o/--output"
         source, folder = self.source.resolve(), self.folder.resolve()
-        if self.output is not None and source.is_dir() and folder.is_relative_to(source):
-            raise InputError("lies inside the input folder", where=self.folder, fix=fix)
+        for tree in filter(None, map(_searched, self.trees)) if self.output is not None else ():
+            if folder.is_relative_to(tree):
+                raise InputError("lies inside the input folder", where=self.folder, fix=fix)
         for path in self.reads:
             if any(path.resolve().is_relative_to(folder / kind) for kind in self.SAVES):
                 raise InputError("would be overwritten", where=path, fix="copy it, or give another -o/--output")
         found = [Path(name).resolve() for name in inputs_of_runs(self.folder)]
         if self.output is None and any(other != source for other in found):
             raise InputError(f"holds the results of another input, {found[0]}", where=self.folder, fix=fix)
+
+
+def _searched(path: Path) -> Path | None:
+    """The folder that is searched at any depth for a folder or a pattern with `**`; None for others."""
+    if path.is_dir():
+        return path.resolve()
+    parts = path.parts
+    return Path(*parts[: parts.index("**")]).resolve() if "**" in parts and not path.exists() else None

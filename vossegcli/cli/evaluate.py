@@ -115,6 +115,9 @@ def vos(
     quiet: Quiet = False,
 ) -> None:
     """Video object segmentation: J and F, as DAVIS measures them."""
+    for option, value in (("--meta", meta), ("--unseen", unseen)):
+        if value is not None and protocol not in {Protocol.youtube_vos, Protocol.lvos}:
+            raise typer.BadParameter("goes with --protocol youtube-vos or lvos", param_hint=option)
     o.prepare_threads(threads)
     from vossegcli.runners.evaluate.run import EvaluateOptions
 

@@ -56,16 +56,20 @@ def instance(
         int | None,
         typer.Option(min=64, help="Cut larger images into tiles of this side in pixels.", rich_help_panel=LARGE),
     ] = None,
-    overlap: Annotated[int, typer.Option(min=0, help="Tile overlap in pixels.", rich_help_panel=LARGE)] = 128,
+    overlap: Annotated[
+        int | None, typer.Option(min=0, help="Tile overlap in pixels (default: 128).", rich_help_panel=LARGE)
+    ] = None,
     common: CommonOptions,
 ) -> None:
     """Find the instances of a checkpoint's classes in images (B2Inst)."""
+    if overlap is not None and tile is None:
+        raise typer.BadParameter("goes with --tile", param_hint="--overlap")
     from vossegcli.runners.instance.run import InstanceCommand, InstanceOptions
 
     options = InstanceOptions(
         images=images, images_folder=images_folder, annotations=annotations, score_threshold=score_threshold,
-        top_k=top_k, classes=o.comma_list(classes), tile=tile, overlap=overlap, save=o.comma_list(save),
-        **common.settings,
+        top_k=top_k, classes=o.comma_list(classes), tile=tile, overlap=128 if overlap is None else overlap,
+        save=o.comma_list(save), **common.settings,
     )  # fmt: skip
     common.run(InstanceCommand, options, _show_summary)
 

@@ -154,3 +154,10 @@ def test_variability_is_that_of_lvos_evaluation() -> None:
     """The variance is rounded to four digits before its root is taken."""
     assert variability([1.0, 0.5], [1.0, 0.5]) == 0.25
     assert variability([0.5, 0.51], [0.5, 0.51]) == 0.0
+
+
+@pytest.mark.parametrize("option", ["--meta", "--unseen"])
+def test_options_of_other_protocols_are_not_ignored(vosseg: Vosseg, data: tuple[Path, Path], option: str) -> None:
+    outcome = vosseg("evaluate", "vos", *data, option, data[1] / "meta.json")
+    assert outcome.code == 2
+    assert "goes with --protocol" in outcome.stderr

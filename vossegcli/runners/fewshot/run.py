@@ -86,6 +86,11 @@ class FewshotOptions(BatchOptions):
         return (self.source, self.support)
 
     @property
+    def trees(self) -> tuple[Path, ...]:
+        """Folders that are searched for input: a result among the supports would be a class of the next run."""
+        return (self.source, self.support)
+
+    @property
     def input_name(self) -> str:
         """Name of the default output folder."""
         return queries_name(self.queries) or "queries"
