@@ -31,7 +31,7 @@ Counted = Mapping[str, Mapping[int, frozenset[str]]]
 
 @dataclass(frozen=True)
 class ObjectRules:
-    """What counts.
+    """Objects and frames that count.
 
     Attributes:
         frames: sequence -> id of the object -> names of the frames that count for it.

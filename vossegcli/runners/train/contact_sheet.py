@@ -22,7 +22,7 @@ MOST_MARKS = 12  # a sample: more names would hide the masks
 
 
 class Mark(NamedTuple):
-    """Where the name of a class stands: pixels from the left and the top."""
+    """Place of the name of a class: pixels from the left and the top."""
 
     x: float
     y: float
