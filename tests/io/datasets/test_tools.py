@@ -485,7 +485,13 @@ def test_yolo_segmentation(tmp_path: Path, listed: str) -> None:
     assert found.notes == ("left out: 2 lines of YOLO that are boxes",)
     assert [i.name for i in read_annotations(root, "train").images] == ["train/a.jpg"]
     assert [i.name for i in read_annotations(root / "data.yaml").images] == ["train/a.jpg", "val/b.jpg"]
+    assert [i.name for i in read_annotations(root / "data.yaml", "val").images] == ["val/b.jpg"]
     assert [i.name for i in read_annotations(root / "labels" / "val").images] == ["b.jpg"]
+    (root / "labels" / "val" / "b.txt").write_text(yolo_line(7, box(2)))
+    assert read_annotations(root, "val").notes[1:] == (
+        "1 lines of YOLO have a class that is not listed: it is called by its number",
+        "1 images of other parts than 'val' were left out",
+    )
 
 
 def test_yolo_boxes_and_faults(tmp_path: Path) -> None:

@@ -429,6 +429,14 @@ def test_pictures_that_are_listed_twice_are_told(discs: Path, settings: Path, tm
     assert any("4 pictures are listed more than once" in note for note in notes)
 
 
+def test_pictures_that_show_several_classes_are_no_repetition(discs: Path) -> None:
+    """A folder of classes gives an entry for each class of a picture."""
+    image, *others = runner.read_images([discs], "fewshot").images
+    two = [image, replace(image, names=("other",) * len(image.names)), *others]
+    assert runner._repeated(two) == []
+    assert runner._repeated([*two, replace(image, names=(), segmentations=())])[0].startswith("1 pictures")
+
+
 def test_a_project_of_supervisely_is_read(discs: Path, tmp_path: Path) -> None:
     """Its meta.json lies beside the folders and is no annotation file."""
     (tmp_path / "ds" / "ann").mkdir(parents=True)

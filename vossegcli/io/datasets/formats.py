@@ -21,6 +21,7 @@ from vossegcli.io.records.json_files import read_json
 
 Payload = tuple[Path, Any]
 _HEAD = 512
+_YAML = frozenset({".yaml", ".yml"})
 _NOT_ANNOTATIONS = frozenset({"run.json", "classes.json", "images.json", "meta.json", "report.json", "dataset.json"})
 _KNOWN = "labelme, COCO (which most tools export), YouTube-VIS, CVAT, Supervisely, Datumaro or VIA"
 
@@ -70,7 +71,7 @@ def head_of(path: Path) -> bytes:
 def is_annotation(path: Path) -> bool:
     """Return True for an annotation file, or a folder that holds some; a folder of masks is none."""
     if path.is_file():
-        return head_of(path).startswith((b"{", b"[", b"<")) or path.suffix.lower() in {".yaml", ".yml"}
+        return head_of(path).startswith((b"{", b"[", b"<")) or path.suffix.lower() in _YAML
     if not path.is_dir():
         return False
     if voc_root(path) is not None or any(True for _ in _files_of_tools(path, most=1)):
@@ -90,7 +91,8 @@ def read_annotations(path: Path, subset: str | None = None, images: Path | None 
         InputError: it is of no tool that is known, or malformed.
     """
     if path.is_file():
-        return _read_file(path, images)
+        found = _read_file(path, images)
+        return only_subset(found, subset) if path.suffix.lower() in _YAML else found
     if voc_root(path) is not None:
         return read_voc(path, subset)
     files = list(_files_of_tools(path))
@@ -131,7 +133,7 @@ def _read_file(path: Path, images: Path | None) -> Annotations:
     head = head_of(path)
     if head.startswith(b"<"):
         return read_cvat(path)
-    if path.suffix.lower() in {".yaml", ".yml"}:
+    if path.suffix.lower() in _YAML:
         return read_yolo(path, images)
     payload = read_json(path)
     for form in JSON_FORMATS:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -186,12 +185,17 @@ def _is_of_validation(file: Path) -> bool:
 
 
 def _repeated(images: Sequence[AnnotatedImage]) -> list[str]:
-    """Tell how many pictures are annotated by several entries."""
-    counts = Counter(image.path for image in images)
-    count = sum(number > 1 for number in counts.values())
-    return [f"{count} pictures are listed more than once: what only one entry marks is background in the other"] * (
-        count > 0
-    )
+    """Tell how many pictures are annotated by several entries that share a class, or one of which has none."""
+    entries: dict[Path, list[set[str]]] = {}
+    for image in images:
+        entries.setdefault(image.path, []).append(set(image.names))
+    count = sum(_overlap(classes) for classes in entries.values())
+    text = f"{count} pictures are listed more than once: what only one entry marks is background in the other"
+    return [text] if count else []
+
+
+def _overlap(classes: Sequence[set[str]]) -> bool:
+    return len(classes) > 1 and (not all(classes) or len(set().union(*classes)) < sum(map(len, classes)))
 
 
 def _read_fitted(options: TrainOptions, part: str) -> tuple[list[AnnotatedImage], list[str]]:

@@ -62,6 +62,8 @@ def read_yolo(path: Path, folder: Path | None = None) -> Annotations:
                 faults.add(f"{file.relative_to(root)}, line {number}", error)
                 continue
             boxes += found is None and len(line.split()) == _BOX
+            if found is not None and names and int(float(line.split()[0])) not in names:
+                faults.doubtful["lines of YOLO have a class that is not listed: it is called by its number"] += 1
             if found is not None and not is_empty(found.rle):
                 shapes.append(found)
             elif line.strip():
