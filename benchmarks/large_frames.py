@@ -1,7 +1,7 @@
 """What the size of frames costs `vosseg propagate` beside its network, which works at a smaller size.
 
     python benchmarks/large_frames.py [--size 3840x2160] [--objects 1,5,20] [--memory 50] [--checkpoint NAME]
-    python benchmarks/large_frames.py --size 512x512 --objects 100,1000 --memory "" --frames 2    # many objects
+    python benchmarks/large_frames.py --size 512x512 --objects 1,100,1000 --memory "" --frames 2    # many objects
 
 Discs that move are followed through a few frames. Times are CPU time per frame, the shortest of a few: reading the
 JPEG, the step of the predictor on a small frame (the network alone: it is as large as the working size) and on the
