@@ -7,11 +7,13 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional
 
 from vossegcli.layers.blocks import conv3x3, partial_conv
 from vossegcli.systems.afb_urr.decoder import (
     CLASSES_AT_ONCE,
     Decoder,
+    in_windows,
     local_reference,
     two_largest,
     uncertainty,
@@ -35,6 +37,22 @@ def test_local_reference_is_a_weighted_mean_of_the_window() -> None:
     reference = local_reference(features, probs)[0, 0, 0]
     assert float(reference[4, 4]) == pytest.approx((6.0 * 0.25 + 2.0 * 0.75) / 1.0, rel=1e-4)
     assert float(reference[0, 0]) == 0.0  # nothing of the object within 3 pixels
+
+
+@pytest.mark.parametrize("size", [(12, 9), (7, 1), (2, 20)])
+def test_windows_agree_with_pooling(size: tuple[int, int]) -> None:
+    x = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(in_windows(x, torch.add, 0.0), 49.0 * functional.avg_pool2d(x, 7, 1, 3))
+    assert torch.equal(in_windows(x, torch.maximum, 0.0), functional.max_pool2d(x, 7, 1, 3))
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_local_reference_is_the_same_in_both_layouts(precision: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    features, probs = torch.rand(2, 5, 9, 11, generator=generator), torch.rand(2, 3, 1, 9, 11, generator=generator)
+    plain = local_reference(features.to(precision).unsqueeze(1), probs)
+    last = local_reference(features.to(precision, memory_format=torch.channels_last).unsqueeze(1), probs)
+    torch.testing.assert_close(last, plain)
 
 
 def test_groups_of_classes_change_nothing() -> None:

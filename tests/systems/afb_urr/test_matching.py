@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from vossegcli.systems.afb_urr.entries import closest_entries, read_rows
 from vossegcli.systems.afb_urr.matching import local_weights, read_memory, row_bands
 
 
@@ -44,6 +45,27 @@ def test_half_precision_reads_the_same() -> None:
     whole, half = read_memory(keys, values, queries), read_memory(keys, values.bfloat16(), queries, 2_000)
     torch.testing.assert_close(half.values.float(), whole.values, rtol=0.02, atol=0.01)
     assert torch.equal(half.hits, whole.hits)
+
+
+def test_unit_keys_are_compared_in_half_precision() -> None:
+    generator = torch.Generator().manual_seed(2)
+    keys, queries = (
+        14.0 * torch.nn.functional.normalize(torch.randn(n, 64, generator=generator), dim=1) for n in (700, 9)
+    )
+    queries = 0.6 * queries + 0.4 * keys[:9]
+    values = torch.randn(700, 8, generator=generator)
+    whole = read_memory(keys, values, queries)
+    half = read_memory(keys, values.bfloat16(), queries, 2_000, unit_keys=True)
+    torch.testing.assert_close(half.values.float(), whole.values, rtol=0.05, atol=0.02)
+    assert float((half.hits - whole.hits).abs().max()) <= 1.0
+
+
+def test_a_few_entries_are_read_and_compared_at_once() -> None:
+    generator = torch.Generator().manual_seed(3)
+    keys, values, queries = (torch.randn(n, 5, generator=generator) for n in (31, 31, 17))
+    means, cosines = read_rows(keys, values, queries)
+    torch.testing.assert_close(means, read_memory(keys, values, queries).values)
+    torch.testing.assert_close(cosines, closest_entries(queries, keys)[0])
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")

@@ -12,6 +12,8 @@ from torch import Tensor
 from vossegcli.ops.scatter import mean_by_index
 from vossegcli.systems.afb_urr.matching import MAX_SIMILARITIES
 
+EPS = 1e-12
+
 
 def closest_entries(new_keys: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
     """Find the most similar entry of each new feature by cosine similarity (paper eq. 6).
@@ -27,6 +29,26 @@ def closest_entries(new_keys: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
     chunk = max(1, MAX_SIMILARITIES // keys.shape[0])
     best = [(part @ unit.T).max(dim=1) for part in unit_new.split(chunk)]
     return torch.cat([b.values for b in best]), torch.cat([b.indices for b in best])
+
+
+def read_rows(keys: Tensor, values: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
+    """Softmax attention to a few entries, and the largest cosine to one of them, from the same products.
+
+    Args:
+        keys: (N,C).
+        values: (N,V) float32.
+        queries: (Q,C).
+
+    Returns:
+        (Q,V) means and (Q,) cosines; chunked, so memory stays bounded.
+    """
+    lengths, scale = keys.norm(dim=1).clamp_min(EPS), keys.shape[1] ** -0.5
+    means, cosines = [], []
+    for part in queries.split(max(1, MAX_SIMILARITIES // keys.shape[0])):
+        products = part @ keys.T  # (q,N)
+        cosines.append((products / lengths).amax(dim=1) / part.norm(dim=1).clamp_min(EPS))
+        means.append(torch.softmax(products.mul_(scale), dim=1) @ values)
+    return torch.cat(means), torch.cat(cosines)
 
 
 def merge_rows(old: Tensor, new_rows: Tensor, group: Tensor, rate: float) -> Tensor:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from vossegcli.systems.afb_urr.config import BankConfig
-from vossegcli.systems.afb_urr.entries import closest_entries, least_used_first, merge_rows
+from vossegcli.systems.afb_urr.entries import closest_entries, least_used_first, merge_rows, read_rows
 from vossegcli.systems.afb_urr.matching import read_memory
 
 MAX_USAGE = 1e5
@@ -165,10 +165,12 @@ class FeatureBank:
     Args:
         config: budget, thresholds.
         device: of the buffers.
+        unit_keys: keys are unit vectors times one scale.
     """
 
-    def __init__(self, config: BankConfig, device: torch.device) -> None:
+    def __init__(self, config: BankConfig, device: torch.device, *, unit_keys: bool = False) -> None:
         self.config = config
+        self.unit_keys = unit_keys
         self.device = device
         self.banks: list[ObjectBank] = []
         self._known_owners: list[int] | None = None
@@ -215,7 +217,7 @@ class FeatureBank:
     def read(self, queries: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
         """Read (K,Q,V) of type `precision` for queries (Q,C), and count which entries were used.
 
-        Similarities and their softmax are float32 always.
+        Similarities and their softmax are float32, but for unit keys, whose similarities are bounded.
         """
         owners = self._owners()
         read: list[Tensor] = [queries] * len(owners)
@@ -224,7 +226,7 @@ class FeatureBank:
             size = self.banks[owner].size
             values = [self.banks[i].values[:size].to(precision) for i in members]
             together = values[0] if len(members) == 1 else torch.cat(values, dim=1)  # (M,k*V)
-            reading = read_memory(self.banks[owner].keys[:size], together, queries)
+            reading = read_memory(self.banks[owner].keys[:size], together, queries, unit_keys=self.unit_keys)
             for i, part in zip(members, reading.values.chunk(len(members), dim=1), strict=True):
                 self.banks[i].usage[:size] += torch.log1p(reading.hits)
                 read[i] = part
@@ -245,10 +247,8 @@ class FeatureBank:
             rows = self.banks[owner].annotated_rows()
             values = torch.cat([self.banks[i].values[rows, -channels:] for i in members], dim=1)  # (M,k*channels)
             keys = self.banks[owner].keys[rows]
-            closest = closest_entries(queries, keys)[0]
-            for i, part in zip(
-                members, read_memory(keys, values, queries).values.chunk(len(members), dim=1), strict=True
-            ):
+            means, closest = read_rows(keys, values, queries)
+            for i, part in zip(members, means.chunk(len(members), dim=1), strict=True):
                 read[i], similarity[i] = part, closest
         return AnnotatedReading(torch.stack(read), torch.stack(similarity))
 

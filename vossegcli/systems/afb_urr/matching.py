@@ -34,7 +34,14 @@ class Reading(NamedTuple):
     hits: Tensor
 
 
-def read_memory(keys: Tensor, values: Tensor, queries: Tensor, max_similarities: int = MAX_SIMILARITIES) -> Reading:
+def read_memory(
+    keys: Tensor,
+    values: Tensor,
+    queries: Tensor,
+    max_similarities: int = MAX_SIMILARITIES,
+    *,
+    unit_keys: bool = False,
+) -> Reading:
     """Softmax attention over all entries (paper eq. 4-5), exact, chunked over the queries.
 
     A query's weights need all entries but no other query: chunks bound the memory and change nothing.
@@ -44,21 +51,50 @@ def read_memory(keys: Tensor, values: Tensor, queries: Tensor, max_similarities:
         values: (M,V) in the type that the weighted mean is to be computed in (summed up in float32).
         queries: (Q,C) float32.
         max_similarities: most elements of one chunk's similarity matrix (at least one query a chunk).
+        unit_keys: no key or query is longer than the others: similarities may be computed in the values' type.
     """
     entries = keys.shape[0]
-    scale = 1.0 / math.sqrt(keys.shape[1])
-    padding = 0 if values.dtype == torch.float32 else -entries % STEP
-    padded = F.pad(values, (0, 0, 0, padding)) if padding else values
-    chunk = max(1, max_similarities // max(1, entries + padding))
+    if values.dtype == torch.float32:
+        own, theirs, padded = queries / math.sqrt(keys.shape[1]), keys, values
+    else:
+        padding = -entries % STEP
+        padded = F.pad(values, (0, 0, 0, padding))
+        own, theirs = below_zero(queries, keys, padding)
+        if unit_keys:
+            own, theirs = own.to(values.dtype), theirs.to(values.dtype)
+    chunk = max(1, max_similarities // max(1, theirs.shape[0]))
     read = values.new_empty(queries.shape[0], values.shape[1])
-    hits = keys.new_zeros(entries)
+    hits = keys.new_zeros(theirs.shape[0])
     for start in range(0, queries.shape[0], chunk):
         part = slice(start, start + chunk)
-        weights = torch.softmax((queries[part] * scale) @ keys.T, dim=1)  # (q,M)
-        shares = weights.to(values.dtype)
-        torch.mm(F.pad(shares, (0, padding)) if padding else shares, padded, out=read[part])
-        hits += weights.gt_(USAGE_THRESHOLD).sum(dim=0)  # summing bools is ten times slower
-    return Reading(read, hits)
+        weights = torch.softmax(own[part] @ theirs.T, dim=1)  # (q,M)
+        torch.mm(weights.to(values.dtype), padded, out=read[part])
+        hits += weights.gt_(USAGE_THRESHOLD).sum(dim=0, dtype=torch.float32)  # summing bools is ten times slower
+    return Reading(read, hits[:entries])
+
+
+def below_zero(queries: Tensor, keys: Tensor, padding: int) -> tuple[Tensor, Tensor]:
+    """Vectors whose products are similarities minus an upper bound of them, and some keys more that nobody is like.
+
+    Near zero, numbers in half precision are exact, and where keys have one length, the similarities that matter are
+    near the bound.
+
+    Args:
+        queries: (Q,C).
+        keys: (M,C).
+        padding: P keys more.
+
+    Returns:
+        (Q,C+2) and (M+P,C+2) float32.
+    """
+    scaled = queries / math.sqrt(keys.shape[1])
+    bound = scaled.norm(dim=1).amax() * keys.norm(dim=1).amax()
+    ones = scaled.new_ones(len(scaled), 1)
+    own = torch.cat([scaled, -bound * ones, ones], dim=1)
+    theirs = F.pad(keys, (0, 2, 0, padding))
+    theirs[: len(keys), -2] = 1.0
+    theirs[len(keys) :, -1] = -BEYOND
+    return own, theirs
 
 
 def grid_cells(height: int, width: int, device: torch.device) -> Tensor:
