@@ -77,6 +77,7 @@ class InstanceSamples:
         labels: (n,) int64 number of the class, from 0, of each image.
         classes_map: (B,H,W) int64, 0 = background, l + 1 = class l.
         distance: (B,H,W) float32 distance to the nearest boundary of an instance, 1 from some way off.
+        annotated: (B,H,W) bool, where a pixel without an id is known to be background; None = everywhere.
     """
 
     images: Tensor
@@ -85,6 +86,7 @@ class InstanceSamples:
     labels: tuple[Tensor, ...]
     classes_map: Tensor
     distance: Tensor
+    annotated: Tensor | None = None
 
 
 @dataclass(frozen=True)

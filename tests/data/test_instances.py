@@ -32,6 +32,26 @@ def labels_of(images: list[AnnotatedImage]) -> dict[str, int]:
     return {name: k for k, name in enumerate(dict.fromkeys(name for image in images for name in image.names))}
 
 
+def test_partly_annotated_sets_are_believed_inside_their_boxes(images: list[AnnotatedImage]) -> None:
+    other = [replace(image, dataset="other") for image in images]
+    both = [*images, *other]
+    stream = InstanceStream(both, labels_of(images), 0, CPU, partly_annotated=("other",))
+    seen = set()
+    for step in range(4):
+        batch = stream.batch(step, SPEC)
+        assert batch.annotated is not None
+        for area, boxes in zip(batch.annotated, batch.boxes, strict=True):
+            inside = torch.zeros(64, 64, dtype=torch.bool)
+            for left, top, right, bottom in boxes.int().tolist():
+                inside[top:bottom, left:right] = True
+            assert bool(area.all()) or torch.equal(area, inside)
+            seen.add(bool(area.all()))
+    assert seen == {True, False}
+    assert InstanceStream(both, labels_of(images), 0, CPU).batch(0, SPEC).annotated is None
+    with pytest.raises(ConfigError, match="no data set is named 'thing'"):
+        InstanceStream(both, labels_of(images), 0, CPU, partly_annotated=("thing",))
+
+
 def test_boxes_and_labels_are_those_of_the_ids(images: list[AnnotatedImage]) -> None:
     batch = InstanceStream(images, labels_of(images), 0, CPU).batch(0, SPEC)
     assert batch.images.shape == (4, 3, 64, 64)

@@ -73,18 +73,24 @@ class InstanceStream:
         labels: number of each class by its name.
         seed: of everything drawn.
         device: where the batches go.
+        partly_annotated: data sets whose pictures also hold objects without an annotation.
         workers: threads that draw the images of a batch.
 
     Raises:
-        ConfigError: no image has an instance.
+        ConfigError: no image has an instance, or a name in `partly_annotated` is of no data set.
     """
 
     def __init__(
         self, images: Sequence[AnnotatedImage], labels: Mapping[str, int], seed: int, device: torch.device,
-        workers: int = 2,
+        partly_annotated: Sequence[str] = (), workers: int = 2,
     ) -> None:  # fmt: skip
         if not any(image.segmentations for image in images):
             raise ConfigError("no training images with instances", fix="give COCO instances files with --data")
+        names = sorted({image.dataset for image in images})
+        for name in partly_annotated:
+            if name not in names:
+                raise ConfigError(f"partly_annotated: no data set is named '{name}'", fix=f"use {', '.join(names)}")
+        self._partly_annotated = frozenset(partly_annotated)
         self.images = list(images)
         self.labels = dict(labels)
         self._sets = {name: [k for k, image in enumerate(self.images) if image.dataset == name]
@@ -100,7 +106,8 @@ class InstanceStream:
         """Draw the batch of one step."""
         seeds = np.random.SeedSequence((self.seed, step)).spawn(spec.batch + 1)
         with ThreadPoolExecutor(self.workers) as pool:
-            crops = list(pool.map(lambda seed: self._sample(np.random.default_rng(seed), spec), seeds[:-1]))
+            drawn = list(pool.map(lambda seed: self._sample(np.random.default_rng(seed), spec), seeds[:-1]))
+        crops = [crop for _, crop in drawn]
         generator = torch.Generator(self.device).manual_seed(int(seeds[-1].generate_state(1)[0]))
         pictures = torch.from_numpy(np.stack([crop.image for crop in crops])).to(self.device)
         clips = recolour_some(pictures.permute(0, 3, 1, 2).float().unsqueeze(1) / 255.0, spec.recolour, generator)
@@ -108,25 +115,33 @@ class InstanceStream:
         ids = torch.from_numpy(np.stack([crop.ids for crop in crops])).long().to(self.device)
         classes = np.stack([np.concatenate([[0], crop.labels + 1])[crop.ids] for crop in crops])
         distance = np.stack([boundary_distance(crop.ids) for crop in crops])
+        boxes = [boxes_of_ids(crop.ids, len(crop.labels)) for crop in crops]
+        annotated = None
+        if self._partly_annotated:
+            complete = [data_set not in self._partly_annotated for data_set, _ in drawn]
+            areas = [annotated_area(own, spec.size, whole) for own, whole in zip(boxes, complete, strict=True)]
+            annotated = torch.from_numpy(np.stack(areas)).to(self.device)
         return InstanceSamples(
             coloured[:, 0].contiguous(memory_format=torch.channels_last),
             ids,
-            tuple(torch.from_numpy(boxes_of_ids(crop.ids, len(crop.labels))) for crop in crops),
+            tuple(torch.from_numpy(own) for own in boxes),
             tuple(torch.from_numpy(crop.labels) for crop in crops),
             torch.from_numpy(classes).long().to(self.device),
             torch.from_numpy(distance).to(self.device),
+            annotated,
         )
 
     def stream(self, start: int, stop: int, spec_of: Callable[[int], InstanceSpec]) -> Iterator[InstanceSamples]:
         """Yield the batches of the steps from `start` to `stop` - 1, drawn ahead in a thread."""
         yield from read_ahead((self.batch(step, spec_of(step)) for step in range(start, stop)), QUEUE_LENGTH)
 
-    def _sample(self, rng: np.random.Generator, spec: InstanceSpec) -> Crop:
+    def _sample(self, rng: np.random.Generator, spec: InstanceSpec) -> tuple[str, Crop]:
+        """Draw a data set and a crop of it."""
         data_set = self.draw_set(rng)
         crop = self.draw_crop(rng, spec, data_set)
         if rng.random() < PASTE:
             crop = _paste(rng, crop, self.draw_crop(rng, spec, data_set))
-        return crop
+        return data_set, crop
 
     def draw_set(self, rng: np.random.Generator) -> str:
         """Draw a data set."""
@@ -169,6 +184,14 @@ def boxes_of_ids(ids: IdsMap, count: int) -> npt.NDArray[np.float32]:
     """Boxes (n,4) as (x1, y1, x2, y2) of ids 1..n, all of which are there."""
     found = ndimage.find_objects(ids, count)
     return np.array([[x.start, y.start, x.stop, y.stop] for y, x in found], np.float32).reshape(-1, 4)
+
+
+def annotated_area(boxes: npt.NDArray[np.float32], size: int, complete: bool) -> npt.NDArray[np.bool_]:
+    """Pixels (S,S) whose annotation can be believed: all, or those inside the boxes (n,4) of what is annotated."""
+    area = np.full((size, size), complete)
+    for left, top, right, bottom in boxes.astype(int):
+        area[top:bottom, left:right] = True
+    return area
 
 
 def boundary_distance(ids: IdsMap) -> npt.NDArray[np.float32]:

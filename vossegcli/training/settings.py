@@ -79,6 +79,8 @@ class TrainingSettings:
         checkpoint_every: steps between saved states.
         validate_every: steps between validations, of which the best weights are kept; 0 = once, at the end.
         class_agnostic: all classes are one, `object`, as for a warm-up on many sets (instances).
+        partly_annotated: data sets (named as in the notes: annotation file or folder) whose pictures also hold objects
+            without an annotation; their background counts only inside the boxes of what is annotated (`b2inst`).
         turns: also turn images by quarters and upside down, for pictures without an up (instances).
         holdout: share of the image sources (video) or classes (few-shot) that are kept for validation.
     """
@@ -93,6 +95,7 @@ class TrainingSettings:
     checkpoint_every: int = 200
     validate_every: int = 0
     class_agnostic: bool = False
+    partly_annotated: tuple[str, ...] = ()
     turns: bool = False
     holdout: float = 0.05
 

@@ -1,5 +1,6 @@
 """The B2Inst network and predictor: shapes, odd sizes, batches, and that a tiny set can be learnt by heart."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -36,6 +37,28 @@ def squares_and_bars() -> InstanceSamples:
         images, ids, tuple(torch.from_numpy(boxes_of_ids(m, 2)) for m in maps), (labels, labels), ids,
         torch.stack([torch.from_numpy(boundary_distance(m)) for m in maps]),
     )  # fmt: skip
+
+
+def test_background_of_partly_annotated_pictures_is_left_alone(network: B2Inst) -> None:
+    """What is found far from any annotation may be right: nothing there changes the loss of its class."""
+    batch = squares_and_bars()
+    area = torch.zeros_like(batch.ids, dtype=torch.bool)
+    for b, boxes in enumerate(batch.boxes):
+        for left, top, right, bottom in boxes.int().tolist():
+            area[b, top:bottom, left:right] = True
+    training = copy.deepcopy(network).train()
+
+    def terms(annotated: Tensor | None) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        return SYSTEM.objectives["instances"](training, replace(batch, annotated=annotated))
+
+    whole, inside, everywhere = terms(None), terms(area), terms(torch.ones_like(area))
+    for name in ("classes", "semantic", "boundary_distance"):
+        assert torch.equal(whole[name], everywhere[name]), name
+        assert not torch.equal(whole[name], inside[name]), name
+    for name in ("boxes", "masks"):
+        assert torch.allclose(whole[name], inside[name]), name
+    assert inside["classes"].item() < whole["classes"].item()
 
 
 @pytest.fixture(scope="module", params=["resnet", "efficientnet_lite0"])

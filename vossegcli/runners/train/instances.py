@@ -14,6 +14,7 @@ from vossegcli.data.clips import split_by_source
 from vossegcli.data.instance_clips import InstanceClipStream
 from vossegcli.data.instances import InstanceSpec
 from vossegcli.data.textures import cached_image
+from vossegcli.errors import ConfigError
 from vossegcli.io.results.instances import coco_results
 from vossegcli.io.results.overlays import data_uri, draw_overlay
 from vossegcli.metrics.instance import instance_precision
@@ -62,7 +63,7 @@ class TrainingInstances:
         numbers = {name: number for number, name in enumerate(self.labels)}
         self._numbers = numbers
         self._training = training
-        self._stream = InstanceClipStream(training, numbers, settings.seed, device)
+        self._stream = InstanceClipStream(training, numbers, settings.seed, device, settings.partly_annotated)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -121,7 +122,22 @@ class TrainingInstances:
 
 
 class TrainingTracks(TrainingInstances):
-    """The same, and synthetic clips of two frames in the stages that ask for frames; validation on images."""
+    """The same, and synthetic clips of two frames in the stages that ask for frames; validation on images.
+
+    Raises:
+        ConfigError: no image has an instance, or data sets are said to be partly annotated.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[AnnotatedImage],
+        validation: Sequence[AnnotatedImage],
+        settings: TrainingSettings,
+        device: torch.device,
+    ) -> None:
+        if settings.partly_annotated:
+            raise ConfigError("partly_annotated is for b2inst alone", fix="leave such data sets out")
+        super().__init__(images, validation, settings, device)
 
     def batches(self, start: int) -> Iterator[Any]:
         """Yield the samples from a step on, stage by stage."""

@@ -13,6 +13,9 @@ from torchvision.ops import generalized_box_iou_loss
 from vossegcli.layers.losses import dice_loss
 
 EPSILON = 1e-6
+NO_BOUNDARY = -20.0  # logit
+#: Label of a cell that the semantic loss leaves out.
+UNKNOWN = -100
 
 
 def box_loss(predicted: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
@@ -31,7 +34,9 @@ def mask_loss(logits: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
     return (losses * weights).sum() / weights.sum().clamp_min(EPSILON)
 
 
-def boundary_losses(logits: Tensor, truth: Tensor, distance: Tensor) -> dict[str, Tensor]:
+def boundary_losses(
+    logits: Tensor, truth: Tensor, distance: Tensor, known: Tensor | None = None
+) -> dict[str, Tensor]:
     """Cross entropy, Dice and a boundary term of the holistic boundary map (paper sec. 3.2).
 
     The paper does not give its third term. Here it is the distance-map loss of Kervadec et al. (MIDL 2019): the mean
@@ -42,7 +47,10 @@ def boundary_losses(logits: Tensor, truth: Tensor, distance: Tensor) -> dict[str
         logits: (B,h,w).
         truth: (B,h,w) of 0 and 1.
         distance: (B,h,w) to the nearest boundary, in [0, 1].
+        known: (B,h,w) bool, cells whose annotation counts; None = all.
     """
+    if known is not None:
+        logits = logits.masked_fill(~known, NO_BOUNDARY)
     probs = logits.sigmoid()
     share = truth.mean().clamp(EPSILON, 0.5)
     weights = torch.where(truth > 0, 0.5 / share, 0.5 / (1.0 - share))
@@ -52,5 +60,8 @@ def boundary_losses(logits: Tensor, truth: Tensor, distance: Tensor) -> dict[str
 
 
 def semantic_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy of background and classes (B,L+1,h,w) with labels (B,h,w); BlendMask's auxiliary loss."""
-    return F.cross_entropy(logits, labels)
+    """Cross entropy of background and classes (B,L+1,h,w) with labels (B,h,w), which may be `UNKNOWN`.
+
+    BlendMask's auxiliary loss.
+    """
+    return F.cross_entropy(logits, labels, ignore_index=UNKNOWN, reduction="sum") / (labels != UNKNOWN).sum().clamp_min(1)

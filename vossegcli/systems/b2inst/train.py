@@ -16,7 +16,7 @@ from vossegcli.ops.boundaries import boundary_map, soft_boundary
 from vossegcli.samples import InstanceSamples
 from vossegcli.systems.b2inst.blender import blend, crop_bases
 from vossegcli.systems.b2inst.box_head import boxes_of
-from vossegcli.systems.b2inst.losses import boundary_losses, box_loss, mask_loss, semantic_loss
+from vossegcli.systems.b2inst.losses import UNKNOWN, boundary_losses, box_loss, mask_loss, semantic_loss
 from vossegcli.systems.b2inst.mask_scoring import boundary_dice, mask_iou, scoring_loss
 from vossegcli.systems.b2inst.model import B2Inst, Encoded
 from vossegcli.systems.b2inst.targets import Assignment, assign_locations, masks_in_boxes
@@ -53,6 +53,8 @@ def instance_objective(model: B2Inst, batch: InstanceSamples, weights: LossWeigh
     terms = _detection_terms(encoded, batch, assignments, sizes)
     terms |= _mask_terms(model, encoded, batch, assignments)
     labels = F.interpolate(batch.classes_map.float().unsqueeze(1), size=sizes[0], mode="nearest-exact")[:, 0].long()
+    if batch.annotated is not None:
+        labels = labels.masked_fill(~_at_size(batch.annotated, sizes[0]), UNKNOWN)
     assert encoded.bases.semantic is not None
     terms["semantic"] = semantic_loss(encoded.bases.semantic, labels)
     if encoded.bases.boundary is not None:
@@ -60,7 +62,8 @@ def instance_objective(model: B2Inst, batch: InstanceSamples, weights: LossWeigh
         truth = torch.stack([boundary_map(ids) for ids in batch.ids])
         small = F.adaptive_max_pool2d(truth.unsqueeze(1), size)[:, 0]
         distance = F.adaptive_avg_pool2d(batch.distance.unsqueeze(1), size)[:, 0]
-        terms |= boundary_losses(encoded.bases.boundary, small, distance)
+        known = None if batch.annotated is None else _at_size(batch.annotated, (size[0], size[1]))
+        terms |= boundary_losses(encoded.bases.boundary, small, distance, known)
     counted = {name: value for name, value in terms.items() if hasattr(weights, name)}
     loss = sum((getattr(weights, name) * value for name, value in counted.items()), torch.zeros((), device=device))
     return {**terms, "loss": loss}
@@ -77,6 +80,9 @@ def _detection_terms(
         torch.where(a.instance >= 0, _of_instances(own.to(device), a.instance), -1)
         for a, own in zip(assignments, batch.labels, strict=True)
     ])  # fmt: skip
+    if batch.annotated is not None:
+        known = torch.cat([_at_size(batch.annotated, size).flatten(1) for size in sizes], dim=1)  # (B,N)
+        labels = labels.masked_fill((labels < 0) & ~known, -2)
     positive = labels >= 0
     count = float(positive.sum())
     true_sides = torch.stack([a.sides for a in assignments])[positive]
@@ -89,6 +95,11 @@ def _detection_terms(
             centerness[positive], true_centerness, reduction="sum"
         ) / max(count, 1.0),
     }  # fmt: skip
+
+
+def _at_size(area: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize an area (B,H,W) bool to (B,h,w) by the pixel in the middle of each cell."""
+    return F.interpolate(area.float().unsqueeze(1), size=size, mode="nearest-exact")[:, 0] > 0
 
 
 def _of_instances(values: Tensor, instance: Tensor) -> Tensor:
