@@ -77,6 +77,18 @@ def test_a_note_says_how_the_mask_was_read(vosseg: Vosseg, clip: Clip, tmp_path:
     assert "note: clip: 0/255 read as object 1" in outcome.stderr
 
 
+def test_one_object_of_a_mask(vosseg: Vosseg, clip: Clip, refused: Callable[..., str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert vosseg("propagate", clip.frames, "--mask", clip.mask, "--objects", "2", "-o", out).code == 0
+    written = [read_ids(path) for path in sorted((out / "masks" / "clip").iterdir())]
+    assert set(np.unique(written[0])) == {0, 2}
+    assert not any((ids == 1).any() for ids in written)
+    assert "1 done" in vosseg("propagate", clip.frames, "--mask", clip.mask, "-o", out, "--overwrite").stdout
+    assert set(np.unique(read_ids(out / "masks" / "clip" / "00000.png"))) == {0, 1, 2}
+    assert "'x' is not a number" in refused("--objects", "1,x", out=tmp_path / "other", code=5)
+    assert "has no object 7" in refused("--objects", "7", out=tmp_path / "other")
+
+
 def test_dry_run_writes_nothing_and_says_what_would_be_done(vosseg: Vosseg, tmp_path: Path) -> None:
     for name in ("done [x]", "new"):
         draw_video(tmp_path / "root" / name, 3)

@@ -34,6 +34,10 @@ def propagate(
         str | None,
         typer.Option(help="Frame of the mask file: its name or index (default: the first).", rich_help_panel=MASKS),
     ] = None,
+    objects: Annotated[
+        str,
+        typer.Option(help="Comma list of ids: follow these objects of the mask alone.", rich_help_panel=MASKS),
+    ] = "",
     use_masks: Annotated[
         o.MaskUse | None,
         typer.Option(
@@ -97,9 +101,9 @@ def propagate(
     from vossegcli.runners.propagate.run import PropagateCommand
 
     options = PropagateOptions(
-        frames=frames, mask=given_mask(mask), at=at, use_masks=use_masks, direction=direction, fix_mask=fix_mask,
-        exact_mask=exact_mask, adapt=adapt, budget=budget, update_rate=update_rate, merge_threshold=merge_threshold,
-        save=o.comma_list(save), fps=fps,
+        frames=frames, mask=given_mask(mask), at=at, objects=o.numbers(objects, "--objects"), use_masks=use_masks,
+        direction=direction, fix_mask=fix_mask, exact_mask=exact_mask, adapt=adapt, budget=budget,
+        update_rate=update_rate, merge_threshold=merge_threshold, save=o.comma_list(save), fps=fps,
         **common.settings,
     )  # fmt: skip
     common.run(PropagateCommand, options, _show_summary)

@@ -9,7 +9,7 @@ from PIL import Image
 from vossegcli.errors import InputError
 from vossegcli.io.masks.palette import PALETTE
 from vossegcli.io.results import overlays
-from vossegcli.io.results.overlays import draw_overlay, write_image, write_probability
+from vossegcli.io.results.overlays import Caption, draw_captions, draw_overlay, write_image, write_probability
 
 
 def test_objects_are_tinted_and_outlined_and_the_rest_is_kept() -> None:
@@ -78,3 +78,16 @@ def test_stripes_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = overlays.draw_overlay(image, ids)
     monkeypatch.setattr(overlays, "_STRIPE", 37)
     assert np.array_equal(overlays.draw_overlay(image, ids), whole)
+
+
+def test_captions_give_way_to_shorter_ones_and_then_to_nothing() -> None:
+    grey = np.full((60, 400, 3), 90, np.uint8)
+
+    def changed(caption: Caption) -> int:
+        return int((draw_captions(grey, [caption]) != grey).any(axis=2).sum())
+
+    long, short = "17 elephant 0.93", "17"
+    assert changed(Caption(10, 10, 300, long, short)) == changed(Caption(10, 10, 300, long)) > 0
+    assert changed(Caption(10, 10, 12, long, short)) == changed(Caption(10, 10, 300, short)) > 0
+    assert changed(Caption(10, 10, 12, long)) == 0
+    assert changed(Caption(10, 10, 1, long, short)) == 0

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import draw_mask
-from vossegcli.errors import InputError
+from vossegcli.errors import ConfigError, InputError
 from vossegcli.runners.propagate.given_masks import GivenMasks, Pass, find_given_masks, plan_passes
 from vossegcli.runners.propagate.options import PropagateOptions
 from vossegcli.types import FrameSequence
@@ -50,6 +50,22 @@ def test_empty_masks_before_the_first_object_are_left_out(tmp_path: Path) -> Non
     assert list(_find(_sequence(), tmp_path, use_masks="first").files) == [2]
     assert list(_find(_sequence(), tmp_path, direction="backward").files) == [0, 1, 2, 3]
     assert list(_find(_sequence(), tmp_path, direction="backward", use_masks="first").files) == [3]
+
+
+def test_chosen_objects_are_followed_alone(tmp_path: Path) -> None:
+    for name, ids in (("a", (1, 2)), ("c", (2, 3)), ("d", (1,))):
+        draw_mask(tmp_path / f"{name}.png", ids)
+    given = _find(_sequence(), tmp_path, objects=(3,))
+    assert list(given.files) == [2, 3]
+    assert given.read(2).ids == (3,)
+    assert set(np.unique(given.read(2).ids_map)) == {0, 3}
+    assert given.read(3).ids == ()
+    both = _find(_sequence(), tmp_path, objects=(1, 3))
+    assert [both.read(index).ids for index in both.files] == [(1,), (3,), (1,)]
+    with pytest.raises(InputError, match="has no object 4.*some of 1, 2, 3"):
+        _find(_sequence(), tmp_path, objects=(1, 4))
+    with pytest.raises(ConfigError, match="object 0"):
+        _find(_sequence(), tmp_path, objects=(0,))
 
 
 def test_a_folder_of_empty_masks_is_refused_by_name(tmp_path: Path) -> None:

@@ -75,25 +75,28 @@ def _draw_stripe(
 
 
 class Caption(NamedTuple):
-    """A short text on a picture, from its upper left corner (x, y) on, for an object of a width."""
+    """A text on a picture, from its upper left corner (x, y) on, for an object of a width, and a shorter one."""
 
     x: int
     y: int
     width: int
     text: str
+    short: str = ""
 
 
 def draw_captions(image: npt.NDArray[np.uint8], captions: Sequence[Caption]) -> npt.NDArray[np.uint8]:
-    """Write texts, white on dark, on a picture (H,W,3), but not those that are much wider than their object.
+    """Write texts, white on dark, on a picture (H,W,3), the shorter ones where they are much wider than their object.
 
-    Hundreds of small objects would disappear under theirs.
+    Those that are still too wide are left out: hundreds of small objects would disappear under theirs.
     """
     picture = Image.fromarray(image)
     draw = ImageDraw.Draw(picture, "RGBA")
-    for x, y, width, text in captions:
-        left, top, right, bottom = draw.textbbox((0, 0), text)
-        if right > WIDEST_CAPTION * width:
+    for x, y, width, *texts in captions:
+        fitting = [text for text in texts if text and draw.textbbox((0, 0), text)[2] <= WIDEST_CAPTION * width]
+        if not fitting:
             continue
+        text = fitting[0]
+        left, top, right, bottom = draw.textbbox((0, 0), text)
         x = max(0, min(x, picture.width - int(right) - 4))
         y = max(0, min(y, picture.height - int(bottom) - 4))
         draw.rectangle((x, y, x + right - left + 3, y + bottom + 2), fill=(0, 0, 0, 150))

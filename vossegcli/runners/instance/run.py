@@ -242,7 +242,8 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Instances]):
             yield path
         if "overlay" in save:
             drawn, factor = painted_overlay(image, painter)
-            captions = [_caption(row, factor, with_class=len(self.model.labels) > 1) for row in rows]
+            named = len(self.model.labels) > 1
+            captions = [_caption(row, k, factor, with_class=named) for k, row in enumerate(rows, start=1)]
             write_image(path := folder / "overlay" / f"{item.name}.jpg", draw_captions(drawn, captions))
             yield path
         if set(save) & set(IMAGE_KINDS):
@@ -264,11 +265,11 @@ def _cutout(image: Picture, row: Row) -> npt.NDArray[np.uint8]:
     return np.dstack([part, mask * np.uint8(255)])
 
 
-def _caption(row: Row, factor: int, *, with_class: bool) -> Caption:
-    """The caption of an instance on a picture that is scaled down by a factor."""
+def _caption(row: Row, number: int, factor: int, *, with_class: bool) -> Caption:
+    """The caption of an instance on a picture that is scaled down by a factor: its id in the masks, class and score."""
     x, y, width, _ = (int(value / factor) for value in row["bbox"])
     named = f"{row['class']} " if with_class else ""
-    return Caption(x, y, width, f"{named}{row['score']:.2f}")
+    return Caption(x, y, width, f"{number} {named}{row['score']:.2f}", str(number))
 
 
 def _write_tables(options: InstanceOptions, done: Sequence[InstanceItem]) -> int:

@@ -30,6 +30,7 @@ class MaskChoice:
         fix: repair anti-aliased or misshapen masks.
         exact: take every value of a mask as it is, whatever its edges look like.
         work: folder for masks that are made of annotations, archives and the like.
+        objects: ids of the objects to follow; empty = all.
     """
 
     mask: Path | None
@@ -39,6 +40,7 @@ class MaskChoice:
     fix: bool
     exact: bool = False
     work: Path = Path()
+    objects: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class GivenMasks:
         exact: take every value as it is.
         sources: the files that the masks were made of, where they were made.
         names: of the objects, by id, where the source names them.
+        objects: ids that are taken of each mask; empty = all.
     """
 
     files: Mapping[int, Path]
@@ -64,6 +67,7 @@ class GivenMasks:
     exact: bool = False
     sources: tuple[Path, ...] = ()
     names: Mapping[int, str] = field(default_factory=dict)
+    objects: tuple[int, ...] = ()
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -76,7 +80,11 @@ class GivenMasks:
         Raises:
             InputError: it cannot be used.
         """
-        return read_label_map(self.files[index], size=self.size, fix=self.fix, exact=self.exact, allow_empty=True)
+        found = read_label_map(self.files[index], size=self.size, fix=self.fix, exact=self.exact, allow_empty=True)
+        if not self.objects:
+            return found
+        kept = np.where(np.isin(found.ids_map, self.objects), found.ids_map, 0).astype(found.ids_map.dtype)
+        return replace(found, ids_map=kept, ids=tuple(i for i in found.ids if i in self.objects))
 
 
 @dataclass(frozen=True)
@@ -135,6 +143,9 @@ def find_given_masks(
         notes += [] if note is None else [note]
         files = {index: found.single or next(iter(files.values()))}
     given = GivenMasks(files, use, size, choice.fix, (), choice.exact, found.sources, found.names)
+    if choice.objects:
+        _check_objects(given, path, choice.objects)
+        given = replace(given, objects=choice.objects)
     return _from_the_first_object(given, path, backward=choice.direction == "backward", notes=notes)
 
 
@@ -214,6 +225,19 @@ def absences(given: GivenMasks, way: Pass) -> dict[int, frozenset[int]]:
         if now != gone:
             gone = changes[index] = now
     return changes
+
+
+def _check_objects(given: GivenMasks, path: Path, objects: Sequence[int]) -> None:
+    """Refuse ids that no mask holds.
+
+    Raises:
+        InputError: there is such an id.
+    """
+    held = sorted({i for index in given.files for i in given.read(index).ids})
+    missing = sorted(set(objects) - set(held))
+    if missing:
+        what = f"has no object {missing[0]}"
+        raise InputError(what, where=path, fix=f"give --objects some of {', '.join(map(str, held)) or 'none'}")
 
 
 def _from_the_first_object(given: GivenMasks, path: Path, *, backward: bool, notes: Sequence[str]) -> GivenMasks:

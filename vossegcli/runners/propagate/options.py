@@ -27,6 +27,7 @@ class PropagateOptions(BatchOptions):
         frames: folder of frames, video file, or root.
         mask: mask file, folder of masks, folder of such folders, or None for what the layout provides.
         at: name or index of the frame that a mask file belongs to.
+        objects: ids of the objects of the masks that are followed; empty = all.
         use_masks: `first`, `new`, `all`, or None for the layout's default.
         direction: `forward`, `backward`, `both`, or None: both where `at` is given, else forward.
         budget: entries of the feature bank, or None for the checkpoint's.
@@ -58,6 +59,7 @@ class PropagateOptions(BatchOptions):
     frames: Path
     mask: Path | None = None
     at: str | None = None
+    objects: tuple[int, ...] = ()
     use_masks: str | None = None
     direction: str | None = None
     budget: int | None = None
@@ -76,6 +78,8 @@ class PropagateOptions(BatchOptions):
             ConfigError: an unknown kind of output, or no frames between snapshots.
         """
         super().__post_init__()
+        if any(i < 1 for i in self.objects):
+            raise ConfigError(f"object {min(self.objects)}", fix="give ids of the mask, from 1 on")
         if self.snapshot_every < 1:
             raise ConfigError(f"snapshot_every is {self.snapshot_every}", fix="give 1 or more")
         if self.fix_mask and self.exact_mask:
@@ -108,7 +112,7 @@ class PropagateOptions(BatchOptions):
         """The options about masks."""
         return MaskChoice(
             self.mask, self.at, self.use_masks, self.way, self.fix_mask, self.exact_mask,
-            (self.scratch or self.folder / STATE_FOLDER) / "masks",
+            (self.scratch or self.folder / STATE_FOLDER) / "masks", self.objects,
         )  # fmt: skip
 
 

@@ -66,9 +66,10 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
         given = find_given_masks(source, reader.names, reader.size, options.masks, alone=len(self.inputs) == 1)
         passes, left_out = plan_passes(given, len(reader), options.way)
         files = (*sequence_files(source), *given.inputs)
+        chosen = {"objects": sorted(given.objects)} if given.objects else {}
         return PropagateItem(
             name=source.name, frames=len(left_out) + sum(way.written() for way in passes), is_folder=True,
-            key=self.key(files, masks_on=list(given.files), use=given.use), output=options.folder, reader=reader,
+            key=self.key(files, masks_on=list(given.files), use=given.use, **chosen), output=options.folder, reader=reader,
             given=given, passes=passes, left_out=left_out, probabilities="probabilities" in options.save,
             mattes=not {*MATTES}.isdisjoint(options.save), snapshot_every=options.snapshot_every,
             notes=(*source.notes, *reader.notes, *given.notes),
