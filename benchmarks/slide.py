@@ -74,10 +74,11 @@ class KnownDiscs:
             part = torch.from_numpy(bright[rows, columns]).float()[None, None]
             masks.append(torch.nn.functional.interpolate(part, (SIDE, SIDE), mode="bilinear")[0, 0])
         count = len(boxes)
+        found = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
         return [
             Instances(
-                torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), torch.full((count,), 0.9),
-                torch.zeros(count, dtype=torch.int64), torch.stack(masks) if masks else torch.zeros(0, SIDE, SIDE),
+                found, torch.full((count,), 0.9), torch.zeros(count, dtype=torch.int64),
+                torch.stack(masks) if masks else torch.zeros(0, SIDE, SIDE), found,
             )
         ]  # fmt: skip
 

@@ -69,7 +69,7 @@ def instance_masks(found: Instances | TrackedInstances, size: tuple[int, int]) -
         True
     """
     masks = torch.zeros(len(found.boxes), *size, dtype=torch.bool)
-    for whole, mask, box in zip(masks, found.masks.cpu(), found.boxes.cpu(), strict=True):
-        top, left, region = paste_mask(mask, box, size)
-        whole[top : top + region.shape[0], left : left + region.shape[1]] = region
+    for whole, mask, region in zip(masks, found.masks.cpu(), found.regions.cpu(), strict=True):
+        top, left, pixels = paste_mask(mask, region, size)
+        whole[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
     return masks

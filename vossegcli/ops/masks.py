@@ -69,14 +69,14 @@ def paste_mask(mask: Tensor, box: Tensor, size: tuple[int, int]) -> tuple[int, i
 
 
 def pasted_instances(
-    found: tuple[Tensor, Tensor, Tensor, Tensor], size: tuple[int, int]
+    found: tuple[Tensor, Tensor, Tensor, Tensor, Tensor], size: tuple[int, int]
 ) -> Iterator[tuple[list[float], float, int, tuple[int, int, npt.NDArray[np.bool_]]]]:
     """Yield the instances of an image off the device: box, score, label, and what `paste_mask` gives for the mask.
 
     Args:
-        found: boxes (N,4), scores (N,), labels (N,) and masks (N,R,R).
+        found: boxes (N,4), scores (N,), labels (N,), masks (N,R,R) and the regions (N,4) that they cover.
         size: (H,W) of the image.
     """
-    for box, score, label, mask in zip(*(part.cpu() for part in found), strict=True):
-        top, left, region = paste_mask(mask, box, size)
-        yield box.tolist(), float(score), int(label), (top, left, region.numpy())
+    for box, score, label, mask, region in zip(*(part.cpu() for part in found), strict=True):
+        top, left, pixels = paste_mask(mask, region, size)
+        yield box.tolist(), float(score), int(label), (top, left, pixels.numpy())

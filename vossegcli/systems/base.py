@@ -108,19 +108,21 @@ class FewshotPredictor(Protocol):
 
 
 class Instances(NamedTuple):
-    """The instances of one image, best first; R is the side of a mask inside its box.
+    """The instances of one image, best first; R is the side of a mask inside its region.
 
     Attributes:
         boxes: (N,4) float32 (x1, y1, x2, y2) in pixels of the image.
         scores: (N,) float32 in [0, 1].
         labels: (N,) int64 number of the class, from 0.
-        masks: (N,R,R) float32 probabilities inside the boxes; `ops.masks.paste_mask` brings them into the image.
+        masks: (N,R,R) float32 probabilities inside the regions; `ops.masks.paste_mask` brings them into the image.
+        regions: (N,4) float32 the part of the image that each mask covers: the box, or a larger one.
     """
 
     boxes: Tensor
     scores: Tensor
     labels: Tensor
     masks: Tensor
+    regions: Tensor
 
 
 class InstancePredictor(Protocol):

@@ -11,6 +11,7 @@ from vossegcli.data.instances import InstanceSamples, boundary_distance, boxes_o
 from vossegcli.errors import ConfigError
 from vossegcli.ops.masks import paste_mask
 from vossegcli.systems.b2inst import SYSTEM
+from vossegcli.systems.b2inst.box_head import grown
 from vossegcli.systems.b2inst.config import CONFIGS, B2InstConfig
 from vossegcli.systems.b2inst.model import B2Inst
 from vossegcli.systems.b2inst.predict import STEP, B2InstPredictor
@@ -37,6 +38,27 @@ def squares_and_bars() -> InstanceSamples:
         images, ids, tuple(torch.from_numpy(boxes_of_ids(m, 2)) for m in maps), (labels, labels), ids,
         torch.stack([torch.from_numpy(boundary_distance(m)) for m in maps]),
     )  # fmt: skip
+
+
+def test_boxes_grow_as_far_as_the_picture_goes() -> None:
+    boxes = torch.tensor([[10.0, 20.0, 30.0, 40.0], [0.0, 0.0, 50.0, 10.0]])
+    assert grown(boxes, 0.1, (60, 52)).tolist() == [[8.0, 18.0, 32.0, 42.0], [0.0, 0.0, 52.0, 11.0]]
+    assert torch.equal(grown(boxes, 0.0, (60, 52)), boxes)
+    sides = torch.tensor([[0.5, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    assert grown(boxes, sides, (60, 60)).tolist() == [[0.0, 20.0, 30.0, 40.0], [0.0, 0.0, 50.0, 20.0]]
+
+
+def test_masks_reach_beyond_their_boxes_by_the_margin(network: B2Inst) -> None:
+    wide = copy.deepcopy(network)
+    wide.config = replace(network.config, mask_margin=0.25)
+    image = torch.rand(1, 3, 64, 96)
+    (tight,), (found,) = (B2InstPredictor(n, score_threshold=0.0).predict(image) for n in (network, wide))
+    assert torch.equal(tight.regions, tight.boxes)
+    assert sorted(found.boxes.tolist()) == sorted(tight.boxes.tolist()), "boxes stay as they are"
+    extent = (found.boxes[:, 2:] - found.boxes[:, :2]) * 0.25
+    expected = torch.cat([found.boxes[:, :2] - extent, found.boxes[:, 2:] + extent], dim=1)
+    inside = expected.clamp(min=0).minimum(torch.tensor([96.0, 64.0, 96.0, 64.0]))
+    assert torch.allclose(found.regions, inside, atol=1e-3)
 
 
 def test_background_of_partly_annotated_pictures_is_left_alone(network: B2Inst) -> None:

@@ -160,7 +160,7 @@ def _picture(image: np.ndarray, found: Instances) -> np.ndarray:
     height, width = image.shape[:2]
     ids = np.zeros((height, width), np.uint8)
     for number in reversed(range(int((found.scores > REPORT_SCORE).sum()))):
-        top, left, region = paste_mask(found.masks[number].cpu(), found.boxes[number].cpu(), (height, width))
+        top, left, region = paste_mask(found.masks[number].cpu(), found.regions[number].cpu(), (height, width))
         part = ids[top : top + region.shape[0], left : left + region.shape[1]]
         part[region.numpy()] = number % 254 + 1
     return draw_overlay(image, ids)

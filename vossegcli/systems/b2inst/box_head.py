@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops import clip_boxes_to_image
 
 from vossegcli.systems.b2inst.backbone import STRIDES
 from vossegcli.systems.b2inst.config import B2InstConfig
@@ -115,6 +116,19 @@ def locations(sizes: Sequence[tuple[int, int]], device: torch.device) -> tuple[T
     centres = torch.cat([cell_centres(h, w, stride, device) for (h, w), stride in pairs])
     strides = torch.cat([torch.full((h * w,), float(stride), device=device) for (h, w), stride in pairs])
     return centres, strides
+
+
+def grown(boxes: Tensor, share: float | Tensor, size: tuple[int, int]) -> Tensor:
+    """Move the sides of boxes (N,4) outwards by a share of their width and height, as far as the picture goes.
+
+    Args:
+        boxes: (x1, y1, x2, y2) in pixels.
+        share: of all sides, or (N,4) of each.
+        size: (H,W) of the picture.
+    """
+    extent = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
+    outwards = boxes.new_tensor([-1.0, -1.0, 1.0, 1.0])
+    return clip_boxes_to_image(boxes + outwards * share * extent, size)
 
 
 def boxes_of(centres: Tensor, sides: Tensor) -> Tensor:

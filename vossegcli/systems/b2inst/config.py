@@ -34,6 +34,8 @@ class B2InstConfig:
         attention: side of an instance's attention map.
         resolution: side of an instance's mask inside its box, in training and for the scores.
         largest_resolution: masks of instances that have more cells than that are assembled at up to so many.
+        mask_margin: share of its width and height by which a mask reaches beyond each side of its box, so that a box
+            that is too small cuts nothing off; 0 = not at all (paper). In training it varies from 0 to twice that.
         scoring: whether masks are scored by their own quality and that of their boundary.
         scoring_channels: width of the convolutions of the scoring head.
         scoring_hidden: width of its fully connected layers.
@@ -62,6 +64,7 @@ class B2InstConfig:
     attention: int = 14
     resolution: int = 56
     largest_resolution: int = 56
+    mask_margin: float = 0.0
     scoring: bool = True
     scoring_channels: int = 256
     scoring_hidden: int = 1024
@@ -87,6 +90,8 @@ class B2InstConfig:
             raise ConfigError(f"resolution is {self.resolution}", fix="give a multiple of 4")
         if self.largest_resolution < self.resolution:
             raise ConfigError(f"largest_resolution {self.largest_resolution} is below resolution {self.resolution}")
+        if not 0.0 <= self.mask_margin <= 1.0:
+            raise ConfigError(f"mask_margin is {self.mask_margin}", fix="give a share from 0 to 1")
         if self.channels % self.groups:
             raise ConfigError(f"channels {self.channels} are not a multiple of groups {self.groups}")
 

@@ -15,7 +15,7 @@ from vossegcli.ops.canvas import scaled_canvas
 from vossegcli.ops.precision import autocast
 from vossegcli.systems.b2inst.backbone import EfficientNetPyramid
 from vossegcli.systems.b2inst.blender import blend, crop_bases, enlarge, fitting_resolution
-from vossegcli.systems.b2inst.box_head import boxes_of, locations
+from vossegcli.systems.b2inst.box_head import boxes_of, grown, locations
 from vossegcli.systems.b2inst.mask_scoring import final_score
 from vossegcli.systems.b2inst.model import STRIDE, B2Inst, Encoded
 from vossegcli.systems.base import Instances
@@ -64,9 +64,11 @@ class B2InstPredictor:
         found = []
         for image in range(images.shape[0]):
             boxes, scores, labels, chosen = self._detect(encoded, image, canvas.size)
-            masks, scores = self._segment(encoded, image, boxes, scores, chosen, canvas.padded)
+            regions = grown(boxes, self.model.config.mask_margin, canvas.size)
+            masks, scores = self._segment(encoded, image, regions, scores, chosen, canvas.padded)
             order = scores.argsort(descending=True)
-            found.append(Instances(boxes[order] * scale, scores[order], labels[order], masks[order]))
+            boxes, regions = boxes[order] * scale, regions[order] * scale
+            found.append(Instances(boxes, scores[order], labels[order], masks[order], regions))
         return found
 
     def _detect(self, encoded: Encoded, image: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -93,7 +95,7 @@ class B2InstPredictor:
     def _segment(
         self, encoded: Encoded, image: int, boxes: Tensor, scores: Tensor, chosen: Tensor, size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
-        """Masks (N,R,R) inside the boxes, and the scores with the quality of the masks."""
+        """Masks (N,R,R) inside boxes (N,4), and the scores with the quality of the masks."""
         images, config = torch.full_like(chosen, image), self.model.config
         attention = self.model.attention(encoded, images, chosen)
         masks = blend(crop_bases(encoded.bases.values, boxes, images, config.resolution), attention).sigmoid()

@@ -15,7 +15,7 @@ from vossegcli.layers.losses import focal_class_loss
 from vossegcli.ops.boundaries import boundary_map, soft_boundary
 from vossegcli.samples import InstanceSamples
 from vossegcli.systems.b2inst.blender import blend, crop_bases
-from vossegcli.systems.b2inst.box_head import boxes_of
+from vossegcli.systems.b2inst.box_head import boxes_of, grown
 from vossegcli.systems.b2inst.losses import UNKNOWN, boundary_losses, box_loss, mask_loss, semantic_loss
 from vossegcli.systems.b2inst.mask_scoring import boundary_dice, mask_iou, scoring_loss
 from vossegcli.systems.b2inst.model import B2Inst, Encoded
@@ -110,15 +110,18 @@ def _of_instances(values: Tensor, instance: Tensor) -> Tensor:
 def _mask_terms(
     model: B2Inst, encoded: Encoded, batch: InstanceSamples, assignments: list[Assignment]
 ) -> dict[str, Tensor]:
-    """Masks of some of the locations with an instance, in the true boxes, and their scores."""
+    """Masks of some of the locations with an instance, in the true boxes with their margins, and their scores."""
     config, device = model.config, batch.images.device
     logits, truths, weights, boxes = [], [], [], []
+    size = (int(batch.images.shape[2]), int(batch.images.shape[3]))
     for image, assignment in enumerate(assignments):
         chosen = assignment.instance.ge(0).nonzero().flatten()
         chosen = chosen[torch.randperm(len(chosen), device=device)[:MOST_MASKS]]
         attention = model.attention(encoded, torch.full_like(chosen, image), chosen)
         instances = assignment.instance[chosen]
         own = batch.boxes[image].to(device)[instances]
+        if config.mask_margin:
+            own = grown(own, 2.0 * config.mask_margin * torch.rand_like(own), size)
         crops = crop_bases(encoded.bases.values, own, torch.full_like(chosen, image), config.resolution)
         logits.append(blend(crops, attention))
         truths.append(masks_in_boxes(batch.ids[image], own, instances, config.resolution))
@@ -129,7 +132,6 @@ def _mask_terms(
     quality = mask_iou(predicted, truth)
     terms = {"masks": mask_loss(joined, truth, torch.cat(weights)), "mask_iou": quality.sum() / max(len(quality), 1)}
     if model.scoring is not None:
-        size = (int(batch.images.shape[2]), int(batch.images.shape[3]))
         few = torch.cat([torch.arange(len(own), device=device) < MOST_SCORED for own in boxes])
         probs = joined.detach()[few].sigmoid()
         iou, boundary = model.scoring(encoded.pyramid, [own[:MOST_SCORED] for own in boxes], probs, size)

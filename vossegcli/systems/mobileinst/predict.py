@@ -114,7 +114,7 @@ class MobileInstPredictor:
         scores = scores[chosen] * maskness(masks)
         order = _mask_nms(masks, scores, self.score_threshold, self._network.model.config.overlap)
         boxes, inside = masks_in_boxes(masks[order], frame.canvas)
-        return Instances(boxes, scores[order], labels[chosen][order], inside)
+        return Instances(boxes, scores[order], labels[chosen][order], inside, boxes)
 
 
 class MobileInstTracker:
