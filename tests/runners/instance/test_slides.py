@@ -20,7 +20,9 @@ from vossegcli.runners.instance.slides import Row, Slide, SlideSession, SlideWor
 from vossegcli.runners.instance.tiles import Tile
 from vossegcli.systems.base import Instances
 
-EMPTY = Instances(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 4, 4), torch.zeros(0, 4))
+EMPTY = Instances(
+    torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 4, 4), torch.zeros(0, 4)
+)
 
 
 @dataclass

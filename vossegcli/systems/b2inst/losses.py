@@ -34,9 +34,7 @@ def mask_loss(logits: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
     return (losses * weights).sum() / weights.sum().clamp_min(EPSILON)
 
 
-def boundary_losses(
-    logits: Tensor, truth: Tensor, distance: Tensor, known: Tensor | None = None
-) -> dict[str, Tensor]:
+def boundary_losses(logits: Tensor, truth: Tensor, distance: Tensor, known: Tensor | None = None) -> dict[str, Tensor]:
     """Cross entropy, Dice and a boundary term of the holistic boundary map (paper sec. 3.2).
 
     The paper does not give its third term. Here it is the distance-map loss of Kervadec et al. (MIDL 2019): the mean
@@ -64,4 +62,6 @@ def semantic_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
     BlendMask's auxiliary loss.
     """
-    return F.cross_entropy(logits, labels, ignore_index=UNKNOWN, reduction="sum") / (labels != UNKNOWN).sum().clamp_min(1)
+    return F.cross_entropy(logits, labels, ignore_index=UNKNOWN, reduction="sum") / (labels != UNKNOWN).sum().clamp_min(
+        1
+    )
