@@ -119,7 +119,7 @@ class InstanceStream:
         annotated = None
         if self._partly_annotated:
             complete = [data_set not in self._partly_annotated for data_set, _ in drawn]
-            areas = [annotated_area(own, spec.size, whole) for own, whole in zip(boxes, complete, strict=True)]
+            areas = [annotated_area(own, spec.size, complete=whole) for own, whole in zip(boxes, complete, strict=True)]
             annotated = torch.from_numpy(np.stack(areas)).to(self.device)
         return InstanceSamples(
             coloured[:, 0].contiguous(memory_format=torch.channels_last),
@@ -186,7 +186,7 @@ def boxes_of_ids(ids: IdsMap, count: int) -> npt.NDArray[np.float32]:
     return np.array([[x.start, y.start, x.stop, y.stop] for y, x in found], np.float32).reshape(-1, 4)
 
 
-def annotated_area(boxes: npt.NDArray[np.float32], size: int, complete: bool) -> npt.NDArray[np.bool_]:
+def annotated_area(boxes: npt.NDArray[np.float32], size: int, *, complete: bool) -> npt.NDArray[np.bool_]:
     """Pixels (S,S) whose annotation can be believed: all, or those inside the boxes (n,4) of what is annotated."""
     area = np.full((size, size), complete)
     for left, top, right, bottom in boxes.astype(int):

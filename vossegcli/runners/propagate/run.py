@@ -69,7 +69,8 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
         chosen = {"objects": sorted(given.objects)} if given.objects else {}
         return PropagateItem(
             name=source.name, frames=len(left_out) + sum(way.written() for way in passes), is_folder=True,
-            key=self.key(files, masks_on=list(given.files), use=given.use, **chosen), output=options.folder, reader=reader,
+            key=self.key(files, masks_on=list(given.files), use=given.use, **chosen), output=options.folder,
+            reader=reader,
             given=given, passes=passes, left_out=left_out, probabilities="probabilities" in options.save,
             mattes=not {*MATTES}.isdisjoint(options.save), snapshot_every=options.snapshot_every,
             notes=(*source.notes, *reader.notes, *given.notes),
