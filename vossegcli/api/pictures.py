@@ -69,7 +69,8 @@ def instance_masks(found: Instances | TrackedInstances, size: tuple[int, int]) -
         True
     """
     masks = torch.zeros(len(found.boxes), *size, dtype=torch.bool)
-    for whole, mask, region in zip(masks, found.masks.cpu(), found.regions.cpu(), strict=True):
+    regions = found.regions if isinstance(found, Instances) else found.boxes
+    for whole, mask, region in zip(masks, found.masks.cpu(), regions.cpu(), strict=True):
         top, left, pixels = paste_mask(mask, region, size)
         whole[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
     return masks

@@ -83,7 +83,8 @@ class GivenMasks:
         found = read_label_map(self.files[index], size=self.size, fix=self.fix, exact=self.exact, allow_empty=True)
         if not self.objects:
             return found
-        kept = np.where(np.isin(found.ids_map, self.objects), found.ids_map, 0).astype(found.ids_map.dtype)
+        kept = found.ids_map.copy()
+        kept[~np.isin(kept, self.objects)] = 0
         return replace(found, ids_map=kept, ids=tuple(i for i in found.ids if i in self.objects))
 
 

@@ -128,7 +128,8 @@ def grown(boxes: Tensor, share: float | Tensor, size: tuple[int, int]) -> Tensor
     """
     extent = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
     outwards = boxes.new_tensor([-1.0, -1.0, 1.0, 1.0])
-    return clip_boxes_to_image(boxes + outwards * share * extent, size)
+    moved: Tensor = clip_boxes_to_image(boxes + outwards * share * extent, size)
+    return moved
 
 
 def boxes_of(centres: Tensor, sides: Tensor) -> Tensor:
