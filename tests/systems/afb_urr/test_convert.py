@@ -86,4 +86,4 @@ def test_trunks_that_nobody_trained_have_no_imagenet_weights() -> None:
         {"memory_trunk": LiteTrunk("lite2")},
     ):
         with pytest.raises(ConfigError, match="no ImageNet weights"):
-            imagenet_backbone(replace(COMPACT, **trunks))
+            imagenet_backbone(replace(COMPACT, context=False, **trunks))

@@ -36,7 +36,7 @@ def masks() -> torch.Tensor:
 
 @torch.no_grad()
 def test_feature_maps_have_their_strides() -> None:
-    encoder = LiteQueryEncoder(LiteTrunk()).eval()
+    encoder = LiteQueryEncoder(LiteTrunk(), context=False).eval()
     pyramid = encoder(torch.rand(2, 3, 48, 64))
     assert [tuple(features.shape) for features in pyramid] == [
         (2, 16, 24, 32), (2, 24, 12, 16), (2, 40, 6, 8), (2, 112, 3, 4),
@@ -59,7 +59,7 @@ def test_fresh_memory_encoder_sees_the_frame_alone_and_then_the_mask() -> None:
 @torch.no_grad()
 def test_folding_changes_no_number() -> None:
     frame = torch.rand(1, 3, 48, 64)
-    query, memory = lived_in(LiteQueryEncoder(LiteTrunk())), lived_in(LiteMemoryEncoder(LiteTrunk()))
+    query, memory = lived_in(LiteQueryEncoder(LiteTrunk(), context=True)), lived_in(LiteMemoryEncoder(LiteTrunk()))
     torch.nn.init.normal_(memory.stem_masks.weight)
     before = [*query(frame), memory(frame, masks())]
     folded_query, folded_memory = copy.deepcopy(query), copy.deepcopy(memory)
@@ -68,3 +68,18 @@ def test_folding_changes_no_number() -> None:
     for old, new in zip(before, [*folded_query(frame), folded_memory(frame, masks())], strict=True):
         assert torch.allclose(old, new, rtol=1e-3, atol=1e-3 * float(old.abs().max()))
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded_memory.modules())
+
+
+@torch.no_grad()
+def test_context_starts_as_nothing_and_reaches_stride_16() -> None:
+    encoder = LiteQueryEncoder(LiteTrunk(), context=True).eval()
+    plain = LiteQueryEncoder(LiteTrunk(), context=False).eval()
+    plain.load_state_dict(encoder.state_dict(), strict=False)
+    frames = torch.rand(2, 3, 48, 80)  # 3 x 5 cells at stride 16, 2 x 3 at stride 32
+    assert all(torch.equal(a, b) for a, b in zip(encoder(frames), plain(frames), strict=True))
+    assert encoder.context is not None
+    torch.nn.init.normal_(encoder.context.weight)
+    ours, theirs = encoder(frames), plain(frames)
+    assert ours.r4.shape == (2, 112, 3, 5)
+    assert not torch.equal(ours.r4, theirs.r4)
+    assert torch.equal(ours.r3, theirs.r3)

@@ -111,6 +111,8 @@ class AFBURRConfig:
         memory_sharpness: factor of the log odds of a predicted mask before it enters the memory; 1 = as it is (paper).
             More makes it nearly two-valued, so that doubt does not spread from frame to frame (addition).
         light_skips: skip features enter the decoder by one convolution, without a residual block (addition).
+        context: the query encoder goes on to stride 32, and what it finds there is added to its features at stride 16:
+            the stage that knows ImageNet's classes says what belongs together (addition; needs an EfficientNet-Lite).
         bank: defaults of the feature bank.
         short_side: frames with a larger short side are worked on at this size, if nobody asks for another.
         adapt_steps: steps of training on the given masks before a video is segmented, if nobody asks for another
@@ -130,6 +132,7 @@ class AFBURRConfig:
     annotated_read: bool = False
     memory_sharpness: float = 1.0
     light_skips: bool = False
+    context: bool = False
     bank: BankConfig = BankConfig()
     short_side: int = 480
     adapt_steps: int = 0
@@ -144,6 +147,8 @@ class AFBURRConfig:
             raise ConfigError(f"mask_cells is {self.mask_cells}", fix="give 0 (none) or 4 (stride 4)")
         if self.memory_sharpness <= 0.0:
             raise ConfigError(f"memory_sharpness is {self.memory_sharpness}", fix="give a number above 0")
+        if self.context and not isinstance(self.query_trunk, LiteTrunk):
+            raise ConfigError("context needs an EfficientNet-Lite", fix="set query_trunk.variant or context = false")
         published_trunks = isinstance(self.query_trunk, TrunkConfig) and _width(self.query_trunk) == _width(
             self.memory_trunk
         )
@@ -217,6 +222,7 @@ COMPACT = AFBURRConfig(
     annotated_read=True,
     memory_sharpness=4.0,
     light_skips=True,
+    context=True,
     bank=BankConfig(budget=60_000, update_rate=0.1, merge_threshold=0.95, protect_annotated=True, memory_every=3),
     short_side=400,
 )

@@ -16,22 +16,36 @@ from vossegcli.systems.afb_urr.encoders import Pyramid
 #: The memory encoder works on frames and masks of half the size: three stages then end at stride 16. What is lost of
 #: the masks' outlines is kept by `mask_cells`.
 SHRINK = 2
+QUERY_STAGES = 4
 MEMORY_STAGES = 3
 #: ImageNet's features have a standard deviation of about 8; layers that start fresh learn from smaller ones.
 FEATURE_SCALE = 1 / 8
 
 
 class LiteQueryEncoder(nn.Module):
-    """Encodes a frame alone."""
+    """Encodes a frame alone.
 
-    def __init__(self, config: LiteTrunk) -> None:
+    Args:
+        config: the backbone.
+        context: add what stride 32 knows to the features at stride 16.
+    """
+
+    def __init__(self, config: LiteTrunk, *, context: bool) -> None:
         super().__init__()
-        self.backbone = EfficientNetLite(config.variant, stages=4)
-        self.widths = self.backbone.widths
+        self.backbone = EfficientNetLite(config.variant, stages=QUERY_STAGES + context)
+        self.widths = self.backbone.widths[:QUERY_STAGES]
+        self.context: nn.Conv2d | None = None
+        if context:
+            self.context = nn.Conv2d(self.backbone.widths[-1], self.widths[-1], 1, bias=False)
+            nn.init.zeros_(self.context.weight)  # starts as the encoder without context
 
     def forward(self, frames: Tensor) -> Pyramid:
         """Encode RGB frames (B,3,H,W) in [0, 1]; H and W are multiples of 16."""
-        return Pyramid(*(features * FEATURE_SCALE for features in self.backbone((frames - MEAN) / STD)))
+        r1, r2, r3, r4, *deeper = (features * FEATURE_SCALE for features in self.backbone((frames - MEAN) / STD))
+        if self.context is not None:
+            known = self.context(deeper[0])  # (B,C4,H/32,W/32), rounded up
+            r4 = r4 + F.interpolate(known, size=r4.shape[2:], mode="bilinear", align_corners=False)
+        return Pyramid(r1, r2, r3, r4)
 
     def fold(self) -> None:
         """Fold all batch norms into their convolutions, in place (for inference)."""

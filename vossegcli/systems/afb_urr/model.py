@@ -177,7 +177,7 @@ def _encoders(config: AFBURRConfig) -> tuple[MemoryEncoder | LiteMemoryEncoder, 
     memory, query = config.memory_trunk, config.query_trunk
     return (
         LiteMemoryEncoder(memory) if isinstance(memory, LiteTrunk) else MemoryEncoder(memory),
-        LiteQueryEncoder(query) if isinstance(query, LiteTrunk) else QueryEncoder(query),
+        LiteQueryEncoder(query, context=config.context) if isinstance(query, LiteTrunk) else QueryEncoder(query),
     )
 
 
