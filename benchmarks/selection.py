@@ -5,7 +5,7 @@
 DATA/video holds the sequences named in `SEQUENCES`, each with `frames/` and `masks/` (any subset of the frames); the
 bunny of `examples/` is added. Objects count from the frame after their first mask on, the mean is over sequences. The
 floor copies each object's first mask; the baseline copies labels by nearest features (`nearest_features.py`). Nothing
-is adapted. `--frames` looks at the first frames of each sequence alone. The row
+is adapted. `--hard` adds sequences in which masks fail (`hard_videos.py`), to fit and measure the score. `--frames` looks at the first frames of each sequence alone. The row
 "score" is the area under the ROC curve of the score in confidence.csv for "J < 0.5". `--fit-score` prints the weights
 of the score that logistic regression gives on these videos (a video counts the same whatever its length), and the area
 under the ROC curve of each video with weights fitted to all others.
@@ -22,14 +22,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from hard_videos import Video, read_video, shrinking, with_a_cut
 from nearest_features import NearestFeatures
 from rich.console import Console
 from rich.table import Table
 from scipy.optimize import minimize
 from scipy.stats import mannwhitneyu
 
-from vossegcli.io.masks.label_maps import read_label_map, read_mask_folder
-from vossegcli.io.media.images import read_image
 from vossegcli.metrics.regions import region_similarity
 from vossegcli.models.chosen_model import choose_model
 from vossegcli.ops.images import image_tensor
@@ -41,15 +40,6 @@ BUNNY = Path(__file__).parents[1] / "examples" / "bunny"
 BAD = 0.5
 RIDGE = 1e-3
 FLOOR, BASELINE = "first mask", "nearest features"
-
-
-@dataclass(frozen=True)
-class Video:
-    """A sequence: its frames by name, and the label maps of some of them."""
-
-    name: str
-    frames: dict[str, Path]
-    masks: dict[str, npt.NDArray[np.integer]]
 
 
 class CopiedMasks:
@@ -69,13 +59,6 @@ class CopiedMasks:
     def step(self, frame: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
         """Segment the next frame."""
         return self.label_map
-
-
-def read_video(name: str, folder: Path, most: int | None) -> Video:
-    """List the first `most` frames of a folder and read their masks."""
-    frames = {path.stem: path for path in sorted((folder / "frames").iterdir())[:most]}
-    masks = {stem: path for stem, path in read_mask_folder(folder / "masks").items() if stem in frames}
-    return Video(name, frames, {stem: read_label_map(path, allow_empty=True).ids_map for stem, path in masks.items()})
 
 
 @dataclass(frozen=True)
@@ -100,11 +83,11 @@ def follow(video: Video, method: Any) -> Followed:  # noqa: ANN401 - a predictor
     """Follow all objects of a video from their first masks."""
     known: tuple[int, ...] = ()
     followed = Followed([], [])
-    for index, (stem, path) in enumerate(video.frames.items()):
+    for index, (stem, read) in enumerate(video.frames.items()):
         truth = video.masks.get(stem)
         if not known and truth is None:
             continue
-        frame = image_tensor(read_image(path))
+        frame = image_tensor(read())
         if known:
             segmented = method.step(frame)
             predicted = getattr(segmented, "label_map", segmented).numpy()
@@ -184,6 +167,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=480, help="short side at which checkpoints work")
     parser.add_argument("--sequences", help="comma list (default: all)")
     parser.add_argument("--only-checkpoints", action="store_true", help="leave out floor and baseline")
+    parser.add_argument("--hard", action="store_true", help="also the sequences made harder, in which masks fail")
     parser.add_argument("--fit-score", action="store_true", help="fit the weights of the last checkpoint's score")
     parser.add_argument("--json", type=Path, help="write the values here too")
     arguments = parser.parse_args()
@@ -196,8 +180,14 @@ def main() -> None:
     values: dict[str, dict[str, float]] = {}
     rated: dict[str, list[tuple[float, float]]] = {label: [] for label in methods}
     last: dict[str, Followed] = {}
-    for name in chosen:
-        video = read_video(name, BUNNY if name == "bunny" else arguments.videos / name, arguments.frames)
+    videos = [
+        read_video(name, BUNNY if name == "bunny" else arguments.videos / name, arguments.frames) for name in chosen
+    ]
+    if arguments.hard:
+        cuts = [with_a_cut(video, other) for video, other in zip(videos, videos[1:] + videos[:1], strict=True)]
+        videos += [*filter(None, map(shrinking, videos)), *cuts]
+    for video in videos:
+        name = video.name
         values[name] = {}
         for label, method in methods.items():
             followed = follow(video, method)

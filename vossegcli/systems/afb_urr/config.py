@@ -177,7 +177,7 @@ class AFBURRConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> AFBURRConfig:
-        """Rebuild a config from `to_dict`'s values (lists stand for tuples after JSON).
+        """Rebuild a config from `to_dict`'s values (lists stand for tuples after JSON, false for None in TOML).
 
         Raises:
             ConfigError: a field is unknown, missing or out of range.
@@ -187,8 +187,7 @@ class AFBURRConfig:
             fields["query_trunk"] = _trunk(fields["query_trunk"])
             fields["memory_trunk"] = _trunk(fields["memory_trunk"])
             fields["bank"] = BankConfig(**fields["bank"])
-            if fields["locality"] is not None:
-                fields["locality"] = LocalityConfig(**fields["locality"])
+            fields["locality"] = LocalityConfig(**fields["locality"]) if fields["locality"] else None
             return cls(**fields)
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"not an AFB-URR configuration ({error})") from error
