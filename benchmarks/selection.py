@@ -6,7 +6,8 @@ DATA/video holds the sequences named in `SEQUENCES`, each with `frames/` and `ma
 bunny of `examples/` is added. Objects count from the frame after their first mask on, the mean is over sequences. The
 floor copies each object's first mask; the baseline copies labels by nearest features (`nearest_features.py`). Nothing
 is adapted. `--hard` adds sequences in which masks fail (`hard_videos.py`), to fit and measure the score. `--frames` looks at the first frames of each sequence alone. The row
-"score" is the area under the ROC curve of the score in confidence.csv for "J < 0.5". `--fit-score` prints the weights
+"score" is the area under the ROC curve of the score in confidence.csv for "J < 0.5", and "review" the share of the masks
+with less and with more that confidence.csv marks for review. `--fit-score` prints the weights
 of the score that logistic regression gives on these videos (a video counts the same whatever its length), and the area
 under the ROC curve of each video with weights fitted to all others.
 """
@@ -17,7 +18,7 @@ import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +62,14 @@ class CopiedMasks:
         return self.label_map
 
 
+class Rated(NamedTuple):
+    """A mask: its score and whether a person should look at it, and its J."""
+
+    score: float
+    review: bool
+    j: float
+
+
 @dataclass(frozen=True)
 class Followed:
     """What came of a video: (frame, object, J) where there is a mask, and rows as in confidence.csv of all frames."""
@@ -73,10 +82,11 @@ class Followed:
         """Mean J."""
         return float(np.mean([j for _, _, j in self.scores]))
 
-    def rated(self) -> list[tuple[float, float]]:
-        """Score in confidence.csv and J of each frame and object that has a mask."""
-        rows = {(row["index"], row["object"]): row["score"] for row in mark_reviews(self.rows)}
-        return [(rows[frame, object_id], j) for frame, object_id, j in self.scores if (frame, object_id) in rows]
+    def rated(self) -> list[Rated]:
+        """What confidence.csv says of each frame and object that has a mask."""
+        rows = {(row["index"], row["object"]): row for row in mark_reviews(self.rows)}
+        found = ((rows[frame, own], j) for frame, own, j in self.scores if (frame, own) in rows)
+        return [Rated(row["score"], row["review"] == "yes", j) for row, j in found]
 
 
 def follow(video: Video, method: Any) -> Followed:  # noqa: ANN401 - a predictor or one of the two baselines
@@ -150,6 +160,12 @@ def report_score(console: Console, followed: dict[str, Followed]) -> None:
     console.print(f"  all together, each video by the weights of the others: {area_under_roc(rated):.3f}")
 
 
+def share_to_review(rated: list[Rated], *, bad: bool) -> str:
+    """Share of the masks with a J below 0.5, or of all others, that a person is asked to look at."""
+    chosen = [one.review for one in rated if (one.j < BAD) is bad]
+    return f"{np.mean(chosen):.2f}" if chosen else ""
+
+
 def area_under_roc(rated: list[tuple[float, float]]) -> float:
     """How probable it is that a mask with J < 0.5 has a lower score than one with more; nan where there is none."""
     bad, good = ([score for score, j in rated if (j < BAD) is is_bad] for is_bad in (True, False))
@@ -178,7 +194,7 @@ def main() -> None:
         methods[Path(name).stem] = model.predictor(short_side=arguments.size)
     table, console = Table("sequence", *methods, box=None), Console()
     values: dict[str, dict[str, float]] = {}
-    rated: dict[str, list[tuple[float, float]]] = {label: [] for label in methods}
+    rated: dict[str, list[Rated]] = {label: [] for label in methods}
     last: dict[str, Followed] = {}
     videos = [
         read_video(name, BUNNY if name == "bunny" else arguments.videos / name, arguments.frames) for name in chosen
@@ -198,8 +214,10 @@ def main() -> None:
         table.add_row(name, *(f"{value:.3f}" for value in values[name].values()))
     means = {label: float(np.mean([row[label] for row in values.values()])) for label in methods}
     table.add_row("mean", *(f"{value:.3f}" for value in means.values()), style="bold")
-    areas = {label: area_under_roc(pairs) for label, pairs in rated.items()}
+    areas = {label: area_under_roc([(one.score, one.j) for one in pairs]) for label, pairs in rated.items()}
     table.add_row("score", *("" if np.isnan(area) else f"{area:.3f}" for area in areas.values()))
+    table.add_row("review, bad", *(share_to_review(pairs, bad=True) for pairs in rated.values()))
+    table.add_row("review, good", *(share_to_review(pairs, bad=False) for pairs in rated.values()))
     console.print(table)
     if arguments.fit_score:
         report_score(console, last)
