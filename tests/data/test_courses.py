@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vossegcli.data.courses import AREA_RATIO, FILLING, FULL_GROWTH, KINDS, RECEDING, draw_places
+from vossegcli.data.courses import AREA_RATIO, FULL_GROWTH, KINDS, draw_places
 from vossegcli.data.motion import Motion
 from vossegcli.data.synthetic import Layers, Look, render_clips
 
@@ -50,10 +50,7 @@ def test_courses_are_drawn_in_their_shares() -> None:
         assert placements.shape == (4, 4) and courses.shape == (4, 3)
         assert not courses[3].any(), "no cut-out, no course"
         growth = courses[1, 2]
-        if growth and placements[1, 2] >= FILLING[0]:
-            assert RECEDING[0] <= np.exp(-2 * growth) <= RECEDING[1]
-            kinds["recedes"] += 1
-        elif growth:
+        if growth:
             assert AREA_RATIO[0] <= np.exp(2 * abs(growth)) <= AREA_RATIO[1]
             kinds["grows" if growth > 0 else "shrinks"] += 1
         elif courses[1].any():

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from vossegcli.data.cuts import with_cuts
 from vossegcli.data.synthetic import Layers, Look, draw_layers, render_clips
 from vossegcli.data.textures import TextureSource
 from vossegcli.io.media.ahead import read_ahead
@@ -18,7 +17,6 @@ from vossegcli.types import AnnotatedImage
 
 QUEUE_LENGTH = 3
 LOOK = Look(shutter=0.6)
-CUT = 0.06  # share of the clips that end with another scene
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,7 @@ class ClipStream:
 
     def _render(self, step: int, spec: ClipSpec, layers: Layers) -> ClipSamples:
         generator = torch.Generator(self.device).manual_seed((self.seed << 32) + step)
-        clips = render_clips(layers.to(self.device), spec.frames, generator, self._objects(step, spec) + 1, LOOK)
-        return with_cuts(clips, CUT, generator)
+        return render_clips(layers.to(self.device), spec.frames, generator, self._objects(step, spec) + 1, LOOK)
 
     def _objects(self, step: int, spec: ClipSpec) -> int:
         return int(np.random.default_rng((self.seed, step, 1)).integers(1, spec.objects + 1))

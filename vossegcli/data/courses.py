@@ -14,11 +14,10 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 #: Course of a labelled cut-out -> share.
-KINDS = {"free": 0.3, "grows": 0.2, "shrinks": 0.05, "recedes": 0.1, "enters": 0.15, "uncovered": 0.2}
+KINDS = {"free": 0.35, "grows": 0.2, "shrinks": 0.05, "enters": 0.2, "uncovered": 0.2}
 AREA_RATIO = (3.0, 8.0)  # of the last to the first frame of a clip of `FULL_GROWTH` frames
 FULL_GROWTH = 6  # frames; in a shorter clip things grow less
 LOG_SIZES = (-2.2, -0.3)
-FILLING, RECEDING = (-0.3, 0.4), (4.0, 16.0)  # log size at first of what recedes, and how much its area shrinks
 
 
 def draw_places(ids: npt.NDArray[np.integer], rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -41,9 +40,6 @@ def draw_places(ids: npt.NDArray[np.integer], rng: np.random.Generator) -> tuple
             growth = 0.5 * math.log(rng.uniform(*AREA_RATIO))
             small = rng.uniform(-2.4, -1.2)
             placements[row, 2], courses[row, 2] = (small, growth) if kind == "grows" else (small + growth, -growth)
-        elif kind == "recedes":
-            placements[row, :3] = (*rng.uniform(-0.3, 0.3, 2), rng.uniform(*FILLING))
-            courses[row, 2] = -0.5 * math.log(rng.uniform(*RECEDING))
         elif kind == "enters":
             axis, side = rng.integers(2), rng.choice((-1.0, 1.0))
             placements[row, axis] = side * rng.uniform(0.75, 1.05)
