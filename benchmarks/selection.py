@@ -5,11 +5,11 @@
 DATA/video holds the sequences named in `SEQUENCES`, each with `frames/` and `masks/` (any subset of the frames); the
 bunny of `examples/` is added. Objects count from the frame after their first mask on, the mean is over sequences. The
 floor copies each object's first mask; the baseline copies labels by nearest features (`nearest_features.py`). Nothing
-is adapted. `--hard` adds sequences in which masks fail (`hard_videos.py`), to fit and measure the score. `--frames` looks at the first frames of each sequence alone. The row
-"score" is the area under the ROC curve of the score in confidence.csv for "J < 0.5", and "review" the share of the masks
-with less and with more that confidence.csv marks for review. `--fit-score` prints the weights
-of the score that logistic regression gives on these videos (a video counts the same whatever its length), and the area
-under the ROC curve of each video with weights fitted to all others.
+is adapted. `--hard` adds sequences in which masks fail (`hard_videos.py`), to fit and measure the score. `--frames`
+looks at the first frames of each sequence alone. The row "score" is the area under the ROC curve of the score in
+confidence.csv for "J < 0.5", and "review" the share of the masks with less and with more that confidence.csv marks for
+review. `--fit-score` prints the weights of the score that logistic regression gives on these videos (a video counts the
+same whatever its length), and the area under the ROC curve of each video with weights fitted to all others.
 """
 
 from __future__ import annotations

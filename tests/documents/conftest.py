@@ -40,6 +40,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_tracker: Pat
         for name in names:
             video.write(read_image(tmp_path / "frames" / f"{name}.jpg"))
     _draw_roots(tmp_path)
+    _draw_lvos(tmp_path)
     _draw_pictures(tmp_path)
     _draw_examples(tmp_path)
     _write_annotations(tmp_path)
@@ -59,6 +60,18 @@ def _draw_roots(folder: Path) -> None:
         for index in (0, 1):
             draw_mask(folder / "DAVIS" / "Annotations" / "480p" / sequence / f"{index:05d}.png", index=index)
             draw_mask(folder / "runs" / "propagate" / "DAVIS" / "masks" / sequence / f"{index:05d}.png", index=index)
+
+
+def _draw_lvos(folder: Path) -> None:
+    """One video of four frames with two objects, and masks of it."""
+    names = [f"{1 + 5 * index:08d}" for index in range(4)]
+    for place in (folder / "LVOS" / "valid" / "Annotations", folder / "runs" / "propagate" / "LVOS" / "masks"):
+        for index, name in enumerate(names):
+            draw_mask(place / "a" / f"{name}.png", index=index)
+    seen = {"start": "1", "end": "16", "frame_nums": "4"}
+    objects = {str(k): {"category": "dog", "frames": names, "frame_range": seen} for k in (1, 2)}
+    (folder / "LVOS" / "valid" / "meta.json").write_text(json.dumps({"videos": {"a": {"objects": objects}}}))
+    (folder / "LVOS" / "valid" / "unseen_videos.txt").write_text("a\n")
 
 
 def _draw_pictures(folder: Path) -> None:

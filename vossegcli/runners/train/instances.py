@@ -136,7 +136,9 @@ class TrainingTracks(TrainingInstances):
         device: torch.device,
     ) -> None:
         if settings.partly_annotated:
-            raise ConfigError("partly_annotated is for b2inst alone", fix="leave such data sets out")
+            raise ConfigError(
+                "partly_annotated is for instances in images, not in videos", fix="leave such data sets out"
+            )
         super().__init__(images, validation, settings, device)
 
     def batches(self, start: int) -> Iterator[Any]:
