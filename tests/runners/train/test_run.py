@@ -136,6 +136,19 @@ def test_a_warm_up_without_classes_is_the_start_for_others(discs: Path, tmp_path
             assert torch.allclose(value.float(), warm.tensors[name].float(), atol=1e-3), name
 
 
+def test_partly_annotated_sets_are_named_and_for_images_alone(discs: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "instances.toml"
+    settings.write_text(f'partly_annotated = ["{discs.stem}"]\n' + INSTANCES.format())
+    facts = runner.train(options(discs, settings, tmp_path / "out", system="b2inst", val=(discs,)), silent)
+    assert facts["steps"] == 4
+    settings.write_text(f'partly_annotated = ["{discs.stem}"]\n' + TRACKS)
+    with pytest.raises(ConfigError, match="not in videos"):
+        runner.train(options(discs, settings, tmp_path / "clips", system="mobileinst", val=(discs,)), silent)
+    settings.write_text('partly_annotated = ["mine"]\n' + INSTANCES.format())
+    with pytest.raises(ConfigError, match=f"no data set is named 'mine'.*{discs.stem}"):
+        runner.train(options(discs, settings, tmp_path / "no", system="b2inst", val=(discs,)), silent)
+
+
 def test_instances_resume_exactly(discs: Path, tmp_path: Path) -> None:
     settings = tmp_path / "instances.toml"
     settings.write_text(INSTANCES.format())

@@ -41,10 +41,11 @@ class TrainingInstances:
         device: where the batches go.
 
     Raises:
-        ConfigError: no image has an instance.
+        ConfigError: no image has an instance, or data sets are partly annotated and the system takes none.
     """
 
     judge: Task = "instance"
+    takes_partly_annotated = True
 
     def __init__(
         self,
@@ -53,6 +54,10 @@ class TrainingInstances:
         settings: TrainingSettings,
         device: torch.device,
     ) -> None:
+        if settings.partly_annotated and not self.takes_partly_annotated:
+            raise ConfigError(
+                "partly_annotated is for instances in images, not in videos", fix="leave such data sets out"
+            )
         self._settings = settings
         if settings.class_agnostic:
             images, validation = _as_objects(images), _as_objects(validation)
@@ -122,24 +127,9 @@ class TrainingInstances:
 
 
 class TrainingTracks(TrainingInstances):
-    """The same, and synthetic clips of two frames in the stages that ask for frames; validation on images.
+    """The same, and synthetic clips of two frames in the stages that ask for frames; validation on images."""
 
-    Raises:
-        ConfigError: no image has an instance, or data sets are said to be partly annotated.
-    """
-
-    def __init__(
-        self,
-        images: Sequence[AnnotatedImage],
-        validation: Sequence[AnnotatedImage],
-        settings: TrainingSettings,
-        device: torch.device,
-    ) -> None:
-        if settings.partly_annotated:
-            raise ConfigError(
-                "partly_annotated is for instances in images, not in videos", fix="leave such data sets out"
-            )
-        super().__init__(images, validation, settings, device)
+    takes_partly_annotated = False  # its queries compete for every instance of a picture
 
     def batches(self, start: int) -> Iterator[Any]:
         """Yield the samples from a step on, stage by stage."""
