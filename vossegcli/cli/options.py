@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vossegcli.errors import ConfigError
 from vossegcli.types import Shard
 
 if TYPE_CHECKING:
@@ -282,19 +281,6 @@ def height_and_width(text: str) -> tuple[int, int]:
         return int(parts[0]), int(parts[1])
     what = f"'{text}' is not a size like 512x640, of sides from 1 to {LARGEST_SIDE}"
     raise typer.BadParameter(what, param_hint="--size")
-
-
-def numbers(text: str, option: str) -> tuple[int, ...]:
-    """The numbers of a comma list.
-
-    Raises:
-        ConfigError: a part is not a whole number.
-    """
-    parts = comma_list(text)
-    for part in parts:
-        if not part.isdecimal():
-            raise ConfigError(f"{option}: '{part}' is not a number", fix="give numbers with commas between them")
-    return tuple(int(part) for part in parts)
 
 
 def comma_list(text: str) -> tuple[str, ...]:

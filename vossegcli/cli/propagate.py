@@ -10,6 +10,7 @@ import typer
 from vossegcli.cli import options as o
 from vossegcli.cli.batch_command import CommonOptions, batch_command
 from vossegcli.cli.tables import show_totals
+from vossegcli.errors import ConfigError
 
 MASKS = "Masks"
 BANK = "Feature bank"
@@ -101,12 +102,25 @@ def propagate(
     from vossegcli.runners.propagate.run import PropagateCommand
 
     options = PropagateOptions(
-        frames=frames, mask=given_mask(mask), at=at, objects=o.numbers(objects, "--objects"), use_masks=use_masks,
+        frames=frames, mask=given_mask(mask), at=at, objects=_ids(objects), use_masks=use_masks,
         direction=direction, fix_mask=fix_mask, exact_mask=exact_mask, adapt=adapt, budget=budget,
         update_rate=update_rate, merge_threshold=merge_threshold, save=o.comma_list(save), fps=fps,
         **common.settings,
     )  # fmt: skip
     common.run(PropagateCommand, options, _show_summary)
+
+
+def _ids(text: str) -> tuple[int, ...]:
+    """The ids of `--objects`.
+
+    Raises:
+        ConfigError: a part is not a whole number.
+    """
+    parts = o.comma_list(text)
+    for part in parts:
+        if not part.isdecimal():
+            raise ConfigError(f"--objects: '{part}' is not a number", fix="give numbers with commas between them")
+    return tuple(map(int, parts))
 
 
 def _show_summary(record: dict[str, Any]) -> None:

@@ -324,6 +324,24 @@ def test_a_last_packet_that_does_not_decode_is_left_out(lost: int, tmp_path: Pat
     assert len(cut) >= 39 or (cut.notes and "cut off" in cut.notes[0])
 
 
+def _cut_off(
+    path: Path, container: str, codec: str, share: float, movflags: dict[str, str], **encoding: Any
+) -> VideoFrames:
+    """Write 60 frames of noise, which read without a note, and keep the first share of the file."""
+    noise = np.random.default_rng(0).integers(0, 255, (60, 48, 64, 3), dtype=np.uint8)
+    with av.open(str(path), "w", format=container, options=movflags) as file:
+        stream: Any = file.add_stream(codec, **encoding)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for image in noise:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        file.mux(stream.encode(None))
+    whole = VideoFrames(path)
+    assert (len(whole), whole.notes) == (60, ())
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    return VideoFrames(path)
+
+
 CONTAINERS = {
     "mp4": ("mp4", "libx264"), "mov": ("mov", "libx264"), "mkv": ("matroska", "libx264"), "webm": ("webm", "libvpx"),
     "avi": ("avi", "mpeg4"), "wmv": ("asf", "wmv2"), "flv": ("flv", "flv"),
@@ -334,20 +352,8 @@ CONTAINERS = {
 @pytest.mark.parametrize("share", [0.6, 0.8])
 def test_a_video_that_is_cut_off_says_so(suffix: str, share: float, tmp_path: Path) -> None:
     container, codec = CONTAINERS[suffix]
-    path = tmp_path / f"a.{suffix}"
-    noise = np.random.default_rng(0).integers(0, 255, (60, 48, 64, 3), dtype=np.uint8)
     options = {"movflags": "+faststart"} if container in {"mp4", "mov"} else {}
-    with av.open(str(path), "w", format=container, options=options) as file:
-        stream: Any = file.add_stream(codec, rate=10)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for image in noise:
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        file.mux(stream.encode(None))
-    whole = VideoFrames(path)
-    assert (len(whole), whole.notes) == (60, ())
-    content = path.read_bytes()
-    path.write_bytes(content[: int(share * len(content))])
-    cut = VideoFrames(path)
+    cut = _cut_off(tmp_path / f"a.{suffix}", container, codec, share, options, rate=10)
     (note,) = cut.notes
     found, announced = (int(number) for number in re.findall(r"[0-9]+", note))
     assert found == len(cut) == len(list(cut.iterate()))
@@ -375,20 +381,8 @@ STREAMS = {
 def test_a_stream_that_announces_nothing_says_where_it_is_cut_off(suffix: str, share: float, tmp_path: Path) -> None:
     """Without an index or a length: what tells is that the last packet is not whole, or that the end lacks."""
     container, codec = STREAMS[suffix]
-    path = tmp_path / f"a.{suffix}"
-    noise = np.random.default_rng(0).integers(0, 255, (60, 48, 64, 3), dtype=np.uint8)
     options = {"movflags": "frag_keyframe+empty_moov"} if container == "mp4" else {}
-    with av.open(str(path), "w", format=container, options=options) as file:
-        stream: Any = file.add_stream(codec, rate=25, options={"g": "10"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for image in noise:
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        file.mux(stream.encode(None))
-    whole = VideoFrames(path)
-    assert (len(whole), whole.notes) == (60, ())
-    content = path.read_bytes()
-    path.write_bytes(content[: int(share * len(content))])
-    cut = VideoFrames(path)
+    cut = _cut_off(tmp_path / f"a.{suffix}", container, codec, share, options, rate=25, options={"g": "10"})
     assert 0.5 * share * 60 < len(list(cut.iterate())) == len(cut) < 60
     assert cut.notes == (f"ends after {len(cut)} frames, in the middle of a packet: the file is cut off",)
 

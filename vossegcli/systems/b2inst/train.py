@@ -52,7 +52,7 @@ def instance_objective(model: B2Inst, batch: InstanceSamples, weights: LossWeigh
     assignments = [assign_locations(boxes.to(device), sizes) for boxes in batch.boxes]
     terms = _detection_terms(encoded, batch, assignments, sizes)
     terms |= _mask_terms(model, encoded, batch, assignments)
-    labels = F.interpolate(batch.classes_map.float().unsqueeze(1), size=sizes[0], mode="nearest-exact")[:, 0].long()
+    labels = _at_size(batch.classes_map, sizes[0])
     if batch.annotated is not None:
         labels = labels.masked_fill(~_at_size(batch.annotated, sizes[0]), UNKNOWN)
     assert encoded.bases.semantic is not None
@@ -97,9 +97,9 @@ def _detection_terms(
     }  # fmt: skip
 
 
-def _at_size(area: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize an area (B,H,W) bool to (B,h,w) by the pixel in the middle of each cell."""
-    return F.interpolate(area.float().unsqueeze(1), size=size, mode="nearest-exact")[:, 0] > 0
+def _at_size(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize labels or areas (B,H,W) to (B,h,w) by the pixel in the middle of each cell."""
+    return F.interpolate(maps.float().unsqueeze(1), size=size, mode="nearest-exact")[:, 0].to(maps.dtype)
 
 
 def _of_instances(values: Tensor, instance: Tensor) -> Tensor:
