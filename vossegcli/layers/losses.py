@@ -18,11 +18,9 @@ def focal_class_loss(logits: Tensor, labels: Tensor, positives: float) -> Tensor
 
     Args:
         logits: (N,L).
-        labels: (N,) int64, -1 = none of the classes, -2 = not known (does not count).
+        labels: (N,) int64, -1 = none of the classes.
         positives: by which the sum is divided, at least 1.
     """
-    known = labels >= -1
-    logits, labels = logits[known], labels[known]
     truth = F.one_hot(labels + 1, logits.shape[1] + 1)[:, 1:].to(logits.dtype)
     loss: Tensor = sigmoid_focal_loss(logits, truth, alpha=0.25, gamma=2.0, reduction="sum")
     return loss / max(positives, 1.0)

@@ -80,16 +80,18 @@ def _detection_terms(
         torch.where(a.instance >= 0, _of_instances(own.to(device), a.instance), -1)
         for a, own in zip(assignments, batch.labels, strict=True)
     ])  # fmt: skip
+    positive = labels >= 0
+    judged, truth = logits.flatten(0, 1), labels.flatten()
     if batch.annotated is not None:
         known = torch.cat([_at_size(batch.annotated, size).flatten(1) for size in sizes], dim=1)  # (B,N)
-        labels = labels.masked_fill((labels < 0) & ~known, -2)
-    positive = labels >= 0
+        counts = (positive | known).flatten()
+        judged, truth = judged[counts], truth[counts]
     count = float(positive.sum())
     true_sides = torch.stack([a.sides for a in assignments])[positive]
     true_centerness = torch.stack([a.centerness for a in assignments])[positive]
     zeros = torch.zeros_like(true_sides[:, :2])
     return {
-        "classes": focal_class_loss(logits.flatten(0, 1), labels.flatten(), count),
+        "classes": focal_class_loss(judged, truth, count),
         "boxes": box_loss(boxes_of(zeros, sides[positive]), boxes_of(zeros, true_sides), true_centerness),
         "centerness": F.binary_cross_entropy_with_logits(
             centerness[positive], true_centerness, reduction="sum"
