@@ -10,7 +10,8 @@ from torch import Tensor
 
 def image_tensor(image: npt.NDArray[np.uint8]) -> Tensor:
     """Turn a picture (H,W,3) of 8-bit RGB into (3,H,W) float32 in [0, 1]."""
-    return torch.from_numpy(image).permute(2, 0, 1).float().div_(255.0)
+    writable = image if image.flags.writeable else image.copy()
+    return torch.from_numpy(writable).permute(2, 0, 1).float().div_(255.0)
 
 
 def to_pixels(image: Tensor) -> npt.NDArray[np.uint8]:

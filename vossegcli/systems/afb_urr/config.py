@@ -113,6 +113,9 @@ class AFBURRConfig:
         light_skips: skip features enter the decoder by one convolution, without a residual block (addition).
         context: the query encoder goes on to stride 32, and what it finds there is added to its features at stride 16:
             the stage that knows ImageNet's classes says what belongs together (addition; needs an EfficientNet-Lite).
+        cut_similarity: where the keys of a frame are found in the frame before with a lower mean cosine, another scene
+            begins: objects are painted again only where the annotated frames confirm them (`sight.py`; addition, needs
+            annotated_read). 0 = cuts are not looked for (paper).
         bank: defaults of the feature bank.
         short_side: frames with a larger short side are worked on at this size, if nobody asks for another.
         adapt_steps: steps of training on the given masks before a video is segmented, if nobody asks for another
@@ -133,6 +136,7 @@ class AFBURRConfig:
     memory_sharpness: float = 1.0
     light_skips: bool = False
     context: bool = False
+    cut_similarity: float = 0.0
     bank: BankConfig = BankConfig()
     short_side: int = 480
     adapt_steps: int = 0
@@ -149,6 +153,10 @@ class AFBURRConfig:
             raise ConfigError(f"memory_sharpness is {self.memory_sharpness}", fix="give a number above 0")
         if self.context and not isinstance(self.query_trunk, LiteTrunk):
             raise ConfigError("context needs an EfficientNet-Lite", fix="set query_trunk.variant or context = false")
+        if not 0.0 <= self.cut_similarity < 1.0:
+            raise ConfigError(f"cut_similarity is {self.cut_similarity}", fix="give a cosine from 0 (none) to 1")
+        if self.cut_similarity and not self.annotated_read:
+            raise ConfigError("cut_similarity needs annotated_read", fix="set cut_similarity = 0")
         published_trunks = isinstance(self.query_trunk, TrunkConfig) and _width(self.query_trunk) == _width(
             self.memory_trunk
         )
@@ -222,6 +230,7 @@ COMPACT = AFBURRConfig(
     memory_sharpness=4.0,
     light_skips=True,
     context=True,
+    cut_similarity=0.75,
     bank=BankConfig(budget=60_000, update_rate=0.1, merge_threshold=0.95, protect_annotated=True, memory_every=3),
     short_side=400,
 )

@@ -22,6 +22,7 @@ from vossegcli.systems.afb_urr.decoder import EPS
 from vossegcli.systems.afb_urr.feature_bank import FeatureBank
 from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, flatten_cells, folded_copy
 from vossegcli.systems.afb_urr.native_size import NativeProbabilities, native_labels, shrunk_classes
+from vossegcli.systems.afb_urr.sight import Sight, in_sight, likeness, nothing_like
 from vossegcli.systems.base import Segmentation
 
 
@@ -36,6 +37,7 @@ class _Newest:
     index: int
     annotated: frozenset[int]  # classes whose mask was given
     memorised: bool
+    sight: Sight
 
 
 class AFBURRPredictor:
@@ -111,7 +113,8 @@ class AFBURRPredictor:
         masks = shrunk_classes(label_map.to(self.device), ids, canvas.enter)  # (1,K,H',W')
         with self._autocast():
             keys = self.model.encode_keys(small)
-        self._newest = _Newest(small, *keys, masks, 0, frozenset(range(len(ids) + 1)), memorised=False)
+        sight = in_sight(len(ids), self.device)
+        self._newest = _Newest(small, *keys, masks, 0, frozenset(range(len(ids) + 1)), memorised=False, sight=sight)
 
     @torch.inference_mode()
     def step(self, frame: Tensor) -> Segmentation:
@@ -129,9 +132,11 @@ class AFBURRPredictor:
         with self._autocast():
             query = self.model.encode_query(small)
         read = self.bank.read(flatten_cells(query.key)[0], self.precision).unsqueeze(0)  # (1,K,hw,V)
+        cut = self._is_cut(newest.key, query.key)
         local = None
         if query.fine_key is not None and newest.fine_key is not None:
-            local = self.model.read_newest(query.fine_key, newest.fine_key, newest.masks)
+            before = newest.masks if cut is None else torch.where(cut, nothing_like(newest.masks), newest.masks)
+            local = self.model.read_newest(query.fine_key, newest.fine_key, before)
         annotated = None
         if self.model.config.annotated_read:
             annotated = self.bank.read_annotated(flatten_cells(query.key)[0], self.model.config.mask_channels)
@@ -140,11 +145,15 @@ class AFBURRPredictor:
             probs = self.model.decode(read, query, local, annotated_masks)  # (1,K,H',W')
         logits = unpad(log_odds(probs), canvas.padding)
         memory = pad(self.model.remembered(logits), canvas.padding)
-        keys = query.key, query.fine_key
-        self._newest = _Newest(small, *keys, memory, newest.index + 1, frozenset(), memorised=False)
-        agreed = torch.ones(len(self._ids), device=self.device)
+        agreed, sight = torch.ones(len(self._ids), device=self.device), newest.sight
         if annotated is not None:
             agreed = agreement(self.model.mask_cells(memory)[0, 1:], annotated.masks[1:], annotated.similarity[1:])
+        if cut is not None:
+            sight = newest.sight.after(cut, agreed)
+            logits = sight.hide(logits)
+            memory = pad(self.model.remembered(logits), canvas.padding)
+        keys = query.key, query.fine_key
+        self._newest = _Newest(small, *keys, memory, newest.index + 1, frozenset(), memorised=False, sight=sight)
         return self._segmentation(logits, canvas.native, agreed)
 
     @torch.inference_mode()
@@ -173,7 +182,8 @@ class AFBURRPredictor:
             masks[:, 0] += masks[:, k]
             masks[:, k] = annotated[:, k]
         marked = newest.annotated | frozenset(classes)
-        self._newest = replace(newest, masks=masks, annotated=marked, memorised=False)
+        sight = newest.sight.with_marked([k - 1 for k in classes], len(self._ids))
+        self._newest = replace(newest, masks=masks, annotated=marked, memorised=False, sight=sight)
 
     def state(self) -> dict[str, Tensor]:
         """Return the memory as named tensors; memorise the newest frame first, which changes nothing."""
@@ -181,6 +191,7 @@ class AFBURRPredictor:
             newest = self._memorised()
         tensors = {f"bank.{name}": value for name, value in self.bank.state().items()}
         tensors |= {"newest.frame": newest.frame, "newest.key": newest.key, "newest.masks": newest.masks}
+        tensors |= {"newest.agreement": newest.sight.agreement, "newest.lost": newest.sight.lost}
         if newest.fine_key is not None:
             tensors["newest.fine_key"] = newest.fine_key
         return tensors | {"newest.index": torch.tensor(newest.index), "ids": torch.tensor(self._ids)}
@@ -195,7 +206,8 @@ class AFBURRPredictor:
         index = int(tensors["newest.index"])
         frame = frame.contiguous(memory_format=torch.channels_last)
         fine_key = tensors["newest.fine_key"].to(self.device) if "newest.fine_key" in tensors else None
-        self._newest = _Newest(frame, key, fine_key, masks, index, frozenset(), memorised=True)
+        sight = Sight(*(tensors[f"newest.{name}"].to(self.device) for name in ("agreement", "lost")))
+        self._newest = _Newest(frame, key, fine_key, masks, index, frozenset(), memorised=True, sight=sight)
 
     def _memorised(self) -> _Newest:
         """Return the newest frame, after it has been taken into the bank if it is due and was not."""
@@ -210,6 +222,11 @@ class AFBURRPredictor:
             self.bank.update(memory.keys[0], memory.values[0], newest.index, newest.annotated)
         self._newest = replace(newest, memorised=True)
         return self._newest
+
+    def _is_cut(self, before: Tensor, now: Tensor) -> Tensor | None:
+        """Tell from the keys (1,C,h,w) of two frames if another scene begins; None where cuts are not looked for."""
+        least = self.model.config.cut_similarity
+        return likeness(before[0], now[0]) < least if least else None
 
     def _segmentation(self, logits: Tensor, native: Size, agreed: Tensor) -> Segmentation:
         """From logits of the classes (1,K,h,w) and the objects' agreement (K-1,) to native size."""
