@@ -64,13 +64,19 @@ class VideoPredictor(Protocol):
     def with_network(self, network: Any) -> VideoPredictor:  # noqa: ANN401 - of the system
         """Build a predictor with the same settings around other weights; it remembers nothing yet."""
 
-    def start(self, frame: Tensor, label_map: Tensor) -> None:
+    def encode(self, frame: Tensor, before: Any = None) -> Any:  # noqa: ANN401 - of the system
+        """Compute what does not depend on masks; `start`, `step` and `add_objects` take it in place of the frame.
+
+        It changes nothing, so that another thread can do it ahead; `before` is what it gave for the frame before.
+        """
+
+    def start(self, frame: Any, label_map: Tensor) -> None:  # noqa: ANN401
         """Forget everything and begin with an annotated frame; label_map is (H,W) of integer ids."""
 
-    def step(self, frame: Tensor) -> Segmentation:
+    def step(self, frame: Any) -> Segmentation:  # noqa: ANN401
         """Segment the next frame."""
 
-    def add_objects(self, frame: Tensor, label_map: Tensor) -> None:
+    def add_objects(self, frame: Any, label_map: Tensor) -> None:  # noqa: ANN401
         """Add or correct objects on the frame of the last step; the other objects' memory stays."""
 
     def state(self) -> dict[str, Tensor]:

@@ -76,6 +76,21 @@ class VideoContract(SystemContract):
         with pytest.raises(InputError, match="unlike the frames before"):
             predictor.step(torch.rand(3, 64, 48))
 
+    def test_frames_may_be_encoded_ahead(self) -> None:
+        """Nothing changes, whether the frame before was known or not."""
+        *frames, first, later = self.inputs
+        expected = self.outcome(self.predictor())
+        predictor = self.predictor()
+        encoded = [predictor.encode(frames[0])]
+        for frame in frames[1:]:
+            encoded.append(predictor.encode(frame, encoded[-1] if len(encoded) != 2 else None))  # noqa: PLR2004
+        predictor.start(encoded[0], first)
+        found = [predictor.step(encoded[1])]
+        predictor.add_objects(encoded[1], later)
+        found += [predictor.step(frame) for frame in encoded[2:]]
+        parts = [part for segmentation in found for part in (*segmentation[:4], segmentation.probs)]
+        assert all(torch.equal(a, b) for a, b in zip(expected, parts, strict=True))
+
     def test_start_forgets(self) -> None:
         predictor = self.predictor()
         first, again = self.outcome(predictor), self.outcome(predictor)

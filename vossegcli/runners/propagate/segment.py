@@ -25,6 +25,7 @@ from vossegcli.io.results.mattes import write_alpha
 from vossegcli.io.results.overlays import write_probability
 from vossegcli.io.weights.checkpoints import read_tensors, write_tensors
 from vossegcli.runners.propagate.confidence import confidence_rows
+from vossegcli.runners.propagate.encoding import encoded_ahead
 from vossegcli.runners.propagate.given_masks import GivenMasks, Pass, absences, wanted_on
 from vossegcli.runners.propagate.overruling import as_given, overruled, without
 from vossegcli.systems.base import Segmentation, VideoPredictor
@@ -174,7 +175,7 @@ def _run_pass(item: PropagateItem, way: Pass, done: int, predictor: VideoPredict
     low, high = min(indices[0], indices[-1]), max(indices[0], indices[-1])
     read = item.reader.iterate(low, high + 1, reverse=way.reverse)
     shown = ((frame.name, _pixels(frame, predictor.device)) for frame in read)  # in the thread that reads
-    with closing(read_ahead(shown, READ_AHEAD)) as frames:
+    with closing(encoded_ahead(read_ahead(shown, READ_AHEAD), predictor)) as frames:
         changes = absences(item.given, way)
         gone: frozenset[int] = frozenset()
         for index in way.indices()[:done]:
@@ -193,9 +194,8 @@ def _pixels(frame: Frame, device: torch.device) -> Tensor:
     return pixels.contiguous().pin_memory() if device.type == "cuda" else pixels
 
 
-def _segment_frame(
-    item: PropagateItem, way: Pass, index: int, image: Tensor, predictor: VideoPredictor
-) -> Segmentation:
+def _segment_frame(item: PropagateItem, way: Pass, index: int, image: Any, predictor: VideoPredictor) -> Segmentation:
+    """Segment a frame, as the predictor takes it."""
     if index == way.start:
         ids_map = _tensor(item.given.read(index).ids_map)
         predictor.start(image, ids_map)

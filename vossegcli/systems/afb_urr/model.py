@@ -121,23 +121,34 @@ class AFBURR(nn.Module):
         cells = F.pixel_unshuffle(masks_at_stride4(masks).unsqueeze(2), self.config.mask_cells)  # (B,K,n*n,h,w)
         return cells.flatten(3).transpose(2, 3)
 
-    def read_newest(self, query_key: Tensor, key: Tensor, masks: Tensor) -> Tensor:
-        """Propagate the newest frame's masks by local attention.
+    def weigh_newest(self, query_key: Tensor, key: Tensor) -> Tensor:
+        """Weigh the cells of the newest frame by how alike and how near they are; needs no masks.
 
         Args:
             query_key: (B,Cf,H/8,W/8) fine key of the current frame.
             key: (B,Cf,H/8,W/8) fine key of the newest frame with masks.
-            masks: (B,K,H,W) those masks.
+
+        Returns:
+            (B,H/8,W/8,R*W/8) weights, for `read_newest`.
+        """
+        assert self.config.locality is not None
+        assert self.log_sigma is not None
+        return local_weights(key, query_key, self.log_sigma.exp(), self.config.locality.rows)
+
+    def read_newest(self, weights: Tensor, masks: Tensor) -> Tensor:
+        """Propagate the newest frame's masks by local attention.
+
+        Args:
+            weights: from `weigh_newest`.
+            masks: (B,K,H,W) of the newest frame.
 
         Returns:
             (B,K,2,H/4,W/4): the masks as read, and as they are.
         """
         assert self.config.locality is not None
-        assert self.log_sigma is not None
         rows = self.config.locality.rows
         small = masks_at_stride4(masks)  # (B,K,H/4,W/4)
         parts = F.pixel_unshuffle(small, 2)  # (B,K*4,H/8,W/8)
-        weights = local_weights(key, query_key, self.log_sigma.exp(), rows)  # (B,H/8,W/8,R*W/8)
         bands = row_bands(F.pad(parts, (0, 0, rows, rows)), rows)  # (B,H/8,R*W/8,K*4)
         read = F.pixel_shuffle((weights @ bands).permute(0, 3, 1, 2), 2)  # (B,K,H/4,W/4)
         return torch.stack([read, small], dim=2)

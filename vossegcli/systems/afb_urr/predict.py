@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from vossegcli.errors import InputError
-from vossegcli.ops.canvas import Canvas, shrunk_canvas
+from vossegcli.ops.canvas import shrunk_canvas
 from vossegcli.ops.masks import log_odds
 from vossegcli.ops.padding import pad, unpad
 from vossegcli.ops.precision import autocast
-from vossegcli.ops.resize import Size, resize_smooth, size_of
+from vossegcli.ops.resize import Size
 from vossegcli.systems.afb_urr.config import BankConfig
 from vossegcli.systems.afb_urr.decoder import EPS
+from vossegcli.systems.afb_urr.encoded_frame import EncodedFrame, prepared_pixels
 from vossegcli.systems.afb_urr.feature_bank import FeatureBank
 from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, flatten_cells, folded_copy
 from vossegcli.systems.afb_urr.native_size import NativeProbabilities, native_labels, shrunk_classes
@@ -94,49 +95,63 @@ class AFBURRPredictor:
         return self._ids
 
     @torch.inference_mode()
-    def start(self, frame: Tensor, label_map: Tensor) -> None:
-        """Begin with an annotated frame.
+    def encode(self, frame: Tensor, before: EncodedFrame | None = None) -> EncodedFrame:
+        """Compute what does not depend on masks; changes nothing, so that a thread can do it ahead.
 
         Args:
             frame: (3,H,W) RGB, float in [0, 1] or uint8.
+            before: the frame before it.
+        """
+        canvas, pixels = prepared_pixels(frame, self.short_side, self.device)
+        with self._autocast():
+            query = self.model.encode_query(pixels)
+        known = None if before is None else before.query.fine_key
+        if query.fine_key is None or known is None or known.shape != query.fine_key.shape:
+            return EncodedFrame(canvas, pixels, query)
+        return EncodedFrame(canvas, pixels, query, known, self.model.weigh_newest(query.fine_key, known))
+
+    @torch.inference_mode()
+    def start(self, frame: Tensor | EncodedFrame, label_map: Tensor) -> None:
+        """Begin with an annotated frame.
+
+        Args:
+            frame: (3,H,W) RGB, float in [0, 1] or uint8, or what `encode` makes of it.
             label_map: (H,W) integer ids, 0 = background.
 
         Raises:
             InputError: the label map holds no object or has another size than the frame.
         """
-        ids = _ids_of(label_map, frame)
+        encoded = self._encoded(frame)
+        ids = _ids_of(label_map, encoded.canvas.native)
         if not ids:
             raise InputError("the mask holds no object", fix="mark at least one object")
         self._ids = ids
         self.bank = self._new_bank()
-        canvas, small = self._prepare(frame)
-        masks = shrunk_classes(label_map.to(self.device), ids, canvas.enter)  # (1,K,H',W')
-        with self._autocast():
-            keys = self.model.encode_keys(small)
+        masks = shrunk_classes(label_map.to(self.device), ids, encoded.canvas.enter)  # (1,K,H',W')
+        keys, annotated = encoded.query[:2], frozenset(range(len(ids) + 1))
         sight = in_sight(len(ids), self.device)
-        self._newest = _Newest(small, *keys, masks, 0, frozenset(range(len(ids) + 1)), memorised=False, sight=sight)
+        self._newest = _Newest(encoded.pixels, *keys, masks, 0, annotated, memorised=False, sight=sight)
 
     @torch.inference_mode()
-    def step(self, frame: Tensor) -> Segmentation:
-        """Segment the next frame (3,H,W) RGB, float in [0, 1] or uint8.
+    def step(self, frame: Tensor | EncodedFrame) -> Segmentation:
+        """Segment the next frame (3,H,W) RGB, float in [0, 1] or uint8, or what `encode` makes of it.
 
         Raises:
             InputError: the frame has another size than the first one.
         """
         newest = self._memorised()
-        canvas, small = self._prepare(frame)
-        if small.shape != newest.frame.shape:
+        encoded = self._encoded(frame)
+        canvas, query = encoded.canvas, encoded.query
+        if encoded.pixels.shape != newest.frame.shape:
             raise InputError(
-                f"the frame is {size_of(frame)}, unlike the frames before it", fix="give frames of one size"
+                f"the frame is {canvas.native}, unlike the frames before it", fix="give frames of one size"
             )
-        with self._autocast():
-            query = self.model.encode_query(small)
         read = self.bank.read(flatten_cells(query.key)[0], self.precision).unsqueeze(0)  # (1,K,hw,V)
         cut = self._is_cut(newest.key, query.key)
         local = None
         if query.fine_key is not None and newest.fine_key is not None:
             before = newest.masks if cut is None else torch.where(cut, nothing_like(newest.masks), newest.masks)
-            local = self.model.read_newest(query.fine_key, newest.fine_key, before)
+            local = self.model.read_newest(encoded.weights_to(newest.fine_key, self.model), before)
         annotated = None
         if self.model.config.annotated_read:
             annotated = self.bank.read_annotated(flatten_cells(query.key)[0], self.model.config.mask_channels)
@@ -152,26 +167,28 @@ class AFBURRPredictor:
             sight = newest.sight.after(cut, agreed)
             logits = sight.hide(logits)
             memory = pad(self.model.remembered(logits), canvas.padding)
-        keys = query.key, query.fine_key
-        self._newest = _Newest(small, *keys, memory, newest.index + 1, frozenset(), memorised=False, sight=sight)
+        keys = query[:2]
+        self._newest = _Newest(
+            encoded.pixels, *keys, memory, newest.index + 1, frozenset(), memorised=False, sight=sight
+        )
         return self._segmentation(logits, canvas.native, agreed)
 
     @torch.inference_mode()
-    def add_objects(self, frame: Tensor, label_map: Tensor) -> None:
+    def add_objects(self, frame: Tensor | EncodedFrame, label_map: Tensor) -> None:
         """Add or correct objects on the frame of the last step; other ids keep their masks.
 
         Args:
-            frame: (3,H,W), the same frame as in the last `step` (or `start`).
+            frame: (3,H,W) or encoded, the same frame as in the last `step` (or `start`).
             label_map: (H,W) ids; inside its objects it overrules what was predicted.
 
         Raises:
             InputError: the label map has another size than the frame.
         """
         newest = self._after_start()
-        given = _ids_of(label_map, frame)
+        canvas = frame.canvas if isinstance(frame, EncodedFrame) else shrunk_canvas(frame, self.short_side, STRIDE)
+        given = _ids_of(label_map, canvas.native)
         fresh = tuple(i for i in given if i not in self._ids)
         self._ids = (*self._ids, *fresh)
-        canvas = shrunk_canvas(frame, self.short_side, STRIDE)
         annotated = shrunk_classes(label_map.to(self.device), self._ids, canvas.enter)  # (1,K,H',W')
         classes = [self._ids.index(i) + 1 for i in given]
         empty = newest.masks.new_zeros(1, len(fresh), *newest.masks.shape[-2:])
@@ -236,18 +253,8 @@ class AFBURRPredictor:
         peaks = _largest_probabilities(logits[0])
         return Segmentation(labels.label_map, mean, agreed, peaks, NativeProbabilities(logits, native).each())
 
-    def _prepare(self, frame: Tensor) -> tuple[Canvas, Tensor]:
-        """Bring a frame (3,H,W) onto its canvas: (1,3,H',W'); 8 bits become floating point on the device."""
-        canvas = shrunk_canvas(frame, self.short_side, STRIDE)
-        pixels = frame.to(self.device, non_blocking=True).unsqueeze(0)
-        if pixels.dtype == torch.uint8 and self.device.type == "cpu":
-            # In 8 bits, as image libraries do it: rounded, but many times as fast, and a quarter of the memory.
-            small = pad(resize_smooth(pixels, canvas.size).float() / 255.0, canvas.padding)
-        elif pixels.dtype == torch.uint8:
-            small = canvas.enter(pixels.float()) / 255.0
-        else:
-            small = canvas.enter(pixels)
-        return canvas, small.contiguous(memory_format=torch.channels_last)
+    def _encoded(self, frame: Tensor | EncodedFrame) -> EncodedFrame:
+        return frame if isinstance(frame, EncodedFrame) else self.encode(frame)
 
     def _new_bank(self) -> FeatureBank:
         return FeatureBank(self.bank_config, self.device, unit_keys=self.model.config.unit_keys)
@@ -283,10 +290,10 @@ def _largest_probabilities(logits: Tensor) -> Tensor:
     return logits.softmax(dim=0)[1:].amax(dim=(1, 2))
 
 
-def _ids_of(label_map: Tensor, frame: Tensor) -> tuple[int, ...]:
-    if label_map.shape != frame.shape[-2:]:
+def _ids_of(label_map: Tensor, size: Size) -> tuple[int, ...]:
+    if label_map.shape != size:
         raise InputError(
-            f"the mask is {tuple(label_map.shape)}, the frame {size_of(frame)}",
+            f"the mask is {tuple(label_map.shape)}, the frame {size}",
             fix="give a mask of the frame's size",
         )
     return tuple(int(i) for i in label_map.unique() if i > 0)
