@@ -14,8 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PROBABILITY_EPS = 1e-7
-
 
 def one_hot_classes(label_map: Tensor, ids: Sequence[int]) -> Tensor:
     """Turn ids into one mask a class.
@@ -37,12 +35,6 @@ def label_map_from_classes(classes: Tensor, ids: Sequence[int]) -> Tensor:
     """Map class indices (H,W) in 0..K-1 back to object ids; class 0 is background (0)."""
     table = torch.tensor([0, *ids], device=classes.device, dtype=torch.int32)
     return table[classes]
-
-
-def log_odds(probs: Tensor) -> Tensor:
-    """Return log(p / (1 - p)) with p kept `PROBABILITY_EPS` away from 0 and 1, in float32."""
-    p = probs.float().clamp(PROBABILITY_EPS, 1.0 - PROBABILITY_EPS)
-    return torch.log(p / (1.0 - p))
 
 
 def paste_mask(mask: Tensor, box: Tensor, size: tuple[int, int]) -> tuple[int, int, Tensor]:

@@ -12,6 +12,7 @@ from torch.nn import functional
 from vossegcli.layers.blocks import conv3x3, partial_conv
 from vossegcli.systems.afb_urr.decoder import (
     CLASSES_AT_ONCE,
+    LARGEST,
     Decoder,
     in_windows,
     local_reference,
@@ -64,6 +65,7 @@ def test_groups_of_classes_change_nothing() -> None:
     both = decoder(match, skips)
     small = decoder(match[:, : CLASSES_AT_ONCE - 1], skips)
     assert both.shape == (1, CLASSES_AT_ONCE + 3, 32, 32)
+    assert float(both.detach().abs().max()) <= LARGEST
     assert not torch.allclose(both[:, : CLASSES_AT_ONCE - 1], small)  # classes compete: a subset differs
     order = torch.randperm(match.shape[1])
     torch.testing.assert_close(decoder(match[:, order], skips), both[:, order], rtol=1e-4, atol=1e-5)

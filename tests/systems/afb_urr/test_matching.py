@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vossegcli.systems.afb_urr.entries import closest_entries, read_rows
-from vossegcli.systems.afb_urr.matching import local_weights, read_memory, row_bands
+from vossegcli.systems.afb_urr.matching import BLOCK, local_weights, read_locally, read_memory, windows
 
 
 def test_read_is_the_softmax_mean_of_the_values() -> None:
@@ -84,7 +84,8 @@ def resident_mebibytes() -> float:
 
 def test_local_weights_prefer_near_cells_when_keys_say_nothing() -> None:
     keys = torch.zeros(1, 4, 5, 3)
-    weights = local_weights(keys, keys, torch.tensor(1.0), 1)[0]  # (5,3,9): rows above, own and below
+    (block,) = local_weights(keys, keys, torch.tensor(1.0), 1, 0)
+    weights = block[0]  # (5,3,9): rows above, own and below
     assert weights.sum(dim=-1).flatten().tolist() == pytest.approx([1.0] * 15)
     assert weights[2, 1].argmax() == 4
     assert float(weights[2, 1, 3] / weights[2, 1, 4]) == pytest.approx(math.exp(-0.5), rel=1e-5)
@@ -92,23 +93,34 @@ def test_local_weights_prefer_near_cells_when_keys_say_nothing() -> None:
     assert weights[0, 0, :3].tolist() == [0.0, 0.0, 0.0]  # there is no row above the first
 
 
-def test_local_weights_are_dense_attention_with_a_prior() -> None:
+@pytest.mark.parametrize("width", [5, BLOCK, 2 * BLOCK + 4])
+def test_local_read_is_dense_attention_with_a_prior(width: int) -> None:
     generator = torch.Generator().manual_seed(2)
-    keys, queries = (torch.randn(2, 6, 4, 5, generator=generator) for _ in range(2))
-    weights = local_weights(keys, queries, torch.tensor(1.7), 3)  # radius 3 sees all 4 rows
-    y, x = (c.flatten().float() for c in torch.meshgrid(torch.arange(4), torch.arange(5), indexing="ij"))
+    keys, queries, values = (torch.randn(2, 6, 4, width, generator=generator) for _ in range(3))
+    rows, columns = 3, 2 * BLOCK  # sees all
+    weights = local_weights(keys, queries, torch.tensor(1.7), rows, columns)
+    y, x = (c.flatten().float() for c in torch.meshgrid(torch.arange(4), torch.arange(width), indexing="ij"))
     distance = (y[:, None] - y).square() + (x[:, None] - x).square()
     similarity = queries.flatten(2).transpose(1, 2) @ keys.flatten(2) / math.sqrt(6)
-    expected = (similarity - distance / (2 * 1.7**2)).softmax(dim=2).view(2, 4, 5, 4, 5)
-    bands = weights.view(2, 4, 5, 7, 5)
-    for row in range(4):
-        torch.testing.assert_close(bands[:, row, :, 3 - row : 7 - row], expected[:, row], rtol=1e-4, atol=1e-6)
+    dense = (similarity - distance / (2 * 1.7**2)).softmax(dim=2)  # (2,4w,4w)
+    expected = (dense @ values.flatten(2).transpose(1, 2)).transpose(1, 2).view_as(values)
+    torch.testing.assert_close(read_locally(weights, values, rows, columns), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_row_bands_hold_the_rows_around() -> None:
-    rows = torch.arange(5.0).view(1, 1, 5, 1).expand(1, 1, 5, 2)
-    assert row_bands(rows, 1)[0, :, :, 0].tolist() == [
-        [0, 0, 1, 1, 2, 2],
-        [1, 1, 2, 2, 3, 3],
-        [2, 2, 3, 3, 4, 4],
+def test_local_weights_hardly_depend_on_columns_beyond_four_deviations() -> None:
+    generator = torch.Generator().manual_seed(3)
+    keys, queries, values = (torch.randn(1, 8, 5, 60, generator=generator) for _ in range(3))
+    far, near = (
+        read_locally(local_weights(keys, queries, torch.tensor(3.0), 2, columns), values, 2, columns)
+        for columns in (60, 12)
+    )
+    torch.testing.assert_close(near, far, rtol=0.0, atol=1e-3)
+
+
+def test_windows_hold_the_cells_around() -> None:
+    cells = (torch.arange(5.0).view(5, 1) * 100 + torch.arange(BLOCK + 3.0)).view(1, 1, 5, -1)
+    first, last = windows(cells, 1, 1)  # 3 rows of BLOCK + 1 columns, and what is around them
+    assert first.shape == (1, 3, 3 * (BLOCK + 2), 1)
+    assert last[0, :, :, 0].tolist() == [
+        [row * 100 + column for row in range(top, top + 3) for column in range(BLOCK, BLOCK + 3)] for top in range(3)
     ]

@@ -59,9 +59,9 @@ def segmented(network: AFBURR, parity: Path) -> Segmented:
     frames = torch.from_numpy(golden["frames"]).permute(0, 3, 1, 2).float() / 255
     predictor = predict.AFBURRPredictor(network, short_side=None)
     found = Segmented([], [], [], predictor.bank)
-    log_odds = predict.log_odds
+    decode = predictor.model.decode
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(predict, "log_odds", lambda probs: found.logits.append(log_odds(probs)) or found.logits[-1])
+        patch.setattr(predictor.model, "decode", lambda *a: found.logits.append(decode(*a)) or found.logits[-1])
         predictor.start(frames[0], torch.from_numpy(golden["first_mask"].astype(np.int64)))
         for frame in frames[1:]:
             found.label_maps.append(predictor.step(frame).label_map.numpy())

@@ -81,11 +81,17 @@ class LocalityConfig:
 
     Attributes:
         key_channels: channels of the keys at stride 8.
-        rows: a cell sees the rows up to this many above and below its own, and all columns.
+        rows: a cell sees the rows up to this many above and below its own, and columns up to twice as many to the left
+            and right.
     """
 
     key_channels: int = 32
     rows: int = 6
+
+    @property
+    def distance(self) -> tuple[int, int]:
+        """Rows and columns that a cell sees on each side."""
+        return self.rows, 2 * self.rows
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Shape letters: B frames, K classes (background is class 0), C channels, H W pixe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from vossegcli.systems.afb_urr.encoders import Pyramid
 
 LOCAL_WINDOW = 7
 EPS = 1e-8
+#: Log odds are limited to those of a probability of 1 - 1e-7, as in the paper's code.
+LARGEST = math.log(1e7)
 #: Classes that are decoded together: bounds memory with many objects, changes no number.
 CLASSES_AT_ONCE = 8
 
@@ -166,7 +169,7 @@ def _mask_prior(masks: int) -> nn.Conv2d:
 
 
 class Decoder(nn.Module):
-    """From matched features to one probability map a class.
+    """From matched features to one map of log odds a class.
 
     Args:
         match_channels: channels of what is matched at stride 16: read from the bank, the query's value, read
@@ -225,7 +228,7 @@ class Decoder(nn.Module):
             guidance: (B,K,G,H/4,W/4) masks in [0, 1], when the module was built with guidance.
 
         Returns:
-            (B,K,H,W) float32 probability of each class on its own (they need not add up to 1).
+            (B,K,H,W) float32 log odds of each class on its own, up to `LARGEST`.
         """
         groups = [slice(k, k + CLASSES_AT_ONCE) for k in range(0, read.shape[1], CLASSES_AT_ONCE)]
         rough_logits = []
@@ -236,7 +239,7 @@ class Decoder(nn.Module):
         rough = logits.sigmoid().softmax(dim=1)  # (B,K,H/2,W/2), a softmax of probabilities as published
         unsure = uncertainty(rough)  # (B,1,H/2,W/2)
         local = torch.cat([self._local_logits(skips, rough[:, g]) for g in groups], dim=1)  # (B,K,H/2,W/2)
-        return upsample2(logits + unsure * local).sigmoid()
+        return upsample2(logits + unsure * local).clamp(-LARGEST, LARGEST)
 
     def _rough_logits(self, read: Tensor, skips: Skips, newest: Tensor | None, guidance: Tensor | None) -> Tensor:
         """Decode (B,k,C,h,w) to foreground minus background logits (B,k,H/2,W/2), float32."""

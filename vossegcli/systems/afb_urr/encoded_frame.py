@@ -6,6 +6,7 @@ Shape letters: C channels, H' W' padded working size.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from vossegcli.ops.canvas import Canvas, shrunk_canvas
 from vossegcli.ops.padding import pad
 from vossegcli.ops.resize import resize_smooth
 from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, QueryFeatures
+from vossegcli.systems.afb_urr.sight import likeness
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,22 +26,43 @@ class EncodedFrame:
         canvas: the frame's place at the working size.
         pixels: (1,3,H',W') padded, in [0, 1].
         query: the frame's features.
-        before: fine key of the frame that `weights` refer to.
-        weights: from `AFBURR.weigh_newest`; None where that frame was not known.
+        relation: to the frame before; None where that was not known.
     """
 
     canvas: Canvas
     pixels: Tensor
     query: QueryFeatures
-    before: Tensor | None = None
-    weights: Tensor | None = None
+    relation: Relation | None = None
 
-    def weights_to(self, fine_key: Tensor, model: AFBURR) -> Tensor:
-        """Weights of the cells of the frame with this fine key; computed now, if they are not known."""
-        if self.weights is not None and self.before is fine_key:
-            return self.weights
-        assert self.query.fine_key is not None
-        return model.weigh_newest(self.query.fine_key, fine_key)
+    def related(self, key: Tensor, fine_key: Tensor | None, model: AFBURR) -> Relation:
+        """Return the relation to a frame with these keys; computed now, if it is not known."""
+        if self.relation is not None and self.relation.key is key:
+            return self.relation
+        return relation(self.query, key, fine_key, model)
+
+
+class Relation(NamedTuple):
+    """A frame as seen from a frame after it.
+
+    Attributes:
+        key: (1,C,h,w) of that frame.
+        weights: from `AFBURR.weigh_newest`, when the config has locality.
+        cut: () whether another scene begins after it, when the config looks for cuts.
+    """
+
+    key: Tensor
+    weights: list[Tensor] | None
+    cut: Tensor | None
+
+
+def relation(query: QueryFeatures, key: Tensor, fine_key: Tensor | None, model: AFBURR) -> Relation:
+    """Relate a frame to one with the given keys."""
+    weights = cut = None
+    if query.fine_key is not None and fine_key is not None:
+        weights = model.weigh_newest(query.fine_key, fine_key)
+    if model.config.cut_similarity:
+        cut = likeness(key[0], query.key[0]) < model.config.cut_similarity
+    return Relation(key, weights, cut)
 
 
 def prepared_pixels(frame: Tensor, short_side: int | None, device: torch.device) -> tuple[Canvas, Tensor]:

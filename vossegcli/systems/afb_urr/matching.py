@@ -6,6 +6,7 @@ Shape letters: K classes, M memory entries, Q query cells, C key channels, V val
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor
 
 USAGE_THRESHOLD = 1e-3
 BEYOND = 1e6
+#: Columns that are read together from the frame before.
+BLOCK = 15
 #: Most elements of a similarity matrix that exist at one time. 24 MiB of float32: a CPU's cache holds most of it,
 #: and the allocator reuses it (from 32 MiB on, glibc asks the kernel for fresh pages each time).
 MAX_SIMILARITIES = 6 << 20
@@ -103,34 +106,55 @@ def grid_cells(height: int, width: int, device: torch.device) -> Tensor:
     return torch.stack(torch.meshgrid(y, x, indexing="ij"))
 
 
-def row_bands(cells: Tensor, radius: int) -> Tensor:
-    """Gather, for each row, the cells of the rows around it: (B,C,h+2*radius,w) to (B,h,(2*radius+1)*w,C)."""
-    bands = cells.unfold(2, 2 * radius + 1, 1)  # (B,C,h,w,R)
-    return bands.permute(0, 2, 4, 3, 1).flatten(2, 3)
+def windows(cells: Tensor, rows: int, columns: int) -> Iterator[Tensor]:
+    """Yield, block by block of columns, the cells around each row's part in the block.
+
+    Args:
+        cells: (B,C,h+2*rows,w+2*columns).
+        rows: above and below.
+        columns: to the left and right of the block.
+
+    Yields:
+        (B,h,(2*rows+1)*W,C) for the W columns that a block of up to `BLOCK` sees; rows overlap in memory.
+    """
+    width = cells.shape[3] - 2 * columns
+    for left in range(0, width, BLOCK):
+        part = cells[..., left : min(left + BLOCK, width) + 2 * columns]
+        lines = part.permute(0, 2, 3, 1).contiguous().unfold(1, 2 * rows + 1, 1)  # (B,h,W,C,R)
+        yield lines.permute(0, 1, 4, 2, 3).flatten(2, 3)
 
 
-def local_weights(keys: Tensor, queries: Tensor, sigma: Tensor, radius: int) -> Tensor:
+def local_weights(keys: Tensor, queries: Tensor, sigma: Tensor, rows: int, columns: int) -> list[Tensor]:
     """Attention of a frame to the frame before it, with a Gaussian prior on the distance between cells.
 
-    A query sees the rows up to `radius` above and below its own, and all columns. The prior's logit is
-    `-|a - b|^2 / (2 sigma^2) = a.b / sigma^2 - |b|^2 / (2 sigma^2) + (the same for all b)`: three more
+    A query sees the rows and columns up to a distance from its own block; farther away, the prior leaves nothing. Its
+    logit is `-|a - b|^2 / (2 sigma^2) = a.b / sigma^2 - |b|^2 / (2 sigma^2) + (the same for all b)`: three more
     channels of queries and keys, instead of a matrix of distances.
 
     Args:
         keys: (B,C,h,w) of the frame before.
         queries: (B,C,h,w) of the current frame.
         sigma: scalar, standard deviation of the prior in cells.
-        radius: rows.
+        rows: distance.
+        columns: distance from the block of `BLOCK` columns that a query is in.
 
     Returns:
-        (B,h,w,(2*radius+1)*w) weights in the order of `row_bands`; they sum to 1 for each query.
+        for each block of b columns (B,h,b,M) weights in the order of `windows`; they sum to 1 for each query.
     """
     batch, channels, height, width = keys.shape
     place = (grid_cells(height, width, keys.device) / sigma).expand(batch, -1, -1, -1)  # (B,2,h,w)
     reach = -0.5 * place.square().sum(dim=1, keepdim=True)  # (B,1,h,w)
-    rows = (0, 0, radius, radius)
+    sides = (columns, columns, rows, rows)
     own = torch.cat([queries / math.sqrt(channels), place, torch.ones_like(reach)], dim=1)  # (B,C+3,h,w)
-    beyond = F.pad(reach, rows, value=-BEYOND)  # rows that do not exist get no weight
-    other = torch.cat([F.pad(torch.cat([keys, place], dim=1), rows), beyond], dim=1)
-    logits = own.permute(0, 2, 3, 1) @ row_bands(other, radius).transpose(2, 3)  # (B,h,w,R*w)
-    return torch.softmax(logits, dim=-1)
+    beyond = F.pad(reach, sides, value=-BEYOND)  # cells that do not exist get no weight
+    other = torch.cat([F.pad(torch.cat([keys, place], dim=1), sides), beyond], dim=1)
+    blocks = own.permute(0, 2, 3, 1).split(BLOCK, dim=2)  # (B,h,b,C+3)
+    near = windows(other, rows, columns)
+    return [torch.softmax(q @ k.transpose(2, 3), dim=-1) for q, k in zip(blocks, near, strict=True)]
+
+
+def read_locally(weights: Sequence[Tensor], values: Tensor, rows: int, columns: int) -> Tensor:
+    """Average values (B,V,h,w) of the frame before with `local_weights`: (B,V,h,w)."""
+    near = windows(F.pad(values, (columns, columns, rows, rows)), rows, columns)
+    read = torch.cat([w @ v for w, v in zip(weights, near, strict=True)], dim=2)  # (B,h,w,V)
+    return read.permute(0, 3, 1, 2)

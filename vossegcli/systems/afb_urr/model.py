@@ -18,7 +18,7 @@ from vossegcli.systems.afb_urr.config import AFBURRConfig, LiteTrunk
 from vossegcli.systems.afb_urr.decoder import Decoder, Skips
 from vossegcli.systems.afb_urr.encoders import FineKey, KeyValue, MemoryEncoder, Pyramid, QueryEncoder
 from vossegcli.systems.afb_urr.lite_encoders import LiteMemoryEncoder, LiteQueryEncoder
-from vossegcli.systems.afb_urr.matching import local_weights, row_bands
+from vossegcli.systems.afb_urr.matching import local_weights, read_locally
 
 STRIDE = 16
 MASK_STRIDE = 4
@@ -121,7 +121,7 @@ class AFBURR(nn.Module):
         cells = F.pixel_unshuffle(masks_at_stride4(masks).unsqueeze(2), self.config.mask_cells)  # (B,K,n*n,h,w)
         return cells.flatten(3).transpose(2, 3)
 
-    def weigh_newest(self, query_key: Tensor, key: Tensor) -> Tensor:
+    def weigh_newest(self, query_key: Tensor, key: Tensor) -> list[Tensor]:
         """Weigh the cells of the newest frame by how alike and how near they are; needs no masks.
 
         Args:
@@ -129,13 +129,13 @@ class AFBURR(nn.Module):
             key: (B,Cf,H/8,W/8) fine key of the newest frame with masks.
 
         Returns:
-            (B,H/8,W/8,R*W/8) weights, for `read_newest`.
+            weights for `read_newest`.
         """
         assert self.config.locality is not None
         assert self.log_sigma is not None
-        return local_weights(key, query_key, self.log_sigma.exp(), self.config.locality.rows)
+        return local_weights(key, query_key, self.log_sigma.exp(), *self.config.locality.distance)
 
-    def read_newest(self, weights: Tensor, masks: Tensor) -> Tensor:
+    def read_newest(self, weights: list[Tensor], masks: Tensor) -> Tensor:
         """Propagate the newest frame's masks by local attention.
 
         Args:
@@ -146,11 +146,9 @@ class AFBURR(nn.Module):
             (B,K,2,H/4,W/4): the masks as read, and as they are.
         """
         assert self.config.locality is not None
-        rows = self.config.locality.rows
         small = masks_at_stride4(masks)  # (B,K,H/4,W/4)
         parts = F.pixel_unshuffle(small, 2)  # (B,K*4,H/8,W/8)
-        bands = row_bands(F.pad(parts, (0, 0, rows, rows)), rows)  # (B,H/8,R*W/8,K*4)
-        read = F.pixel_shuffle((weights @ bands).permute(0, 3, 1, 2), 2)  # (B,K,H/4,W/4)
+        read = F.pixel_shuffle(read_locally(weights, parts, *self.config.locality.distance), 2)  # (B,K,H/4,W/4)
         return torch.stack([read, small], dim=2)
 
     def decode(
@@ -165,7 +163,7 @@ class AFBURR(nn.Module):
             annotated: (B,K,hw,mask_channels) read from the annotated frames alone, when the config says so.
 
         Returns:
-            (B,K,H,W) float32 probability of each class on its own (they need not add up to 1).
+            (B,K,H,W) float32 log odds of each class on its own.
         """
         height, width = query.key.shape[-2:]
         read_map = _to_map(read, height, width)  # (B,K,V+mask_channels,h,w)
@@ -179,8 +177,8 @@ class AFBURR(nn.Module):
             if annotated is not None:
                 cells = _to_map(annotated.to(read.dtype), height, width)
                 guidance = torch.cat([guidance, F.pixel_shuffle(cells, self.config.mask_cells)], dim=2)
-        probs: Tensor = self.decoder(read_map, query.skips, newest_map, guidance)
-        return probs
+        log_odds: Tensor = self.decoder(read_map, query.skips, newest_map, guidance)
+        return log_odds
 
 
 def _encoders(config: AFBURRConfig) -> tuple[MemoryEncoder | LiteMemoryEncoder, QueryEncoder | LiteQueryEncoder]:

@@ -13,17 +13,16 @@ from torch import Tensor
 
 from vossegcli.errors import InputError
 from vossegcli.ops.canvas import shrunk_canvas
-from vossegcli.ops.masks import log_odds
 from vossegcli.ops.padding import pad, unpad
 from vossegcli.ops.precision import autocast
 from vossegcli.ops.resize import Size
 from vossegcli.systems.afb_urr.config import BankConfig
 from vossegcli.systems.afb_urr.decoder import EPS
-from vossegcli.systems.afb_urr.encoded_frame import EncodedFrame, prepared_pixels
+from vossegcli.systems.afb_urr.encoded_frame import EncodedFrame, prepared_pixels, relation
 from vossegcli.systems.afb_urr.feature_bank import FeatureBank
 from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, flatten_cells, folded_copy
 from vossegcli.systems.afb_urr.native_size import NativeProbabilities, native_labels, shrunk_classes
-from vossegcli.systems.afb_urr.sight import Sight, in_sight, likeness, nothing_like
+from vossegcli.systems.afb_urr.sight import Sight, in_sight, nothing_like
 from vossegcli.systems.base import Segmentation
 
 
@@ -105,10 +104,9 @@ class AFBURRPredictor:
         canvas, pixels = prepared_pixels(frame, self.short_side, self.device)
         with self._autocast():
             query = self.model.encode_query(pixels)
-        known = None if before is None else before.query.fine_key
-        if query.fine_key is None or known is None or known.shape != query.fine_key.shape:
+        if before is None or before.query.key.shape != query.key.shape:
             return EncodedFrame(canvas, pixels, query)
-        return EncodedFrame(canvas, pixels, query, known, self.model.weigh_newest(query.fine_key, known))
+        return EncodedFrame(canvas, pixels, query, relation(query, *before.query[:2], self.model))
 
     @torch.inference_mode()
     def start(self, frame: Tensor | EncodedFrame, label_map: Tensor) -> None:
@@ -147,18 +145,18 @@ class AFBURRPredictor:
                 f"the frame is {canvas.native}, unlike the frames before it", fix="give frames of one size"
             )
         read = self.bank.read(flatten_cells(query.key)[0], self.precision).unsqueeze(0)  # (1,K,hw,V)
-        cut = self._is_cut(newest.key, query.key)
+        _, weights, cut = encoded.related(newest.key, newest.fine_key, self.model)
         local = None
-        if query.fine_key is not None and newest.fine_key is not None:
+        if weights is not None:
             before = newest.masks if cut is None else torch.where(cut, nothing_like(newest.masks), newest.masks)
-            local = self.model.read_newest(encoded.weights_to(newest.fine_key, self.model), before)
+            local = self.model.read_newest(weights, before)
         annotated = None
         if self.model.config.annotated_read:
             annotated = self.bank.read_annotated(flatten_cells(query.key)[0], self.model.config.mask_channels)
         annotated_masks = None if annotated is None else annotated.masks.unsqueeze(0)  # (1,K,hw,mask_channels)
         with self._autocast():
-            probs = self.model.decode(read, query, local, annotated_masks)  # (1,K,H',W')
-        logits = unpad(log_odds(probs), canvas.padding)
+            decoded = self.model.decode(read, query, local, annotated_masks)  # (1,K,H',W')
+        logits = unpad(decoded, canvas.padding)
         memory = pad(self.model.remembered(logits), canvas.padding)
         agreed, sight = torch.ones(len(self._ids), device=self.device), newest.sight
         if annotated is not None:
@@ -239,11 +237,6 @@ class AFBURRPredictor:
             self.bank.update(memory.keys[0], memory.values[0], newest.index, newest.annotated)
         self._newest = replace(newest, memorised=True)
         return self._newest
-
-    def _is_cut(self, before: Tensor, now: Tensor) -> Tensor | None:
-        """Tell from the keys (1,C,h,w) of two frames if another scene begins; None where cuts are not looked for."""
-        least = self.model.config.cut_similarity
-        return likeness(before[0], now[0]) < least if least else None
 
     def _segmentation(self, logits: Tensor, native: Size, agreed: Tensor) -> Segmentation:
         """From logits of the classes (1,K,h,w) and the objects' agreement (K-1,) to native size."""

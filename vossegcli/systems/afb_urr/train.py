@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vossegcli.layers.losses import dice_loss
-from vossegcli.ops.masks import log_odds
 from vossegcli.samples import ClipSamples, Correspondences
 from vossegcli.systems.afb_urr import losses
 from vossegcli.systems.afb_urr.model import AFBURR, QueryFeatures, flatten_cells, masks_at_stride4
@@ -74,7 +73,7 @@ def segmentation_objective(model: AFBURR, batch: ClipSamples, weights: LossWeigh
         if now.fine_key is not None and before.fine_key is not None:
             with torch.autocast(now.key.device.type, enabled=False):
                 newest = model.read_newest(model.weigh_newest(now.fine_key, before.fine_key), newest_mask)
-        logits = log_odds(model.decode(read, now, newest, annotated))  # (B,K,H,W)
+        logits = model.decode(read, now, newest, annotated)  # (B,K,H,W)
         probs = logits.softmax(dim=1)
         wrong = losses.hard_pixel_cross_entropy(logits, batch.labels[:, t], weights.hard_pixels, weights.missed)
         terms["cross_entropy"].append(wrong)
