@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from vossegcli.cli import progress as module
+from vossegcli.cli import tables
 from vossegcli.cli.progress import BatchProgress
 from vossegcli.types import ItemResult
 
@@ -18,7 +18,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
         kept = {name: value for name, value in options.items() if name != "stderr"}
         return Console(file=stream, force_terminal=True, width=120, **kept)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "Console", console)
+    monkeypatch.setattr(tables, "Console", console)
     return stream
 
 

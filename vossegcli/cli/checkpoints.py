@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,21 @@ from vossegcli.cli.tables import show_table
 from vossegcli.names import SYSTEM_NAMES
 
 app = typer.Typer(no_args_is_help=True, help="List, show, verify, import and export checkpoints.")
+
+
+Name = Annotated[str, typer.Argument(help="Name or file of a checkpoint.")]
+
+
+def height_and_width(text: str) -> tuple[int, int]:
+    """Read the two numbers of `512x640`.
+
+    Raises:
+        typer.BadParameter: it is something else.
+    """
+    parts = text.lower().split("x")
+    if len(parts) == 2 and all(part.isdecimal() and 0 < int(part) <= o.LARGEST_SIDE for part in parts):  # noqa: PLR2004
+        return int(parts[0]), int(parts[1])
+    raise typer.BadParameter(f"'{text}' is not a size like 512x640, of sides from 1 to {o.LARGEST_SIDE}")
 
 
 @app.command("list")
@@ -31,9 +46,7 @@ def list_checkpoints(*, as_json: o.Json = False) -> None:
 
 
 @app.command("show")
-def show(
-    *, name: Annotated[str, typer.Argument(help="Name or file of a checkpoint.")], as_json: o.Json = False
-) -> None:
+def show(*, name: Name, as_json: o.Json = False) -> None:
     """Show the header and the model card of a checkpoint."""
     from vossegcli.runners.checkpoints import run as runner
 
@@ -47,7 +60,7 @@ def show(
 
 
 @app.command("verify")
-def verify(*, name: Annotated[str, typer.Argument(help="Name or file of a checkpoint.")]) -> None:
+def verify(*, name: Name) -> None:
     """Check a checkpoint's hash, header and every weight against its network."""
     from vossegcli.runners.checkpoints import run as runner
 
@@ -80,13 +93,15 @@ def import_checkpoint(
 @app.command("export")
 def export(
     *,
-    name: Annotated[str, typer.Argument(help="Name or file of a checkpoint.")],
+    name: Name,
     output: Annotated[Path, typer.Option("-o", "--output", help="Write this file; each graph adds its name.")],
     kind: Annotated[str, typer.Option("--format", help="onnx (needs vosseg[onnx]) or torchscript.")] = "onnx",
-    size: Annotated[str, typer.Option(help="Height x width of the images, e.g. 512x640.")] = "512x512",
+    size: Annotated[
+        Any, typer.Option(parser=height_and_width, metavar="HxW", help="Height x width of the images, e.g. 512x640.")
+    ] = "512x512",
 ) -> None:
     """Export a network as graphs for other runtimes; images go in as RGB from 0 to 1, already resized."""
     from vossegcli.runners.checkpoints import export as runner
 
-    for path in runner.export_checkpoint(name, kind, o.height_and_width(size), output):
+    for path in runner.export_checkpoint(name, kind, size, output):
         typer.echo(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")

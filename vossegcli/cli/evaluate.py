@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vossegcli.cli import options as o
+from vossegcli.cli.common_options import with_common_options
 from vossegcli.cli.exit_codes import SOME_FAILED
-from vossegcli.cli.tables import show_table
+from vossegcli.cli.tables import error_console, show_table
 
 if TYPE_CHECKING:
     from vossegcli.batch.work import Executor
-    from vossegcli.runners.evaluate.run import EvaluateOptions
     from vossegcli.runners.evaluate.selection import Selection
 
 SHOWN_PROBLEMS = 12
@@ -25,32 +24,13 @@ SHOWN_ROWS = 12
 
 app = typer.Typer(no_args_is_help=True, help="Measure masks with the official metrics, and write a report.")
 
-
-class Protocol(StrEnum):
-    """Choices of the frames and objects that count."""
-
-    davis = "davis"
-    davis2016 = "davis2016"
-    mose = "mose"
-    youtube_vos = "youtube-vos"
-    lvos = "lvos"
-    long_video = "long-video"
-    all_frames = "all-frames"
-
-
-class Iou(StrEnum):
-    """Kinds of overlap between instances."""
-
-    segm = "segm"
-    bbox = "bbox"
-    boundary = "boundary"
-
+Protocol = Literal["davis", "davis2016", "mose", "youtube-vos", "lvos", "long-video", "all-frames"]
 
 Report = Annotated[
     Path | None, typer.Option("-o", "--output", help="Write report.html, report.json and tables into this folder.")
 ]
-Workers = Annotated[int, typer.Option(min=0, help="Number of processes; 0 = one per core.", rich_help_panel=o.SPREAD)]
 Compare = Annotated[Path | None, typer.Option(help="Show the differences to this report.json.")]
+Workers = Annotated[int, o.spread(min=0, help="Number of processes; 0 = one per core.")]
 OneWorker = Annotated[int, typer.Option("--workers", min=0, help="Accepted for scripts; pycocotools uses one process.")]
 MapNames = Annotated[
     str, typer.Option("--map", help="Classes of the results as classes of GT: nucleus=Nucleus,cell=nucleus.")
@@ -68,7 +48,109 @@ Json = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON, n
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
 
 
+@dataclass(frozen=True)
+class ScoreOptions:
+    """The options that all evaluations have."""
+
+    output: Report = None
+    compare: Compare = None
+    threads: o.Threads = None
+    as_json: Json = False
+    quiet: Quiet = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """More settings of `EvaluateOptions`."""
+        return {}
+
+    @property
+    def executor(self) -> Executor | None:
+        """Has the work done; None = no choice."""
+        return None
+
+    def run(self, task: str, predictions: Path, truth: Path, **more: Any) -> None:  # noqa: ANN401
+        """Evaluate, print what was asked for, and exit with the code of the report.
+
+        Args:
+            task: as in `EvaluateOptions`.
+            predictions: likewise.
+            truth: likewise.
+            more: the task's own settings.
+        """
+        from vossegcli.reports.evaluation import count_faults, problem_lines, summary
+        from vossegcli.runners.evaluate.run import EvaluateOptions, Waiting, evaluate
+
+        settings = {**self.settings, **more, "command": o.command_line()}
+        options = EvaluateOptions(task, predictions, truth, self.output, self.compare, **settings)
+        console = error_console()
+        bar = Progress(
+            TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console,
+            disable=self.quiet or not console.is_terminal, transient=True,
+        )  # fmt: skip
+        with bar:
+            shown = bar.add_task("scoring", total=None)
+            report = evaluate(
+                options, lambda done, total: bar.update(shown, completed=done, total=total), self.executor
+            )
+        if isinstance(report, Waiting):
+            if self.as_json:
+                typer.echo(json.dumps({"missing": report.missing}))
+            elif not self.quiet:
+                console.print(f"the report needs the other parts: {', '.join(map(str, report.missing))}")
+            return
+        for note in filter(None, report["facts"].get("notes", "").split("; ") if not self.quiet else ()):
+            console.print(f"note: {note}", markup=False)
+        for line in problem_lines(report, SHOWN_PROBLEMS):
+            console.print(line, style="yellow", markup=False)
+        if self.as_json:
+            typer.echo(json.dumps(summary(report)))
+        elif not self.quiet:
+            _show(report)
+            if self.output is not None:
+                typer.echo(f"report: {self.output / 'report.html'}")
+        raise typer.Exit(SOME_FAILED if count_faults(report) else 0)
+
+
+@dataclass(frozen=True)
+class MaskOptions(ScoreOptions):
+    """The options of evaluations of masks, which can be spread."""
+
+    workers: Workers = 0
+    shard: o.ShardOption = None
+    engine: o.Engine = "local"
+    address: o.Address = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The part that is scored."""
+        return {"shard": self.shard}
+
+    @property
+    def executor(self) -> Executor:
+        """Processes or a cluster."""
+        return o.executor(self.workers or None, self.engine, self.address)
+
+
+@dataclass(frozen=True)
+class ResultOptions(ScoreOptions):
+    """The options of evaluations of instances."""
+
+    max_dets: MaxDets = 100
+    names: MapNames = ""
+    classes: Classes = ""
+    images: Images = None
+    class_agnostic: ClassAgnostic = False
+    workers: OneWorker = 0  # so that scripts can give it to every task
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The results and the part of the truth that count."""
+        selection = _selection(self.names, self.classes, self.images, class_agnostic=self.class_agnostic)
+        return {"max_dets": self.max_dets, "selection": selection}
+
+
 @app.command("vos")
+@with_common_options
 def vos(
     *,
     predictions: Annotated[
@@ -86,7 +168,7 @@ def vos(
             "all objects as one; long-video: without the first frame; all-frames; youtube-vos, lvos: as meta.json says,"
             " averaged over seen and unseen."
         ),
-    ] = Protocol.davis,
+    ] = "davis",
     subset: Annotated[
         str | None,
         typer.Option("--set", help="Evaluate only the sequences of a list: its name in ImageSets of GT, or a file."),
@@ -104,31 +186,16 @@ def vos(
             " (default: unseen_videos.txt of GT for lvos, the classes that YouTube-VOS calls so)."
         ),
     ] = None,
-    output: Report = None,
-    compare: Compare = None,
-    workers: Workers = 0,
-    threads: o.Threads = None,
-    shard: o.ShardOption = None,
-    engine: o.Engine = o.EngineName.local,
-    address: o.Address = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    common: MaskOptions,
 ) -> None:
     """Video object segmentation: J and F, as DAVIS measures them."""
-    for option, value in (("--meta", meta), ("--unseen", unseen)):
-        if value is not None and protocol not in {Protocol.youtube_vos, Protocol.lvos}:
-            raise typer.BadParameter("goes with --protocol youtube-vos or lvos", param_hint=option)
-    o.prepare_threads(threads)
-    from vossegcli.runners.evaluate.run import EvaluateOptions
-
-    options = EvaluateOptions(
-        "vos", predictions, truth, output, compare, protocol=protocol, subset=subset, frames=frames, meta=meta,
-        unseen=unseen, shard=o.shard(shard), command=o.command_line(),
-    )  # fmt: skip
-    _run(options, o.executor(workers or None, engine, address), as_json=as_json, quiet=quiet)
+    if protocol not in {"youtube-vos", "lvos"}:
+        o.refuse("goes with --protocol youtube-vos or lvos", meta=meta, unseen=unseen)
+    common.run("vos", predictions, truth, protocol=protocol, subset=subset, frames=frames, meta=meta, unseen=unseen)
 
 
 @app.command("fewshot")
+@with_common_options
 def fewshot(
     *,
     predictions: Annotated[
@@ -143,82 +210,38 @@ def fewshot(
         typer.Option(min=1, help="Ignore this value of GT (default: 255, where masks hold other values too)."),
     ] = None,
     images: Images = None,
-    output: Report = None,
-    compare: Compare = None,
-    workers: Workers = 0,
-    threads: o.Threads = None,
-    shard: o.ShardOption = None,
-    engine: o.Engine = o.EngineName.local,
-    address: o.Address = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    common: MaskOptions,
 ) -> None:
     """Few-shot segmentation: mIoU and FB-IoU, as HSNet measures them."""
-    o.prepare_threads(threads)
-    from vossegcli.runners.evaluate.run import EvaluateOptions
-
-    options = EvaluateOptions(
-        "fewshot", predictions, truth, output, compare, ignore_label=ignore_label,
-        selection=_selection("", "", images, class_agnostic=False), shard=o.shard(shard), command=o.command_line(),
-    )  # fmt: skip
-    _run(options, o.executor(workers or None, engine, address), as_json=as_json, quiet=quiet)
+    selection = _selection("", "", images, class_agnostic=False)
+    common.run("fewshot", predictions, truth, ignore_label=ignore_label, selection=selection)
 
 
 @app.command("instance")
+@with_common_options
 def instance(
     *,
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="COCO results, or folder of label maps.")],
     truth: Annotated[Path, typer.Argument(metavar="GT", help="COCO instances file, or folder of label maps.")],
-    iou: Annotated[Iou, typer.Option(help="Compare masks, boxes or boundaries.")] = Iou.segm,
-    max_dets: MaxDets = 100,
-    names: MapNames = "",
-    classes: Classes = "",
-    images: Images = None,
-    class_agnostic: ClassAgnostic = False,
-    output: Report = None,
-    compare: Compare = None,
-    workers: OneWorker = 0,  # noqa: ARG001 - so that scripts can give it to every task
-    threads: o.Threads = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    iou: Annotated[
+        Literal["segm", "bbox", "boundary"], typer.Option(help="Compare masks, boxes or boundaries.")
+    ] = "segm",
+    common: ResultOptions,
 ) -> None:
     """Instances in images: AP, as COCO measures it, and boundary AP."""
-    o.prepare_threads(threads)
-    from vossegcli.runners.evaluate.run import EvaluateOptions
-
-    options = EvaluateOptions(
-        "instance", results, truth, output, compare, iou=iou, max_dets=max_dets,
-        selection=_selection(names, classes, images, class_agnostic=class_agnostic), command=o.command_line(),
-    )  # fmt: skip
-    _run(options, None, as_json=as_json, quiet=quiet)
+    common.run("instance", results, truth, iou=iou)
 
 
 @app.command("track")
+@with_common_options
 def track(
     *,
     results: Annotated[Path, typer.Argument(metavar="RESULTS.json", help="YouTube-VIS results.")],
     truth: Annotated[Path, typer.Argument(metavar="GT.json", help="YouTube-VIS ground truth.")],
-    max_dets: MaxDets = 100,
-    names: MapNames = "",
-    classes: Classes = "",
-    images: Images = None,
-    class_agnostic: ClassAgnostic = False,
-    output: Report = None,
-    compare: Compare = None,
-    workers: OneWorker = 0,  # noqa: ARG001 - so that scripts can give it to every task
-    threads: o.Threads = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    common: ResultOptions,
 ) -> None:
     """Instances in videos: AP, as YouTube-VIS measures it."""
-    o.prepare_threads(threads)
-    from vossegcli.runners.evaluate.run import EvaluateOptions
-
-    options = EvaluateOptions(
-        "track", results, truth, output, compare, max_dets=max_dets,
-        selection=_selection(names, classes, images, class_agnostic=class_agnostic), command=o.command_line(),
-    )  # fmt: skip
-    _run(options, None, as_json=as_json, quiet=quiet)
+    common.run("track", results, truth)
 
 
 def _selection(names: str, classes: str, images: Path | None, *, class_agnostic: bool) -> Selection:
@@ -227,37 +250,6 @@ def _selection(names: str, classes: str, images: Path | None, *, class_agnostic:
     folder = images if images is not None and images.is_dir() else None
     listed = None if images is None or folder is not None else read_image_list(images)
     return Selection(parse_names(names), o.comma_list(classes), listed, class_agnostic, folder)
-
-
-def _run(options: EvaluateOptions, executor: Executor | None, *, as_json: bool, quiet: bool) -> None:
-    from vossegcli.reports.evaluation import count_faults, problem_lines, summary
-    from vossegcli.runners.evaluate.run import Waiting, evaluate
-
-    console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
-    bar = Progress(
-        TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console,
-        disable=quiet or not console.is_terminal, transient=True,
-    )  # fmt: skip
-    with bar:
-        task = bar.add_task("scoring", total=None)
-        report = evaluate(options, lambda done, total: bar.update(task, completed=done, total=total), executor)
-    if isinstance(report, Waiting):
-        if as_json:
-            typer.echo(json.dumps({"missing": report.missing}))
-        elif not quiet:
-            console.print(f"the report needs the other parts: {', '.join(map(str, report.missing))}")
-        return
-    for note in filter(None, report["facts"].get("notes", "").split("; ") if not quiet else ()):
-        console.print(f"note: {note}", markup=False)
-    for line in problem_lines(report, SHOWN_PROBLEMS):
-        console.print(line, style="yellow", markup=False)
-    if as_json:
-        typer.echo(json.dumps(summary(report)))
-    elif not quiet:
-        _show(report)
-        if options.output is not None:
-            typer.echo(f"report: {options.output / 'report.html'}")
-    raise typer.Exit(SOME_FAILED if count_faults(report) else 0)
 
 
 def _show(report: dict[str, Any]) -> None:

@@ -11,11 +11,11 @@ from types import FrameType
 from typing import Any, Final
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
 from vossegcli import errors
 from vossegcli.cli.entry import leave
+from vossegcli.cli.tables import error_console
 
 BUG: Final = 1
 SOME_FAILED: Final = 7
@@ -56,7 +56,7 @@ class ErrorGroup(TyperGroup):
             signal.signal(signal.SIGTERM, _terminate)
             if signal.getsignal(signal.SIGINT) is leave:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-        console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+        console = error_console()
         try:
             return super().invoke(ctx)
         except errors.VossegError as error:

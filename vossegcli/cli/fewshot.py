@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from vossegcli.cli import options as o
-from vossegcli.cli.batch_command import CommonOptions, batch_command
-from vossegcli.cli.tables import show_totals
+from vossegcli.cli.batch_command import CommonOptions
+from vossegcli.cli.common_options import with_common_options
 
-EPISODES = "Episodes"
+of_episodes = partial(typer.Option, rich_help_panel="Episodes")
 
 
-@batch_command
+@with_common_options
 def fewshot(
     *,
     queries: Annotated[
         str,
         typer.Argument(
-            parser=o.words,
-            help="Image, folder or tree of images, pattern, or video; with --episodes a data set.",
+            parser=o.words, help="Image, folder or tree of images, pattern, or video; with --episodes a data set."
         ),
     ],
     support: Annotated[
@@ -44,74 +44,52 @@ def fewshot(
     ] = 0.5,
     episodes: Annotated[
         str | None,
-        typer.Option(
+        of_episodes(
             metavar="N|FILE",
             help="Draw N episodes from a data set (class folders, PASCAL VOC, COCO) for `vosseg evaluate fewshot`,"
             " or repeat those of an episodes.json.",
-            rich_help_panel=EPISODES,
         ),
     ] = None,
     fold: Annotated[
-        int | None,
-        typer.Option(
-            min=0, max=3, help="Fold of PASCAL-5i or COCO-20i (default: all classes).", rich_help_panel=EPISODES
-        ),
+        int | None, of_episodes(min=0, max=3, help="Fold of PASCAL-5i or COCO-20i (default: all classes).")
     ] = None,
     split: Annotated[
         o.CocoSplit | None,
-        typer.Option(
-            help="Split of COCO into folds: every fourth class (HSNet; the default) or 20 in a row (PANet).",
-            rich_help_panel=EPISODES,
-        ),
+        of_episodes(help="Split of COCO into folds: every fourth class (HSNet; the default) or 20 in a row (PANet)."),
     ] = None,
     listing: Annotated[
         Path | None,
-        typer.Option(
+        of_episodes(
             "--list",
             parser=o.path,
             metavar="FILE",
             help="File with lines `<image>__<class id>` as in HSNet's lists, or names of classes.",
-            rich_help_panel=EPISODES,
         ),
     ] = None,
-    save: Annotated[
-        str,
-        typer.Option(
-            help="Comma list: masks (always), overlay, probabilities, cutouts, report.", rich_help_panel=o.RUN
-        ),
-    ] = "masks",
+    save: Annotated[str, o.run(help="Comma list: masks (always), overlay, probabilities, cutouts, report.")] = "masks",
     common: CommonOptions,
 ) -> None:
     """Segment the classes of a few annotated images in other images (FWB)."""
-    settings: dict[str, Any] = {
-        "boost": boost,
-        "images_folder": images_folder,
-        "save": o.comma_list(save),
-        **common.settings,
-    }
+    settings = {"boost": boost, "images_folder": images_folder, "save": o.comma_list(save), **common.settings}
     if episodes is not None:
-        if support is not None:
-            raise typer.BadParameter("episodes draw their supports from the data set", param_hint="--support")
+        o.refuse("episodes draw their supports from the data set", support=support)
         from vossegcli.runners.fewshot.episodes import EpisodeOptions, EpisodesCommand
 
         drawn = EpisodeOptions(
             dataset=Path(queries), episodes=int(episodes) if episodes.isdecimal() else o.path(episodes),
-            shots=shots or 1, fold=fold, split=(split or o.CocoSplit.interleaved).value, listing=listing, **settings,
+            shots=shots or 1, fold=fold, split=split or "interleaved", listing=listing, **settings,
         )  # fmt: skip
         common.run(EpisodesCommand, drawn, _show_episodes)
-    for option, value in (("--fold", fold), ("--split", split), ("--list", listing)):
-        if value is not None:
-            raise typer.BadParameter("goes with --episodes", param_hint=option)
+    o.refuse("goes with --episodes", fold=fold, split=split, list=listing)
     if support is None:
         raise typer.BadParameter("give the annotated images, or --episodes", param_hint="--support")
     from vossegcli.runners.fewshot.run import FewshotCommand, FewshotOptions
 
     options = FewshotOptions(queries=queries, support=support, shots=shots, min_confidence=min_confidence, **settings)
-    common.run(FewshotCommand, options, _show_summary)
+    common.run(FewshotCommand, options, _show)
 
 
-def _show_summary(record: dict[str, Any]) -> None:
-    show_totals(record)
+def _show(record: dict[str, Any]) -> None:
     ious = ", ".join(f"{name} {iou:.2f}" for name, iou in record["support_iou"].items())
     typer.echo(f"IoU of the supports' own masks: {ious}")
     for row in record["review_first"]:
@@ -119,6 +97,5 @@ def _show_summary(record: dict[str, Any]) -> None:
 
 
 def _show_episodes(record: dict[str, Any]) -> None:
-    show_totals(record)
     output = record["output"]
     typer.echo(f"score with: {shlex.join(['vosseg', 'evaluate', 'fewshot', output, f'{output}/truth'])}")

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from vossegcli.cli import options as o
-from vossegcli.cli.batch_command import CommonOptions, batch_command
-from vossegcli.cli.tables import show_totals
+from vossegcli.cli.batch_command import CommonOptions
+from vossegcli.cli.common_options import with_common_options
 
-LARGE = "Large images"
+large = partial(typer.Option, rich_help_panel="Large images")
 
 
-@batch_command
+@with_common_options
 def instance(
     *,
     images: Annotated[
         str,
-        typer.Argument(
-            parser=o.words,
-            help="Image, folder or tree of images, pattern, or COCO file that lists them.",
-        ),
+        typer.Argument(parser=o.words, help="Image, folder or tree of images, pattern, or COCO file that lists them."),
     ],
     images_folder: o.ImagesFolder = None,
     score_threshold: Annotated[
@@ -37,7 +35,7 @@ def instance(
     top_k: Annotated[
         int | None, typer.Option(min=1, help="Maximum instances per image (default: the checkpoint's).")
     ] = None,
-    classes: Annotated[str, typer.Option(help="Comma list of class names (default: all).")] = "",
+    classes: o.Classes = "",
     annotations: Annotated[
         Path | None,
         typer.Option(
@@ -47,23 +45,15 @@ def instance(
         ),
     ] = None,
     save: Annotated[
-        str,
-        typer.Option(
-            help="Comma list: masks, coco, overlay, cutouts, labelme, cvat, geojson, report.", rich_help_panel=o.RUN
-        ),
+        str, o.run(help="Comma list: masks, coco, overlay, cutouts, labelme, cvat, geojson, report.")
     ] = "masks,coco",
-    tile: Annotated[
-        int | None,
-        typer.Option(min=64, help="Cut larger images into tiles of this side in pixels.", rich_help_panel=LARGE),
-    ] = None,
-    overlap: Annotated[
-        int | None, typer.Option(min=0, help="Tile overlap in pixels (default: 128).", rich_help_panel=LARGE)
-    ] = None,
+    tile: Annotated[int | None, large(min=64, help="Cut larger images into tiles of this side in pixels.")] = None,
+    overlap: Annotated[int | None, large(min=0, help="Tile overlap in pixels (default: 128).")] = None,
     common: CommonOptions,
 ) -> None:
     """Find the instances of a checkpoint's classes in images (B2Inst)."""
-    if overlap is not None and tile is None:
-        raise typer.BadParameter("goes with --tile", param_hint="--overlap")
+    if tile is None:
+        o.refuse("goes with --tile", overlap=overlap)
     from vossegcli.runners.instance.run import InstanceCommand, InstanceOptions
 
     options = InstanceOptions(
@@ -71,9 +61,8 @@ def instance(
         top_k=top_k, classes=o.comma_list(classes), tile=tile, overlap=128 if overlap is None else overlap,
         save=o.comma_list(save), **common.settings,
     )  # fmt: skip
-    common.run(InstanceCommand, options, _show_summary)
+    common.run(InstanceCommand, options, _show)
 
 
-def _show_summary(record: dict[str, Any]) -> None:
-    show_totals(record)
+def _show(record: dict[str, Any]) -> None:
     typer.echo(f"{record['instances']} instances: {record['output']}/instances.csv")

@@ -5,19 +5,18 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
-    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
 
+from vossegcli.cli.tables import error_console
 from vossegcli.types import ItemResult
 
 NAME_WIDTH = 28
@@ -41,52 +40,44 @@ class BatchProgress:
     """
 
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
-        self._console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
-        self._bar = None
-        if not quiet and self._console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-                _FrameRate(), TextColumn("left"), TimeRemainingColumn(), console=self._console,
-            )  # fmt: skip
-        self._lines = not quiet and (verbose or self._bar is None)
-        self._quiet = quiet
-        self._task: TaskID | None = None
+        self._console = error_console()
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), _FrameRate(),
+            TextColumn("left"), TimeRemainingColumn(),
+            console=self._console, disable=quiet or not self._console.is_terminal,
+        )  # fmt: skip
+        self._task = self._bar.add_task("starting", visible=False)
+        self._quiet, self._lines = quiet, not quiet and (verbose or self._bar.disable)
         self._items = self._ended = self._total = 0
 
     def __enter__(self) -> Self:
         """Show the bar."""
-        if self._bar is not None:
-            self._bar.start()
+        self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Take the bar away."""
-        if self._bar is not None:
-            self._bar.stop()
+        self._bar.stop()
 
     def begin(self, items: int, frames: int) -> None:
         """Learn how much there is to do."""
         self._items, self._total = items, frames
-        if self._bar is not None:
-            self._task = self._bar.add_task("starting", total=frames)
+        self._bar.reset(self._task, total=frames, visible=True)
 
     def item(self, name: str) -> None:
         """Begin an item."""
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, description=name[-NAME_WIDTH:])
+        self._bar.update(self._task, description=name[-NAME_WIDTH:])
 
     def done_before(self, frames: int) -> None:
         """Take off the frames that a run before this one did; they would spoil rate and time left."""
-        if self._bar is not None and self._task is not None:
-            self._total -= frames
-            self._bar.update(self._task, total=self._total)
+        self._total -= frames
+        self._bar.update(self._task, total=self._total)
 
     def frame(self) -> None:
         """Count a frame that is done."""
-        if self._bar is not None and self._task is not None:
-            self._bar.advance(self._task)
+        self._bar.advance(self._task)
 
     def result(self, result: ItemResult) -> None:
         """Say how an item ended; failures are said even when quiet."""

@@ -2,97 +2,77 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from vossegcli.cli import options as o
-from vossegcli.cli.batch_command import CommonOptions, batch_command
-from vossegcli.cli.tables import show_totals
+from vossegcli.cli.batch_command import CommonOptions
+from vossegcli.cli.common_options import with_common_options
 from vossegcli.errors import ConfigError
 
-MASKS = "Masks"
-BANK = "Feature bank"
+of_masks = partial(typer.Option, rich_help_panel="Masks")
+of_bank = partial(typer.Option, rich_help_panel="Feature bank")
 
 
-@batch_command
+@with_common_options
 def propagate(
     *,
     frames: o.Frames,
     mask: Annotated[
         Path | None,
-        typer.Option(
+        of_masks(
             parser=o.path,
             metavar="PATH",
             help="Mask file (- = standard input), label stack, folder of masks named like their frames, or folder of "
             "such folders; annotations of labelme, COCO or CVAT, a zip, a .npy, a mask video. "
             "Not needed in DAVIS, YouTube-VOS and Long-Video roots.",
-            rich_help_panel=MASKS,
         ),
     ] = None,
-    at: Annotated[
-        str | None,
-        typer.Option(help="Frame of the mask file: its name or index (default: the first).", rich_help_panel=MASKS),
-    ] = None,
-    objects: Annotated[
-        str,
-        typer.Option(help="Comma list of ids: follow these objects of the mask alone.", rich_help_panel=MASKS),
-    ] = "",
+    at: Annotated[str | None, of_masks(help="Frame of the mask file: its name or index (default: the first).")] = None,
+    objects: Annotated[str, of_masks(help="Comma list of ids: follow these objects of the mask alone.")] = "",
     use_masks: Annotated[
         o.MaskUse | None,
-        typer.Option(
+        of_masks(
             help="Masks of a folder to use: the first; the first of each object (new); or all, as corrections"
-            " (default: first in DAVIS and Long-Video roots, else new).",
-            rich_help_panel=MASKS,
+            " (default: first in DAVIS and Long-Video roots, else new)."
         ),
     ] = None,
     direction: Annotated[
-        o.Direction | None,
-        typer.Option(help="Direction through the video (default: forward; both with --at).", rich_help_panel=MASKS),
+        o.Direction | None, of_masks(help="Direction through the video (default: forward; both with --at).")
     ] = None,
     fix_mask: Annotated[
         bool,
-        typer.Option(
-            "--fix-mask",
-            help="Snap anti-aliased mask pixels to flat colours, resize the mask to its frame.",
-            rich_help_panel=MASKS,
-        ),
+        of_masks("--fix-mask", help="Snap anti-aliased mask pixels to flat colours, resize the mask to its frame."),
     ] = False,
     exact_mask: Annotated[
-        bool,
-        typer.Option(
-            "--exact-mask", help="Take every value of a mask as an id, also at soft edges.", rich_help_panel=MASKS
-        ),
+        bool, of_masks("--exact-mask", help="Take every value of a mask as an id, also at soft edges.")
     ] = False,
     save: Annotated[
         str,
-        typer.Option(
+        o.run(
             help="Comma list: masks (always), overlay, video, stack, cutouts, matte, prores, probabilities, labelme,"
-            " coco, cvat, report.",
-            rich_help_panel=o.RUN,
+            " coco, cvat, report."
         ),
     ] = "masks",
     adapt: Annotated[
         int | None,
-        typer.Option(
+        o.model(
             min=0,
             help="Training steps on the given masks before each sequence: slower, follows the objects better "
             "(default: the checkpoint's; 0 = none).",
-            rich_help_panel=o.MODEL,
         ),
     ] = None,
     budget: Annotated[
-        int | None,
-        typer.Option(min=1, help="Maximum entries of the feature bank, all objects together.", rich_help_panel=BANK),
+        int | None, of_bank(min=1, help="Maximum entries of the feature bank, all objects together.")
     ] = None,
     update_rate: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=1.0, help="Weight of a feature that is merged into the bank.", rich_help_panel=BANK),
+        float | None, of_bank(min=0.0, max=1.0, help="Weight of a feature that is merged into the bank.")
     ] = None,
     merge_threshold: Annotated[
-        float | None,
-        typer.Option(min=-1.0, max=1.0, help="Merge features above this cosine.", rich_help_panel=BANK),
+        float | None, of_bank(min=-1.0, max=1.0, help="Merge features above this cosine.")
     ] = None,
     fps: o.Fps = None,
     common: CommonOptions,
@@ -107,7 +87,7 @@ def propagate(
         update_rate=update_rate, merge_threshold=merge_threshold, save=o.comma_list(save), fps=fps,
         **common.settings,
     )  # fmt: skip
-    common.run(PropagateCommand, options, _show_summary)
+    common.run(PropagateCommand, options, _show)
 
 
 def _ids(text: str) -> tuple[int, ...]:
@@ -123,8 +103,7 @@ def _ids(text: str) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def _show_summary(record: dict[str, Any]) -> None:
-    show_totals(record)
+def _show(record: dict[str, Any]) -> None:
     if record["review_first"]:
         listed = ", ".join(f"{r['sequence']} frame {r['frame']} object {r['object']}" for r in record["review_first"])
         typer.echo(f"check these first: {listed} (all in {record['output']}/confidence.csv)")

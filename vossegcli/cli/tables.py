@@ -1,4 +1,4 @@
-"""Tables and summaries on stdout; tables are fitted to a terminal, one line per row elsewhere."""
+"""Tables and summaries on stdout, and the console of stderr; one line per row where that is no terminal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 PIPE_WIDTH = 4096
+
+
+def error_console() -> Console:
+    """Make a console on stderr that prints text as it is."""
+    return Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 
 def show_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from vossegcli.cli import options as o
-from vossegcli.cli.batch_command import CommonOptions, batch_command
-from vossegcli.cli.tables import show_totals
+from vossegcli.cli.batch_command import CommonOptions
+from vossegcli.cli.common_options import with_common_options
 
-TRACKS = "Tracks"
+tracks = partial(typer.Option, rich_help_panel="Tracks")
 
 
-@batch_command
+@with_common_options
 def track(
     *,
     frames: o.Frames,
@@ -27,7 +28,7 @@ def track(
             " (default: the checkpoint's).",
         ),
     ] = None,
-    classes: Annotated[str, typer.Option(help="Comma list of class names (default: all).")] = "",
+    classes: o.Classes = "",
     annotations: Annotated[
         Path | None,
         typer.Option(
@@ -38,28 +39,20 @@ def track(
     ] = None,
     key_every: Annotated[
         int | None,
-        typer.Option(
+        tracks(
             min=1,
             help="Look for objects on every n-th frame and follow them on the frames between: faster"
             " (default: the checkpoint's).",
-            rich_help_panel=TRACKS,
         ),
     ] = None,
-    max_gap: Annotated[
-        int,
-        typer.Option(min=0, help="Frames a track survives unseen.", rich_help_panel=TRACKS),
-    ] = 15,
+    max_gap: Annotated[int, tracks(min=0, help="Frames a track survives unseen.")] = 15,
     divide: Annotated[
         bool,
-        typer.Option(
-            "--divide",
-            help="Link divisions: end a track where its object divides, begin two, and name their parent.",
-            rich_help_panel=TRACKS,
+        tracks(
+            "--divide", help="Link divisions: end a track where its object divides, begin two, and name their parent."
         ),
     ] = False,
-    save: Annotated[
-        str, typer.Option(help="Comma list of masks, coco, overlay, video, stack, ctc, report.", rich_help_panel=o.RUN)
-    ] = "masks,coco",
+    save: Annotated[str, o.run(help="Comma list of masks, coco, overlay, video, stack, ctc, report.")] = "masks,coco",
     fps: o.Fps = None,
     common: CommonOptions,
 ) -> None:
@@ -70,9 +63,8 @@ def track(
         frames=frames, annotations=annotations, score_threshold=score_threshold, classes=o.comma_list(classes),
         key_every=key_every, max_gap=max_gap, divide=divide, save=o.comma_list(save), fps=fps, **common.settings,
     )  # fmt: skip
-    common.run(TrackCommand, options, _show_summary)
+    common.run(TrackCommand, options, _show)
 
 
-def _show_summary(record: dict[str, Any]) -> None:
-    show_totals(record)
+def _show(record: dict[str, Any]) -> None:
     typer.echo(f"{record['tracks']} tracks: {record['output']}/tracks.csv")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from vossegcli.cli import options as o
+from vossegcli.cli.tables import error_console
 from vossegcli.names import SYSTEM_NAMES
 
 LINE_EVERY_SECONDS = 10.0
@@ -28,8 +28,7 @@ def train(
         ),
     ],
     val: Annotated[
-        list[Path] | None,
-        typer.Option(help="Images to validate on (default: hold out a part of the data)."),
+        list[Path] | None, typer.Option(help="Images to validate on (default: hold out a part of the data).")
     ] = None,
     config: Annotated[Path, typer.Option(help="TOML file with the settings; see docs/train.md.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Output folder for checkpoint, log and report.")],
@@ -40,7 +39,7 @@ def train(
         bool, typer.Option("--dry-run", help="Check the data, write samples.jpg, do not train.")
     ] = False,
     device: o.Device = "auto",
-    precision: o.PrecisionOption = o.Precision.auto,
+    precision: o.Precision = "auto",
     threads: o.Threads = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
@@ -50,7 +49,7 @@ def train(
     from vossegcli.runners.train import run as runner
     from vossegcli.runners.train.options import TrainOptions
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = error_console()
     began = last = time.monotonic()
 
     def show(step: int, total: int, values: Mapping[str, float]) -> None:
