@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vossegcli.batch.run import peak_memory_mib
-from vossegcli.batch.work import Silent
+from vossegcli.batch.work import RunProgress
 from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.weights.checkpoints import CheckpointHeader, write_checkpoint
 from vossegcli.runners.propagate.options import PropagateOptions
@@ -41,7 +41,7 @@ TINY = AFBURRConfig(
 )
 
 
-class StopsAtFailures(Silent):
+class StopsAtFailures(RunProgress):
     """A progress display that shows nothing."""
 
     def result(self, result: ItemResult) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from torch import Tensor
 
 from tests.conftest import squares, write_frame
 from vossegcli.batch import image_batches as query_batches
-from vossegcli.batch.image_batches import ImageBatches
+from vossegcli.batch.image_batches import ImageBatches, Picture, read_pictures
 from vossegcli.errors import DeviceError, InputError
 from vossegcli.io.media.queries import Query
+from vossegcli.io.media.reading import Reading
 from vossegcli.systems.base import ClassSegmentation
 
 
@@ -22,6 +24,9 @@ class Predictor:
     def __init__(self, most: int = 99) -> None:
         self.most = most
         self.seen: list[tuple[int, int]] = []
+
+    def over(self, queries: list[Query]) -> ImageBatches[Picture, ClassSegmentation]:
+        return ImageBatches(self.predict, partial(read_pictures, reading=Reading()), queries, "cpu")
 
     def predict(self, images: Tensor) -> list[ClassSegmentation]:
         if len(images) > self.most:
@@ -44,35 +49,35 @@ def queries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Query]:
 
 def test_pictures_of_one_size_are_segmented_together(queries: list[Query]) -> None:
     predictor = Predictor()
-    batches = ImageBatches(predictor.predict, queries, "cpu")
+    batches = predictor.over(queries)
     for query in queries:
         if query.name == "4":
             with pytest.raises(InputError, match=r"4\.png"):
                 list(batches.of(query))
             batches.skip(query)
         else:
-            (result,) = batches.of(query)
-            assert result.name == query.name
-            mean = torch.from_numpy(result.image).float().mean() / 255.0
-            assert float(result.found.probs) == pytest.approx(float(mean), abs=1e-5), "its own picture"
+            ((picture, found),) = batches.of(query)
+            assert picture.name == query.name
+            mean = torch.from_numpy(picture.image).float().mean() / 255.0
+            assert float(found.probs) == pytest.approx(float(mean), abs=1e-5), "its own picture"
     assert predictor.seen == [(3, 64), (1, 80), (2, 64)]
 
 
 def test_a_batch_that_does_not_fit_is_done_one_by_one(queries: list[Query]) -> None:
     predictor = Predictor(most=1)
-    batches = ImageBatches(predictor.predict, queries[:3], "cpu")
-    assert [result.name for query in queries[:3] for result in batches.of(query)] == ["0", "1", "2"]
+    batches = predictor.over(queries[:3])
+    assert [picture.name for query in queries[:3] for picture, _ in batches.of(query)] == ["0", "1", "2"]
     assert predictor.seen == [(1, 64)] * 3
-    batches = ImageBatches(Predictor(most=0).predict, queries[:2], "cpu")
+    batches = Predictor(most=0).over(queries[:2])
     for query in queries[:2]:
         with pytest.raises(DeviceError, match=query.name):
             list(batches.of(query))
 
 
 def test_what_is_left_of_a_failed_query_is_dropped(queries: list[Query]) -> None:
-    batches = ImageBatches(Predictor().predict, queries[:3], "cpu")
+    batches = Predictor().over(queries[:3])
     batches.skip(queries[0])
-    assert [result.name for result in batches.of(queries[1])] == ["1"]
+    assert [picture.name for picture, _ in batches.of(queries[1])] == ["1"]
     assert not list(batches.of(queries[0]))
 
 
@@ -80,8 +85,8 @@ def test_pictures_of_sizes_that_alternate_are_still_segmented_together(tmp_path:
     for number in (1, 4):
         write_frame(tmp_path / f"{number}.png", squares(number, (1,), width=80))
     predictor = Predictor()
-    with closing(ImageBatches(predictor.predict, queries[:6], "cpu")) as batches:
-        names = [result.name for query in queries[:6] for result in batches.of(query)]
+    with closing(predictor.over(queries[:6])) as batches:
+        names = [picture.name for query in queries[:6] for picture, _ in batches.of(query)]
     assert names == ["0", "1", "2", "3", "4", "5"]
     assert predictor.seen == [(3, 64), (3, 80)]
 
@@ -89,7 +94,7 @@ def test_pictures_of_sizes_that_alternate_are_still_segmented_together(tmp_path:
 def test_leaving_early_ends_the_reading(queries: list[Query], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query_batches, "READ_AHEAD", 1)
     monkeypatch.setattr(query_batches, "WINDOW", 1)
-    with closing(ImageBatches(Predictor().predict, queries, "cpu")) as batches:
+    with closing(Predictor().over(queries)) as batches:
         next(batches.of(queries[0]))
         assert "read-ahead" in {thread.name for thread in threading.enumerate()}
     assert "read-ahead" not in {thread.name for thread in threading.enumerate()}

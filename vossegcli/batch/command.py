@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from vossegcli import __version__
 from vossegcli.batch.options import BatchOptions
 from vossegcli.batch.work import Progress
-from vossegcli.errors import VossegError
 from vossegcli.io.records.run_records import ItemState, fingerprint
 from vossegcli.models.chosen_model import ChosenModel
 
@@ -60,14 +58,6 @@ class Item:
             yield from self.output.glob(pattern.format(name=name, files=files))
 
 
-@dataclass(frozen=True)
-class Unusable:
-    """An item that cannot be done at all, found while planning."""
-
-    name: str
-    error: VossegError
-
-
 class Done(NamedTuple):
     """A finished item: the frames that were done now, all its output files, and notes for the user."""
 
@@ -83,7 +73,7 @@ PredictorT = TypeVar("PredictorT")
 
 
 class Session(Generic[ItemT]):
-    """Does items one after the other, in the order in which they were announced. Use as a context manager.
+    """Does items one after the other, in the order in which they were announced; to be closed at the end.
 
     Args:
         run: does an item.
@@ -100,13 +90,7 @@ class Session(Generic[ItemT]):
         """
         return self._run(item)
 
-    def __enter__(self) -> Self:
-        """Begin."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         """End."""
 
 

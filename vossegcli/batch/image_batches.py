@@ -7,8 +7,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from types import TracebackType
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -23,7 +21,6 @@ from vossegcli.io.media.ahead import read_ahead
 from vossegcli.io.media.depth import scale_image
 from vossegcli.io.media.frames import FrameReader, open_frames
 from vossegcli.io.media.images import read_samples
-from vossegcli.io.media.limits import scaling_notes
 from vossegcli.io.media.queries import Query, find_queries
 from vossegcli.io.media.reading import Reading
 from vossegcli.models.devices import float_images, memory_errors
@@ -35,74 +32,66 @@ BATCH = {"cuda": 8}
 WINDOW = 2  # batches of pictures among which those of one size are looked for
 READ_AHEAD = 4
 
-R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
-ImageItemT = TypeVar("ImageItemT", bound="ImageItem")
-
 
 def pictures_together(device: str) -> int:
     """Pictures among which those of one size are looked for, on a kind of device; 1 = each goes alone."""
     return BATCH[device] * WINDOW if device in BATCH else 1
 
 
-@dataclass(frozen=True)
-class Predicted(Generic[R]):
-    """One picture with its result.
+class Shown(Protocol):
+    """Pixels that the network is shown at once: a picture or a part of one."""
 
-    Attributes:
-        name: of its outputs.
-        image: (H,W,3) uint8.
-        found: what the network makes of it.
-        note: what was interpreted while reading it, or None.
-    """
-
-    name: str
-    image: npt.NDArray[np.uint8]
-    found: R
-    note: str | None = None
+    @property
+    def image(self) -> npt.NDArray[np.uint8]:
+        """(H,W,3) uint8."""
 
 
-class _Read(NamedTuple):
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+S = TypeVar("S", bound=Shown)
+ImageItemT = TypeVar("ImageItemT", bound="ImageItem")
+
+
+class _Read(NamedTuple, Generic[S]):
     """The n-th picture, of a query, or the error that ended the query."""
 
     number: int
     query: str
-    name: str
-    image: npt.NDArray[np.uint8] | None
-    error: VossegError | None
-    note: str | None = None
+    shown: S | None
+    error: VossegError | None = None
 
 
-class ImageBatches(Generic[R]):
+class ImageBatches(Generic[S, R]):
     """Gives the pictures of queries with their results, asked for in the order of the queries.
 
     Args:
         predict: from 8-bit RGB images (B,3,H,W) to B results.
+        read: gives the pictures of a query.
         queries: all that will be asked for.
         device: kind of device that `predict` uses.
-        reading: how they are read.
     """
 
     def __init__(
         self,
         predict: Callable[[Tensor], Sequence[R]],
+        read: Callable[[Query], Iterator[S]],
         queries: Sequence[Query],
         device: str,
-        reading: Reading | None = None,
     ) -> None:
-        self._predict = predict
+        self._predict, self._read = predict, read
         self._size, self._window = BATCH.get(device, 1), pictures_together(device)
-        self._pictures = read_ahead(_read(queries, reading or Reading()), READ_AHEAD)
-        self._waiting: list[_Read] = []
-        self._ready: dict[int, tuple[str, Predicted[R] | VossegError]] = {}
+        self._dropped: set[str] = set()  # read no further
+        self._pictures = read_ahead(self._read_all(queries), READ_AHEAD)
+        self._waiting: list[_Read[S]] = []
+        self._ready: dict[int, tuple[str, tuple[S, R] | VossegError]] = {}
         self._next = 0
 
     def close(self) -> None:
         """Stop reading."""
         self._pictures.close()
 
-    def of(self, query: Query) -> Iterator[Predicted[R]]:
-        """Yield the pictures of a query.
+    def of(self, query: Query) -> Iterator[tuple[S, R]]:
+        """Yield the pictures of a query, each with its result.
 
         Raises:
             VossegError: a picture cannot be read, or the device is out of memory.
@@ -116,6 +105,7 @@ class ImageBatches(Generic[R]):
 
     def skip(self, query: Query) -> None:
         """Drop what is left of a query that failed."""
+        self._dropped.add(query.name)
         while self._belongs(query):
             del self._ready[self._next]
             self._next += 1
@@ -139,24 +129,60 @@ class ImageBatches(Generic[R]):
         self._ready |= self._results(batch)
         return True
 
-    def _results(self, batch: Sequence[_Read]) -> dict[int, tuple[str, Predicted[R] | VossegError]]:
-        images = [picture.image for picture in batch if picture.image is not None]
-        if not images:
-            return {picture.number: (picture.query, picture.error) for picture in batch if picture.error is not None}
+    def _results(self, batch: Sequence[_Read[S]]) -> dict[int, tuple[str, tuple[S, R] | VossegError]]:
+        pictures = [one.shown for one in batch if one.shown is not None]
+        if not pictures:
+            return {one.number: (one.query, one.error) for one in batch if one.error is not None}
         try:
-            with memory_errors(batch[0].name):
+            with memory_errors(batch[0].query):
+                images = [picture.image for picture in pictures]
                 # One image is not copied: it may be a slide.
                 stacked = images[0][None] if len(images) == 1 else np.stack(images)
-                pixels = torch.from_numpy(stacked).permute(0, 3, 1, 2)
-                found = self._predict(pixels)
+                results = self._predict(torch.from_numpy(stacked).permute(0, 3, 1, 2))
         except VossegError as error:
             if len(batch) == 1:
                 return {batch[0].number: (batch[0].query, error)}
-            return {number: result for picture in batch for number, result in self._results([picture]).items()}
+            return {number: result for one in batch for number, result in self._results([one]).items()}
         return {
-            picture.number: (picture.query, Predicted(picture.name, image, one, picture.note))
-            for picture, image, one in zip(batch, images, found, strict=True)
+            one.number: (one.query, (picture, result))
+            for one, picture, result in zip(batch, pictures, results, strict=True)
         }
+
+    def _read_all(self, queries: Sequence[Query]) -> Iterator[_Read[S]]:
+        count = itertools.count()
+        for query in queries:
+            try:
+                for shown in self._read(query):
+                    if query.name in self._dropped:
+                        break
+                    yield _Read(next(count), query.name, shown)
+            except VossegError as error:
+                yield _Read(next(count), query.name, None, error)
+
+
+class ImageSession(Session[ImageItemT]):
+    """Has items done with the pictures that were predicted for them.
+
+    Args:
+        do: does an item with its pictures and their results.
+        batches: gives them.
+    """
+
+    def __init__(self, do: Callable[[ImageItemT, Iterator[tuple[S, R]]], Done], batches: ImageBatches[S, R]) -> None:
+        self._do: Callable[[ImageItemT, Iterator[Any]], Done] = do
+        self._batches: ImageBatches[Any, Any] = batches
+
+    def run(self, item: ImageItemT) -> Done:
+        """Do an item; what is left of one that fails is dropped."""
+        try:
+            return self._do(item, self._batches.of(item.query))
+        except VossegError:
+            self._batches.skip(item.query)
+            raise
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._batches.close()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +204,7 @@ class ImagePredictor(Protocol[R_co]):
 
 
 @dataclass(frozen=True)
-class ImageCommand(BatchCommand[OptionsT, Query, ImageItemT, ImagePredictor[R]]):
+class ImageCommand(BatchCommand[OptionsT, Query, ImageItemT, ImagePredictor[R]], Generic[OptionsT, ImageItemT, S, R]):
     """A command for images, which are read ahead and predicted some at a time."""
 
     @staticmethod
@@ -192,57 +218,49 @@ class ImageCommand(BatchCommand[OptionsT, Query, ImageItemT, ImagePredictor[R]])
         return pictures_together(self.model.device.type)
 
     @abstractmethod
-    def write(self, item: ImageItemT, picture: Predicted[R]) -> Iterator[Path]:
-        """Write what was asked for of one image; yields the files."""
+    def read(self, query: Query) -> Iterator[S]:
+        """Read the pictures of a query."""
+
+    @abstractmethod
+    def do(self, item: ImageItemT, pictures: Iterator[tuple[S, R]], progress: Progress) -> Done:
+        """Do an item with its pictures and their results."""
 
     def predict(self, predictor: ImagePredictor[R], pixels: Tensor) -> Sequence[R]:
         """Predict 8-bit images (B,3,H,W)."""
         return predictor.predict(float_images(pixels, self.model.device))
 
-    def notes(self, shape: Sequence[int]) -> tuple[str, ...]:
-        """Notes on the pictures that are written of an image (H,W,3)."""
-        return scaling_notes(shape, images="overlay" in self.options.save, video=False)
-
     def session(
         self, items: Sequence[ImageItemT], predictor: ImagePredictor[R], progress: Progress
     ) -> Session[ImageItemT]:
         """Read the images ahead."""
-        predict = partial(self.predict, predictor)
         queries = [item.query for item in items]
-        batches = ImageBatches(predict, queries, self.model.device.type, self.options.reading)
-        return _ImageSession(self, batches, progress)
+        batches = ImageBatches(partial(self.predict, predictor), self.read, queries, self.model.device.type)
+        return ImageSession(partial(self.do, progress=progress), batches)
 
 
-class _ImageSession(Session[ImageItemT]):
-    """Predicts the images of items and has the results written."""
+class Picture(NamedTuple):
+    """One whole picture.
 
-    def __init__(
-        self, command: ImageCommand[Any, ImageItemT, Any], batches: ImageBatches[Any], progress: Progress
-    ) -> None:
-        self._command, self._batches, self._progress = command, batches, progress
+    Attributes:
+        name: of its outputs.
+        image: (H,W,3) uint8.
+        note: what was interpreted while reading it, or None.
+    """
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop reading."""
-        self._batches.close()
+    name: str
+    image: npt.NDArray[np.uint8]
+    note: str | None
 
-    def run(self, item: ImageItemT) -> Done:
-        """Predict and write the images of an item."""
-        outputs: list[Path] = []
-        notes: dict[str, None] = {}
-        done = 0
-        try:
-            for picture in self._batches.of(item.query):
-                outputs += self._command.write(item, picture)
-                notes |= dict.fromkeys(self._command.notes(picture.image.shape))
-                notes |= {} if picture.note is None else {picture.note: None}
-                done += 1
-                self._progress.frame()
-        except VossegError:
-            self._batches.skip(item.query)
-            raise
-        return Done(done, outputs, tuple(notes))
+
+def read_pictures(query: Query, reading: Reading) -> Iterator[Picture]:
+    """Read an image, or the frames of a video or an image stack."""
+    if not query.is_video:
+        yield Picture(query.name, *scale_image(read_samples(query.path), reading.values))
+        return
+    reader = open_query(query, reading)
+    for frame in reader.iterate():
+        name = query.name if len(reader) == 1 else f"{query.name}/{frame.name}"
+        yield Picture(name, frame.image, reader.scaling)
 
 
 def open_query(query: Query, reading: Reading) -> FrameReader:
@@ -250,27 +268,7 @@ def open_query(query: Query, reading: Reading) -> FrameReader:
     return open_frames(FrameSequence(query.name, (), query.path, "video", None), reading)
 
 
-def _read(queries: Sequence[Query], reading: Reading) -> Iterator[_Read]:
-    count = itertools.count()
-    for query in queries:
-        try:
-            for name, image, note in _pictures(query, reading):
-                yield _Read(next(count), query.name, name, image, None, note)
-        except VossegError as error:
-            yield _Read(next(count), query.name, query.name, None, error)
-
-
-def _pictures(query: Query, reading: Reading) -> Iterator[tuple[str, npt.NDArray[np.uint8], str | None]]:
-    if not query.is_video:
-        yield query.name, *scale_image(read_samples(query.path), reading.values)
-        return
-    reader = open_query(query, reading)
-    for frame in reader.iterate():
-        name = query.name if len(reader) == 1 else f"{query.name}/{frame.name}"
-        yield name, frame.image, reader.scaling
-
-
-def _alike(one: _Read, other: _Read) -> bool:
-    if one.image is None or other.image is None:
+def _alike(one: _Read[Any], other: _Read[Any]) -> bool:
+    if one.shown is None or other.shown is None:
         return one.number == other.number
-    return one.image.shape == other.image.shape
+    return bool(one.shown.image.shape == other.shown.image.shape)

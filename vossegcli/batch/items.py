@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -52,7 +53,7 @@ class ItemWorker(Worker[Attempt, ItemResult]):
         """Yield how the items end."""
         keep_freed_memory()
         limit_pixels(self._command.options.max_pixels)
-        with self._command.session([job.item for job in jobs], self._predictor(), progress) as session:
+        with closing(self._command.session([job.item for job in jobs], self._predictor(), progress)) as session:
             for job in jobs:
                 yield self._do(job, session, progress)
 
@@ -101,7 +102,8 @@ class ItemWorker(Worker[Attempt, ItemResult]):
                 raise
             reason = error.what
         self._clear(item)  # from here on, the error and what it kept in memory are gone
-        with self._command.session([item], self._predictor(shrink=True), progress) as smaller, memory_errors(item.name):
+        smaller = self._command.session([item], self._predictor(shrink=True), progress)
+        with closing(smaller), memory_errors(item.name):
             done = smaller.run(item)
         return done._replace(notes=(*done.notes, f"done at a smaller working size: {reason}"))
 

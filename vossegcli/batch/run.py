@@ -12,11 +12,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from vossegcli import __version__
-from vossegcli.batch.command import BatchCommand, Item, ItemT, OptionsT, PredictorT, SourceT, Unusable
+from vossegcli.batch.command import BatchCommand, Item, ItemT, OptionsT, PredictorT, SourceT
 from vossegcli.batch.items import Attempt, ItemWorker, failed
 from vossegcli.batch.options import REPORT
 from vossegcli.batch.report import PAGE, write_report
-from vossegcli.batch.work import Executor, Here, RunProgress, Silent
+from vossegcli.batch.work import Executor, Here, RunProgress
 from vossegcli.errors import VossegError
 from vossegcli.io.media.images import limit_pixels
 from vossegcli.io.records.atomic import clean_tree
@@ -27,8 +27,7 @@ from vossegcli.types import ItemResult
 
 Record = dict[str, Any]
 
-
-SILENT = Silent()
+SILENT = RunProgress()
 
 
 def run_command(
@@ -74,33 +73,29 @@ def run_command(
     }  # fmt: skip
     own = [item for item in planned if options.shard is None or options.shard.holds(item.name)]
     if dry_run:
-        return {**facts, "plan": [_plan_row(command, item) for item in own], "failed": _failures(_unusable(own))}
+        return {**facts, "plan": [_plan_row(command, item) for item in own], "failed": _failures(own)}
     _ = model.network  # weights that do not fit are refused before anything is written
     with output_lock(options.folder, options.shard):
         return _Run(command, items, own, facts, progress).run(executor or Here())
 
 
-def _plan(command: BatchCommand[OptionsT, SourceT, ItemT, PredictorT], source: SourceT) -> ItemT | Unusable:
+def _plan(command: BatchCommand[OptionsT, SourceT, ItemT, PredictorT], source: SourceT) -> ItemT | ItemResult:
+    """Make the item of something that was found; the failure of one that cannot be done at all."""
     try:
         return command.plan(source)
     except VossegError as error:
-        return Unusable(source.name, error)
+        return failed(source.name, error, 0.0)
 
 
-def _unusable(planned: Sequence[Item | Unusable]) -> list[ItemResult]:
-    return [failed(item.name, item.error, 0.0) for item in planned if isinstance(item, Unusable)]
-
-
-def _plan_row(command: BatchCommand[Any, Any, Any, Any], item: Item | Unusable) -> Record:
+def _plan_row(command: BatchCommand[Any, Any, Any, Any], item: Item | ItemResult) -> Record:
     """Say what a run would do with an item: `run`, `resume`, `skip` or `fail`, and why."""
-    if isinstance(item, Unusable):
-        return {"name": item.name, "frames": 0, "action": "fail", "reason": str(item.error), "notes": []}
-    action, reason = (
-        ("run", None) if command.options.overwrite else item.state.plan(item.key, command.model.device.type)
-    )
-    return {
-        "name": item.name, "frames": item.frames, "action": action, "reason": reason, "notes": list(item.notes),
-    }  # fmt: skip
+    if isinstance(item, ItemResult):
+        action, reason = "fail", item.reason
+    elif command.options.overwrite:
+        action, reason = "run", None
+    else:
+        action, reason = item.state.plan(item.key, command.model.device.type)
+    return {"name": item.name, "frames": item.frames, "action": action, "reason": reason, "notes": list(item.notes)}
 
 
 class _Run:
@@ -118,7 +113,7 @@ class _Run:
         self,
         command: BatchCommand[Any, Any, Any, Any],
         items: Sequence[Item],
-        own: Sequence[Item | Unusable],
+        own: Sequence[Item | ItemResult],
         facts: Record,
         progress: RunProgress,
     ) -> None:
@@ -152,11 +147,12 @@ class _Run:
 
     def _do(self, plan: dict[str, Record], executor: Executor) -> Iterator[ItemResult]:
         """Give what needs no work first, then what the executor makes of the rest."""
-        yield from _unusable(self._own)
         jobs = []
-        for item in (item for item in self._own if isinstance(item, Item)):
+        for item in self._own:
             row = plan[item.name]
-            if row["action"] == "skip":
+            if isinstance(item, ItemResult):
+                yield item
+            elif row["action"] == "skip":
                 yield ItemResult(item.name, "skipped", 0, 0.0, row["reason"])
             else:
                 jobs.append(Attempt(item, row["action"] == "resume", row["reason"] or ""))
@@ -178,8 +174,12 @@ class _Run:
                 (self._output / PAGE).unlink(missing_ok=True)  # it would show an earlier run
 
 
-def _failures(results: Sequence[ItemResult]) -> list[Record]:
-    return [{"name": r.name, "error": r.error_type, "reason": r.reason} for r in results if r.status == "failed"]
+def _failures(results: Sequence[Item | ItemResult]) -> list[Record]:
+    return [
+        {"name": r.name, "error": r.error_type, "reason": r.reason}
+        for r in results
+        if isinstance(r, ItemResult) and r.status == "failed"
+    ]
 
 
 def _totals(results: Sequence[ItemResult], seconds: float) -> Record:

@@ -20,8 +20,8 @@ R = TypeVar("R")
 Message = tuple[str, Any]  # `result`, `error`, or a method of `Progress`; and its value or arguments
 
 
-class Progress(Protocol):
-    """Told how an item goes."""
+class Progress:
+    """Told how an item goes; keeps it to itself, other kinds pass it on."""
 
     def item(self, name: str) -> None:
         """Begin an item."""
@@ -33,33 +33,14 @@ class Progress(Protocol):
         """Count a frame that is done."""
 
 
-class RunProgress(Progress, Protocol):
-    """Told how a run goes."""
+class RunProgress(Progress):
+    """Told how a run goes, likewise."""
 
     def begin(self, items: int, frames: int) -> None:
         """Learn how much there is to do."""
 
     def result(self, result: ItemResult) -> None:
         """Learn how an item ended."""
-
-
-class Silent:
-    """A `RunProgress` for nobody."""
-
-    def begin(self, items: int, frames: int) -> None:
-        """Say nothing."""
-
-    def item(self, name: str) -> None:
-        """Say nothing."""
-
-    def done_before(self, frames: int) -> None:
-        """Say nothing."""
-
-    def frame(self) -> None:
-        """Say nothing."""
-
-    def result(self, result: ItemResult) -> None:
-        """Say nothing."""
 
 
 class Worker(ABC, Generic[J, R]):
@@ -161,7 +142,7 @@ class JobQueue(Generic[J, R]):
         return []
 
 
-class Reporter:
+class Reporter(Progress):
     """Sends what a worker tells its `Progress` to another process."""
 
     def __init__(self, send: Callable[[Message], object]) -> None:

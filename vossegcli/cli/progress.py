@@ -16,6 +16,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from vossegcli.batch.work import RunProgress
 from vossegcli.cli.tables import error_console
 from vossegcli.types import ItemResult
 
@@ -31,8 +32,8 @@ class _FrameRate(ProgressColumn):
         return Text("" if speed is None else f"{speed:.1f} frames/s")
 
 
-class BatchProgress:
-    """Shows how a batch goes (see `batch.work.RunProgress`). Use as a context manager.
+class BatchProgress(RunProgress):
+    """Shows how a batch goes. Use as a context manager.
 
     Args:
         quiet: show nothing.

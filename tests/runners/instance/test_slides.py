@@ -1,6 +1,9 @@
 """Images in tiles: read as they are needed, in order, and one that fails does not hold up the next."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +13,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tests.conftest import Told
 from vossegcli.batch.command import Done
-from vossegcli.batch.image_batches import BATCH, ImageItem
+from vossegcli.batch.image_batches import BATCH, ImageBatches, ImageItem, ImageSession
 from vossegcli.errors import DeviceError, InputError
 from vossegcli.io.media.queries import Query
 from vossegcli.io.media.reading import Reading
-from vossegcli.runners.instance.slides import Row, Slide, SlideSession, SlideWork, Tiling
-from vossegcli.runners.instance.tiles import Tile
+from vossegcli.runners.instance.slides import Part, read_parts
 from vossegcli.systems.base import Instances
 
 EMPTY = Instances(
@@ -47,47 +48,64 @@ def item(folder: Path, name: str, value: int) -> ImageItem:
     return ImageItem(name=name, frames=1, key="", output=folder, query=Query(name, path, is_video=False))
 
 
-@pytest.mark.parametrize(("device", "together"), [("cpu", 1), ("cuda", BATCH["cuda"])])
-def test_tiles_of_several_images(tmp_path: Path, device: str, together: int) -> None:
-    seen, told = Seen(), Told()
-    items = [item(tmp_path, name, value) for name, value in (("a", 51), ("oom", 255), ("b", 102))]
-    items.insert(1, ImageItem(name="no", frames=1, key="", output=tmp_path,
-                              query=Query("no", tmp_path / "no.tif", is_video=False)))  # fmt: skip
-    (tmp_path / "no.tif").write_bytes(b"II*\0damaged")
-    written: dict[str, tuple[int, int]] = {}
+def session(seen: Seen, items: list[ImageItem], device: str, parts: dict[str, list[Part]]) -> ImageSession[ImageItem]:
+    """A session that keeps the parts of each item."""
 
-    def write(one: ImageItem, slide: Slide, rows: list[Row]) -> Done:
-        assert rows == []
-        written[one.name] = slide.size
+    def do(one: ImageItem, pictures: Iterator[tuple[Part, Instances]]) -> Done:
+        parts[one.name] = [part for part, found in pictures if found is EMPTY]
         return Done(1, ())
 
-    def to_rows(_: ImageItem, found: Instances, tile: Tile, size: tuple[int, int]) -> list[Row]:
-        assert tile.bottom <= size[0]
-        assert not len(found.boxes)
-        return []
+    read = partial(read_parts, reading=Reading(), side=64, overlap=16)
+    return ImageSession(do, ImageBatches(seen.predict, read, [one.query for one in items], device))
 
-    work = SlideWork(seen.predict, Tiling(64, 16), device, to_rows, write)
-    with SlideSession(work, items, Reading(), told) as session:
-        assert session.run(items[0]).frames == 1
+
+@pytest.mark.parametrize(("device", "together"), [("cpu", 1), ("cuda", BATCH["cuda"])])
+def test_tiles_of_several_images(tmp_path: Path, device: str, together: int) -> None:
+    seen, parts = Seen(), dict[str, list[Part]]()
+    items = [item(tmp_path, name, value) for name, value in (("a", 51), ("b", 102), ("oom", 255), ("c", 153))]
+    items.insert(2, ImageItem(name="no", frames=1, key="", output=tmp_path,
+                              query=Query("no", tmp_path / "no.tif", is_video=False)))  # fmt: skip
+    (tmp_path / "no.tif").write_bytes(b"II*\0damaged")
+    with closing(session(seen, items, device, parts)) as running:
+        assert running.run(items[0]).frames == running.run(items[1]).frames == 1
         with pytest.raises(InputError, match="not an image|damaged"):
-            session.run(items[1])
+            running.run(items[2])
         with pytest.raises(DeviceError):
-            session.run(items[2])
-        assert session.run(items[3]).frames == 1
-    assert written == {"a": (100, 150), "b": (100, 150)}
-    assert told.frames == 2
+            running.run(items[3])
+        assert running.run(items[4]).frames == 1
     tiles = 2 * 3
-    assert sum(shape[0] for shape in seen.shapes) == 2 * tiles
+    assert {name: len(found) for name, found in parts.items()} == {"a": tiles, "b": tiles, "c": tiles}
+    for part in parts["b"]:
+        assert part.size == (100, 150)
+        assert (part.tile.bottom - part.tile.top, part.tile.right - part.tile.left) == part.image.shape[:2] == (64, 64)
+    assert sum(shape[0] for shape in seen.shapes) == 3 * tiles
     assert {shape[1:] for shape in seen.shapes} == {(3, 64, 64)}
-    assert max(shape[0] for shape in seen.shapes) == min(together, tiles)
-    assert np.allclose(seen.sums, [3 * 64 * 64 * 0.2] * tiles + [3 * 64 * 64 * 0.4] * tiles, rtol=1e-5)
+    assert max(shape[0] for shape in seen.shapes) == together
+    assert np.allclose(seen.sums, np.repeat([0.2, 0.4, 0.6], tiles) * 3 * 64 * 64, rtol=1e-5)
 
 
-def test_a_small_image_is_one_tile(tmp_path: Path) -> None:
+def test_what_is_left_of_an_image_that_failed_is_not_read(tmp_path: Path) -> None:
     seen = Seen()
+    large = tmp_path / "large.tif"
+    tifffile.imwrite(large, np.full((640, 640), 255, np.uint8), tile=(32, 32), compression="zlib")
+    failing = ImageItem(name="x", frames=1, key="", output=tmp_path, query=Query("x", large, is_video=False))
+    read: list[Part] = []
+
+    def counted(query: Query) -> Iterator[Part]:
+        for part in read_parts(query, Reading(), 64, 16):
+            read.append(part)
+            yield part
+
+    batches = ImageBatches(seen.predict, counted, [failing.query], "cpu")
+    failed = ImageSession(lambda _, pictures: Done(len(list(pictures)), ()), batches)
+    with closing(failed) as running, pytest.raises(DeviceError):
+        running.run(failing)
+    assert len(read) < 20, "of 169 tiles"
+
+
+@pytest.mark.parametrize("side", [64, None])
+def test_a_small_image_is_one_tile(tmp_path: Path, side: int | None) -> None:
     Image.fromarray(np.full((20, 30, 3), 9, np.uint8)).save(tmp_path / "a.png")
-    small = ImageItem(name="a", frames=1, key="", output=tmp_path, query=Query("a", tmp_path / "a.png", is_video=False))
-    work = SlideWork(seen.predict, Tiling(64, 16), "cpu", lambda *_: [], lambda *_: Done(1, ()))
-    with SlideSession(work, [small], Reading(), Told()) as session:
-        session.run(small)
-    assert seen.shapes == [(1, 3, 20, 30)]
+    (part,) = read_parts(Query("a", tmp_path / "a.png", is_video=False), Reading(), side, 16)
+    assert part.image.shape == part.whole.shape == (20, 30, 3)
+    assert part.size == (20, 30)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
 from vossegcli.batch.freed_memory import keep_freed_memory
-from vossegcli.batch.work import STRIKES, Executor, Progress, Silent, Worker
+from vossegcli.batch.work import STRIKES, Executor, Progress, Worker
 from vossegcli.errors import DeviceError
 from vossegcli.io.records.atomic import write_text_atomic
 from vossegcli.io.records.json_files import read_record
@@ -54,7 +54,7 @@ class Scoring(Generic[J, R]):
         total = sum(self.size(job) for _, job in own)
         results: dict[int, R] = {}
         done = 0
-        for k, result in executor.run(_Scorer(self.score, self.few), own, Silent()):
+        for k, result in executor.run(_Scorer(self.score, self.few), own, Progress()):
             results[k] = result
             done += self.size(self.jobs[k])
             on_done(done, total)

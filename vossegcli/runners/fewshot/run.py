@@ -12,12 +12,15 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from vossegcli.batch.image_batches import ImageCommand, ImageItem, Predicted, open_query
+from vossegcli.batch.command import Done
+from vossegcli.batch.image_batches import ImageCommand, ImageItem, Picture, open_query, read_pictures
 from vossegcli.batch.options import BatchOptions
 from vossegcli.batch.run import run_command
+from vossegcli.batch.work import Progress
 from vossegcli.errors import ConfigError
 from vossegcli.io.datasets.supports import Support, find_supports, read_support
 from vossegcli.io.masks.label_maps import VOID, write_label_map
+from vossegcli.io.media.limits import scaling_notes
 from vossegcli.io.media.queries import Query, queries_name
 from vossegcli.io.records.atomic import write_text_atomic
 from vossegcli.io.records.json_files import read_json
@@ -97,7 +100,7 @@ class FewshotOptions(BatchOptions):
 
 
 @dataclass(frozen=True)
-class FewshotCommand(ImageCommand[FewshotOptions, ImageItem, ClassSegmentation]):
+class FewshotCommand(ImageCommand[FewshotOptions, ImageItem, Picture, ClassSegmentation]):
     """The queries of `vosseg fewshot`.
 
     Attributes:
@@ -175,9 +178,26 @@ class FewshotCommand(ImageCommand[FewshotOptions, ImageItem, ClassSegmentation])
         """File with the IoU that each class reaches on its own supports."""
         return self.options.folder / STATE_FOLDER / "support_iou.json"
 
-    def write(self, item: ImageItem, picture: Predicted[ClassSegmentation]) -> Iterator[Path]:
+    def read(self, query: Query) -> Iterator[Picture]:
+        """Read an image, or the frames of a video."""
+        return read_pictures(query, self.options.reading)
+
+    def do(self, item: ImageItem, pictures: Iterator[tuple[Picture, ClassSegmentation]], progress: Progress) -> Done:
+        """Write what was asked for of each image."""
+        outputs: list[Path] = []
+        notes: dict[str, None] = {}
+        frames = 0
+        for picture, found in pictures:
+            outputs += self._write(item, picture, found)
+            scaled = scaling_notes(picture.image.shape, images="overlay" in self.options.save, video=False)
+            notes |= dict.fromkeys((*scaled, *([picture.note] if picture.note else ())))
+            frames += 1
+            progress.frame()
+        return Done(frames, outputs, tuple(notes))
+
+    def _write(self, item: ImageItem, picture: Picture, found: ClassSegmentation) -> Iterator[Path]:
         """Write what was asked for of one image; yields the files."""
-        folder, save, name, found = item.output, self.options.save, picture.name, picture.found
+        folder, save, name = item.output, self.options.save, picture.name
         probs = found.probs.cpu().numpy()
         kind = np.uint8 if max(self.ids) < VOID else np.uint16
         label_map = np.array([0, *self.ids], kind)[found.label_map.cpu().numpy()]

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from vossegcli.batch.command import Done, Session
-from vossegcli.batch.image_batches import ImageCommand, ImageItem, ImagePredictor, Predicted, open_query
+from vossegcli.batch.command import Done
+from vossegcli.batch.image_batches import ImageCommand, ImageItem, open_query
 from vossegcli.batch.options import BatchOptions
 from vossegcli.batch.run import run_command
 from vossegcli.batch.work import Progress
@@ -36,8 +36,8 @@ from vossegcli.ops.masks import pasted_instances
 from vossegcli.runners.instance.exports import IMAGE_KINDS, export_image, export_images
 from vossegcli.runners.instance.mask_nms import mask_nms
 from vossegcli.runners.instance.painting import IdPainter, painted_overlay
-from vossegcli.runners.instance.slides import Slide, SlideSession, SlideWork, Tiling
-from vossegcli.runners.instance.tiles import Tile
+from vossegcli.runners.instance.slides import Part, read_parts
+from vossegcli.runners.instance.tiles import merge_over_seams
 from vossegcli.systems.base import InstancePredictor, Instances
 
 FIELDS = ("image", "instance", "class", "score", "area", "x", "y", "width", "height")
@@ -121,7 +121,7 @@ class InstanceItem(ImageItem):
 
 
 @dataclass(frozen=True)
-class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Instances]):
+class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Part, Instances]):
     """The images of `vosseg instance`.
 
     Attributes:
@@ -186,42 +186,30 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Instances]):
         )
         return predictor
 
-    def session(
-        self, items: Sequence[InstanceItem], predictor: ImagePredictor[Instances], progress: Progress
-    ) -> Session[InstanceItem]:
-        """Read the images ahead, in tiles if that was asked for."""
-        if self.options.tile is None:
-            return super().session(items, predictor, progress)
-        tiling = Tiling(self.options.tile, self.options.overlap)
-        predict = partial(self.predict, predictor)
-        work = SlideWork(predict, tiling, self.model.device.type, self.rows, self.write_slide)
-        return SlideSession(work, items, self.options.reading, progress)
+    def read(self, query: Query) -> Iterator[Part]:
+        """Read an image, in tiles if that was asked for."""
+        return read_parts(query, self.options.reading, self.options.tile, self.options.overlap)
 
-    def notes(self, shape: Sequence[int]) -> tuple[str, ...]:
-        """Notes on the pictures that are written of an image (H,W,3)."""
-        return overlay_notes(shape) if "overlay" in self.options.save else ()
+    def do(self, item: InstanceItem, pictures: Iterator[tuple[Part, Instances]], progress: Progress) -> Done:
+        """Join what was found in the tiles of an image, and write rows and pictures."""
+        rows, parts = [], []
+        for part, found in pictures:
+            pasted = pasted_instances(found, (part.size[0] - part.tile.top, part.size[1] - part.tile.left))
+            origin = (part.tile.top, part.tile.left)
+            rows.append(list(coco_results(pasted, part.size, item.image_id, self.category_ids, origin=origin)))
+            parts.append(part)
+        joined = rows[0] if len(rows) == 1 else merge_over_seams(rows, [part.tile for part in parts])
+        image, note = parts[0].whole, parts[0].note
+        outputs = list(self._write(item, image, joined))
+        progress.frame()
+        scaled = overlay_notes(image.shape) if "overlay" in self.options.save else ()
+        return Done(1, outputs, (*scaled, *((note,) if note else ())))
 
     def write_tables(self, done: Sequence[InstanceItem]) -> dict[str, Any]:
         """Write `instances.csv` and `instances.json`, and the files for annotation tools."""
         category_ids = dict(zip(self.model.labels, self.category_ids, strict=True))
         export_images(self.options.folder, done, self.options.save, category_ids, self.options.reading)
         return {"instances": _write_tables(self.options, done)}
-
-    def rows(self, item: InstanceItem, found: Instances, tile: Tile, size: tuple[int, int]) -> list[Row]:
-        """Turn what was found in a tile of an image (H,W) into COCO results, best first."""
-        pasted = pasted_instances(found, (size[0] - tile.top, size[1] - tile.left))
-        return list(coco_results(pasted, size, item.image_id, self.category_ids, origin=(tile.top, tile.left)))
-
-    def write(self, item: InstanceItem, picture: Predicted[Instances]) -> Iterator[Path]:
-        """Write rows and pictures of an image; yields the pictures."""
-        size = (picture.image.shape[0], picture.image.shape[1])
-        yield from self._write(item, picture.image, self.rows(item, picture.found, Tile(0, 0, *size), size))
-
-    def write_slide(self, item: InstanceItem, slide: Slide, rows: Sequence[Row]) -> Done:
-        """Write rows and pictures of an image that was read in tiles."""
-        outputs = list(self._write(item, slide.picture, rows))
-        notes = (*self.notes(slide.picture.shape), *((slide.note,) if slide.note else ()))
-        return Done(1, outputs, notes)
 
     def _write(self, item: InstanceItem, image: Picture, results: Sequence[Row]) -> Iterator[Path]:
         wanted = set(self.options.classes or self.model.labels)
