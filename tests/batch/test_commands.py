@@ -22,6 +22,7 @@ def sequences(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
+@pytest.mark.usefixtures("quick_workers")
 @pytest.mark.parametrize("command", ["propagate", "track", "instance", "fewshot"])
 def test_workers_write_what_one_process_writes(
     vosseg: Vosseg, sequences: Path, checkpoint: Path, tiny_tracker: Path, few_shot_checkpoint: Path, tmp_path: Path,

@@ -176,17 +176,21 @@ def test_shards_that_there_are_not(vosseg: Vosseg, clip: Clip, tmp_path: Path, s
     assert "is not a part like 2/8" in outcome.stderr
 
 
-def test_terminated_with_workers(checkpoint: Path, tmp_path: Path) -> None:
+def test_terminated_with_workers(vosseg: Vosseg, checkpoint: Path, tmp_path: Path) -> None:
     """SIGTERM to a run with workers: all of them end, nothing is half written, and the same command goes on."""
-    for name in "abcd":
-        draw_video(tmp_path / "root" / name, 60, suffix=".png")
+    for name in "ab":
+        for index, frame in enumerate(draw_video(tmp_path / "root" / name, 10, suffix=".png")):
+            for copy in range(1, 4):  # long enough to be stopped
+                os.link(
+                    tmp_path / "root" / name / f"{frame}.png", tmp_path / "root" / name / f"{10 * copy + index:05d}.png"
+                )
         draw_mask(tmp_path / "given" / name / "00000.png")
     out = tmp_path / "out"
     words = [
-        VOSSEG, "propagate", tmp_path / "root", "--mask", tmp_path / "given", "-o", out, "--checkpoint", checkpoint,
-        "--device", "cpu", "--precision", "fp32", "--workers", "2",
+        "propagate", tmp_path / "root", "--mask", tmp_path / "given", "--checkpoint", checkpoint, "--device", "cpu",
+        "--precision", "fp32", "-o",
     ]  # fmt: skip
-    process = start(words)
+    process = start([VOSSEG, *words, out, "--workers", "2"])
     deadline = time.monotonic() + 300
     while len(list(out.glob("masks/*/00003.png"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -195,6 +199,6 @@ def test_terminated_with_workers(checkpoint: Path, tmp_path: Path) -> None:
     assert outcome.code == 143, outcome.stderr
     assert "Traceback" not in outcome.stderr
     assert not [name for name in files_below(out) if Path(name).name.startswith(".vosseg-")]
-    assert finish(start(words)).code == 0
-    assert finish(start([*words[:6], tmp_path / "alone", *words[7:-2]])).code == 0
+    assert vosseg(*words, out).code == 0
+    assert vosseg(*words, tmp_path / "alone").code == 0
     assert files_below(out, but=RECORDS) == files_below(tmp_path / "alone", but=RECORDS)

@@ -26,7 +26,7 @@ from vossegcli.types import Shard
 
 
 @pytest.fixture(autouse=True)
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+def importable(monkeypatch: pytest.MonkeyPatch, quick_workers: None) -> None:  # noqa: ARG001
     """Other processes must find the batch of these tests."""
     root = str(Path(__file__).parents[2])
     monkeypatch.syspath_prepend(root)
