@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from tests.conftest import Outcome
-from vossegcli.io.media.images import read_image
 from vossegcli.io.weights.checkpoints import read_checkpoint
 from vossegcli.models.chosen_model import build_network
 from vossegcli.ops.images import image_tensor
@@ -20,28 +19,27 @@ from vossegcli.systems.mobileinst.mask_decoder import mask_logits
 from vossegcli.systems.mobileinst.predict import instance_scores
 
 Command = Callable[..., Outcome]
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def frames() -> list[torch.Tensor]:
-    """Two frames: nuclei that are moved by five pixels."""
-    nuclei = image_tensor(read_image(ROOT / "examples/nuclei/images/fluorescence.png"))[None, :, :256, :320]
-    return [nuclei, nuclei.roll(5, dims=3)]
+    """Two frames: noise that is moved by five pixels."""
+    noise = image_tensor(np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)).unsqueeze(0)
+    return [noise, noise.roll(5, dims=3)]
 
 
-def test_onnx_gives_the_same_masks(frames: list[torch.Tensor], tmp_path: Path, vosseg: Command) -> None:
+def test_onnx_gives_the_same_masks(
+    frames: list[torch.Tensor], tiny_tracker: Path, tmp_path: Path, vosseg: Command
+) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs vosseg[onnx]")
     pytest.importorskip("onnxscript", reason="needs vosseg[onnx]")
-    checkpoint = "mobileinst-microscopy"
-    height, width = frames[0].shape[2:]
-    outcome = vosseg("checkpoints", "export", checkpoint, "--size", f"{height}x{width}", "-o", tmp_path / "net.onnx")
+    outcome = vosseg("checkpoints", "export", tiny_tracker, "--size", "128x128", "-o", tmp_path / "net.onnx")
     assert outcome.code == 0, outcome.stderr
     sessions = {
         name: onnxruntime.InferenceSession(str(tmp_path / f"net.{name}.onnx"), providers=["CPUExecutionProvider"])
         for name in ("key", "reuse")
     }
-    network = build_network(read_checkpoint(checkpoint), get_system("mobileinst"))
+    network = build_network(read_checkpoint(str(tiny_tracker)), get_system("mobileinst"))
     with torch.no_grad():
         encoded = [network(frame) for frame in frames]
         found = network.detect(encoded[0])
@@ -49,14 +47,14 @@ def test_onnx_gives_the_same_masks(frames: list[torch.Tensor], tmp_path: Path, v
         ours = instance_scores(found, 0).numpy()
     kernels, scores, masks = sessions["key"].run(None, {"images": frames[0].numpy()})
     reused = sessions["reuse"].run(None, {"images": frames[1].numpy(), "kernels": kernels})[0]
-    assert scores.shape == (1, height // 16 * width // 16, ours.shape[1]), "a query every 16 pixels"
+    assert scores.shape == (1, 8 * 8, ours.shape[1]), "a query every 16 pixels"
     assert np.abs(scores[0] - ours).max() < 1e-3
-    best = ours.max(axis=1).argsort()[-20:]
-    for mine, theirs in ((own[0][best], masks[0][best]), (own[1][best], reused[0][best])):
+    for mine, theirs in ((own[0], masks[0]), (own[1], reused[0])):
         a, b = mine > 0.5, theirs > 0.5
-        assert a.any()
+        assert a.any() and not a.all()
         assert (a & b).sum() / (a | b).sum() >= 0.99
         assert np.abs(mine - theirs).max() < 1e-3
+    assert np.abs(own[0] - own[1]).max() > 0.1, "the kernels of one frame on another"
 
 
 def test_torchscript_gives_the_same_masks(tiny_tracker: Path, tmp_path: Path, vosseg: Command) -> None:

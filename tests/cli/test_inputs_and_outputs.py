@@ -1,6 +1,6 @@
 """Inputs and outputs of all commands for batches: where they may lie, their names, what stays and what goes.
 
-Covers: cli.app, cli.batch_command, cli.options
+Covers: cli.app, cli.batch_command, cli.common_options, cli.options
 """
 
 import csv
