@@ -8,6 +8,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from multiprocessing import get_all_start_methods, get_context
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +215,15 @@ def finish(process: "subprocess.Popen[str]", seconds: float = 300.0) -> Outcome:
         stdout, stderr = process.communicate()
         pytest.fail(f"did not end within {seconds:.0f} s:\n{stdout}\n{stderr}")
     return Outcome(process.returncode, stdout, stderr)
+
+
+@pytest.fixture
+def quick_context(monkeypatch: pytest.MonkeyPatch) -> BaseContext:
+    """Processes that are forked from one that has loaded torch and the commands, which takes a spawned one seconds."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1])  # what they do may be in the tests
+    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    context.set_forkserver_preload(["vossegcli.api.batches"])
+    return context
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Workers that start at once."""
 
 from collections.abc import Iterator
-from multiprocessing import get_all_start_methods, get_context
+from multiprocessing.context import BaseContext
 
 import pytest
 from torch import multiprocessing
@@ -10,17 +10,12 @@ from vossegcli.batch import processes
 
 
 @pytest.fixture
-def quick_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Fork workers from one process that has loaded torch and the commands, which takes a spawned one seconds.
+def quick_workers(monkeypatch: pytest.MonkeyPatch, quick_context: BaseContext) -> Iterator[None]:
+    """Fork workers (see `quick_context`).
 
     Spawned ones, as users have them: `test_processes`, and the tests that start a whole command.
     """
-    if "forkserver" not in get_all_start_methods():
-        yield
-        return
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["vossegcli.api.batches"])
-    monkeypatch.setattr(processes, "get_context", lambda _: context)
+    monkeypatch.setattr(processes, "get_context", lambda _: quick_context)
     sharing = multiprocessing.get_sharing_strategy()
     multiprocessing.set_sharing_strategy("file_system")  # of weights; a file descriptor each would be too many for it
     yield

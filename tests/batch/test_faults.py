@@ -190,14 +190,17 @@ def test_terminated_with_workers(vosseg: Vosseg, checkpoint: Path, tmp_path: Pat
         "propagate", tmp_path / "root", "--mask", tmp_path / "given", "--checkpoint", checkpoint, "--device", "cpu",
         "--precision", "fp32", "-o",
     ]  # fmt: skip
-    process = start([VOSSEG, *words, out, "--workers", "2"])
+    process = start([VOSSEG, *words, out, "--workers", "2", "--json"])
     deadline = time.monotonic() + 300
     while len(list(out.glob("masks/*/00003.png"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     outcome = finish(process)
     assert outcome.code == 143, outcome.stderr
+    assert outcome.stdout == ""
+    assert "interrupted" in outcome.stderr.splitlines()[-1]
     assert "Traceback" not in outcome.stderr
+    assert '"status": "interrupted"' in (out / "run.json").read_text()
     assert not [name for name in files_below(out) if Path(name).name.startswith(".vosseg-")]
     assert vosseg(*words, out).code == 0
     assert vosseg(*words, tmp_path / "alone").code == 0

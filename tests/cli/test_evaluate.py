@@ -647,8 +647,8 @@ def test_lvis_is_refused(vosseg: Vosseg, tmp_path: Path) -> None:
 def test_an_evaluation_that_is_stopped(tmp_path: Path, number: signal.Signals, code: int) -> None:
     """A signal while pycocotools works, far from its end: 40,000 pairs of masks an image."""
     rng = np.random.default_rng(0)
-    images = [{"id": k, "file_name": f"{k}.png", "height": 200, "width": 200} for k in range(1, 401)]
-    corners = rng.integers(0, 180, (400, 200, 2)).tolist()
+    images = [{"id": k, "file_name": f"{k}.png", "height": 200, "width": 200} for k in range(1, 41)]
+    corners = rng.integers(0, 180, (40, 200, 2)).tolist()
     annotations = [
         {"image_id": k, "category_id": 1, "score": 0.5, "segmentation": [[x, y, x + 15, y, x + 15, y + 15, x, y + 15]]}
         for k, listed in enumerate(corners, start=1) for x, y in listed

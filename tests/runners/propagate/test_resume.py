@@ -7,12 +7,23 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Clip, Outcome, Told, draw_mask, draw_video, files_below, finish, read_ids, start
+from tests.conftest import (
+    Clip,
+    Outcome,
+    Told,
+    draw_mask,
+    draw_video,
+    files_below,
+    finish,
+    read_ids,
+    start,
+)
 from vossegcli.errors import InputError
 from vossegcli.io.masks import label_maps
 from vossegcli.io.media.video import VideoFrames
@@ -23,32 +34,17 @@ from vossegcli.runners.propagate.run import propagate
 
 Vosseg = Callable[..., Outcome]
 
-#: A run that kills itself while its writer thread is at work.
-#: argv = input, mask, output, checkpoint, save, direction, the frame to die at.
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import torch
-from tests.conftest import Told
-from vossegcli.runners.propagate.run import propagate
-from vossegcli.runners.propagate.options import PropagateOptions
 
+@dataclass
 class Deadly(Told):
-    def frame(self):
-        super().frame()
-        if self.frames == int(sys.argv[7]):
-            os.kill(os.getpid(), signal.SIGKILL)
+    """Kills its process after some frames, while the writer thread is at work."""
 
-torch.set_num_threads(1)
-frames, mask, output = map(Path, sys.argv[1:4])
-propagate(
-    PropagateOptions(
-        frames=frames, mask=mask, output=output, checkpoint=sys.argv[4], save=tuple(sys.argv[5].split(",")),
-        direction=sys.argv[6], device="cpu", precision="fp32", snapshot_every=3,
-    ),
-    Deadly(),
-)
-"""
+    die_at: int = 0
+
+    def frame(self) -> None:
+        super().frame()
+        if self.frames == self.die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.fixture
@@ -80,7 +76,9 @@ def _objects_that_appear(tmp_path: Path) -> PropagateOptions:
 
 
 @pytest.mark.parametrize("die_at", [8, 14])
-def test_a_killed_run_goes_on_with_the_same_result(tmp_path: Path, checkpoint: Path, die_at: int) -> None:
+def test_a_killed_run_goes_on_with_the_same_result(
+    tmp_path: Path, checkpoint: Path, quick_context: BaseContext, die_at: int
+) -> None:
     options = replace(_objects_that_appear(tmp_path), checkpoint=str(checkpoint))
     undisturbed = tmp_path / "undisturbed"
     told = Told()
@@ -88,9 +86,10 @@ def test_a_killed_run_goes_on_with_the_same_result(tmp_path: Path, checkpoint: P
     assert told.frames == told.total == 10 + 7  # forward from 2, then backward before 7
 
     out = tmp_path / "out"
-    words = [options.frames, options.mask, out, checkpoint, ",".join(options.save), "both", die_at]
-    killed = start([sys.executable, "-c", KILLED, *words], PYTHONPATH=str(Path(__file__).parents[3]))
-    assert finish(killed).code == -signal.SIGKILL
+    killed = quick_context.Process(target=propagate, args=(replace(options, output=out), Deadly(die_at=die_at)))
+    killed.start()
+    killed.join(300)
+    assert killed.exitcode == -signal.SIGKILL
     assert ItemState(out, "clip").snapshot.exists()
     for path in files_below(out / "masks", but=[p.name for p in out.rglob(".vosseg-*")]):
         assert read_ids(out / "masks" / path).shape == (45, 67)
