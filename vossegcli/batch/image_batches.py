@@ -225,16 +225,14 @@ class ImageCommand(BatchCommand[OptionsT, Query, ImageItemT, ImagePredictor[R]],
     def do(self, item: ImageItemT, pictures: Iterator[tuple[S, R]], progress: Progress) -> Done:
         """Do an item with its pictures and their results."""
 
-    def predict(self, predictor: ImagePredictor[R], pixels: Tensor) -> Sequence[R]:
-        """Predict 8-bit images (B,3,H,W)."""
-        return predictor.predict(float_images(pixels, self.model.device))
-
     def session(
         self, items: Sequence[ImageItemT], predictor: ImagePredictor[R], progress: Progress
     ) -> Session[ImageItemT]:
         """Read the images ahead."""
-        queries = [item.query for item in items]
-        batches = ImageBatches(partial(self.predict, predictor), self.read, queries, self.model.device.type)
+        device, queries = self.model.device, [item.query for item in items]
+        batches = ImageBatches(
+            lambda pixels: predictor.predict(float_images(pixels, device)), self.read, queries, device.type
+        )
         return ImageSession(partial(self.do, progress=progress), batches)
 
 

@@ -71,30 +71,21 @@ def cpu_quota(root: Path, own: Path) -> float | None:
         if controllers and "cpu" not in controllers.split(","):
             continue
         mount = root / "cpu" if controllers else root
+        files = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)
         folder = mount / path.lstrip("/")
         if not folder.is_dir():  # inside a container the own group is mounted as the root
             folder = mount
         while folder == mount or mount in folder.parents:
-            quotas.append(_quota_v1(folder) if controllers else _quota_v2(folder))
+            quotas.append(_quota([word for name in files for word in _words(folder / name)]))
             folder = folder.parent
     return min((quota for quota in quotas if quota is not None), default=None)
 
 
-def _quota_v2(folder: Path) -> float | None:
-    quota, *period = _words(folder / "cpu.max") or ["max"]
-    return _ratio(quota, period[0] if period else "100000")
-
-
-def _quota_v1(folder: Path) -> float | None:
-    quota, period = _words(folder / "cpu.cfs_quota_us"), _words(folder / "cpu.cfs_period_us")
-    return _ratio(quota[0], period[0]) if quota and period else None
-
-
-def _ratio(quota: str, period: str) -> float | None:
-    """Divide two numbers; None where the quota is `max` or -1."""
-    if not (quota.isdecimal() and period.isdecimal() and int(period)):
+def _quota(words: list[str]) -> float | None:
+    """Divide quota by period; None where the quota is `max` or -1, or something is missing."""
+    if len(words) < 2 or not (words[0].isdecimal() and words[1].isdecimal() and int(words[1])):  # noqa: PLR2004
         return None
-    return int(quota) / int(period)
+    return int(words[0]) / int(words[1])
 
 
 def _words(path: Path) -> list[str]:

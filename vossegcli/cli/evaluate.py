@@ -58,30 +58,22 @@ class ScoreOptions:
     as_json: Json = False
     quiet: Quiet = False
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """More settings of `EvaluateOptions`."""
-        return {}
-
-    @property
-    def executor(self) -> Executor | None:
-        """Has the work done; None = no choice."""
-        return None
-
-    def run(self, task: str, predictions: Path, truth: Path, **more: Any) -> None:  # noqa: ANN401
+    def run(self, task: str, predictions: Path, truth: Path, executor: Executor | None = None, **settings: Any) -> None:
         """Evaluate, print what was asked for, and exit with the code of the report.
 
         Args:
             task: as in `EvaluateOptions`.
             predictions: likewise.
             truth: likewise.
-            more: the task's own settings.
+            executor: has the work done; None = no choice.
+            settings: the task's own, likewise.
         """
         from vossegcli.reports.evaluation import count_faults, problem_lines, summary
         from vossegcli.runners.evaluate.run import EvaluateOptions, Waiting, evaluate
 
-        settings = {**self.settings, **more, "command": o.command_line()}
-        options = EvaluateOptions(task, predictions, truth, self.output, self.compare, **settings)
+        options = EvaluateOptions(
+            task, predictions, truth, self.output, self.compare, command=o.command_line(), **settings
+        )
         console = error_console()
         bar = Progress(
             TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console,
@@ -89,9 +81,7 @@ class ScoreOptions:
         )  # fmt: skip
         with bar:
             shown = bar.add_task("scoring", total=None)
-            report = evaluate(
-                options, lambda done, total: bar.update(shown, completed=done, total=total), self.executor
-            )
+            report = evaluate(options, lambda done, total: bar.update(shown, completed=done, total=total), executor)
         if isinstance(report, Waiting):
             if self.as_json:
                 typer.echo(json.dumps({"missing": report.missing}))
@@ -122,13 +112,8 @@ class MaskOptions(ScoreOptions):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The part that is scored."""
-        return {"shard": self.shard}
-
-    @property
-    def executor(self) -> Executor:
-        """Processes or a cluster."""
-        return o.executor(self.workers or None, self.engine, self.address)
+        """The part that is scored, and who has it done."""
+        return {"shard": self.shard, "executor": o.executor(self.workers or None, self.engine, self.address)}
 
 
 @dataclass(frozen=True)
@@ -191,7 +176,10 @@ def vos(
     """Video object segmentation: J and F, as DAVIS measures them."""
     if protocol not in {"youtube-vos", "lvos"}:
         o.refuse("goes with --protocol youtube-vos or lvos", meta=meta, unseen=unseen)
-    common.run("vos", predictions, truth, protocol=protocol, subset=subset, frames=frames, meta=meta, unseen=unseen)
+    common.run(
+        "vos", predictions, truth, protocol=protocol, subset=subset, frames=frames, meta=meta, unseen=unseen,
+        **common.settings,
+    )  # fmt: skip
 
 
 @app.command("fewshot")
@@ -214,7 +202,7 @@ def fewshot(
 ) -> None:
     """Few-shot segmentation: mIoU and FB-IoU, as HSNet measures them."""
     selection = _selection("", "", images, class_agnostic=False)
-    common.run("fewshot", predictions, truth, ignore_label=ignore_label, selection=selection)
+    common.run("fewshot", predictions, truth, ignore_label=ignore_label, selection=selection, **common.settings)
 
 
 @app.command("instance")
@@ -229,7 +217,7 @@ def instance(
     common: ResultOptions,
 ) -> None:
     """Instances in images: AP, as COCO measures it, and boundary AP."""
-    common.run("instance", results, truth, iou=iou)
+    common.run("instance", results, truth, iou=iou, **common.settings)
 
 
 @app.command("track")
@@ -241,7 +229,7 @@ def track(
     common: ResultOptions,
 ) -> None:
     """Instances in videos: AP, as YouTube-VIS measures it."""
-    common.run("track", results, truth)
+    common.run("track", results, truth, **common.settings)
 
 
 def _selection(names: str, classes: str, images: Path | None, *, class_agnostic: bool) -> Selection:

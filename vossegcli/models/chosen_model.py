@@ -66,6 +66,11 @@ class ChosenModel:
         return {"checkpoint": self.checkpoint.sha256, "precision": str(self.precision)}
 
     @property
+    def config(self) -> Any:  # noqa: ANN401 - of the system
+        """The network's configuration."""
+        return self.system.parse_config(self.checkpoint.header.config)
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Names of the classes that it knows, if any."""
         return self.checkpoint.header.labels
@@ -73,11 +78,11 @@ class ChosenModel:
     @property
     def short_side(self) -> int:
         """The size at which the checkpoint works by itself."""
-        return int(getattr(self.system.parse_config(self.checkpoint.header.config), "short_side", DEFAULT_SIDE))
+        return int(getattr(self.config, "short_side", DEFAULT_SIDE))
 
     def draw_score(self, asked: float | None) -> float:
         """Score from which on instances are drawn and counted: what is asked for, else the checkpoint's own."""
-        return float(self.system.parse_config(self.checkpoint.header.config).draw_score) if asked is None else asked
+        return float(self.config.draw_score) if asked is None else asked
 
     def predictor(self, **settings: Any) -> Any:  # noqa: ANN401 - of the task
         """Build the network and the system's predictor around it.
@@ -143,18 +148,11 @@ def system_of(checkpoint: Checkpoint, task: Task | None = None) -> System:
     """
     name = checkpoint.header.system
     if name not in SYSTEMS:
-        known = ", ".join(SYSTEMS)
-        raise CheckpointError(
-            f"is for the system '{name}', which this version lacks",
-            where=checkpoint.path,
-            fix=f"it has {known}",
-        )
+        what = f"is for the system '{name}', which this version lacks"
+        raise CheckpointError(what, where=checkpoint.path, fix=f"it has {', '.join(SYSTEMS)}")
     if task is not None and task not in SYSTEMS[name].predictors:
-        raise CheckpointError(
-            f"is for the system '{name}', which works for `{'`, `'.join(SYSTEMS[name].predictors)}`",
-            where=checkpoint.path,
-            fix=f"give a checkpoint of a system for `{task}`",
-        )
+        what = f"is for the system '{name}', which works for `{'`, `'.join(SYSTEMS[name].predictors)}`"
+        raise CheckpointError(what, where=checkpoint.path, fix=f"give a checkpoint of a system for `{task}`")
     return SYSTEMS[name]
 
 
@@ -168,34 +166,25 @@ def build_network(checkpoint: Checkpoint, system: System) -> nn.Module:
     try:
         network = system.build(system.parse_config(checkpoint.header.config))
     except (ConfigError, TypeError, ValueError) as error:  # a header may hold anything
-        raise CheckpointError(
-            f"has a configuration that builds no network ({error})",
-            where=checkpoint.path,
-            fix="train or import it again",
-        ) from error
-    load_weights(network, checkpoint, system.name)
+        what = f"has a configuration that builds no network ({error})"
+        raise CheckpointError(what, where=checkpoint.path, fix="train or import it again") from error
+    _load_weights(network, checkpoint)
     return network.eval()
 
 
-def load_weights(network: nn.Module, checkpoint: Checkpoint, system: str) -> None:
+def _load_weights(network: nn.Module, checkpoint: Checkpoint) -> None:
     """Load weights in place; every key must be there with its shape, and no other.
 
     Raises:
-        CheckpointError: of another system, or a key is missing, unknown or misshapen; it is named.
+        CheckpointError: a key is missing, unknown or misshapen; it is named.
     """
-    _check_system(checkpoint, system)
-    expected = network.state_dict()
+    expected, fix = network.state_dict(), "give a checkpoint of this configuration"
     for name, value in checkpoint.tensors.items():
         if name not in expected:
-            raise CheckpointError(
-                f"unknown key '{name}'", where=checkpoint.path, fix="give a checkpoint of this configuration"
-            )
+            raise CheckpointError(f"unknown key '{name}'", where=checkpoint.path, fix=fix)
         if value.shape != expected[name].shape:
-            raise CheckpointError(
-                f"'{name}' has shape {tuple(value.shape)}, not {tuple(expected[name].shape)}",
-                where=checkpoint.path,
-                fix="give a checkpoint of this configuration",
-            )
+            what = f"'{name}' has shape {tuple(value.shape)}, not {tuple(expected[name].shape)}"
+            raise CheckpointError(what, where=checkpoint.path, fix=fix)
     for name in expected:
         if name not in checkpoint.tensors:
             raise CheckpointError(f"missing key '{name}'", where=checkpoint.path, fix="give a complete checkpoint")
@@ -221,17 +210,15 @@ def start_from(network: nn.Module, checkpoint: Checkpoint, system: System, label
     if name != system.name and name in system.starts:
         system.starts[name](network, checkpoint.tensors)
         return
+    _check_system(checkpoint, system.name)
     if tuple(labels) != tuple(checkpoint.header.labels):
         fresh = {key: value for key, value in network.state_dict().items() if key.startswith(system.class_layers)}
         checkpoint = replace(checkpoint, tensors={**checkpoint.tensors, **fresh})
-    load_weights(network, checkpoint, system.name)
+    _load_weights(network, checkpoint)
 
 
 def _check_system(checkpoint: Checkpoint, system: str) -> None:
     found = system_of(checkpoint).name
     if found != system:
-        raise CheckpointError(
-            f"is for the system '{found}', not '{system}'",
-            where=checkpoint.path,
-            fix=f"give a checkpoint of '{system}'",
-        )
+        what = f"is for the system '{found}', not '{system}'"
+        raise CheckpointError(what, where=checkpoint.path, fix=f"give a checkpoint of '{system}'")

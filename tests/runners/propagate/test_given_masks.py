@@ -21,8 +21,8 @@ def _sequence(layout: str = "folder", masks: Path | None = None) -> FrameSequenc
 
 
 def _find(sequence: FrameSequence, mask: Path | None, *, alone: bool = True, **options: object) -> GivenMasks:
-    choice = PropagateOptions(frames=Path(), mask=mask, **options).masks  # type: ignore[arg-type]
-    return find_given_masks(sequence, NAMES, SIZE, choice, alone=alone)
+    chosen = PropagateOptions(frames=Path(), mask=mask, **options)  # type: ignore[arg-type]
+    return find_given_masks(sequence, NAMES, SIZE, chosen, alone=alone)
 
 
 def _empty(path: Path) -> None:

@@ -240,6 +240,15 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CheckpointError(f"is not a readable safetensors file ({error})", where=path) from error
 
 
+def read_state(path: Path, key: str) -> tuple[dict[str, Tensor], dict[str, str]] | None:
+    """Read what `write_tensors` wrote under this `key` of the metadata; None where it is absent, damaged or of another."""
+    try:
+        tensors, metadata = read_tensors(path)
+    except CheckpointError:
+        return None
+    return (tensors, metadata) if metadata.get("key") == key else None
+
+
 def sha256_of(path: Path) -> str:
     """Hex digest of a file."""
     with path.open("rb") as file:

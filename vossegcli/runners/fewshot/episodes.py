@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from vossegcli.batch.command import BatchCommand, Done, Item
 from vossegcli.batch.options import BatchOptions
 from vossegcli.batch.run import run_command
 from vossegcli.batch.work import Progress
-from vossegcli.data.episode_protocol import DrawnEpisode, draw_episodes
+from vossegcli.data.episode_protocol import draw_episodes
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.datasets.episode_sets import (
     ClassImage,
@@ -126,18 +126,12 @@ class EpisodesCommand(BatchCommand[EpisodeOptions, Episode, EpisodeItem, Fewshot
     def find(options: EpisodeOptions) -> Sequence[Episode]:
         """Draw the episodes, or read those of an earlier run."""
         found = find_episode_set(
-            options.dataset,
-            fold=options.fold,
-            split=options.split,
-            listing=options.listing,
+            options.dataset, fold=options.fold, split=options.split, listing=options.listing,
             images=options.images_folder,
-        )
+        )  # fmt: skip
         if isinstance(options.episodes, Path):
-            return _read_record(options.episodes, found)
-        sizes = {name: len(images) for name, images in found.classes.items()}
-        drawn = draw_episodes(sizes, found.queries, count=options.episodes, shots=options.shots, seed=options.seed)
-        draw = Draw(found.layout, options.shots, options.seed)
-        return [_episode(found, number, episode, draw) for number, episode in enumerate(drawn)]
+            return list(_recorded(options.episodes, found))
+        return list(_drawn(options, found, options.episodes))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -194,19 +188,22 @@ class EpisodesCommand(BatchCommand[EpisodeOptions, Episode, EpisodeItem, Fewshot
 fewshot_episodes = partial(run_command, EpisodesCommand)
 
 
-def _episode(found: EpisodeSet, number: int, drawn: DrawnEpisode, draw: Draw) -> Episode:
-    images = found.classes[drawn.name]
-    query = images[drawn.query]
-    name = _item_name(drawn.name, number, query)
-    return Episode(name, drawn.name, query, tuple(images[support] for support in drawn.supports), draw)
+def _episode(number: int, label: str, query: ClassImage, supports: Iterable[ClassImage], draw: Draw) -> Episode:
+    name = f"{folder_of_label(label)}/{number:05d}_{Path(query.name).name}"
+    return Episode(name, label, query, tuple(supports), draw)
 
 
-def _item_name(label: str, number: int, query: ClassImage) -> str:
-    """Path of an episode's masks below their tree."""
-    return f"{folder_of_label(label)}/{number:05d}_{Path(query.name).name}"
+def _drawn(options: EpisodeOptions, found: EpisodeSet, count: int) -> Iterator[Episode]:
+    """Draw episodes."""
+    sizes = {name: len(images) for name, images in found.classes.items()}
+    draw = Draw(found.layout, options.shots, options.seed)
+    drawn = draw_episodes(sizes, found.queries, count=count, shots=options.shots, seed=options.seed)
+    for number, one in enumerate(drawn):
+        images = found.classes[one.name]
+        yield _episode(number, one.name, images[one.query], (images[k] for k in one.supports), draw)
 
 
-def _read_record(path: Path, found: EpisodeSet) -> list[Episode]:
+def _recorded(path: Path, found: EpisodeSet) -> Iterator[Episode]:
     """Read the episodes of an earlier run.
 
     Raises:
@@ -214,18 +211,14 @@ def _read_record(path: Path, found: EpisodeSet) -> list[Episode]:
     """
     record = read_json(path)
     try:
-        by_name = {label: {shown.name: shown for shown in images} for label, images in found.classes.items()}
         draw = Draw(*(record[name] for name in Draw._fields))
         if not record["episodes"]:
             raise InputError("holds no episodes", where=path, fix="give the episodes.json of a run")
-        return [
-            Episode(
-                _item_name(row["class"], number, by_name[row["class"]][row["query"]]),
-                row["class"], by_name[row["class"]][row["query"]],
-                tuple(by_name[row["class"]][name] for name in row["supports"]), draw,
-            )
-            for number, row in enumerate(record["episodes"])
-        ]  # fmt: skip
+        by_name = {label: {shown.name: shown for shown in images} for label, images in found.classes.items()}
+        for number, row in enumerate(record["episodes"]):
+            images = by_name[row["class"]]
+            supports = [images[name] for name in row["supports"]]
+            yield _episode(number, row["class"], images[row["query"]], supports, draw)
     except KeyError as error:
         raise InputError(
             f"names {error}, which the data set lacks or the file should hold",

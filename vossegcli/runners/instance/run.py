@@ -41,6 +41,7 @@ from vossegcli.runners.instance.tiles import merge_over_seams
 from vossegcli.systems.base import InstancePredictor, Instances
 
 FIELDS = ("image", "instance", "class", "score", "area", "x", "y", "width", "height")
+RESULT_FIELDS = ("image_id", "category_id", "bbox", "score", "segmentation")
 LOWEST_SCORE = 0.01  # in the COCO results, for average precision needs what nobody would draw
 
 Row = dict[str, Any]
@@ -206,10 +207,22 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Part, Instance
         return Done(1, outputs, (*scaled, *((note,) if note else ())))
 
     def write_tables(self, done: Sequence[InstanceItem]) -> dict[str, Any]:
-        """Write `instances.csv` and `instances.json`, and the files for annotation tools."""
+        """Write `instances.csv` and, if asked for, `instances.json` and the files for annotation tools."""
+        folder, save = self.options.folder, self.options.save
         category_ids = dict(zip(self.model.labels, self.category_ids, strict=True))
-        export_images(self.options.folder, done, self.options.save, category_ids, self.options.reading)
-        return {"instances": _write_tables(self.options, done)}
+        export_images(folder, done, save, category_ids, self.options.reading)
+        results, table = [], []
+        for item in done:
+            rows = list(read_jsonl(item.state.rows))
+            results += [{field: row[field] for field in RESULT_FIELDS} for row in rows]
+            drawn = (row for row in rows if row["drawn"])
+            table += [_table_row(number, row) for number, row in enumerate(drawn, start=1)]
+        if "coco" in save:
+            write_text_atomic(folder / "instances.json", json.dumps(results))
+        else:
+            (folder / "instances.json").unlink(missing_ok=True)
+        write_csv(folder / "instances.csv", FIELDS, table)
+        return {"instances": len(table)}
 
     def _write(self, item: InstanceItem, image: Picture, results: Sequence[Row]) -> Iterator[Path]:
         wanted = set(self.options.classes or self.model.labels)
@@ -260,23 +273,7 @@ def _caption(row: Row, number: int, factor: int, *, with_class: bool) -> Caption
     return Caption(x, y, width, f"{number} {named}{row['score']:.2f}", str(number))
 
 
-def _write_tables(options: InstanceOptions, done: Sequence[InstanceItem]) -> int:
-    """Write `instances.csv` and, if asked for, `instances.json`; returns how many instances were drawn."""
-    rows = [row for item in done for row in read_jsonl(item.state.rows)]
-    if "coco" in options.save:
-        fields = ("image_id", "category_id", "bbox", "score", "segmentation")
-        results = [{field: row[field] for field in fields} for row in rows]
-        write_text_atomic(options.folder / "instances.json", json.dumps(results))
-    else:
-        (options.folder / "instances.json").unlink(missing_ok=True)
-    table = []
-    seen: dict[str, int] = {}
-    for row in (row for row in rows if row["drawn"]):
-        seen[row["image"]] = seen.get(row["image"], 0) + 1
-        x, y, width, height = row["bbox"]
-        table.append({
-            "image": row["image"], "instance": seen[row["image"]], "class": row["class"], "score": row["score"],
-            "area": int(coco_mask.area(row["segmentation"])), "x": x, "y": y, "width": width, "height": height,
-        })  # fmt: skip
-    write_csv(options.folder / "instances.csv", FIELDS, table)
-    return len(table)
+def _table_row(number: int, row: Row) -> Row:
+    """The row of an instance in `instances.csv`."""
+    area = int(coco_mask.area(row["segmentation"]))
+    return dict(zip(FIELDS, (row["image"], number, row["class"], row["score"], area, *row["bbox"]), strict=True))

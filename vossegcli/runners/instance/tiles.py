@@ -59,7 +59,7 @@ def merge_over_seams(rows: Sequence[Sequence[dict[str, Any]]], tiles: Sequence[T
     Returns:
         results, best first.
     """
-    flat = [(row, tile) for number, tile in enumerate(tiles) for row in _numbered(rows[number], number)]
+    flat = [({**row, "tile": number}, tile) for number, tile in enumerate(tiles) for row in rows[number]]
     if not flat:
         return []
     seams = _Seams(flat)
@@ -71,10 +71,6 @@ def merge_over_seams(rows: Sequence[Sequence[dict[str, Any]]], tiles: Sequence[T
     for number, (row, _) in zip(numbers, flat, strict=True):
         groups[number].append(row)
     return sorted((_united(group) for group in groups), key=lambda row: -row["score"])
-
-
-def _numbered(rows: Sequence[dict[str, Any]], number: int) -> list[dict[str, Any]]:
-    return [{**row, "tile": number} for row in rows]
 
 
 def _touching(flat: Sequence[tuple[dict[str, Any], Tile]]) -> Iterator[tuple[int, int]]:
@@ -99,30 +95,29 @@ class _Seams:
 
     def same(self, one: int, other: int) -> bool:
         """Say whether two masks agree where both tiles can see."""
-        tiles = (self._flat[one][1], self._flat[other][1])
-        common = Tile(
-            max(tile.top for tile in tiles), max(tile.left for tile in tiles),
-            min(tile.bottom for tile in tiles), min(tile.right for tile in tiles),
-        )  # fmt: skip
-        if common.top >= common.bottom or common.left >= common.right:
-            return False
         a, b = self._mask(one), self._mask(other)
+        common = _overlap(self._flat[one][1], self._flat[other][1])
         smaller = min(int(_part(a, common).sum()), int(_part(b, common).sum()))
-        if not smaller:
-            return False
-        both = Tile(
-            max(common.top, a[0], b[0]), max(common.left, a[1], b[1]),
-            min(common.bottom, a[0] + a[2].shape[0], b[0] + b[2].shape[0]),
-            min(common.right, a[1] + a[2].shape[1], b[1] + b[2].shape[1]),
-        )  # fmt: skip
-        if both.top >= both.bottom or both.left >= both.right:
-            return False
-        return int((_part(a, both) & _part(b, both)).sum()) >= SEAM_OVERLAP * smaller
+        both = _overlap(common, _extent(a), _extent(b))
+        return smaller > 0 and int((_part(a, both) & _part(b, both)).sum()) >= SEAM_OVERLAP * smaller
 
     def _mask(self, number: int) -> tuple[int, int, npt.NDArray[np.bool_]]:
         if number not in self._masks:
             self._masks[number] = cropped_mask(self._flat[number][0]["segmentation"])
         return self._masks[number]
+
+
+def _overlap(*tiles: Tile) -> Tile:
+    """The area that all tiles share; empty where there is none."""
+    top, left = max(tile.top for tile in tiles), max(tile.left for tile in tiles)
+    bottom, right = min(tile.bottom for tile in tiles), min(tile.right for tile in tiles)
+    return Tile(top, left, max(top, bottom), max(left, right))
+
+
+def _extent(mask: tuple[int, int, npt.NDArray[np.bool_]]) -> Tile:
+    """The area of a cropped mask."""
+    top, left, region = mask
+    return Tile(top, left, top + region.shape[0], left + region.shape[1])
 
 
 def _part(mask: tuple[int, int, npt.NDArray[np.bool_]], tile: Tile) -> npt.NDArray[np.bool_]:

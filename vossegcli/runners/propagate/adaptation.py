@@ -13,8 +13,7 @@ from torch import nn
 from vossegcli.batch.work import Progress
 from vossegcli.data.clips import ClipSpec
 from vossegcli.data.scenes import Scene, SceneStream
-from vossegcli.errors import CheckpointError
-from vossegcli.io.weights.checkpoints import read_tensors, write_tensors
+from vossegcli.io.weights.checkpoints import read_state, write_tensors
 from vossegcli.models.chosen_model import ChosenModel
 from vossegcli.ops.images import image_tensor
 from vossegcli.ops.resize import resize_smooth, working_size
@@ -28,11 +27,6 @@ LEARNING_RATE, WARMUP, WEIGHT_DECAY, CLIP_NORM, AVERAGE = 3e-4, 5, 1e-4, 1.0, 0.
 TRUST = 0.85  # how far from the old weights to the new ones; Wortsman et al., Robust Fine-tuning, CVPR 2022
 MAX_SCENES = 8  # annotated frames that are kept in memory
 TOLD_EVERY = 10  # steps
-
-
-def adapt_steps(model: ChosenModel, asked: int | None) -> int:
-    """The steps of adaptation: what is asked for, else the checkpoint's own number."""
-    return model.system.parse_config(model.checkpoint.header.config).adapt_steps if asked is None else asked
 
 
 def adapt(
@@ -146,11 +140,7 @@ def _scenes(item: PropagateItem, short_side: int | None) -> list[Scene]:
 
 def _restore(item: PropagateItem, network: nn.Module) -> bool:
     """Load the weights that an interrupted run of this very job adapted, if there are any."""
-    try:
-        tensors, metadata = read_tensors(item.state.adapted)
-    except CheckpointError:
-        return False
-    if metadata.get("key") != item.key:
-        return False
-    network.load_state_dict(tensors)
-    return True
+    found = read_state(item.state.adapted, item.key)
+    if found is not None:
+        network.load_state_dict(found[0])
+    return found is not None

@@ -58,11 +58,8 @@ def confidence_rows(
     rows = []
     for object_id, unsure, agreed, peak in zip(ids, uncertainty, agreement, peaks, strict=True):
         if not all(map(math.isfinite, (unsure, agreed, peak))):
-            raise DeviceError(
-                "the network gave values that are not finite",
-                where=f"frame {name}, object {object_id}",
-                fix="use --precision fp32",
-            )
+            where = f"frame {name}, object {object_id}"
+            raise DeviceError("the network gave values that are not finite", where=where, fix="use --precision fp32")
         area = int(areas[object_id])
         doubt = unsure if area else min(1.0, 2.0 * peak)
         rows.append({

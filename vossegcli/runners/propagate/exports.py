@@ -8,24 +8,18 @@ from pathlib import Path
 
 from vossegcli.io.masks.label_maps import read_written_ids
 from vossegcli.io.records.atomic import write_text_atomic
-from vossegcli.io.results.exports import KINDS, ExportedImage, shapes_of_ids, write_coco, write_cvat, write_labelme
+from vossegcli.io.results.exports import ExportedImage, shapes_of_ids, write_coco, write_cvat, write_labelme
 from vossegcli.runners.propagate.segment import PropagateItem
 
 
 def export_sequence(item: PropagateItem, save: Sequence[str]) -> list[Path]:
     """Write the masks of a sequence as files of labelme, COCO and CVAT, if asked for; returns the files."""
-    kinds = [kind for kind in KINDS if kind in save]
-    if not kinds:
-        return []
-    written: list[Path] = []
-    if "labelme" in kinds:
-        written += write_labelme(item.output / "labelme", _images(item))
-    if "coco" in kinds or "cvat" in kinds:
-        images = list(_images(item))
-        if "coco" in kinds:
-            written.append(write_coco(item.output / "coco" / f"{item.name}.json", images))
-        if "cvat" in kinds:
-            written.append(write_cvat(item.output / "cvat" / f"{item.name}.xml", images))
+    written = list(write_labelme(item.output / "labelme", _images(item))) if "labelme" in save else []
+    images = list(_images(item)) if {"coco", "cvat"} & set(save) else []
+    if "coco" in save:
+        written.append(write_coco(item.output / "coco" / f"{item.name}.json", images))
+    if "cvat" in save:
+        written.append(write_cvat(item.output / "cvat" / f"{item.name}.xml", images))
     return written
 
 

@@ -13,34 +13,10 @@ from vossegcli.errors import InputError
 from vossegcli.io.datasets.mask_files import find_mask_files
 from vossegcli.io.masks.label_maps import read_label_map
 from vossegcli.io.media.frame_numbers import find_frame
+from vossegcli.runners.propagate.options import PropagateOptions
 from vossegcli.types import FrameSequence, LabelMap
 
 FIRST_ONLY_LAYOUTS = frozenset({"davis", "long-video"})
-
-
-@dataclass(frozen=True)
-class MaskChoice:
-    """The user's choices about masks.
-
-    Attributes:
-        mask: a file, a folder of masks, a folder of such folders, or None for what the layout provides.
-        at: name or index of the frame that a mask file belongs to; None = the first.
-        use: `first`, `new`, `all`, or None for the layout's default.
-        direction: `forward`, `backward` or `both`; with `backward`, "first" means first on the way, the last.
-        fix: repair anti-aliased or misshapen masks.
-        exact: take every value of a mask as it is, whatever its edges look like.
-        work: folder for masks that are made of annotations, archives and the like.
-        objects: ids of the objects to follow; empty = all.
-    """
-
-    mask: Path | None
-    at: str | None
-    use: str | None
-    direction: str
-    fix: bool
-    exact: bool = False
-    work: Path = Path()
-    objects: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,22 +28,22 @@ class GivenMasks:
         use: `first`, `new` or `all`.
         size: (H,W) of the frames.
         fix: repair anti-aliased or misshapen masks.
+        exact: take every value as it is, whatever its edges look like.
+        objects: ids that are taken of each mask; empty = all.
         notes: what a person should know about how they were found and read.
-        exact: take every value as it is.
         sources: the files that the masks were made of, where they were made.
         names: of the objects, by id, where the source names them.
-        objects: ids that are taken of each mask; empty = all.
     """
 
     files: Mapping[int, Path]
     use: str
     size: tuple[int, int]
-    fix: bool
-    notes: tuple[str, ...] = ()
+    fix: bool = False
     exact: bool = False
+    objects: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
     names: Mapping[int, str] = field(default_factory=dict)
-    objects: tuple[int, ...] = ()
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -119,7 +95,7 @@ class Pass:
 
 
 def find_given_masks(
-    sequence: FrameSequence, names: Sequence[str], size: tuple[int, int], choice: MaskChoice, *, alone: bool
+    sequence: FrameSequence, names: Sequence[str], size: tuple[int, int], options: PropagateOptions, *, alone: bool
 ) -> GivenMasks:
     """Find the masks of one sequence.
 
@@ -127,27 +103,27 @@ def find_given_masks(
         sequence: the sequence.
         names: of its frames.
         size: (H,W) of its frames.
-        choice: what the user said.
+        options: what the user said.
         alone: the sequence is the only one of the input.
 
     Raises:
         InputError: no mask, none that belongs to a frame, or none with an object.
     """
-    path = sequence.masks if choice.mask is None else choice.mask
+    path, at = options.mask or sequence.masks, options.at
     if path is None:
         raise InputError("no mask is given", where=sequence.name, fix="give one with --mask")
-    use = choice.use or ("first" if sequence.layout in FIRST_ONLY_LAYOUTS else "new")
-    found = find_mask_files(path, sequence.name, names, choice.work, alone=alone or choice.mask is None)
+    use = options.use_masks or ("first" if sequence.layout in FIRST_ONLY_LAYOUTS else "new")
+    found = find_mask_files(path, sequence.name, names, options.made_masks, alone=alone or options.mask is None)
     files, notes = found.files, list(found.notes)
-    if found.single is not None or (choice.at is not None and len(files) == 1):
-        index, note = (0, None) if choice.at is None else find_frame(names, choice.at, sequence.name)
+    if found.single is not None or (at is not None and len(files) == 1):
+        index, note = (0, None) if at is None else find_frame(names, at, sequence.name)
         notes += [] if note is None else [note]
         files = {index: found.single or next(iter(files.values()))}
-    given = GivenMasks(files, use, size, choice.fix, (), choice.exact, found.sources, found.names)
-    if choice.objects:
-        _check_objects(given, path, choice.objects)
-        given = replace(given, objects=choice.objects)
-    return _from_the_first_object(given, path, backward=choice.direction == "backward", notes=notes)
+    given = GivenMasks(files, use, size, options.fix_mask, options.exact_mask, sources=found.sources, names=found.names)
+    if options.objects:
+        _check_objects(given, path, options.objects)
+        given = replace(given, objects=options.objects)
+    return _from_the_first_object(given, path, backward=options.way == "backward", notes=notes)
 
 
 def plan_passes(given: GivenMasks, frames: int, direction: str) -> tuple[tuple[Pass, ...], range]:
@@ -254,8 +230,3 @@ def _from_the_first_object(given: GivenMasks, path: Path, *, backward: bool, not
     kept = sorted(way[:1] if given.use == "first" else way)
     note = (label_map.note,) if label_map.note else ()
     return replace(given, files={i: given.files[i] for i in kept}, notes=(*note, *notes))
-
-
-def _some(names: Sequence[str] | Mapping[str, Path]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "")

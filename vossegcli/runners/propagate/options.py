@@ -13,7 +13,6 @@ from vossegcli.io.media.patterns import expand, is_pattern
 from vossegcli.io.media.sequences import input_name
 from vossegcli.io.records.piped import folder_of_links, spooled
 from vossegcli.io.records.run_records import STATE_FOLDER
-from vossegcli.runners.propagate.given_masks import MaskChoice
 from vossegcli.types import FrameSequence
 
 SNAPSHOT_EVERY = 200
@@ -108,12 +107,9 @@ class PropagateOptions(BatchOptions):
         return input_name(self.frames)
 
     @property
-    def masks(self) -> MaskChoice:
-        """The options about masks."""
-        return MaskChoice(
-            self.mask, self.at, self.use_masks, self.way, self.fix_mask, self.exact_mask,
-            (self.scratch or self.folder / STATE_FOLDER) / "masks", self.objects,
-        )  # fmt: skip
+    def made_masks(self) -> Path:
+        """Folder for masks that are made of annotations, archives and the like."""
+        return (self.scratch or self.folder / STATE_FOLDER) / "masks"
 
 
 def given_mask(path: Path | None) -> Path | None:

@@ -21,7 +21,7 @@ from vossegcli.io.records.run_records import read_jsonl, sequence_files
 from vossegcli.io.results.label_stacks import stack_path, write_label_stack
 from vossegcli.io.results.overlay_video import overlay_path, render_sequence, video_path
 from vossegcli.io.results.overlays import draw_overlay
-from vossegcli.runners.propagate.adaptation import adapt, adapt_steps
+from vossegcli.runners.propagate.adaptation import adapt
 from vossegcli.runners.propagate.confidence import write_confidence
 from vossegcli.runners.propagate.exports import export_sequence, write_object_names
 from vossegcli.runners.propagate.given_masks import find_given_masks, plan_passes
@@ -46,7 +46,8 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
     @property
     def adapt_steps(self) -> int:
         """Steps of training on the given masks before each sequence."""
-        return adapt_steps(self.model, self.options.adapt)
+        asked = self.options.adapt
+        return int(self.model.config.adapt_steps) if asked is None else asked
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -63,7 +64,7 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
         """Open a sequence and find its masks and the ways through it."""
         options = self.options
         reader = open_frames(source, options.reading)
-        given = find_given_masks(source, reader.names, reader.size, options.masks, alone=len(self.inputs) == 1)
+        given = find_given_masks(source, reader.names, reader.size, options, alone=len(self.inputs) == 1)
         passes, left_out = plan_passes(given, len(reader), options.way)
         files = (*sequence_files(source), *given.inputs)
         chosen = {"objects": sorted(given.objects)} if given.objects else {}

@@ -16,14 +16,13 @@ from torch import Tensor
 
 from vossegcli.batch.command import Item
 from vossegcli.batch.work import Progress
-from vossegcli.errors import CheckpointError
 from vossegcli.io.masks.label_maps import VOID, read_written_ids, write_label_map
 from vossegcli.io.media.ahead import WriteBehind, read_ahead
 from vossegcli.io.media.frames import FrameReader
 from vossegcli.io.records.run_records import append_jsonl, cut_jsonl, length_of
 from vossegcli.io.results.mattes import write_alpha
 from vossegcli.io.results.overlays import write_probability
-from vossegcli.io.weights.checkpoints import read_tensors, write_tensors
+from vossegcli.io.weights.checkpoints import read_state, write_tensors
 from vossegcli.runners.propagate.confidence import confidence_rows
 from vossegcli.runners.propagate.encoding import encoded_ahead
 from vossegcli.runners.propagate.given_masks import GivenMasks, Pass, absences, wanted_on
@@ -260,12 +259,10 @@ def _save(item: PropagateItem, predictor: VideoPredictor, position: _Position) -
 
 def _restore(item: PropagateItem, predictor: VideoPredictor) -> _Position:
     """Load the snapshot, if there is one for this very job and what was written before it is still there."""
-    try:
-        tensors, metadata = read_tensors(item.state.snapshot)
-    except CheckpointError:
+    found = read_state(item.state.snapshot, item.key)
+    if found is None:
         return _Position()
-    if metadata.get("key") != item.key:
-        return _Position()
+    tensors, metadata = found
     position = _Position(int(metadata["pass_number"]), int(metadata["done"]), int(metadata["rows"]))
     before = [i for way in item.passes[: position.pass_number] for i in way.indices()]
     before += [*item.passes[position.pass_number].indices()[: position.done], *item.left_out]
