@@ -6,6 +6,7 @@ import csv
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
@@ -74,10 +75,10 @@ def _propagate(rows: list[Row]) -> ItemTable:
     review: dict[str, str] = {}
     for row in doubtful:  # lowest score first
         review.setdefault(row["frame"], f"object {row['object']}: score {float(row['score']):.2f}, {row['area']} px")
-    scores = [float(row["score"]) for row in rows]
-    numbers: Numbers = {"objects": len(by_object), "lowest score": min(scores), "mean score": sum(scores) / len(scores)}
+    scores = _column(rows, "score")
+    numbers: Numbers = {"objects": len(by_object), "lowest score": min(scores), "mean score": fmean(scores)}
     worst = min(rows, key=lambda row: float(row["score"]))["frame"]
-    return ItemTable(numbers, frames, review, worst, scores, [float(row["area"]) for row in rows], curves)
+    return ItemTable(numbers, frames, review, worst, scores, _column(rows, "area"), curves)
 
 
 def _object_curves(name: str, rows: Mapping[str, Row], frames: Iterable[str]) -> ObjectCurves:
@@ -91,22 +92,17 @@ def _fewshot(rows: list[Row]) -> ItemTable:
     """Rows of `confidence.csv` of one image: one a class."""
     painted = [row for row in rows if int(row["area"])]
     review = {row["class"]: f"confidence {float(row['confidence']):.2f}" for row in rows if row["review"] == "yes"}
-    scores = [float(row["confidence"]) for row in painted]
+    scores = _column(painted, "confidence")
     numbers: Numbers = {"classes": len(painted), "area": sum(int(row["area"]) for row in painted)}
     if scores:
         numbers["lowest confidence"] = min(scores)
-    return ItemTable(numbers, [], review, None, scores, [float(row["area"]) for row in painted])
+    return ItemTable(numbers, [], review, None, scores, _column(painted, "area"))
 
 
 def _instance(rows: list[Row]) -> ItemTable:
     """Rows of `instances.csv` of one image: one an instance."""
-    scores = [float(row["score"]) for row in rows]
-    areas = [float(row["area"]) for row in rows]
-    numbers: Numbers = {
-        "instances": len(rows),
-        "mean score": sum(scores) / len(scores),
-        "mean area": sum(areas) / len(areas),
-    }
+    scores, areas = _column(rows, "score"), _column(rows, "area")
+    numbers: Numbers = {"instances": len(rows), "mean score": fmean(scores), "mean area": fmean(areas)}
     return ItemTable(numbers, [], {}, None, scores, areas)
 
 
@@ -117,9 +113,9 @@ def _track(rows: list[Row]) -> ItemTable:
          row["first"], row["last"])
         for row in rows
     )  # fmt: skip
-    scores = [float(row["score"]) for row in rows]
-    numbers: Numbers = {"tracks": len(rows), "mean score": sum(scores) / len(scores)}
-    return ItemTable(numbers, [], {}, None, scores, [float(row["area"]) for row in rows], (), tracks)
+    scores = _column(rows, "score")
+    numbers: Numbers = {"tracks": len(rows), "mean score": fmean(scores)}
+    return ItemTable(numbers, [], {}, None, scores, _column(rows, "area"), (), tracks)
 
 
 #: (table, its first column, command, what makes a record of an item's rows).
@@ -129,6 +125,10 @@ _KINDS: tuple[tuple[str, str, str, Callable[[list[Row]], ItemTable]], ...] = (
     ("instances.csv", "image", "instance", _instance),
     ("tracks.csv", "sequence", "track", _track),
 )
+
+
+def _column(rows: Iterable[Row], name: str) -> list[float]:
+    return [float(row[name]) for row in rows]
 
 
 def _color(object_id: int) -> str:

@@ -28,10 +28,8 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"unknown device '{name}'", fix="use auto, cpu, cuda, cuda:1 or mps") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise DeviceError(
-            f"device '{name}' is not available", fix=f"{torch.cuda.device_count()} CUDA devices are visible"
-        )
+    if device.type == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
+        raise DeviceError(f"device '{name}' is not available", fix=f"{count} CUDA devices are visible")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("device 'mps' is not available", fix="use --device cpu")
     if device.type not in {"cpu", "cuda", "mps"}:

@@ -241,7 +241,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_state(path: Path, key: str) -> tuple[dict[str, Tensor], dict[str, str]] | None:
-    """Read what `write_tensors` wrote under this `key` of the metadata; None where it is absent, damaged or of another."""
+    """Read what `write_tensors` wrote under this `key` of the metadata; None where there is no such file."""
     try:
         tensors, metadata = read_tensors(path)
     except CheckpointError:

@@ -230,10 +230,8 @@ def class_ids(supports: Iterable[str]) -> Classes:
     Ids of the classes' own must differ: `1` and `01` are one, so that these are numbered like other names.
     """
     names = list(supports)
-    distinct = len({int(name) for name in names if name.isdecimal()}) == len(names)
-    if distinct and all(name.isdecimal() and 0 < int(name) <= np.iinfo(np.uint16).max for name in names):
-        return {int(name): name for name in names}
-    return dict(enumerate(names, start=1))
+    own = {int(name): name for name in names if name.isdecimal() and 0 < int(name) <= np.iinfo(np.uint16).max}
+    return own if len(own) == len(names) else dict(enumerate(names, start=1))
 
 
 def fit_classes(predictor: FewshotPredictor, supports: dict[str, tuple[Support, ...]]) -> dict[str, float]:

@@ -15,7 +15,7 @@ from vossegcli.io.results.geojson import write_geojson
 
 #: Kinds of output that are a file per image.
 IMAGE_KINDS = ("labelme", "geojson")
-COCO, CVAT = "coco.json", "cvat.xml"
+RESULTS, COCO, CVAT = "instances.json", "coco.json", "cvat.xml"
 
 
 def export_image(
@@ -56,7 +56,7 @@ def export_images(
     Raises:
         InputError: an image has gone, or a file cannot be written.
     """
-    for kind, name in (("coco", COCO), ("cvat", CVAT)):
+    for kind, name in (("coco", RESULTS), ("coco", COCO), ("cvat", CVAT)):
         if kind not in save:
             (folder / name).unlink(missing_ok=True)
     if not {"coco", "cvat"} & set(save):

@@ -33,7 +33,7 @@ from vossegcli.io.results.overlays import Caption, draw_captions, write_image
 from vossegcli.io.results.rle import cropped_mask
 from vossegcli.models.chosen_model import ChosenModel, check_classes, check_score
 from vossegcli.ops.masks import pasted_instances
-from vossegcli.runners.instance.exports import IMAGE_KINDS, export_image, export_images
+from vossegcli.runners.instance.exports import IMAGE_KINDS, RESULTS, export_image, export_images
 from vossegcli.runners.instance.mask_nms import mask_nms
 from vossegcli.runners.instance.painting import IdPainter, painted_overlay
 from vossegcli.runners.instance.slides import Part, read_parts
@@ -90,9 +90,8 @@ class InstanceOptions(BatchOptions):
         super().__post_init__()
         check_score(self.score_threshold)
         if self.tile is not None and not 0 <= self.overlap < self.tile:
-            raise ConfigError(
-                f"overlap is {self.overlap}, tile {self.tile}", fix="give an overlap smaller than the tile"
-            )
+            what = f"overlap is {self.overlap}, tile {self.tile}"
+            raise ConfigError(what, fix="give an overlap smaller than the tile")
 
     @property
     def source(self) -> Path:
@@ -201,7 +200,7 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Part, Instance
             parts.append(part)
         joined = rows[0] if len(rows) == 1 else merge_over_seams(rows, [part.tile for part in parts])
         image, note = parts[0].whole, parts[0].note
-        outputs = list(self._write(item, image, joined))
+        outputs = list(self._draw(item, image, self._kept(item, joined)))
         progress.frame()
         scaled = overlay_notes(image.shape) if "overlay" in self.options.save else ()
         return Done(1, outputs, (*scaled, *((note,) if note else ())))
@@ -218,13 +217,12 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Part, Instance
             drawn = (row for row in rows if row["drawn"])
             table += [_table_row(number, row) for number, row in enumerate(drawn, start=1)]
         if "coco" in save:
-            write_text_atomic(folder / "instances.json", json.dumps(results))
-        else:
-            (folder / "instances.json").unlink(missing_ok=True)
+            write_text_atomic(folder / RESULTS, json.dumps(results))
         write_csv(folder / "instances.csv", FIELDS, table)
         return {"instances": len(table)}
 
-    def _write(self, item: InstanceItem, image: Picture, results: Sequence[Row]) -> Iterator[Path]:
+    def _kept(self, item: InstanceItem, results: Sequence[Row]) -> list[Row]:
+        """Write the rows of an image; give those that are drawn."""
         wanted = set(self.options.classes or self.model.labels)
         names = dict(zip(self.category_ids, self.model.labels, strict=True))
         rows = [{**row, "image": item.name, "class": names[row["category_id"]]} for row in results]
@@ -232,7 +230,7 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Part, Instance
         kept = mask_nms(rows, self.score_threshold)
         drawn = set(kept)
         append_jsonl(item.state.rows, *({**row, "drawn": number in drawn} for number, row in enumerate(rows)))
-        yield from self._draw(item, image, [rows[number] for number in kept])
+        return [rows[number] for number in kept]
 
     def _draw(self, item: InstanceItem, image: Picture, rows: Sequence[Row]) -> Iterator[Path]:
         """Write what was asked for of one image; yields the files."""

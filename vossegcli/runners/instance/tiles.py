@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from scipy.sparse.csgraph import connected_components
 
 from vossegcli.io.results.rle import cropped_mask
 from vossegcli.ops.boxes import overlapping_pairs
+
+Mask = tuple[int, int, npt.NDArray[np.bool_]]  # first row, first column, (h,w) pixels
 
 SEAM_OVERLAP = 0.5  # of the smaller mask, within the area that both tiles show
 
@@ -62,8 +65,8 @@ def merge_over_seams(rows: Sequence[Sequence[dict[str, Any]]], tiles: Sequence[T
     flat = [({**row, "tile": number}, tile) for number, tile in enumerate(tiles) for row in rows[number]]
     if not flat:
         return []
-    seams = _Seams(flat)
-    same = [pair for pair in _touching(flat) if seams.same(*pair)]
+    mask = cache(lambda number: cropped_mask(flat[number][0]["segmentation"]))  # its own pixels alone
+    same = [(i, j) for i, j in _touching(flat) if _agree(mask(i), mask(j), _overlap(flat[i][1], flat[j][1]))]
     first, second = np.array(same, np.int64).reshape(-1, 2).T
     links = coo_array((np.ones(len(same)), (first, second)), shape=(len(flat), len(flat)))
     count, numbers = connected_components(links, directed=False)
@@ -82,29 +85,11 @@ def _touching(flat: Sequence[tuple[dict[str, Any], Tile]]) -> Iterator[tuple[int
             yield one, other
 
 
-class _Seams:
-    """Compares masks of several tiles; each is decoded once, and only its own pixels.
-
-    Args:
-        flat: results and their tiles.
-    """
-
-    def __init__(self, flat: Sequence[tuple[dict[str, Any], Tile]]) -> None:
-        self._flat = flat
-        self._masks: dict[int, tuple[int, int, npt.NDArray[np.bool_]]] = {}
-
-    def same(self, one: int, other: int) -> bool:
-        """Say whether two masks agree where both tiles can see."""
-        a, b = self._mask(one), self._mask(other)
-        common = _overlap(self._flat[one][1], self._flat[other][1])
-        smaller = min(int(_part(a, common).sum()), int(_part(b, common).sum()))
-        both = _overlap(common, _extent(a), _extent(b))
-        return smaller > 0 and int((_part(a, both) & _part(b, both)).sum()) >= SEAM_OVERLAP * smaller
-
-    def _mask(self, number: int) -> tuple[int, int, npt.NDArray[np.bool_]]:
-        if number not in self._masks:
-            self._masks[number] = cropped_mask(self._flat[number][0]["segmentation"])
-        return self._masks[number]
+def _agree(a: Mask, b: Mask, common: Tile) -> bool:
+    """Say whether two masks are one instance, by the area that both tiles show."""
+    smaller = min(int(_part(a, common).sum()), int(_part(b, common).sum()))
+    both = _overlap(common, _extent(a), _extent(b))
+    return smaller > 0 and int((_part(a, both) & _part(b, both)).sum()) >= SEAM_OVERLAP * smaller
 
 
 def _overlap(*tiles: Tile) -> Tile:
@@ -114,13 +99,13 @@ def _overlap(*tiles: Tile) -> Tile:
     return Tile(top, left, max(top, bottom), max(left, right))
 
 
-def _extent(mask: tuple[int, int, npt.NDArray[np.bool_]]) -> Tile:
+def _extent(mask: Mask) -> Tile:
     """The area of a cropped mask."""
     top, left, region = mask
     return Tile(top, left, top + region.shape[0], left + region.shape[1])
 
 
-def _part(mask: tuple[int, int, npt.NDArray[np.bool_]], tile: Tile) -> npt.NDArray[np.bool_]:
+def _part(mask: Mask, tile: Tile) -> npt.NDArray[np.bool_]:
     """The part of a cropped mask that lies in a tile."""
     top, left, region = mask
     return region[
