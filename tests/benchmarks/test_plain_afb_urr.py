@@ -13,7 +13,7 @@ from vossegcli.systems.afb_urr.model import AFBURR
 
 REPOSITORY = Path(__file__).parents[2]
 PARITY = Path(os.environ.get("VOSSEG_SHARED", REPOSITORY.parent / "shared")) / "parity"
-STEPS = 3
+STEPS = 2  # a memory of one frame, and of two
 
 pytestmark = [
     pytest.mark.shared,

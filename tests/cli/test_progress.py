@@ -23,7 +23,8 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 
 def test_the_bar_counts_what_is_left_after_a_resume(screen: io.StringIO) -> None:
-    with BatchProgress(quiet=False, verbose=False) as progress:
+    progress = BatchProgress(quiet=False, verbose=False)
+    with progress.bar:
         progress.begin(1, 10)
         progress.item("a [bold]b[/bold] :cat:")
         progress.done_before(6)
@@ -36,7 +37,8 @@ def test_the_bar_counts_what_is_left_after_a_resume(screen: io.StringIO) -> None
 
 
 def test_failures_are_printed_as_they_are(screen: io.StringIO) -> None:
-    with BatchProgress(quiet=True, verbose=False) as progress:
+    progress = BatchProgress(quiet=True, verbose=False)
+    with progress.bar:
         progress.begin(1, 1)
         progress.result(ItemResult("x[red]", "failed", 0, 0.0, "no [mask] :smile:", "InputError"))
     assert "failed: x[red]: no [mask] :smile:" in screen.getvalue()

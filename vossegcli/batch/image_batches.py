@@ -123,7 +123,7 @@ class ImageBatches(Generic[S, R]):
             self._waiting.append(picture)
         if not self._waiting:
             return False
-        batch = [picture for picture in self._waiting if _alike(picture, self._waiting[0])][: self._size]
+        batch = [picture for picture in self._waiting if _shape(picture) == _shape(self._waiting[0])][: self._size]
         taken = {picture.number for picture in batch}
         self._waiting = [picture for picture in self._waiting if picture.number not in taken]
         self._ready |= self._results(batch)
@@ -266,7 +266,6 @@ def open_query(query: Query, reading: Reading) -> FrameReader:
     return open_frames(FrameSequence(query.name, (), query.path, "video", None), reading)
 
 
-def _alike(one: _Read[Any], other: _Read[Any]) -> bool:
-    if one.shown is None or other.shown is None:
-        return one.number == other.number
-    return bool(one.shown.image.shape == other.shown.image.shape)
+def _shape(one: _Read[Any]) -> object:
+    """What pictures of one batch share; of an error its number, which none shares."""
+    return one.number if one.shown is None else one.shown.image.shape

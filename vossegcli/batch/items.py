@@ -13,7 +13,7 @@ import torch
 from vossegcli.batch.command import BatchCommand, Done, Item, Session
 from vossegcli.batch.freed_memory import keep_freed_memory
 from vossegcli.batch.work import STRIKES, Progress, Worker
-from vossegcli.errors import OutOfMemoryError, VossegError
+from vossegcli.errors import DeviceError, OutOfMemoryError, VossegError
 from vossegcli.io.media.images import limit_pixels
 from vossegcli.io.records.atomic import clean_tree
 from vossegcli.models.devices import memory_errors
@@ -65,9 +65,8 @@ class ItemWorker(Worker[Attempt, ItemResult]):
 
     def lost(self, job: Attempt, reason: str) -> ItemResult:
         """Record an item that kills whoever does it as failed."""
-        name = job.item.name
-        text = f"{name}: its worker died {STRIKES} times, the last time by {reason}. Do it alone to see why"
-        return ItemResult(name, "failed", 0, 0.0, text, "DeviceError")
+        what = f"its worker died {STRIKES} times, the last time by {reason}"
+        return failed(job.item.name, DeviceError(what, where=job.item.name, fix="do it alone to see why"), 0.0)
 
     def _predictor(self, *, shrink: bool = False) -> Any:  # noqa: ANN401 - of the task
         """Build the predictor of this process once, at the size asked for or at half of it."""

@@ -144,7 +144,8 @@ def _wanted(frames: Sequence[str], table: ItemTable) -> list[tuple[str, str]]:
         return []
     named = {frames[0]: "first", frames[len(frames) // 2]: "middle"}
     if table.worst is not None:
-        named.setdefault(table.worst, f"lowest score{_because(table, table.worst)}")
+        reason = table.review.get(table.worst)
+        named.setdefault(table.worst, f"lowest score ({reason})" if reason else "lowest score")
     review = list(table.review)[: (STRIP - len(named)) // 2]  # lowest scores first
     spread = [frames[round(k * (len(frames) - 1) / (STRIP - 1))] for k in range(STRIP)]
     for frame in (*review, *spread):
@@ -153,10 +154,6 @@ def _wanted(frames: Sequence[str], table: ItemTable) -> list[tuple[str, str]]:
     head = list(named.items())[:3]
     order = {frame: k for k, frame in enumerate(frames)}
     return [*head, *sorted(list(named.items())[3:], key=lambda pair: order.get(pair[0], 0))]
-
-
-def _because(table: ItemTable, frame: str) -> str:
-    return f" ({table.review[frame]})" if frame in table.review else ""
 
 
 def _width(count: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,7 +73,8 @@ def run_command(
     }  # fmt: skip
     own = [item for item in planned if options.shard is None or options.shard.holds(item.name)]
     if dry_run:
-        return {**facts, "plan": [_plan_row(command, item) for item in own], "failed": _failures(own)}
+        failed_ones = (item for item in own if isinstance(item, ItemResult))
+        return {**facts, "plan": [_plan_row(command, item) for item in own], "failed": _failures(failed_ones)}
     _ = model.network  # weights that do not fit are refused before anything is written
     with output_lock(options.folder, options.shard):
         return _Run(command, items, own, facts, progress).run(executor or Here())
@@ -174,12 +175,8 @@ class _Run:
                 (self._output / PAGE).unlink(missing_ok=True)  # it would show an earlier run
 
 
-def _failures(results: Sequence[Item | ItemResult]) -> list[Record]:
-    return [
-        {"name": r.name, "error": r.error_type, "reason": r.reason}
-        for r in results
-        if isinstance(r, ItemResult) and r.status == "failed"
-    ]
+def _failures(results: Iterable[ItemResult]) -> list[Record]:
+    return [{"name": r.name, "error": r.error_type, "reason": r.reason} for r in results if r.status == "failed"]
 
 
 def _totals(results: Sequence[ItemResult], seconds: float) -> Record:

@@ -72,7 +72,8 @@ class CommonOptions:
         from vossegcli.batch.run import run_command
 
         executor = o.executor(self.workers or (None if self.engine == "ray" else 1), self.engine, self.address)
-        with BatchProgress(quiet=self.quiet or self.dry_run, verbose=self.verbose) as progress:
+        progress = BatchProgress(quiet=self.quiet or self.dry_run, verbose=self.verbose)
+        with progress.bar:
             record = run_command(kind, options, progress, dry_run=self.dry_run, executor=executor)
         if self.as_json:
             typer.echo(json.dumps(record, default=str))

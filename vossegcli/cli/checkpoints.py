@@ -51,11 +51,8 @@ def show(*, name: Name, as_json: o.Json = False) -> None:
     from vossegcli.runners.checkpoints import run as runner
 
     facts, card = runner.show_checkpoint(name)
-    if as_json:
-        typer.echo(json.dumps(facts))
-        return
-    typer.echo(json.dumps(facts, indent=2))
-    if card:
+    typer.echo(json.dumps(facts, indent=None if as_json else 2))
+    if card and not as_json:
         typer.echo(f"\n{card}")
 
 

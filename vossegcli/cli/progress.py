@@ -2,18 +2,7 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from vossegcli.batch.work import RunProgress
@@ -33,7 +22,10 @@ class _FrameRate(ProgressColumn):
 
 
 class BatchProgress(RunProgress):
-    """Shows how a batch goes. Use as a context manager.
+    """Shows how a batch goes.
+
+    Attributes:
+        bar: to be entered while the batch runs; shows nothing where there is no terminal.
 
     Args:
         quiet: show nothing.
@@ -42,43 +34,32 @@ class BatchProgress(RunProgress):
 
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
         self._console = error_console()
-        self._bar = Progress(
+        self.bar = Progress(
             TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), _FrameRate(),
             TextColumn("left"), TimeRemainingColumn(),
             console=self._console, disable=quiet or not self._console.is_terminal,
         )  # fmt: skip
-        self._task = self._bar.add_task("starting", visible=False)
-        self._quiet, self._lines = quiet, not quiet and (verbose or self._bar.disable)
+        self._task = self.bar.add_task("starting", visible=False)
+        self._quiet, self._lines = quiet, not quiet and (verbose or self.bar.disable)
         self._items = self._ended = self._total = 0
-
-    def __enter__(self) -> Self:
-        """Show the bar."""
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Take the bar away."""
-        self._bar.stop()
 
     def begin(self, items: int, frames: int) -> None:
         """Learn how much there is to do."""
         self._items, self._total = items, frames
-        self._bar.reset(self._task, total=frames, visible=True)
+        self.bar.reset(self._task, total=frames, visible=True)
 
     def item(self, name: str) -> None:
         """Begin an item."""
-        self._bar.update(self._task, description=name[-NAME_WIDTH:])
+        self.bar.update(self._task, description=name[-NAME_WIDTH:])
 
     def done_before(self, frames: int) -> None:
         """Take off the frames that a run before this one did; they would spoil rate and time left."""
         self._total -= frames
-        self._bar.update(self._task, total=self._total)
+        self.bar.update(self._task, total=self._total)
 
     def frame(self) -> None:
         """Count a frame that is done."""
-        self._bar.advance(self._task)
+        self.bar.advance(self._task)
 
     def result(self, result: ItemResult) -> None:
         """Say how an item ended; failures are said even when quiet."""

@@ -50,7 +50,10 @@ def adapt(
     if not steps or not _left_to_segment(item):
         return predictor
     network = copy.deepcopy(model.network)
-    if not _restore(item, network):
+    adapted = read_state(item.state.adapted, item.key)  # by an interrupted run of this very job
+    if adapted is not None:
+        network.load_state_dict(adapted[0])
+    else:
         scenes = _scenes(item, predictor.short_side)
         if not scenes:  # objects of so few pixels that they vanish at working size
             return predictor
@@ -136,11 +139,3 @@ def _scenes(item: PropagateItem, short_side: int | None) -> list[Scene]:
         if bool(ids.any()):
             scenes.append(Scene(small.permute(1, 2, 0).contiguous().numpy(), ids.numpy()))
     return scenes
-
-
-def _restore(item: PropagateItem, network: nn.Module) -> bool:
-    """Load the weights that an interrupted run of this very job adapted, if there are any."""
-    found = read_state(item.state.adapted, item.key)
-    if found is not None:
-        network.load_state_dict(found[0])
-    return found is not None

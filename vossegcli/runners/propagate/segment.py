@@ -85,7 +85,6 @@ class _Result:
         agreement: (K,) likewise.
         peaks: (K,) largest probability of each.
         probs: what computes those of each (H,W), where they are written or summed, else nothing.
-        total: (H,W) float32, their sum, where alpha channels are written, else None.
         beneath: the label map that an earlier pass wrote for this frame, or None.
     """
 
@@ -97,7 +96,6 @@ class _Result:
     agreement: list[float]
     peaks: list[float]
     probs: list[Callable[[], Tensor]]
-    total: npt.NDArray[np.float32] | None
     beneath: Path | None
 
 
@@ -159,7 +157,7 @@ def _follow_pass(
                     if item.probabilities:
                         path = item.probability_path(result.name, object_id)
                         writer.submit(partial(write_probability, path, probs))
-                writer.submit(partial(_write, item, replace(result, probs=[], total=total)))
+                writer.submit(partial(_write, item, replace(result, probs=[]), total))
                 progress.frame()
             if done % item.snapshot_every == 0:
                 writer.flush()
@@ -224,13 +222,13 @@ def _off_the_device(
     unsure, agreed, peaks = torch.stack([values.float() for values in devices]).tolist()  # one copy for all
     return _Result(
         index, name, decided, label_map, [unsure[k] for k in rows], [agreed[k] for k in rows], [peaks[k] for k in rows],
-        [segmentation.object_probs[k] for k in rows] if item.probabilities or item.mattes else [], None,
+        [segmentation.object_probs[k] for k in rows] if item.probabilities or item.mattes else [],
         item.mask_path(name) if way.only and index >= min(way.only.values()) else None,
     )  # fmt: skip
 
 
-def _write(item: PropagateItem, result: _Result) -> None:
-    """Write one frame: label map, confidence rows."""
+def _write(item: PropagateItem, result: _Result, total: npt.NDArray[np.float32] | None) -> None:
+    """Write one frame: label map, confidence rows, and of the sum (H,W) of all probabilities the alpha channel."""
     label_map, ids = result.label_map, result.ids
     if result.beneath is not None:  # a second way through the video leaves alone what is decided already
         earlier = read_written_ids(result.beneath)
@@ -239,8 +237,8 @@ def _write(item: PropagateItem, result: _Result) -> None:
         result.index, result.name, ids, label_map, result.uncertainty, result.agreement, result.peaks
     )
     write_label_map(item.mask_path(result.name), label_map)
-    if result.total is not None:
-        write_alpha(item.alpha_path(result.name), label_map, ids, result.total, onto=result.beneath is not None)
+    if total is not None:
+        write_alpha(item.alpha_path(result.name), label_map, ids, total, onto=result.beneath is not None)
     append_jsonl(item.state.rows, *rows)
 
 
