@@ -24,6 +24,7 @@ ADDED = "add-a-system.md"
 PAGES = [ROOT / "README.md", *(path for path in DOCS if path.name not in {ADDED, "train.md"})]
 
 
+@pytest.mark.usefixtures("quick_workers")
 @pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)
 def test_commands_run_one_after_the_other(path: Path, workplace: Path, run_line: Callable[[str], Outcome]) -> None:
     """As a reader would type them: later commands find what earlier ones have written."""

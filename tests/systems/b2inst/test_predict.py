@@ -157,7 +157,7 @@ def test_a_tiny_set_is_learnt_by_heart() -> None:
     optimiser = torch.optim.Adam(model.parameters(), lr=5e-3)
     losses = []
     silent: set[str] = {name for name, _ in model.named_parameters()}
-    for _ in range(150):
+    for _ in range(110):
         terms = SYSTEM.objectives["instances"](model, batch)
         optimiser.zero_grad()
         terms["loss"].backward()

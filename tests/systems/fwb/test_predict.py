@@ -207,7 +207,7 @@ def test_training_on_few_pictures_makes_the_class_found() -> None:
     labels = (masks * torch.tensor([1.0, 2.0]).view(2, 1, 1, 1)).long()
     supports = ~torch.eye(4, dtype=torch.bool).expand(2, 4, 4)
     batch = EpisodeSamples(images, masks, supports, labels, torch.tensor([0, 1]))
-    for _ in range(40):
+    for _ in range(24):
         loss = SYSTEM.objectives["episodes"](network, batch)["loss"]
         optimiser.zero_grad()
         loss.backward()
