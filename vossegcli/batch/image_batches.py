@@ -267,5 +267,5 @@ def open_query(query: Query, reading: Reading) -> FrameReader:
 
 
 def _shape(one: _Read[Any]) -> object:
-    """What pictures of one batch share; of an error its number, which none shares."""
+    """Key that the pictures of one batch share; that of an error is its number, which none shares."""
     return one.number if one.shown is None else one.shown.image.shape
