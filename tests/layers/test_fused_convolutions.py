@@ -12,7 +12,12 @@ from torch.nn import functional
 
 from vossegcli.layers import fused_convolutions
 from vossegcli.layers.efficientnet_lite import ConvNorm, same_padding
-from vossegcli.layers.fused_convolutions import convolve_padded, convolve_relu6
+from vossegcli.layers.fused_convolutions import (
+    convolve_add_relu,
+    convolve_padded,
+    convolve_relu,
+    convolve_relu6,
+)
 
 PRECISIONS = (torch.float32, torch.bfloat16)
 
@@ -43,6 +48,21 @@ def test_zeros_in_the_kernel_are_as_good_as_zeros_around_the_map(
     torch.testing.assert_close(convolve_padded(conv, x, sides), expected, **exact)
     torch.testing.assert_close(convolve_relu6(conv, x, sides), functional.relu6(expected), **exact)
     assert float(convolve_relu6(conv, x, sides).min()) == 0.0
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("fused", [True, False])
+@torch.no_grad()
+def test_a_sum_and_its_positive_part(precision: torch.dtype, fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not fused:
+        monkeypatch.setattr(fused_convolutions, "_has_fused", lambda _: False)
+    conv, x = convolution(3, 1, precision), image(13, 16, precision)
+    other = image(13, 16, precision)[:, :, :6, :7]
+    convolved = functional.conv2d(x.float(), conv.weight.float(), conv.bias.float(), stride=2)
+    near = {"rtol": 1e-5, "atol": 1e-5} if precision == torch.float32 else {"rtol": 1e-2, "atol": 3e-2}
+    torch.testing.assert_close(convolve_relu(conv, x).float(), convolved.relu(), **near)
+    torch.testing.assert_close(convolve_add_relu(conv, x, other).float(), (convolved + other.float()).relu(), **near)
+    assert torch.equal(other, image(13, 16, precision)[:, :, :6, :7])  # not changed
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

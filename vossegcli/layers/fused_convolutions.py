@@ -24,11 +24,30 @@ def convolve_relu6(conv: nn.Conv2d, x: Tensor, sides: Sides | None) -> Tensor:
     """
     if not _fuses(conv, x):
         return F.relu6(convolve_padded(conv, x, sides), inplace=True)
-    weight, padding = _placed(conv, sides)
     fused: Tensor = torch.ops.mkldnn._convolution_pointwise(  # what torch.compile makes of the two
-        x.to(weight.dtype), weight, conv.bias, padding, conv.stride, conv.dilation, conv.groups, "hardtanh",
-        [0.0, 6.0], "",
-    )  # fmt: skip
+        x.to(conv.weight.dtype), *_parameters(conv, sides), "hardtanh", [0.0, 6.0], ""
+    )
+    return fused
+
+
+def convolve_relu(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """Convolve (B,C,h,w) and cut off what is negative, likewise."""
+    if not _fuses(conv, x):
+        return F.relu(conv(x), inplace=True)
+    fused: Tensor = torch.ops.mkldnn._convolution_pointwise(
+        x.to(conv.weight.dtype), *_parameters(conv, None), "relu", [], ""
+    )
+    return fused
+
+
+def convolve_add_relu(conv: nn.Conv2d, x: Tensor, other: Tensor) -> Tensor:
+    """Convolve (B,C,h,w), add another map and cut off what is negative, likewise."""
+    if not _fuses(conv, x):
+        return F.relu(conv(x) + other, inplace=True)
+    dtype = conv.weight.dtype
+    fused: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(
+        x.to(dtype), other.to(dtype), *_parameters(conv, None), "add", None, "relu", [], None
+    )
     return fused
 
 
@@ -36,6 +55,12 @@ def convolve_padded(conv: nn.Conv2d, x: Tensor, sides: Sides | None) -> Tensor:
     """Convolve (B,C,h,w) with zeros at its sides, without a copy that has them."""
     weight, padding = _placed(conv, sides)
     return F.conv2d(x, weight, conv.bias, conv.stride, padding, conv.dilation, conv.groups)
+
+
+def _parameters(conv: nn.Conv2d, sides: Sides | None) -> tuple[object, ...]:
+    """Weight, bias, padding, stride, dilation and groups, as oneDNN's operators take them."""
+    weight, padding = _placed(conv, sides)
+    return weight, conv.bias, padding, conv.stride, conv.dilation, conv.groups
 
 
 def _placed(conv: nn.Conv2d, sides: Sides | None) -> tuple[Tensor, tuple[int, ...]]:

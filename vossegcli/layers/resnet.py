@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from vossegcli.layers.fused_convolutions import convolve_add_relu, convolve_relu
 
 BlockName = Literal["basic", "bottleneck"]
 BLOCKS: Final[dict[str, type[BasicBlock] | type[Bottleneck]]] = {
@@ -69,15 +71,33 @@ def initialise_residual(stages: Sequence[nn.Module]) -> None:
                 nn.init.zeros_(module.bn3.weight)
 
 
+class FoldedBlock(nn.Module):
+    """A residual block with its batch norms (in eval mode) folded into its convolutions; the numbers stay the same."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        pairs = [(f"conv{i}", f"bn{i}") for i in (1, 2, 3) if hasattr(block, f"conv{i}")]
+        convs = [fuse_conv_bn_eval(getattr(block, conv), getattr(block, norm)) for conv, norm in pairs]
+        self.convs = nn.ModuleList(convs)
+        self.downsample: nn.Module | None = None
+        if isinstance(block.downsample, nn.Sequential):
+            conv, norm = block.downsample
+            assert isinstance(conv, nn.Conv2d)
+            assert isinstance(norm, nn.BatchNorm2d)
+            self.downsample = fuse_conv_bn_eval(conv, norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B,C,h,w) to (B,C',h/stride,w/stride)."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        *inner, last = self.convs
+        for conv in inner:
+            assert isinstance(conv, nn.Conv2d)
+            x = convolve_relu(conv, x)
+        assert isinstance(last, nn.Conv2d)
+        return convolve_add_relu(last, x, shortcut)
+
+
 def fold_stage(stage: nn.Sequential) -> None:
-    """Fold every batch norm of a stage (in eval mode) into its convolution, in place; the numbers stay the same."""
-    for block in stage:
-        for conv_name, norm_name in (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")):
-            if hasattr(block, conv_name):
-                setattr(block, conv_name, fuse_conv_bn_eval(getattr(block, conv_name), getattr(block, norm_name)))
-                setattr(block, norm_name, nn.Identity())
-        downsample = block.downsample
-        if isinstance(downsample, nn.Sequential):
-            conv, norm = downsample
-            assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-            block.downsample = nn.Sequential(fuse_conv_bn_eval(conv, norm))
+    """Replace the blocks of a stage by folded ones, in place."""
+    for index, block in enumerate(stage):
+        stage[index] = FoldedBlock(block)
