@@ -26,7 +26,9 @@ TINY_RUN = {"checkpoint_every": 1, "validate_every": 0}
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_tracker: Path, checkpoint: Path) -> Path:
+def workplace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_tracker: Path, checkpoint: Path, few_shot_checkpoint: Path
+) -> Path:
     """The files that a reader is told to have, and the repository's examples; the current folder."""
     monkeypatch.chdir(tmp_path)
     names = draw_video(tmp_path / "frames", FRAMES)
@@ -46,6 +48,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_tracker: Pat
     _write_annotations(tmp_path)
     shutil.copy(tiny_tracker, tmp_path / "tracker.safetensors")
     shutil.copy(checkpoint, tmp_path / "afb-urr.safetensors")
+    shutil.copy(few_shot_checkpoint, tmp_path / "fwb.safetensors")
     return tmp_path
 
 
@@ -131,12 +134,13 @@ def _write_annotations(folder: Path) -> None:
 
 @pytest.fixture
 def run_line(vosseg: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Outcome]:
-    """Run a command as a shell would, quickly: one step of adaptation, a tiny tracker but on the examples."""
+    """Run a command as a shell would, quickly: one step of adaptation, tiny networks but on the examples."""
     monkeypatch.setattr(adaptation, "SIZE", 64)
 
     def run(line: str) -> Outcome:
-        if line.startswith("vosseg track ") and "examples/" not in line and "--checkpoint" not in line:
-            line += " --checkpoint tracker.safetensors"
+        if "examples/" not in line and "--checkpoint" not in line:
+            tiny = {"track": "tracker.safetensors", "fewshot": "fwb.safetensors"}.get(line.split()[1])
+            line += "" if tiny is None else f" --checkpoint {tiny}"
         return vosseg(*shlex.split(line.replace("--adapt 100", "--adapt 1"))[1:])
 
     return run
