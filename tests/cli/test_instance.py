@@ -5,8 +5,10 @@ Covers: io.results.instances, runners.instance.mask_nms, runners.instance.run
 
 import csv
 import json
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,9 @@ from tests.conftest import Outcome, squares, write_frame
 from vossegcli.batch.run_pictures import RunPictures
 from vossegcli.io.media.video_writer import VideoWriter
 from vossegcli.io.weights.checkpoints import CheckpointHeader, write_checkpoint
+from vossegcli.runners.instance import run as module
 from vossegcli.runners.instance.mask_nms import mask_nms
+from vossegcli.runners.instance.slides import Part, read_parts
 from vossegcli.systems.b2inst.config import B2InstConfig
 from vossegcli.systems.b2inst.model import B2Inst
 
@@ -167,6 +171,24 @@ def test_tiles(run: Command, tmp_path: Path) -> None:
     outcome = run("--overlap", 32, of=tmp_path / "large.png")
     assert outcome.code == 2, "without tiles it would be ignored"
     assert "goes with --tile" in outcome.stderr
+
+
+def test_few_tiles_are_in_memory_together(run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a slide there are thousands."""
+    seen: list[weakref.ref[np.ndarray]] = []
+    alive: list[int] = []
+
+    def watched(*args: Any) -> Iterator[Part]:
+        for part in read_parts(*args):
+            seen.append(weakref.ref(part.image))
+            alive.append(sum(one() is not None for one in seen))
+            yield part
+
+    monkeypatch.setattr(module, "read_parts", watched)
+    write_frame(tmp_path / "large.png", squares(1, (1, 2), height=300, width=300))
+    assert run("--tile", 64, "--overlap", 16, of=tmp_path / "large.png").code == 0
+    assert len(seen) == 36
+    assert max(alive) < 12
 
 
 def test_results_do_not_lie_where_a_pattern_searches(run: Command, images: Path) -> None:

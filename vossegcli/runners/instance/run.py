@@ -192,14 +192,14 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Part, Instance
 
     def do(self, item: InstanceItem, pictures: Iterator[tuple[Part, Instances]], progress: Progress) -> Done:
         """Join what was found in the tiles of an image, and write rows and pictures."""
-        rows, parts = [], []
+        rows, tiles = [], []
         for part, found in pictures:
             pasted = pasted_instances(found, (part.size[0] - part.tile.top, part.size[1] - part.tile.left))
             origin = (part.tile.top, part.tile.left)
             rows.append(list(coco_results(pasted, part.size, item.image_id, self.category_ids, origin=origin)))
-            parts.append(part)
-        joined = rows[0] if len(rows) == 1 else merge_over_seams(rows, [part.tile for part in parts])
-        image, note = parts[0].whole, parts[0].note
+            tiles.append(part.tile)  # without its pixels
+            image, note = part.whole, part.note
+        joined = rows[0] if len(rows) == 1 else merge_over_seams(rows, tiles)
         outputs = list(self._draw(item, image, self._kept(item, joined)))
         progress.frame()
         scaled = overlay_notes(image.shape) if "overlay" in self.options.save else ()
