@@ -4,6 +4,7 @@ Covers: systems.mobileinst.backbone, systems.mobileinst.config, systems.mobilein
 systems.mobileinst.train, systems.mobileinst.transformer
 """
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -220,6 +221,21 @@ def test_only_key_frames_ask_the_queries(learnt: MobileInst, monkeypatch: pytest
     for frame in moving_squares(5)[0]:
         tracker.step(frame)
     assert len(asked) == 2
+
+
+def test_doubles_take_no_identity(learnt: MobileInst, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Videos have a limit of their own for them."""
+    limits = []
+    suppress = predict._mask_nms
+    monkeypatch.setattr(predict, "_mask_nms", lambda *given: limits.append(given[3]) or suppress(*given))
+    model = copy.deepcopy(learnt)
+    model.config = replace(learnt.config, overlap=0.9, track_overlap=0.4)
+    frame = moving_squares(1)[0][0]
+    MobileInstTracker(model).step(frame)
+    MobileInstPredictor(model).predict(frame.unsqueeze(0))
+    assert limits == [0.4, 0.9]
+    with pytest.raises(ConfigError, match="track_overlap"):
+        replace(TINY, track_overlap=0.0)
 
 
 def test_state_resumes_exactly(learnt: MobileInst) -> None:

@@ -106,7 +106,7 @@ def write_masklets(followed: Followed) -> Path:
                 if row["id"] in found:
                     found[row["id"]][row["frame"]] = _rle(item, row)
             for track in part:
-                line = {"label": track.label, "score": round(track.score, 5), "segmentations": found.pop(track.number)}
+                line = {"label": track.label, "score": round(track.rank, 5), "segmentations": found.pop(track.number)}
                 yield json.dumps(line) + "\n"
 
     write_lines_atomic(item.state.tracks, lines())

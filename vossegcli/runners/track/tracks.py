@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+DOUBT = 3  # frames: a track that is seen in so few is ranked by half of its score
+
 Row = dict[str, Any]
 
 
@@ -30,6 +32,11 @@ class Track:
     last: int
     frames: int
     area: int
+
+    @property
+    def rank(self) -> float:
+        """Score by which results are ranked: what is seen in few frames is wrong more often."""
+        return self.score * self.frames / (self.frames + DOUBT)
 
 
 def collect_tracks(rows: Iterable[Row]) -> list[Track]:

@@ -45,6 +45,8 @@ class MobileInstConfig:
         score_threshold: instances below it are left out.
         top_k: instances an image at most.
         overlap: IoU of two masks from which on the weaker one is left out as a double; 1 = none is, as in the paper.
+        track_overlap: likewise on the key frames of videos, where a double can take the identity of what it doubles;
+            1 = none is left out, as in the paper. Not the paper's by default: checkpoints from before have no value of it.
         short_side: default working size in pixels; smaller images are enlarged to it.
         draw_score: score from which on instances are drawn and counted by default.
         key_every: frames from one key frame to the next in videos.
@@ -71,6 +73,7 @@ class MobileInstConfig:
     score_threshold: float = 0.005
     top_k: int = 100
     overlap: float = 1.0
+    track_overlap: float = 0.5
     short_side: int = 640
     draw_score: float = 0.3
     key_every: int = 3
@@ -110,6 +113,7 @@ class MobileInstConfig:
             )
         for fits, name, wanted in (
             (0.0 < self.overlap <= 1.0, "overlap", "a number above 0, at most 1"),
+            (0.0 < self.track_overlap <= 1.0, "track_overlap", "a number above 0, at most 1"),
             (self.query_stride >= 0, "query_stride", "a number of pixels, or 0"),
             (self.local_stride in {8, 16, 32, 64}, "local_stride", "8, 16, 32 or 64"),
         ):
@@ -134,7 +138,7 @@ class MobileInstConfig:
         return config_from_dict(cls, values, "a MobileInst configuration")
 
 
-TOPFORMER_640 = MobileInstConfig()
+TOPFORMER_640 = MobileInstConfig(track_overlap=1.0)
 TOPFORMER_512 = replace(TOPFORMER_640, short_side=512)
 SEAFORMER_640 = replace(TOPFORMER_640, attention="axial")
 

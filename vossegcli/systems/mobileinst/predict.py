@@ -209,7 +209,7 @@ class MobileInstTracker:
         kernels = found.kernels[0, chosen]
         masks = self._network.masks(frame, 0, kernels)
         scores = scores[chosen] * maskness(masks).unsqueeze(1)
-        kept = _mask_nms(masks, scores.amax(dim=1), self.score_threshold, self._network.model.config.overlap)
+        kept = _mask_nms(masks, scores.amax(dim=1), self.score_threshold, self._network.model.config.track_overlap)
         kernels, scores = kernels[kept].cpu(), scores[kept].cpu()
         ids, means = self._tracker.update(self._frames, kernels, scores)
         self._ids, self._kernels, self._scores = ids[ids > 0], kernels[ids > 0], means[ids > 0]
