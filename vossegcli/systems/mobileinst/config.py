@@ -46,7 +46,7 @@ class MobileInstConfig:
         top_k: instances an image at most.
         overlap: IoU of two masks from which on the weaker one is left out as a double; 1 = none is, as in the paper.
         track_overlap: likewise on the key frames of videos, where a double can take the identity of what it doubles;
-            1 = none is left out, as in the paper. Not the paper's by default: checkpoints from before have no value of it.
+            1 = none is left out, as in the paper. The default is not the paper's, for older checkpoints do not name it.
         short_side: default working size in pixels; smaller images are enlarged to it.
         draw_score: score from which on instances are drawn and counted by default.
         key_every: frames from one key frame to the next in videos.
