@@ -21,17 +21,6 @@ def tolerance(height: int, width: int) -> int:
     return math.ceil(BOUND_THRESHOLD * math.hypot(height, width))
 
 
-def outline(mask: Mask) -> Mask:
-    """Mark the pixels of a mask (H,W) that differ from their right, lower or lower right neighbour.
-
-    The line is one pixel wide and lies to the left of and above the change; the border repeats, as in `seg2bmap` of
-    the DAVIS code.
-    """
-    padded = np.pad(mask, ((0, 1), (0, 1)), mode="edge")
-    inner = padded[:-1, :-1]
-    return (inner ^ padded[:-1, 1:]) | (inner ^ padded[1:, :-1]) | (inner ^ padded[1:, 1:])
-
-
 def contour_accuracy(predicted: Mask, truth: Mask, radius: int) -> float:
     """F measure of two masks' outlines: 2 P R / (P + R).
 
@@ -43,16 +32,36 @@ def contour_accuracy(predicted: Mask, truth: Mask, radius: int) -> float:
     Returns:
         F in [0, 1]; 1 where neither mask has an outline, 0 where one alone has.
     """
-    ours, theirs = outline(predicted), outline(truth)
-    ours_length, theirs_length = int(np.count_nonzero(ours)), int(np.count_nonzero(theirs))
+    height, width = truth.shape
+    stride = -(-(width + max(radius, 1)) // 8) * 8  # the gap keeps what leaves a row from entering the next
+    inside = int.from_bytes(((1 << width) - 1).to_bytes(stride // 8, "little") * height, "little")
+    ours, theirs = (outline(_packed(mask, stride), inside, stride) for mask in (predicted, truth))
+    ours_length, theirs_length = ours.bit_count(), theirs.bit_count()
     if not ours_length or not theirs_length:
         return float(ours_length == theirs_length)
-    stride = -(-(ours.shape[1] + radius) // 8) * 8  # the gap keeps what leaves a row from entering the next
-    our_bits, their_bits = _packed(ours, stride), _packed(theirs, stride)
-    precision = (our_bits & dilated(their_bits, radius, stride)).bit_count() / ours_length
-    recall = (their_bits & dilated(our_bits, radius, stride)).bit_count() / theirs_length
+    precision = (ours & dilated(theirs, radius, stride)).bit_count() / ours_length
+    recall = (theirs & dilated(ours, radius, stride)).bit_count() / theirs_length
     total = precision + recall
     return 2.0 * precision * recall / total if total else 0.0
+
+
+def outline(image: int, inside: int, stride: int) -> int:
+    """Mark the pixels of a packed mask that differ from their right, lower or lower right neighbour.
+
+    The line is one pixel wide and lies to the left of and above the change; the border repeats, as in `seg2bmap` of
+    the DAVIS code.
+
+    Args:
+        image: packed; its rows end with at least one empty bit.
+        inside: every pixel of the image, packed likewise.
+        stride: bits a row.
+    """
+    last_column = inside & ~(inside >> 1)
+    image |= (image & last_column) << 1
+    last_row = -(-inside.bit_length() // stride) * stride - stride
+    image |= image >> last_row << (last_row + stride)
+    differs = (image ^ (image >> 1)) | (image ^ (image >> stride)) | (image ^ (image >> (stride + 1)))
+    return differs & inside
 
 
 def _packed(mask: Mask, stride: int) -> int:
