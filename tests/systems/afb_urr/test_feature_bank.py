@@ -157,11 +157,28 @@ def test_annotated_entries_are_read_alone() -> None:
     given = torch.tensor([[[7.0, 1.0, 0.0], [7.0, 0.0, 0.0]], [[7.0, 0.0, 1.0], [7.0, 1.0, 1.0]]])
     bank.update(key.expand(2, -1, -1), given, 0, annotated=frozenset({0, 1}))
     bank.update(1.01 * key.expand(2, -1, -1), 1.0 - given, 1)
-    alone, similarity = bank.read_annotated(torch.tensor([[9.0, 0.0]]), 2)
+    alone, similarity = bank.annotated(2).read(torch.tensor([[9.0, 0.0]]))
     assert similarity.tolist() == [[1.0], [1.0]]
     assert alone.tolist() == [[pytest.approx([1.0, 0.0])], [pytest.approx([0.0, 1.0])]]
     everything = bank.read(torch.tensor([[9.0, 0.0]]))[..., 1:]
     assert float((everything - alone).abs().min()) > 0.3
+
+
+def test_copies_of_annotated_entries_hold_until_another_mask_is_given() -> None:
+    bank = FeatureBank(BankConfig(budget=8, protect_annotated=True, merge_threshold=1.0), CPU)
+    bank.add_classes(2, 2, 3)
+    both = frozenset({0, 1})
+    bank.update(torch.randn(2, 2).expand(2, -1, -1), torch.rand(2, 2, 3), 0, annotated=both)
+    first = bank.annotated(2)
+    for frame in range(1, 6):  # more than the budget: others are evicted
+        bank.update(torch.randn(2, 2).expand(2, -1, -1), torch.rand(2, 2, 3), frame)
+        assert bank.annotated(2) is first
+    bank.update(torch.randn(2, 2).expand(2, -1, -1), torch.rand(2, 2, 3), 6, annotated=both)
+    assert bank.annotated(2) is not first
+    restored = FeatureBank(bank.config, CPU)
+    restored.load_state(bank.state())
+    queries = torch.randn(5, 2)
+    assert torch.equal(restored.annotated(2).read(queries).masks, bank.annotated(2).read(queries).masks)
 
 
 def test_where_nothing_is_annotated_all_entries_are_read() -> None:
@@ -169,4 +186,6 @@ def test_where_nothing_is_annotated_all_entries_are_read() -> None:
     bank.add_classes(2, 2, 3)
     bank.update(torch.randn(4, 2).expand(2, -1, -1), torch.rand(2, 4, 3), 0)
     queries = torch.randn(5, 2)
-    assert torch.allclose(bank.read_annotated(queries, 2).masks, bank.read(queries)[..., 1:], atol=1e-6)
+    assert torch.allclose(bank.annotated(2).read(queries).masks, bank.read(queries)[..., 1:], atol=1e-6)
+    bank.update(torch.randn(4, 2).expand(2, -1, -1), torch.rand(2, 4, 3), 1)
+    assert torch.allclose(bank.annotated(2).read(queries).masks, bank.read(queries)[..., 1:], atol=1e-6)

@@ -81,13 +81,16 @@ class VideoContract(SystemContract):
         *frames, first, later = self.inputs
         expected = self.outcome(self.predictor())
         predictor = self.predictor()
-        encoded = [predictor.encode(frames[0])]
-        for frame in frames[1:]:
-            encoded.append(predictor.encode(frame, encoded[-1] if len(encoded) != 2 else None))  # noqa: PLR2004
-        predictor.start(encoded[0], first)
-        found = [predictor.step(encoded[1])]
-        predictor.add_objects(encoded[1], later)
-        found += [predictor.step(frame) for frame in encoded[2:]]
+        encoded = predictor.encode(frames[0])
+        predictor.start(encoded, first)
+        encoded, found = predictor.encode(frames[1], encoded), []
+        for number, frame in enumerate([*frames[2:], None]):
+            # The frame after it is encoded before this one is segmented.
+            ahead = None if frame is None else predictor.encode(frame, encoded if number != 1 else None)
+            found.append(predictor.step(encoded))
+            if number == 0:
+                predictor.add_objects(encoded, later)
+            encoded = ahead
         parts = [part for segmentation in found for part in (*segmentation[:4], segmentation.probs)]
         assert all(torch.equal(a, b) for a, b in zip(expected, parts, strict=True))
 

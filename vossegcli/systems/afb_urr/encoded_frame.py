@@ -14,7 +14,8 @@ from torch import Tensor
 from vossegcli.ops.canvas import Canvas, shrunk_canvas
 from vossegcli.ops.padding import pad
 from vossegcli.ops.resize import resize_smooth
-from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, QueryFeatures
+from vossegcli.systems.afb_urr.entries import AnnotatedEntries, AnnotatedReading
+from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, QueryFeatures, flatten_cells
 from vossegcli.systems.afb_urr.sight import likeness
 
 
@@ -27,12 +28,20 @@ class EncodedFrame:
         pixels: (1,3,H',W') padded, in [0, 1].
         query: the frame's features.
         relation: to the frame before; None where that was not known.
+        annotated: annotated entries that it was compared to, and what was read from them.
     """
 
     canvas: Canvas
     pixels: Tensor
     query: QueryFeatures
     relation: Relation | None = None
+    annotated: tuple[AnnotatedEntries, AnnotatedReading] | None = None
+
+    def read_annotated(self, entries: AnnotatedEntries) -> AnnotatedReading:
+        """Read the annotated entries with the cells of this frame; computed now, if it was done for others."""
+        if self.annotated is not None and self.annotated[0] is entries:
+            return self.annotated[1]
+        return entries.read(flatten_cells(self.query.key)[0])
 
     def related(self, key: Tensor, fine_key: Tensor | None, model: AFBURR) -> Relation:
         """Return the relation to a frame with these keys; computed now, if it is not known."""

@@ -1,9 +1,12 @@
 """The entries of a bank: which is closest, what merging makes of them, which goes first.
 
-Shape letters: M entries, N new features, C key or value channels.
+Shape letters: K classes (background is class 0), M entries, N new features, Q query cells, C key or value channels.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -75,3 +78,38 @@ def least_used_first(usage: Tensor, inserted: Tensor, frame: int) -> Tensor:
     """Order entries by use per frame of life (paper eq. 8), the least used first, among equals the older."""
     rate = usage / (frame - inserted).clamp_min(1)
     return torch.argsort(rate, stable=True)
+
+
+class AnnotatedReading(NamedTuple):
+    """Reading of Q cells from the annotated entries alone.
+
+    Attributes:
+        masks: (K,Q,n) float32 shares of each class in the parts of each cell.
+        similarity: (K,Q) cosine similarity of each cell to the closest annotated entry.
+    """
+
+    masks: Tensor
+    similarity: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedEntries:
+    """Copies of the annotated entries of all classes.
+
+    Attributes:
+        state: of the banks that they were copied from.
+        groups: classes whose keys are the same, their keys (M,C), and their values side by side (M,k*n).
+    """
+
+    state: tuple[list[int], list[int]]
+    groups: list[tuple[list[int], Tensor, Tensor]]
+
+    def read(self, queries: Tensor) -> AnnotatedReading:
+        """Read them with queries (Q,C)."""
+        read: list[Tensor] = [queries] * len(self.state[0])
+        similarity = list(read)
+        for members, keys, values in self.groups:
+            means, closest = read_rows(keys, values, queries)
+            for i, part in zip(members, means.chunk(len(members), dim=1), strict=True):
+                read[i], similarity[i] = part, closest
+        return AnnotatedReading(torch.stack(read), torch.stack(similarity))

@@ -15,13 +15,12 @@ V value channels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from vossegcli.systems.afb_urr.config import BankConfig
-from vossegcli.systems.afb_urr.entries import closest_entries, least_used_first, merge_rows, read_rows
+from vossegcli.systems.afb_urr.entries import AnnotatedEntries, closest_entries, least_used_first, merge_rows
 from vossegcli.systems.afb_urr.matching import read_memory
 
 MAX_USAGE = 1e5
@@ -46,6 +45,8 @@ class ObjectBank:
         self.usage = torch.empty(capacity, device=device)
         self.protected = torch.empty(capacity, dtype=torch.bool, device=device)
         self._annotated: Tensor | None = None  # rows, until the bank changes
+        self._protects = False
+        self.annotations = 0  # grows whenever there are other annotated entries
 
     def absorb(
         self,
@@ -83,6 +84,7 @@ class ObjectBank:
     def append(self, keys: Tensor, values: Tensor, frame: int, budget: int, *, protect: bool) -> None:
         """Append features, evicting the least used unprotected entries so that `budget` holds exactly."""
         self._annotated = None
+        self.annotations += protect or not self._protects
         budget = min(budget, self.keys.shape[0])
         self._evict(self.size + keys.shape[0] - budget, frame)
         room = budget - self.size
@@ -96,6 +98,10 @@ class ObjectBank:
         if protect:
             self._protect(rows, budget)
         self.size = rows.stop
+
+    def annotated_from_state(self) -> None:
+        """Note what the buffers say, after they were filled."""
+        self._protects = bool(self.protected[: self.size].any())
 
     def annotated_rows(self) -> Tensor:
         """Rows of the protected entries; all rows where none is protected."""
@@ -111,6 +117,7 @@ class ObjectBank:
         free = max(0, budget // 2 - int(self.protected[: rows.start].sum()))
         chosen = torch.linspace(0, count - 1, min(free, count), device=self.keys.device).round().long()
         self.protected[rows.start + chosen] = True
+        self._protects = self._protects or chosen.numel() > 0
 
     def _evict(self, count: int, frame: int) -> None:
         if count <= 0:
@@ -147,18 +154,6 @@ def same_keys(banks: Sequence[ObjectBank]) -> list[int]:
     return owners
 
 
-class AnnotatedReading(NamedTuple):
-    """Reading of Q cells from the annotated entries alone.
-
-    Attributes:
-        masks: (K,Q,n) float32 shares of each class in the parts of each cell.
-        similarity: (K,Q) cosine similarity of each cell to the closest annotated entry.
-    """
-
-    masks: Tensor
-    similarity: Tensor
-
-
 class FeatureBank:
     """One `ObjectBank` a class.
 
@@ -174,6 +169,7 @@ class FeatureBank:
         self.device = device
         self.banks: list[ObjectBank] = []
         self._known_owners: list[int] | None = None
+        self.known_annotated: AnnotatedEntries | None = None  # what `annotated` gave last
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -232,25 +228,19 @@ class FeatureBank:
                 read[i] = part
         return torch.stack(read)
 
-    def read_annotated(self, queries: Tensor, channels: int) -> AnnotatedReading:
-        """Read the last `channels` of the values of annotated entries alone, where they are protected.
-
-        Args:
-            queries: (Q,C).
-            channels: how many.
-        """
+    def annotated(self, channels: int) -> AnnotatedEntries:
+        """Copy out the annotated entries, where they are protected, with the last `channels` of their values."""
         owners = self._owners()
-        read: list[Tensor] = [queries] * len(owners)
-        similarity = list(read)
-        for owner in set(owners):
-            members = [i for i, other in enumerate(owners) if other == owner]
-            rows = self.banks[owner].annotated_rows()
-            values = torch.cat([self.banks[i].values[rows, -channels:] for i in members], dim=1)  # (M,k*channels)
-            keys = self.banks[owner].keys[rows]
-            means, closest = read_rows(keys, values, queries)
-            for i, part in zip(members, means.chunk(len(members), dim=1), strict=True):
-                read[i], similarity[i] = part, closest
-        return AnnotatedReading(torch.stack(read), torch.stack(similarity))
+        state = owners, [bank.annotations for bank in self.banks]
+        if self.known_annotated is None or self.known_annotated.state != state:
+            groups = []
+            for owner in sorted(set(owners)):
+                members = [i for i, other in enumerate(owners) if other == owner]
+                rows = self.banks[owner].annotated_rows()
+                values = torch.cat([self.banks[i].values[rows, -channels:] for i in members], dim=1)  # (M,k*channels)
+                groups.append((members, self.banks[owner].keys[rows], values))
+            self.known_annotated = AnnotatedEntries(state, groups)
+        return self.known_annotated
 
     def state(self) -> dict[str, Tensor]:
         """Return all entries as named tensors."""
@@ -262,7 +252,7 @@ class FeatureBank:
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore `state()`."""
-        self.banks, self._known_owners = [], None
+        self.banks, self._known_owners, self.known_annotated = [], None, None
         count = 1 + max(int(name.split(".")[0]) for name in tensors)
         for index in range(count):
             keys, values = tensors[f"{index}.keys"], tensors[f"{index}.values"]
@@ -271,4 +261,5 @@ class FeatureBank:
             bank.size = keys.shape[0]
             for name in ObjectBank.FIELDS:
                 getattr(bank, name)[: bank.size] = tensors[f"{index}.{name}"].to(self.device)
+            bank.annotated_from_state()
             self.banks.append(bank)

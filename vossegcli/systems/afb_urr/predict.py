@@ -106,7 +106,10 @@ class AFBURRPredictor:
             query = self.model.encode_query(pixels)
         if before is None or before.query.key.shape != query.key.shape:
             return EncodedFrame(canvas, pixels, query)
-        return EncodedFrame(canvas, pixels, query, relation(query, *before.query[:2], self.model))
+        related = relation(query, *before.query[:2], self.model)
+        entries = self.bank.known_annotated
+        read = None if entries is None else (entries, entries.read(flatten_cells(query.key)[0]))
+        return EncodedFrame(canvas, pixels, query, related, read)
 
     @torch.inference_mode()
     def start(self, frame: Tensor | EncodedFrame, label_map: Tensor) -> None:
@@ -152,7 +155,7 @@ class AFBURRPredictor:
             local = self.model.read_newest(weights, before)
         annotated = None
         if self.model.config.annotated_read:
-            annotated = self.bank.read_annotated(flatten_cells(query.key)[0], self.model.config.mask_channels)
+            annotated = encoded.read_annotated(self.bank.annotated(self.model.config.mask_channels))
         annotated_masks = None if annotated is None else annotated.masks.unsqueeze(0)  # (1,K,hw,mask_channels)
         with self._autocast():
             decoded = self.model.decode(read, query, local, annotated_masks)  # (1,K,H',W')
