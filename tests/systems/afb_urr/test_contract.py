@@ -1,6 +1,6 @@
 """Contract.
 
-Covers: systems.afb_urr.config, systems.afb_urr.model, systems.afb_urr.train
+Covers: systems.afb_urr.config, systems.afb_urr.encoded_frame, systems.afb_urr.model, systems.afb_urr.train
 """
 
 from dataclasses import replace
