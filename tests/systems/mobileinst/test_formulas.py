@@ -14,7 +14,7 @@ from vossegcli.systems.mobileinst.losses import hard_iou, masks_of_ids, offsets_
 from vossegcli.systems.mobileinst.mask_decoder import mask_logits
 from vossegcli.systems.mobileinst.matcher import Match, dice_matrix, match
 from vossegcli.systems.mobileinst.positions import cell_centres, encode_points
-from vossegcli.systems.mobileinst.tracking import KernelTracker
+from vossegcli.systems.mobileinst.tracking import KernelTracker, mask_overlaps
 
 
 def test_near_places_have_encodings_that_look_alike() -> None:
@@ -105,6 +105,13 @@ def direction(degrees: float) -> list[float]:
     return [math.cos(math.radians(degrees)), math.sin(math.radians(degrees))]
 
 
+def test_masks_overlap_by_their_iou() -> None:
+    masks = torch.zeros(3, 4, 4, dtype=torch.bool)
+    masks[0, :2], masks[1, :, :2] = True, True
+    assert torch.allclose(mask_overlaps(masks[:2], masks), torch.tensor([[1.0, 1 / 3, 0.0], [1 / 3, 1.0, 0.0]]))
+    assert mask_overlaps(masks, masks[:0]).shape == (3, 0)
+
+
 class TestIdentities:
     """Kernels are directions in the plane here."""
 
@@ -134,6 +141,23 @@ class TestIdentities:
         tracker = KernelTracker(similarity=0.5, birth_threshold=0.5, max_gap=4)
         self.update(tracker, 0, [0, 58], [0.9, 0.9])
         assert self.update(tracker, 1, [2, -56], [0.9, 0.9]) == [1, 3]
+
+    def test_masks_decide_between_objects_that_look_alike(self) -> None:
+        """By kernels alone, the two would change places."""
+        tracker = self.tracker()
+        self.update(tracker, 0, [0, 10], [0.9, 0.9])
+        alike = torch.tensor([direction(angle) for angle in (2.0, 8.0)]), torch.full((2, 1), 0.9)
+        crossed = torch.tensor([[0.1, 0.6], [0.7, 0.0]])
+        assert tracker.update(1, *alike, crossed)[0].tolist() == [2, 1]
+        assert tracker.update(2, *alike)[0].tolist() == [2, 1], "now their kernels say so too"
+
+    def test_an_instance_apart_from_a_track_must_look_just_like_it(self) -> None:
+        tracker, nowhere, apart = self.tracker(), torch.zeros(1, 1), torch.full((1, 1), 0.9)
+        assert self.update(tracker, 0, [0], [0.9]) == [1]
+        assert tracker.update(1, torch.tensor([direction(20.0)]), apart, nowhere)[0].tolist() == [1]
+        far = torch.tensor([direction(55.0)])
+        assert tracker.update(2, far, apart, nowhere)[0].tolist() == [2], "cosine 0.82"
+        assert tracker.update(3, far, apart, torch.tensor([[0.5, 0.0]]))[0].tolist() == [2], "the same kernel"
 
     def test_what_is_hardly_there_does_not_keep_a_track_alive(self) -> None:
         tracker = self.tracker()

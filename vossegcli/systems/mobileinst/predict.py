@@ -22,7 +22,7 @@ from vossegcli.systems.mobileinst.instance_decoder import Predictions
 from vossegcli.systems.mobileinst.losses import MASK_CELLS
 from vossegcli.systems.mobileinst.mask_decoder import mask_logits, predicted_centres
 from vossegcli.systems.mobileinst.model import STRIDE, Encoded, MobileInst
-from vossegcli.systems.mobileinst.tracking import KernelTracker
+from vossegcli.systems.mobileinst.tracking import KernelTracker, mask_overlaps
 
 SIDE = 64  # of a mask in its box
 MASK = 0.5  # probability from which on a pixel belongs to a mask; the public reproduction takes 0.45
@@ -122,7 +122,8 @@ class MobileInstTracker:
 
     Only backbone and mask decoder run on every frame; the kernels of a key frame are used on the frames up to the
     next one (paper sec. 3.4). An addition, where kernels know where their instances are: after every frame they move to
-    where the cells of their masks point to.
+    where the cells of their masks point to, and where every frame is a key frame, the masks that the kernels of the
+    frame before have on it help to tell who is who (measured: after several frames without queries they mislead).
 
     Args:
         model: the network; copied for inference, not changed.
@@ -211,7 +212,11 @@ class MobileInstTracker:
         scores = scores[chosen] * maskness(masks).unsqueeze(1)
         kept = _mask_nms(masks, scores.amax(dim=1), self.score_threshold, self._network.model.config.track_overlap)
         kernels, scores = kernels[kept].cpu(), scores[kept].cpu()
-        ids, means = self._tracker.update(self._frames, kernels, scores)
+        overlaps = None
+        if self.key_every == 1 and found.reference_points is not None:
+            tracks = self._tracker.kernels_at(self._frames).to(masks.device)
+            overlaps = mask_overlaps(masks[kept] > MASK, self._network.masks(frame, 0, tracks) > MASK)
+        ids, means = self._tracker.update(self._frames, kernels, scores, overlaps)
         self._ids, self._kernels, self._scores = ids[ids > 0], kernels[ids > 0], means[ids > 0]
         if found.reference_points is not None:
             self._points = found.reference_points[0, chosen][kept].cpu()[ids > 0]
