@@ -69,7 +69,7 @@ def timed(work: Callable[[], T]) -> tuple[float, T]:
 def measure(size: tuple[int, int], objects: int, checkpoint: str, frames: int) -> dict[str, float]:
     """Follow objects at two sizes and return milliseconds per frame, and the peak memory in MiB."""
     model = choose_model("propagate", checkpoint, "cpu", "auto")
-    predictor = model.predictor()
+    predictor = model.predictor(short_side=model.short_side)
     small = working_size(size, predictor.short_side)
     row: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
