@@ -8,12 +8,11 @@ from typing import Any
 
 from vossegcli.batch.command import Item
 from vossegcli.batch.work import Progress
-from vossegcli.errors import CheckpointError
 from vossegcli.io.media.ahead import WriteBehind, read_ahead
 from vossegcli.io.media.frames import FrameReader
 from vossegcli.io.records.run_records import append_jsonl, cut_jsonl, length_of
 from vossegcli.io.results.rle import region_rle
-from vossegcli.io.weights.checkpoints import read_tensors, write_tensors
+from vossegcli.io.weights.checkpoints import read_state, write_tensors
 from vossegcli.ops.images import image_tensor
 from vossegcli.ops.masks import paste_mask
 from vossegcli.systems.base import TrackedInstances, TrackPredictor
@@ -97,11 +96,11 @@ def _write(item: TrackItem, result: _Result) -> None:
 
 def _restore(item: TrackItem, predictor: TrackPredictor) -> tuple[int, int]:
     """Load the snapshot, if there is one for this very job; return frames done and the length of the rows."""
-    try:
-        tensors, metadata = read_tensors(item.state.snapshot)
-    except CheckpointError:
+    found = read_state(item.state.snapshot, item.key)
+    if found is None:
         return 0, 0
-    if metadata.get("key") != item.key or length_of(item.state.rows) < int(metadata["rows"]):
+    tensors, metadata = found
+    if length_of(item.state.rows) < int(metadata["rows"]):
         return 0, 0
     predictor.load_state(tensors)
     return int(metadata["done"]), int(metadata["rows"])
