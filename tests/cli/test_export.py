@@ -14,9 +14,13 @@ from tests.conftest import Outcome
 from vossegcli.io.weights.checkpoints import read_checkpoint
 from vossegcli.models.chosen_model import build_network
 from vossegcli.ops.images import image_tensor
+from vossegcli.runners.checkpoints.export import write_onnx
 from vossegcli.systems import get_system
+from vossegcli.systems.base import Graph
 from vossegcli.systems.mobileinst.mask_decoder import mask_logits
+from vossegcli.systems.mobileinst.positions import cell_centres
 from vossegcli.systems.mobileinst.predict import instance_scores
+from vossegcli.systems.mobileinst.reference_points import attention_bias
 
 Command = Callable[..., Outcome]
 
@@ -55,6 +59,25 @@ def test_onnx_gives_the_same_masks(
         assert (a & b).sum() / (a | b).sum() >= 0.99
         assert np.abs(mine - theirs).max() < 1e-3
     assert np.abs(own[0] - own[1]).max() > 0.01, "the kernels of one frame on another"
+
+
+class _Bias(torch.nn.Module):
+    def forward(self, points: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+        return attention_bias(points, others, 4, 16.0)
+
+
+def test_onnx_takes_the_few_queries_of_the_smallest_images(tmp_path: Path) -> None:
+    """64x64 pixels: 16 queries and one token; torch's own distances of so few points cannot be exported."""
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs vosseg[onnx]")
+    pytest.importorskip("onnxscript", reason="needs vosseg[onnx]")
+    points, others = (cell_centres(n, n, 64 // n, torch.device("cpu")).flatten(0, 1) for n in (4, 1))
+    inputs = {"points": points, "others": others}
+    write_onnx(Graph("bias", _Bias().eval(), inputs, ("bias",)), tmp_path / "bias.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "bias.onnx"), providers=["CPUExecutionProvider"])
+    found = session.run(None, {name: value.numpy() for name, value in inputs.items()})[0]
+    squares = ((points - others) ** 2).sum(dim=1, keepdim=True).numpy()  # (16,1)
+    widths = (16.0, 16.0, 32.0, np.inf)
+    np.testing.assert_allclose(found, [-0.5 * squares / width**2 for width in widths], rtol=1e-6)
 
 
 def test_torchscript_gives_the_same_masks(tiny_tracker: Path, tmp_path: Path, vosseg: Command) -> None:

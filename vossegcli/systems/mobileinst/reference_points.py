@@ -33,7 +33,8 @@ def attention_bias(points: Tensor, others: Tensor, heads: int, sigma: float) -> 
     """
     widths = sigma * 2.0 ** torch.div(torch.arange(heads, device=points.device), 2, rounding_mode="floor")
     widths[-1] = float("inf")
-    return -0.5 * (torch.cdist(points, others) / widths.view(-1, 1, 1)).square()
+    squares = (points.unsqueeze(1) - others).square().sum(dim=2)  # (N,T); of few points, ONNX has no torch.cdist
+    return -0.5 * squares / widths.square().view(-1, 1, 1)
 
 
 class PointEmbedding(nn.Module):
