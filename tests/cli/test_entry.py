@@ -1,13 +1,14 @@
-"""Signals that come while the commands are still loading: the exit code of the signal, and no traceback."""
+"""The start of the program: signals that come while it loads, and what a command loads at all."""
 
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import finish, start
+from tests.conftest import draw_mask, draw_video, finish, start
 
 SCRIPT = """
 import pathlib, signal, sys, time
@@ -46,3 +47,30 @@ def test_a_signal_while_loading(tmp_path: Path, number: signal.Signals, code: in
 def test_what_the_shell_ignores_stays_ignored(tmp_path: Path) -> None:
     before = "signal.signal(signal.SIGINT, signal.SIG_IGN)"
     assert stop_early(tmp_path, signal.SIGINT, signal.SIGTERM, before=before) == (143, "")
+
+
+LOADED = """
+import sys
+from vossegcli.cli.app import app
+assert app({words}, standalone_mode=False) in (0, None)
+print(*sorted({{"torch", "torchvision", "torch._dynamo", "scipy.ndimage", "scipy.optimize"}} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize("command", ["propagate", "fewshot"])
+def test_a_run_with_the_default_checkpoint_loads_nothing_slow_but_torch(command: str, tmp_path: Path) -> None:
+    draw_video(tmp_path / "clip", 2, ids=(1,))
+    if command == "propagate":
+        masks = ["--mask", draw_mask(tmp_path / "mask.png", ids=(1,))]
+    else:
+        draw_video(tmp_path / "support" / "square", 1, ids=(1,))
+        draw_mask(tmp_path / "support" / "square" / "00000.png", ids=(1,))
+        masks = ["--support", tmp_path / "support"]
+    words = [
+        str(word) for word in (command, tmp_path / "clip", *masks, "--device", "cpu", "-q", "-o", tmp_path / "out")
+    ]
+    program = LOADED.format(words=words)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "masks").is_dir()
+    assert done.stdout.split() == ["torch"]

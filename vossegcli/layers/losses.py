@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import sigmoid_focal_loss
 
 
 def dice_loss(probs: Tensor, truth: Tensor) -> Tensor:
@@ -21,6 +20,8 @@ def focal_class_loss(logits: Tensor, labels: Tensor, positives: float) -> Tensor
         labels: (N,) int64, -1 = none of the classes.
         positives: by which the sum is divided, at least 1.
     """
+    from torchvision.ops import sigmoid_focal_loss  # slow to import, and the Dice loss alone needs none of it
+
     truth = F.one_hot(labels + 1, logits.shape[1] + 1)[:, 1:].to(logits.dtype)
     loss: Tensor = sigmoid_focal_loss(logits, truth, alpha=0.25, gamma=2.0, reduction="sum")
     return loss / max(positives, 1.0)

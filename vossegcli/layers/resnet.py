@@ -1,25 +1,24 @@
 """ResNet stages C2..C4 from torchvision's blocks, at any width, and batch-norm folding for inference.
 
 Torchvision's own classes fix the width of basic blocks to 64; here the stages are put together from its blocks,
-with its parameter names, so that its weights fit wherever the widths agree.
+with its parameter names, so that its weights fit wherever the widths agree. They are imported when a ResNet is built:
+torchvision takes as long to import as torch, and most networks here have no ResNet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from vossegcli.layers.fused_convolutions import convolve_add_relu, convolve_relu
 
+if TYPE_CHECKING:
+    from torchvision.models.resnet import BasicBlock, Bottleneck
+
 BlockName = Literal["basic", "bottleneck"]
-BLOCKS: Final[dict[str, type[BasicBlock] | type[Bottleneck]]] = {
-    "basic": BasicBlock,
-    "bottleneck": Bottleneck,
-}
 
 
 def make_stage(block: BlockName, in_channels: int, planes: int, depth: int, stride: int) -> nn.Sequential:
@@ -35,7 +34,7 @@ def make_stage(block: BlockName, in_channels: int, planes: int, depth: int, stri
     Returns:
         The stage; its output has `stage_channels(block, planes)` channels.
     """
-    kind = BLOCKS[block]
+    kind = _block_class(block)
     out_channels = stage_channels(block, planes)
     downsample = None
     if stride != 1 or in_channels != out_channels:
@@ -56,11 +55,13 @@ def dilate_stage(stage: nn.Sequential, dilation: int) -> None:
 
 def stage_channels(block: BlockName, planes: int) -> int:
     """Return the output channels of a stage."""
-    return planes * int(BLOCKS[block].expansion)
+    return planes * int(_block_class(block).expansion)
 
 
 def initialise_residual(stages: Sequence[nn.Module]) -> None:
     """He initialisation, and zero for the last batch-norm scale of each block, so that a block starts as identity."""
+    from torchvision.models.resnet import BasicBlock, Bottleneck
+
     for stage in stages:
         for module in stage.modules():
             if isinstance(module, nn.Conv2d):
@@ -69,6 +70,13 @@ def initialise_residual(stages: Sequence[nn.Module]) -> None:
                 nn.init.zeros_(module.bn2.weight)
             elif isinstance(module, Bottleneck):
                 nn.init.zeros_(module.bn3.weight)
+
+
+def _block_class(block: BlockName) -> type[BasicBlock] | type[Bottleneck]:
+    from torchvision.models.resnet import BasicBlock, Bottleneck
+
+    kind: type[BasicBlock] | type[Bottleneck] = BasicBlock if block == "basic" else Bottleneck
+    return kind
 
 
 class FoldedBlock(nn.Module):

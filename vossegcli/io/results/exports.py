@@ -19,8 +19,8 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import numpy.typing as npt
+import scipy  # its parts load when they are first used: most runs need none of them
 from PIL import Image
-from scipy import ndimage
 
 from vossegcli.io.records.atomic import write_text_atomic
 from vossegcli.io.results.outlines import Mask, has_holes, outline_of, parts_of
@@ -74,7 +74,7 @@ class ExportedImage:
 def shapes_of_ids(ids_map: npt.NDArray[np.integer], names: Mapping[int, str]) -> tuple[ExportedShape, ...]:
     """The objects of a label map (H,W); one without a name is called by its id."""
     found = []
-    for number, part in enumerate(ndimage.find_objects(ids_map.astype(np.int32)), start=1):
+    for number, part in enumerate(scipy.ndimage.find_objects(ids_map.astype(np.int32)), start=1):
         if part is not None:
             top, left = part[0].start, part[1].start
             found.append(ExportedShape(names.get(number, str(number)), number, ids_map[part] == number, left, top))

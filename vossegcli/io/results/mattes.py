@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy  # its parts load when they are first used: most runs need none of them
 
 from vossegcli.io.media.images import opened_image
 from vossegcli.io.results.overlays import write_image
@@ -32,7 +32,7 @@ def soft_alpha(covered: npt.NDArray[np.bool_], probs: npt.NDArray[np.floating]) 
         return hard
     steps = max(_NARROWEST, round(BAND * math.hypot(*covered.shape)))
     size = 2 * steps + 1
-    near = ndimage.maximum_filter(hard, size) != ndimage.minimum_filter(hard, size)
+    near = scipy.ndimage.maximum_filter(hard, size) != scipy.ndimage.minimum_filter(hard, size)
     soft = np.rint(probs.astype(np.float32).clip(0.0, 1.0) * 255.0).astype(np.uint8)
     return np.where(near, soft, hard)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy  # its parts load when they are first used: most runs need none of them
 
 Mask = npt.NDArray[np.bool_]
 Point = tuple[int, int]
@@ -21,16 +21,16 @@ _EIGHT = np.ones((3, 3), bool)
 
 def parts_of(mask: Mask) -> list[tuple[Mask, int, int]]:
     """Split a mask (H,W) into its connected parts: each cut out (h,w), with its left column and top row."""
-    labels, _ = ndimage.label(mask, structure=_EIGHT)
+    labels, _ = scipy.ndimage.label(mask, structure=_EIGHT)
     found = []
-    for number, place in enumerate(ndimage.find_objects(labels), start=1):
+    for number, place in enumerate(scipy.ndimage.find_objects(labels), start=1):
         found.append((labels[place] == number, int(place[1].start), int(place[0].start)))
     return found
 
 
 def has_holes(part: Mask) -> bool:
     """Return True if a connected part (h,w) surrounds pixels that are not in it."""
-    return bool((ndimage.binary_fill_holes(part) & ~part).any())
+    return bool((scipy.ndimage.binary_fill_holes(part) & ~part).any())
 
 
 def outline_of(part: Mask) -> list[Point]:

@@ -40,14 +40,14 @@ def adapt(
         model: the network to start from; not changed.
         item: the sequence.
         predictor: around that network; says at which size to work.
-        steps: of training; 0 = none, the predictor is returned as it is, as where every frame has its mask already.
+        steps: of training; where every frame has its mask already, the predictor is returned as it is.
         seed: of the clips.
         progress: told how it goes.
 
     Raises:
         InputError: an annotated frame or its mask cannot be read.
     """
-    if not steps or not _left_to_segment(item):
+    if not _left_to_segment(item):
         return predictor
     network = copy.deepcopy(model.network)
     adapted = read_state(item.state.adapted, item.key)  # by an interrupted run of this very job

@@ -21,7 +21,6 @@ from vossegcli.io.records.run_records import read_jsonl, sequence_files
 from vossegcli.io.results.label_stacks import stack_path, write_label_stack
 from vossegcli.io.results.overlay_video import overlay_path, render_sequence, video_path
 from vossegcli.io.results.overlays import draw_overlay
-from vossegcli.runners.propagate.adaptation import adapt
 from vossegcli.runners.propagate.confidence import write_confidence
 from vossegcli.runners.propagate.exports import export_sequence, write_object_names
 from vossegcli.runners.propagate.given_masks import find_given_masks, plan_passes
@@ -100,8 +99,11 @@ class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateIt
         """Adapt to a sequence, write its masks, then its pictures."""
         options = self.options
         images, video = "overlay" in options.save, "video" in options.save
-        adapted = adapt(self.model, item, predictor, self.adapt_steps, options.seed, progress)
-        frames = segment_sequence(item, adapted, progress)
+        if self.adapt_steps:
+            from vossegcli.runners.propagate.adaptation import adapt  # loads SciPy and all that training needs
+
+            predictor = adapt(self.model, item, predictor, self.adapt_steps, options.seed, progress)
+        frames = segment_sequence(item, predictor, progress)
         notes: tuple[str, ...] = () if item.reader.scaling is None else (item.reader.scaling,)
         outputs = list(_outputs(item, images=images, video=video))
         if images or video:

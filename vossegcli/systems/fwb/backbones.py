@@ -11,7 +11,6 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import resnet101, vgg16
 
 from vossegcli.layers.blocks import PreActivationBlock
 from vossegcli.layers.efficientnet_lite import MEAN, STD, EfficientNetLite
@@ -90,6 +89,8 @@ def build_backbone(config: FWBConfig) -> PublishedBackbone | EfficientNetBackbon
     """
     if config.backbone == "efficientnet_lite0":
         return EfficientNetBackbone(config)
+    from torchvision.models import resnet101, vgg16  # slow to import, and the published networks alone need it
+
     if config.backbone == "resnet101":
         network = resnet101(weights=None, replace_stride_with_dilation=[False, True, True])
         stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)

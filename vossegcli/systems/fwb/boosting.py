@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
 
 STEPS = 10
 LEARNING_RATE = 1e-2
@@ -53,17 +54,20 @@ def boost(
         rate: nu.
     """
     feature = initial.detach().clone().requires_grad_()
-    optimiser = torch.optim.Adam([feature], lr=rate)
+    first_moment, second_moment, steps_so_far = torch.zeros_like(feature), torch.zeros_like(feature), torch.zeros(())
     features, weights = [], []
     for step in range(steps):
         with torch.enable_grad():
             logits = segment(feature)
             features.append(feature.detach().clone())
             weights.append(quality((logits[:, 1] - logits[:, 0]).detach()))
-            if step + 1 < steps:
-                optimiser.zero_grad()
-                loss(logits).backward()
-        optimiser.step()
+            gradient = torch.autograd.grad(loss(logits), feature)[0] if step + 1 < steps else None
+        if gradient is not None:
+            with torch.no_grad():  # the class `Adam` would load torch's compiler, which takes as long as torch
+                adam(
+                    [feature], [gradient], [first_moment], [second_moment], [], [steps_so_far],
+                    lr=rate, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, amsgrad=False, maximize=False,
+                )  # fmt: skip
     return Experts(torch.stack(features), torch.stack(weights))
 
 
