@@ -1,4 +1,7 @@
-"""The start of the program: signals that come while it loads, and what a command loads at all."""
+"""The start of the program: signals that come while it loads, and what a command loads at all.
+
+Covers: cli.early_signals
+"""
 
 import signal
 import subprocess

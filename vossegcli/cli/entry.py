@@ -1,29 +1,13 @@
-"""Entry point of the program: a signal that comes while the commands are still loading ends it quietly.
-
-Imports nothing but the standard library before that is settled.
-"""
+"""Entry point of the program: settles what a signal does before it loads the commands, which takes a second."""
 
 from __future__ import annotations
 
-import os
-import signal
-from types import FrameType
-from typing import Final
-
-#: Signal -> exit code, and what it does by default (a shell may have it ignored, and then it stays so).
-EARLY: Final = {signal.SIGINT: (130, signal.default_int_handler), signal.SIGTERM: (143, signal.SIG_DFL)}
+from vossegcli.cli.early_signals import leave_early
 
 
 def main() -> None:
     """Run the command line."""
-    for number, (_, default) in EARLY.items():
-        if signal.getsignal(number) is default:
-            signal.signal(number, leave)
+    leave_early()
     from vossegcli.cli.app import main as run
 
     run()
-
-
-def leave(number: int, _frame: FrameType | None) -> None:
-    """End the program: nothing has been begun. Commands replace this when they start."""
-    os._exit(EARLY[signal.Signals(number)][0])

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from vossegcli import errors
-from vossegcli.cli.entry import leave
+from vossegcli.cli.early_signals import leave
 from vossegcli.cli.tables import error_console
 
 BUG: Final = 1
