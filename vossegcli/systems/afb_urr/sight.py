@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vossegcli.systems.afb_urr.entries import closest_entries
+
 #: Share of its agreement before the cut from which on an object is in sight again, and the least agreement for that.
 AS_BEFORE, AT_LEAST = 0.5, 0.06
 #: Agreement of an object whose mask has just been given: that of the next frames is not known yet.
@@ -72,8 +74,8 @@ def likeness(before: Tensor, now: Tensor) -> Tensor:
         before: (C,h,w) keys.
         now: (C,h,w) keys.
     """
-    known, new = (F.normalize(keys.float().flatten(1), dim=0) for keys in (before, now))
-    return (new.T @ known).amax(dim=1).mean()
+    known, new = (keys.float().flatten(1).T for keys in (before, now))
+    return closest_entries(new, known)[0].mean()
 
 
 def nothing_like(masks: Tensor) -> Tensor:

@@ -251,10 +251,8 @@ def _mask_nms(masks: Tensor, scores: Tensor, threshold: float, overlap: float) -
     order = seen[scores[seen].argsort(descending=True)]
     if overlap >= 1.0 or len(order) < 2:  # noqa: PLR2004
         return order
-    covered = (masks[order, ::2, ::2] > MASK).flatten(1).float()  # a quarter of the cells tells as much
-    both = covered @ covered.t()
-    areas = both.diagonal()
-    doubles = both >= overlap * (areas.unsqueeze(0) + areas.unsqueeze(1) - both).clamp_min(1.0)
+    covered = masks[order, ::2, ::2] > MASK  # a quarter of the cells tells as much
+    doubles = mask_overlaps(covered, covered) >= overlap
     kept = torch.ones(len(order), dtype=torch.bool, device=order.device)
     for number in range(len(order)):
         if kept[number]:
