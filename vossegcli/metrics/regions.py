@@ -42,24 +42,30 @@ class Box(NamedTuple):
 
 
 def object_boxes(ids_map: IdsMap) -> dict[int, Box]:
-    """Find every id above 0 of a label map (H,W) and the box around it, from the runs of equal pixels in the rows."""
-    height, width = ids_map.shape
-    begins = np.ones((height, width), np.bool_)
-    np.not_equal(ids_map[:, 1:], ids_map[:, :-1], out=begins[:, 1:])
-    starts = np.flatnonzero(begins)
-    values = ids_map.ravel()[starts]
-    ends = np.append(starts[1:], ids_map.size)
-    is_object = values > 0
-    values, rows, lefts = values[is_object], starts[is_object] // width, starts[is_object] % width
-    rights = lefts + (ends - starts)[is_object]
-    if not values.size:
+    """Find every id of a label map (H,W) but 0, and the box around it, from the runs of equal pixels in the rows."""
+    rows = np.flatnonzero(ids_map.max(axis=1))
+    if not rows.size:
         return {}
-    order = np.argsort(values, kind="stable")  # the runs of one id together, still from top to bottom
-    values, rows, lefts, rights = values[order], rows[order], lefts[order], rights[order]
+    top = int(rows[0])
+    band = ids_map[top : rows[-1] + 1]
+    columns = np.flatnonzero(band.max(axis=0))
+    left, width = int(columns[0]), int(columns[-1] - columns[0]) + 1
+    pixels = band[:, left : left + width].ravel()  # nothing is farther out
+    begins = np.empty(pixels.size, np.bool_)
+    np.not_equal(pixels[1:], pixels[:-1], out=begins[1:])
+    begins[::width] = True
+    starts = np.flatnonzero(begins)
+    values, lengths = pixels[starts], np.diff(starts, append=pixels.size)
+    shown = np.flatnonzero(values)
+    shown = shown[np.argsort(values[shown], kind="stable")]  # the runs of one id together, still from top to bottom
+    values = values[shown]
+    rows, lefts = np.divmod(starts[shown], width)
     first = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
     last = np.append(first[1:], values.size) - 1
-    columns = np.minimum.reduceat(lefts, first), np.maximum.reduceat(rights, first)
-    corners = zip(rows[first].tolist(), (rows[last] + 1).tolist(), *(c.tolist() for c in columns), strict=True)
+    edges = np.minimum.reduceat(lefts, first) + left, np.maximum.reduceat(lefts + lengths[shown], first) + left
+    corners = zip(
+        (rows[first] + top).tolist(), (rows[last] + top + 1).tolist(), *(e.tolist() for e in edges), strict=True
+    )
     return {value: Box(*corner) for value, corner in zip(values[first].tolist(), corners, strict=True)}
 
 

@@ -109,9 +109,11 @@ def test_many_ids_ask_for_a_closer_look(tmp_path: Path) -> None:
     y, x = np.mgrid[:60, :60]
     soft = (255 * np.clip(20 - np.hypot(y - 30, x - 30), 0, 6) / 6).astype(np.uint8)
     Image.fromarray(soft).save(tmp_path / "soft.png")
-    check_is_mask(tmp_path / "soft.png", 3)
+    few, high = np.arange(16, dtype=np.uint8), np.array([0, 7, 200], np.uint8)
+    for ids in (few, high, np.arange(17, dtype=np.uint16)):
+        check_is_mask(tmp_path / "soft.png", ids[None])
     with pytest.raises(InputError, match="anti-aliased"):
-        check_is_mask(tmp_path / "soft.png", 40)
+        check_is_mask(tmp_path / "soft.png", np.arange(18, dtype=np.uint8)[None])
 
 
 def put_values(folder: Path, *maps: list[list[int]], dtype: type = np.uint8) -> list[Path]:

@@ -49,13 +49,13 @@ def find_mask_sequences(path: Path) -> dict[str, dict[str, Path]]:
     if not path.is_dir():
         what = "is not a folder" if path.exists() else "does not exist"
         raise InputError(what, where=path, fix="give a folder of masks")
-    if list_images(path):
-        return {_sequence_name(path): _masks_of(path)}
     root = root_of_masks(path)
-    if list_images(root):
-        return {_sequence_name(path): _masks_of(root)}
+    own = _masks_of(path) or _masks_of(root)
+    if own:
+        return {_sequence_name(path): own}
     folders = {folder.relative_to(root).as_posix(): folder for folder in _folders_below(root)}
-    found = {name: _masks_of(folders[name]) for name in sorted(folders, key=natural_key) if list_images(folders[name])}
+    listed = ((name, _masks_of(folders[name])) for name in sorted(folders, key=natural_key))
+    found = {name: masks for name, masks in listed if masks}
     if not found:
         raise InputError("holds no mask images", where=path, fix="give a folder of masks, or a root of such folders")
     return found
@@ -152,7 +152,7 @@ def _values(file: Path) -> tuple[set[int], int]:
         ids_map = _read_values(file, inspected=False)
     except InputError:
         return set(), VOID
-    return set(np.unique(ids_map).tolist()) - {0}, int(np.iinfo(ids_map.dtype).max)
+    return set(_distinct(ids_map).tolist()) - {0}, int(np.iinfo(ids_map.dtype).max)
 
 
 def _is_flat(file: Path) -> bool:
@@ -180,8 +180,7 @@ def read_mask(path: Path, encoding: Encoding) -> tuple[IdsMap, Mask | None]:
         return (ids_map == encoding.white).astype(np.uint8), None
     if ids_map.dtype != np.uint8:
         return ids_map, None
-    void = ids_map == VOID
-    return ids_map, void if void.any() else None
+    return ids_map, ids_map == VOID if ids_map.max() == VOID else None
 
 
 def _read_values(path: Path, *, inspected: bool) -> IdsMap:
@@ -210,7 +209,11 @@ def _read_values(path: Path, *, inspected: bool) -> IdsMap:
 
 
 def _few_values(ids_map: IdsMap) -> bool:
-    return np.unique(ids_map).size <= MANY_OBJECTS + 1
+    return _distinct(ids_map).size <= MANY_OBJECTS + 1
+
+
+def _distinct(ids_map: IdsMap) -> npt.NDArray[np.intp]:
+    return np.flatnonzero(np.bincount(ids_map.ravel()))
 
 
 def _holds_ids(image: Image.Image, path: Path) -> bool:
@@ -220,13 +223,13 @@ def _holds_ids(image: Image.Image, path: Path) -> bool:
     return image.mode in {"L", "I;16"} and "transparency" not in image.info and png_header(path)[0] >= _BYTE
 
 
-def check_is_mask(path: Path, ids: int) -> None:
-    """Look closer at a mask with suspiciously many ids: is it smoothed, or a photograph?
+def check_is_mask(path: Path, ids_map: IdsMap) -> None:
+    """Look closer at a mask (H,W) with suspiciously many ids: is it smoothed, or a photograph?
 
     Raises:
         InputError: it is.
     """
-    if ids > _MANY_IDS:
+    if ids_map.max() > _MANY_IDS and np.count_nonzero(_distinct(ids_map)) > _MANY_IDS:
         read_label_map(path, allow_empty=True, repairable=False)
 
 

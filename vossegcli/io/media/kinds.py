@@ -100,7 +100,7 @@ def _is_webp(header: bytes) -> bool:
 
 def _header(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             return file.read(_HEADER)
     except OSError:
         return b""

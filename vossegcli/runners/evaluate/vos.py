@@ -95,13 +95,13 @@ def score_group(group: FrameGroup) -> list[FrameResult]:
 def _score_pair(group: FrameGroup, pair: FramePair) -> FrameResult:
     try:
         truth, void = read_truth(group, pair)
-        boxes = object_boxes(truth if void is None else np.where(void, 0, truth))
-        check_is_mask(pair.truth, len(boxes))
+        shown = truth if void is None else np.where(void, 0, truth)
+        check_is_mask(pair.truth, shown)
     except InputError as error:
         return FrameResult(group.sequence, pair.name, None, (), None, fault_of_truth=error.what)
     size = (truth.shape[0], truth.shape[1])
     if not pair.scored:
-        return FrameResult(group.sequence, pair.name, size, tuple(boxes), None)
+        return FrameResult(group.sequence, pair.name, size, tuple(object_boxes(shown)), None)
     predicted, problem = read_prediction(group, pair, size)
     scores = vos.score_frame(predicted, truth, void)
     return FrameResult(group.sequence, pair.name, size, scores.truth_ids, scores, problem)
@@ -124,7 +124,7 @@ def read_prediction(group: FrameGroup, pair: FramePair, size: tuple[int, int]) -
         return empty, Problem("missing", group.sequence, pair.name, "no predicted mask")
     try:
         ids_map, _ = read_mask(pair.prediction, group.prediction)
-        check_is_mask(pair.prediction, len(object_boxes(ids_map)))
+        check_is_mask(pair.prediction, ids_map)
     except InputError as error:
         return empty, Problem("unreadable", group.sequence, pair.name, error.what)
     if ids_map.shape != size:
