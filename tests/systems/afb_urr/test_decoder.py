@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from vossegcli.layers.blocks import conv3x3, partial_conv
+from vossegcli.layers.blocks import conv3x3, lead_of_second, partial_conv
 from vossegcli.systems.afb_urr.decoder import (
     CLASSES_AT_ONCE,
     LARGEST,
@@ -82,5 +82,18 @@ def test_partial_convolutions_add_up_to_the_convolution() -> None:
     conv = conv3x3(7, 4)
     torch.nn.init.normal_(conv.bias)
     x = torch.rand(2, 7, 5, 6)
-    parts = partial_conv(conv, x[:, :3], 0) + partial_conv(conv, x[:, 3:], 3) + conv.bias.view(1, -1, 1, 1)
+    parts = partial_conv(conv, x[:, :3], 0) + partial_conv(conv, x[:, 3:], 3, with_bias=True)
     torch.testing.assert_close(parts, conv(x))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [(5, 6), (1, 1), (2, 9)])
+def test_lead_of_the_second_output(size: tuple[int, int], layout: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    conv = conv3x3(7, 2)
+    torch.nn.init.normal_(conv.bias)
+    x = torch.randn(3, 7, *size).contiguous(memory_format=layout)
+    with torch.no_grad():
+        lead = lead_of_second(conv, x)
+    torch.testing.assert_close(lead, lead_of_second(conv, x).detach(), msg="with gradients, it is the convolution")
+    torch.testing.assert_close(lead, (conv(x)[:, 1:] - conv(x)[:, :1]).detach())

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vossegcli.layers.blocks import PreActivationBlock, conv3x3, partial_conv, upsample2
+from vossegcli.layers.blocks import PreActivationBlock, conv3x3, lead_of_second, partial_conv, upsample2
 from vossegcli.systems.afb_urr.encoders import Pyramid
 
 LOCAL_WINDOW = 7
@@ -115,11 +115,6 @@ def _window_sum(x: Tensor) -> Tensor:
     return F.conv2d(x, ones, padding=LOCAL_WINDOW // 2, groups=x.shape[1])
 
 
-def _foreground(logits: Tensor) -> Tensor:
-    """Background and foreground logits (B,2,H,W) to (B,1,H,W) float32, whose sigmoid is their softmax."""
-    return logits[:, 1:].float() - logits[:, :1].float()
-
-
 def add_to_classes(of_classes: Tensor, of_frame: Tensor) -> Tensor:
     """Add a frame's features (B,C,H,W) to those of each of its classes (B*K,C,H,W), in place."""
     of_classes.unflatten(0, (of_frame.shape[0], -1)).add_(of_frame.unsqueeze(1))
@@ -209,11 +204,11 @@ class Decoder(nn.Module):
     def skips(self, pyramid: Pyramid, value: Tensor) -> Skips:
         """Compute what depends on the frame alone, once a frame; value is (B,V,h,w), the query's."""
         return Skips(
-            stride16=partial_conv(self.convFM, value, self.read_channels) + _bias(self.convFM),
+            stride16=partial_conv(self.convFM, value, self.read_channels, with_bias=True),
             stride8=self.RF3.skip(pyramid.r3),
             stride4=self.RF2.skip(pyramid.r2),
             stride2=pyramid.r1,
-            local=partial_conv(self.local_convFM, pyramid.r1, 0) + _bias(self.local_convFM),
+            local=partial_conv(self.local_convFM, pyramid.r1, 0, with_bias=True),
         )
 
     def forward(
@@ -252,7 +247,7 @@ class Decoder(nn.Module):
         x = self.ResMM(add_to_classes(matched, skips.stride16))
         x = self.RF3(skips.stride8, x, guide8)
         x = self.RF2(skips.stride4, x, guide4)
-        logits = _foreground(self.pred2(F.relu(x)))  # (B*k,1,H/4,W/4)
+        logits = lead_of_second(self.pred2, F.relu(x))  # (B*k,1,H/4,W/4)
         if self.prior is not None and guide4 is not None:
             logits = logits + self.prior(guide4).float()
         up = upsample2(logits)  # (B*k,1,H/2,W/2)
@@ -264,10 +259,5 @@ class Decoder(nn.Module):
         reference = local_reference(r1.unsqueeze(1), rough.unsqueeze(2)).flatten(0, 1)  # (B*k,C,H/2,W/2)
         of_reference = partial_conv(self.local_convFM, reference, r1.shape[1])
         x = self.local_ResMM(add_to_classes(of_reference, skips.local))  # (B*k,Cl,H/2,W/2)
-        refined = _foreground(self.local_pred2(F.relu(x)))  # (B*k,1,H/2,W/2)
+        refined = lead_of_second(self.local_pred2, F.relu(x))  # (B*k,1,H/2,W/2)
         return in_windows(rough, torch.maximum, 0.0) * refined.view_as(rough)
-
-
-def _bias(conv: nn.Conv2d) -> Tensor:
-    assert conv.bias is not None
-    return conv.bias.view(1, -1, 1, 1)

@@ -43,11 +43,11 @@ class EncodedFrame:
             return self.annotated[1]
         return entries.read(flatten_cells(self.query.key)[0])
 
-    def related(self, key: Tensor, fine_key: Tensor | None, model: AFBURR) -> Relation:
+    def related(self, key: Tensor, fine_key: Tensor | None, model: AFBURR, precision: torch.dtype) -> Relation:
         """Return the relation to a frame with these keys; computed now, if it is not known."""
         if self.relation is not None and self.relation.key is key:
             return self.relation
-        return relation(self.query, key, fine_key, model)
+        return relation(self.query, key, fine_key, model, precision)
 
 
 class Relation(NamedTuple):
@@ -64,13 +64,15 @@ class Relation(NamedTuple):
     cut: Tensor | None
 
 
-def relation(query: QueryFeatures, key: Tensor, fine_key: Tensor | None, model: AFBURR) -> Relation:
-    """Relate a frame to one with the given keys."""
+def relation(
+    query: QueryFeatures, key: Tensor, fine_key: Tensor | None, model: AFBURR, precision: torch.dtype
+) -> Relation:
+    """Relate a frame to one with the given keys; weights are kept, and cuts looked for, in a precision."""
     weights = cut = None
     if query.fine_key is not None and fine_key is not None:
-        weights = model.weigh_newest(query.fine_key, fine_key)
+        weights = [part.to(precision) for part in model.weigh_newest(query.fine_key, fine_key)]
     if model.config.cut_similarity:
-        cut = likeness(key[0], query.key[0]) < model.config.cut_similarity
+        cut = likeness(key[0], query.key[0], precision) < model.config.cut_similarity
     return Relation(key, weights, cut)
 
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vossegcli.ops.maxima import row_maxima
 from vossegcli.ops.scatter import mean_by_index
 from vossegcli.systems.afb_urr.matching import MAX_SIMILARITIES
 
@@ -30,8 +31,8 @@ def closest_entries(new_keys: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
     """
     unit_new, unit = F.normalize(new_keys, dim=1), F.normalize(keys, dim=1)
     chunk = max(1, MAX_SIMILARITIES // keys.shape[0])
-    best = [(part @ unit.T).max(dim=1) for part in unit_new.split(chunk)]
-    return torch.cat([b.values for b in best]), torch.cat([b.indices for b in best])
+    best = [row_maxima(part @ unit.T) for part in unit_new.split(chunk)]
+    return torch.cat([values for values, _ in best]), torch.cat([indices for _, indices in best])
 
 
 def read_rows(keys: Tensor, values: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:

@@ -76,7 +76,7 @@ class LiteMemoryEncoder(nn.Module):
             (B*K,C,h,w) features at stride 16.
         """
         batch, classes = masks.shape[:2]
-        small = F.avg_pool2d((frames - MEAN) / STD, SHRINK)
+        small = (F.avg_pool2d(frames.contiguous(), SHRINK) - MEAN) / STD  # pooling three channels last is slow
         rgb = self.backbone.stem.convolve(small)  # (B,C,H/4,W/4)
         mask = F.avg_pool2d(masks.flatten(0, 1).unsqueeze(1), SHRINK)  # (B*K,1,H/2,W/2)
         mask_and_others = torch.cat([mask, (1.0 - mask).clamp(0.0, 1.0)], dim=1)  # (B*K,2,H/2,W/2)

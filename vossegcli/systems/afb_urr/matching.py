@@ -154,7 +154,7 @@ def local_weights(keys: Tensor, queries: Tensor, sigma: Tensor, rows: int, colum
 
 
 def read_locally(weights: Sequence[Tensor], values: Tensor, rows: int, columns: int) -> Tensor:
-    """Average values (B,V,h,w) of the frame before with `local_weights`: (B,V,h,w)."""
-    near = windows(F.pad(values, (columns, columns, rows, rows)), rows, columns)
+    """Average values (B,V,h,w) of the frame before with `local_weights`: (B,V,h,w), in their type."""
+    near = windows(F.pad(values.to(weights[0].dtype), (columns, columns, rows, rows)), rows, columns)
     read = torch.cat([w @ v for w, v in zip(weights, near, strict=True)], dim=2)  # (B,h,w,V)
     return read.permute(0, 3, 1, 2)

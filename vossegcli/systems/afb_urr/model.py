@@ -135,21 +135,20 @@ class AFBURR(nn.Module):
         assert self.log_sigma is not None
         return local_weights(key, query_key, self.log_sigma.exp(), *self.config.locality.distance)
 
-    def read_newest(self, weights: list[Tensor], masks: Tensor) -> Tensor:
+    def read_newest(self, weights: list[Tensor], small: Tensor) -> Tensor:
         """Propagate the newest frame's masks by local attention.
 
         Args:
             weights: from `weigh_newest`.
-            masks: (B,K,H,W) of the newest frame.
+            small: (B,K,H/4,W/4) masks of the newest frame, from `masks_at_stride4`.
 
         Returns:
-            (B,K,2,H/4,W/4): the masks as read, and as they are.
+            (B,K,2,H/4,W/4) in the weights' type: the masks as read, and as they are.
         """
         assert self.config.locality is not None
-        small = masks_at_stride4(masks)  # (B,K,H/4,W/4)
         parts = F.pixel_unshuffle(small, 2)  # (B,K*4,H/8,W/8)
         read = F.pixel_shuffle(read_locally(weights, parts, *self.config.locality.distance), 2)  # (B,K,H/4,W/4)
-        return torch.stack([read, small], dim=2)
+        return torch.stack([read, small.to(read.dtype)], dim=2)
 
     def decode(
         self, read: Tensor, query: QueryFeatures, newest: Tensor | None, annotated: Tensor | None = None

@@ -20,7 +20,7 @@ from vossegcli.systems.afb_urr.config import BankConfig
 from vossegcli.systems.afb_urr.decoder import EPS
 from vossegcli.systems.afb_urr.encoded_frame import EncodedFrame, prepared_pixels, relation
 from vossegcli.systems.afb_urr.feature_bank import FeatureBank
-from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, flatten_cells, folded_copy
+from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, flatten_cells, folded_copy, masks_at_stride4
 from vossegcli.systems.afb_urr.native_size import NativeProbabilities, native_labels, shrunk_classes
 from vossegcli.systems.afb_urr.sight import Sight, in_sight, nothing_like
 from vossegcli.systems.base import Segmentation
@@ -106,7 +106,7 @@ class AFBURRPredictor:
             query = self.model.encode_query(pixels)
         if before is None or before.query.key.shape != query.key.shape:
             return EncodedFrame(canvas, pixels, query)
-        related = relation(query, *before.query[:2], self.model)
+        related = relation(query, *before.query[:2], self.model, self.precision)
         entries = self.bank.known_annotated
         read = None if entries is None else (entries, entries.read(flatten_cells(query.key)[0]))
         return EncodedFrame(canvas, pixels, query, related, read)
@@ -148,10 +148,12 @@ class AFBURRPredictor:
                 f"the frame is {canvas.native}, unlike the frames before it", fix="give frames of one size"
             )
         read = self.bank.read(flatten_cells(query.key)[0], self.precision).unsqueeze(0)  # (1,K,hw,V)
-        _, weights, cut = encoded.related(newest.key, newest.fine_key, self.model)
+        _, weights, cut = encoded.related(newest.key, newest.fine_key, self.model, self.precision)
         local = None
         if weights is not None:
-            before = newest.masks if cut is None else torch.where(cut, nothing_like(newest.masks), newest.masks)
+            before = masks_at_stride4(newest.masks)
+            if cut is not None:
+                before = torch.where(cut, nothing_like(before), before)
             local = self.model.read_newest(weights, before)
         annotated = None
         if self.model.config.annotated_read:
@@ -166,8 +168,9 @@ class AFBURRPredictor:
             agreed = agreement(self.model.mask_cells(memory)[0, 1:], annotated.masks[1:], annotated.similarity[1:])
         if cut is not None:
             sight = newest.sight.after(cut, agreed)
-            logits = sight.hide(logits)
-            memory = pad(self.model.remembered(logits), canvas.padding)
+            if sight.may_hide:
+                logits = sight.hide(logits)
+                memory = pad(self.model.remembered(logits), canvas.padding)
         keys = query[:2]
         self._newest = _Newest(
             encoded.pixels, *keys, memory, newest.index + 1, frozenset(), memorised=False, sight=sight

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vossegcli.systems.afb_urr.entries import closest_entries
+from vossegcli.systems.afb_urr.matching import MAX_SIMILARITIES
 
 #: Share of its agreement before the cut from which on an object is in sight again, and the least agreement for that.
 AS_BEFORE, AT_LEAST = 0.5, 0.06
@@ -56,6 +56,11 @@ class Sight(NamedTuple):
         agreement = F.pad(self.agreement, fresh).masked_fill(given, OF_GIVEN)
         return Sight(agreement, F.pad(self.lost, fresh).masked_fill(given, 0.0))
 
+    @property
+    def may_hide(self) -> bool:
+        """False where all objects are in sight; a GPU is not asked, for that would wait for it."""
+        return self.lost.device.type != "cpu" or bool((self.lost > 0).any())
+
     def hide(self, logits: Tensor) -> Tensor:
         """Take objects out of sight out of log odds (1,K,H,W)."""
         hidden = F.pad(self.lost > 0, (1, 0)).view(1, -1, 1, 1)
@@ -67,15 +72,17 @@ def in_sight(count: int, device: torch.device) -> Sight:
     return Sight(torch.full((count,), OF_GIVEN, device=device), torch.zeros(count, device=device))
 
 
-def likeness(before: Tensor, now: Tensor) -> Tensor:
+def likeness(before: Tensor, now: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
     """Return how well a frame's cells are found in the frame before: () mean cosine of each to its closest.
 
     Args:
         before: (C,h,w) keys.
         now: (C,h,w) keys.
+        precision: of the cosines.
     """
-    known, new = (keys.float().flatten(1).T for keys in (before, now))
-    return closest_entries(new, known)[0].mean()
+    known, new = (F.normalize(keys.float().flatten(1), dim=0).to(precision) for keys in (before, now))  # (C,hw)
+    chunk = max(1, MAX_SIMILARITIES // known.shape[1])
+    return torch.cat([(part.T @ known).amax(dim=1) for part in new.split(chunk, dim=1)]).float().mean()
 
 
 def nothing_like(masks: Tensor) -> Tensor:

@@ -72,7 +72,9 @@ def segmentation_objective(model: AFBURR, batch: ClipSamples, weights: LossWeigh
         newest = None
         if now.fine_key is not None and before.fine_key is not None:
             with torch.autocast(now.key.device.type, enabled=False):
-                newest = model.read_newest(model.weigh_newest(now.fine_key, before.fine_key), newest_mask)
+                newest = model.read_newest(
+                    model.weigh_newest(now.fine_key, before.fine_key), masks_at_stride4(newest_mask)
+                )
         logits = model.decode(read, now, newest, annotated)  # (B,K,H,W)
         probs = logits.softmax(dim=1)
         wrong = losses.hard_pixel_cross_entropy(logits, batch.labels[:, t], weights.hard_pixels, weights.missed)
