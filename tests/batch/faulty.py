@@ -11,7 +11,7 @@ from unittest import mock
 
 import torch
 
-from vossegcli.batch.command import BatchCommand, Done, Item
+from vossegcli.batch.command import Done, Item, SingleItemCommand
 from vossegcli.batch.options import BatchOptions
 from vossegcli.batch.run import run_command
 from vossegcli.batch.work import Executor, Progress, RunProgress
@@ -67,7 +67,7 @@ class FaultyModel:
 
 
 @dataclass(frozen=True)
-class FaultyCommand(BatchCommand[FaultyOptions, Named, Item, int]):
+class FaultyCommand(SingleItemCommand[FaultyOptions, Named, Item, int]):
     """Items by name: `ok...`, `bad...`, `once...` (kills the first worker), `deadly...`, `large...`, `slow...`."""
 
     @staticmethod

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Outcome, draw_mask, draw_video, files_below
+from vossegcli.batch.command import BatchCommand, SingleItemCommand
 
 Vosseg = Callable[..., Outcome]
 RECORDS = ("run.json", "run.jsonl", "lock", "tables.lock")
@@ -46,3 +47,9 @@ def test_workers_write_what_one_process_writes(
     assert len(one) > 6
     assert one.keys() == two.keys()
     assert [name for name in one if one[name] != two[name]] == []
+
+
+def test_what_a_command_must_say() -> None:
+    """Python refuses to build a command that lacks one of them."""
+    assert BatchCommand.__abstractmethods__ == {"find", "plan", "new_predictor", "session"}
+    assert SingleItemCommand.__abstractmethods__ == {"find", "plan", "new_predictor", "run"}

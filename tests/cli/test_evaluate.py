@@ -9,6 +9,7 @@ import json
 import signal
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -637,10 +638,15 @@ def test_lvis_is_refused(vosseg: Vosseg, tmp_path: Path) -> None:
     truth["images"][0]["neg_category_ids"] = [4]
     (tmp_path / "truth.json").write_text(json.dumps(truth))
     (tmp_path / "found.json").write_text("[]")
-    for task in ("instance", "fewshot", "vos"):
-        outcome = vosseg("evaluate", task, tmp_path / "found.json", tmp_path / "truth.json")
-        assert outcome.code == 3
-        assert "is of LVIS" in outcome.stderr and "lvis-api" in outcome.stderr
+    for name, folder, files in (("alone.zip", "", ["v1.json"]), ("wrapped.zip", "lvis/", ["v1.json", "README.md"])):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for file in files:
+                archive.write(tmp_path / "truth.json", folder + file)
+    for name in ("truth.json", "alone.zip", "wrapped.zip"):
+        for task in ("instance", "fewshot", "vos"):
+            outcome = vosseg("evaluate", task, tmp_path / "found.json", tmp_path / name)
+            assert outcome.code == 3
+            assert f"{name}: is of LVIS" in outcome.stderr and "lvis-api" in outcome.stderr
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -167,18 +167,27 @@ class BatchCommand(ABC, Generic[OptionsT, SourceT, ItemT, PredictorT]):
     def new_predictor(self, short_side: int | None) -> PredictorT:
         """Build the predictor, to work at a short side; 0 = native, None = the checkpoint's."""
 
+    @abstractmethod
+    def session(self, items: Sequence[ItemT], predictor: PredictorT, progress: Progress) -> Session[ItemT]:
+        """Prepare for doing these items, in this order."""
+
+    def write_tables(self, done: Sequence[ItemT]) -> dict[str, Any]:  # noqa: ARG002
+        """Write the tables of all items that are done, those of other shards too; the values join the record."""
+        return {}
+
+
+@dataclass(frozen=True)
+class SingleItemCommand(BatchCommand[OptionsT, SourceT, ItemT, PredictorT]):
+    """A command that does each item by itself."""
+
+    @abstractmethod
     def run(self, item: ItemT, predictor: PredictorT, progress: Progress) -> Done:
         """Do an item.
 
         Raises:
             VossegError: it cannot be done.
         """
-        raise NotImplementedError
 
     def session(self, items: Sequence[ItemT], predictor: PredictorT, progress: Progress) -> Session[ItemT]:  # noqa: ARG002
-        """Prepare for doing these items, in this order; by itself, each is done by `run`."""
+        """Return a session that does each item by `run`."""
         return Session(partial(self.run, predictor=predictor, progress=progress))
-
-    def write_tables(self, done: Sequence[ItemT]) -> dict[str, Any]:  # noqa: ARG002
-        """Write the tables of all items that are done, those of other shards too; the values join the record."""
-        return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from vossegcli.batch.work import Executor
 
 LARGEST_SIDE = 1 << 14
+SLOWEST, FASTEST = 0.01, 1000.0  # frames per second
 
 MaskUse = Literal["first", "new", "all"]
 Direction = Literal["forward", "backward", "both"]
@@ -72,6 +74,22 @@ def short_side(text: str) -> int:
     raise typer.BadParameter(f"'{text}' is neither 1 to {LARGEST_SIDE} pixels nor native")
 
 
+def frame_rate(text: str) -> float:
+    """Read frames per second, a number or a fraction.
+
+    Raises:
+        typer.BadParameter: it is neither, or out of range.
+    """
+    try:
+        rate = float(Fraction(text.strip()))
+    except (ValueError, ZeroDivisionError):
+        rate = 0.0
+    if not SLOWEST <= rate <= FASTEST:
+        known = "neither a number nor a fraction of frames per second like 30000/1001"
+        raise typer.BadParameter(f"'{text}' is {known}, from {SLOWEST:g} to {FASTEST:g}")
+    return rate
+
+
 Frames = Annotated[
     Path,
     typer.Argument(
@@ -119,7 +137,11 @@ Output = Annotated[
 ]
 Fps = Annotated[
     float | None,
-    run(min=0.01, max=1000.0, help="Frames per second of overlay videos (default: as the video; 24 for image files)."),
+    run(
+        parser=frame_rate,
+        metavar="N or N/M",
+        help="Frames per second of overlay videos, as 25 or 30000/1001 (default: as the video; 24 for image files).",
+    ),
 ]
 Seed = Annotated[int, run(help="Seed of all random choices.")]
 MaxPixels = Annotated[int, run(min=1, help="Refuse images of more pixels before they are decoded.")]

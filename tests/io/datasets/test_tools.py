@@ -494,6 +494,17 @@ def test_yolo_segmentation(tmp_path: Path, listed: str) -> None:
     )
 
 
+def test_yolo_images_without_a_label_file_are_counted(tmp_path: Path) -> None:
+    yolo(tmp_path, "train", "a", [yolo_line(0, box(1))])
+    yolo(tmp_path, "train", "empty", [])
+    for name in ("b.jpg", "c.png"):
+        Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "images" / "train" / name)
+    found = read_annotations(tmp_path)
+    assert [image.name for image in found.images] == ["train/a.jpg", "train/empty.jpg"]
+    (note,) = found.notes
+    assert note.startswith("left out: 2 images of YOLO without a label file")
+
+
 def test_yolo_boxes_and_faults(tmp_path: Path) -> None:
     yolo(tmp_path / "boxes", "train", "a", ["0 0.5 0.5 0.2 0.2"])
     with pytest.raises(InputError, match="boxes alone"):

@@ -22,6 +22,13 @@ from vossegcli.io.media.frame_numbers import find_frame, in_order
     "shot1.0009 shot1.0010 shot1.0100",
     "a1_b2 a1_b10 a2_b1",
     "A b c10 C11",
+    "t1e-3 t2",
+    "t0.0 t9e-06 t1e-05 t1.1e-05 t0.0001 t2 t1e+1",
+    "t1e-4_a t1e-3_a",
+    "x=-1e-3,k2 x=0,k2 x=1e-5,k2",
+    "S01E02 S01E10 S02E01",
+    "frame_1e3f frame_2a",
+    "s2_t1e-3 s10_t1e-4",
 ])  # fmt: skip
 def test_order(names: str) -> None:
     wanted = names.split()
@@ -45,6 +52,10 @@ FRAMES = [f"{number:05d}" for number in range(1, 11)]
     (["t0.0", "t0.25", "t0.5"], "0.25", "t0.25"),
     (["t0.0", "t0.25", "t0.5"], "t0.25", "t0.25"),
     (["shot1.0001", "shot1.0002", "shot1.0003"], "2", "shot1.0002"),
+    (["t1e-3", "t2", "t3"], "0.001", "t1e-3"),
+    (["t1e-3", "t2", "t3"], "1e-3", "t1e-3"),
+    (["t1e-3", "t2", "t3"], "1", "t2"),  # the index
+    (["t1e-3", "t2", "t3"], "3", "t3"),
     (["alpha", "beta"], "1", "beta"),
     (["cam2_alpha", "cam2_beta"], "1", "cam2_beta"),
     (["a1_b1", "a1_b5", "a2_b1", "a2_b7"], "7", "a2_b7"),

@@ -9,6 +9,8 @@ import math
 import pytest
 import torch
 
+from vossegcli.systems.mobileinst.backbone import Backbone
+from vossegcli.systems.mobileinst.config import MobileInstConfig
 from vossegcli.systems.mobileinst.instance_decoder import Predictions
 from vossegcli.systems.mobileinst.losses import hard_iou, masks_of_ids, offsets_to_centres, set_losses
 from vossegcli.systems.mobileinst.mask_decoder import mask_logits
@@ -184,3 +186,8 @@ class TestIdentities:
         other.load_state(one.state())
         for tracker in (one, other):
             assert self.update(tracker, 3, [88, 200], [0.9, 0.9]) == [2, 3]
+
+
+def test_a_backbone_without_tokens_cannot_be_built() -> None:
+    with pytest.raises(TypeError, match="abstract.*tokens"):
+        Backbone(MobileInstConfig())  # type: ignore[abstract]

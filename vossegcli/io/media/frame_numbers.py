@@ -14,16 +14,21 @@ from vossegcli.io.records.file_names import IMAGE_SUFFIXES, natural_key
 _NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?")
 _WHOLE = re.compile(r"[0-9]+")
 _BEFORE_A_SIGN = " _=([,;:~"
+_EXPONENT = re.compile(r"[0-9][eE][-+][0-9]")
+_SIGN = rf"(?:(?<![^{re.escape(_BEFORE_A_SIGN)}])[-+])?"
+_WITH_EXPONENT = re.compile(rf"({_SIGN}[0-9]+(?:\.[0-9]+)?(?:[eE][-+][0-9]+)?)")
 
 
 def frame_numbers(names: Sequence[str]) -> tuple[Decimal, ...] | None:
     """Give the number of each frame where all names differ in one number only, with sign and decimals; else None.
 
     Args:
-        names: of the frames, without suffix. `t0.25`, `phase_-3` and `run-1` hold 0.25, -3 and 1.
+        names: of the frames, without suffix. `t0.25`, `phase_-3`, `run-1` and `t1e-05` hold 0.25, -3, 1 and 0.00001.
     """
     if len(names) < 2:  # noqa: PLR2004 - nothing to compare
         return None
+    if any(map(_EXPONENT.search, names)):
+        return _numbers_with_exponents(names)
     prefix = _before_the_number(os.path.commonprefix(list(names)), names)
     rest = [name[len(prefix) :] for name in names]
     suffix = _after_the_number(os.path.commonprefix([part[::-1] for part in rest])[::-1])
@@ -90,11 +95,23 @@ def _with_number(names: list[str], at: str) -> tuple[list[int], bool]:
     numbers = frame_numbers(names)
     if numbers is not None:
         same = [index for index, number in enumerate(numbers) if number == wanted]
-        return same or [i for i, n in enumerate(names) if Decimal(_WHOLE.findall(n)[-1]) == wanted], True  # shot1.0005
+        if same or any(map(_EXPONENT.search, names)):
+            return same, True
+        return [i for i, n in enumerate(names) if Decimal(_WHOLE.findall(n)[-1]) == wanted], True  # shot1.0005
     found = [[Decimal(part) for part in _WHOLE.findall(name)] for name in names]
     if len(names) > 1 and len({len(parts) for parts in found}) == 1:  # a number that all names share says nothing
         found = [list(parts) for parts in zip(*(c for c in zip(*found, strict=True) if len(set(c)) > 1), strict=True)]
     return [index for index, parts in enumerate(found) if wanted in parts], False
+
+
+def _numbers_with_exponents(names: Sequence[str]) -> tuple[Decimal, ...] | None:
+    """Give the same where some numbers have a signed exponent, as small ones have that a program writes."""
+    parts = [_WITH_EXPONENT.split(name) for name in names]  # text, number, text, number, ..., text
+    if len({tuple(part[::2]) for part in parts}) > 1:
+        return None
+    columns = [column for column in zip(*(part[1::2] for part in parts), strict=True) if len(set(column)) > 1]
+    numbers = tuple(Decimal(number) for number in columns[0]) if len(columns) == 1 else ()
+    return numbers if len(set(numbers)) == len(names) else None
 
 
 def _before_the_number(prefix: str, names: Sequence[str]) -> str:

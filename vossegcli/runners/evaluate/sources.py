@@ -51,7 +51,6 @@ def video_sources(predictions: Path, truth: Path, output: Path | None) -> Iterat
     Raises:
         InputError: one of them cannot be read.
     """
-    _refuse_lvis(truth)
     with _work_folder(output) as work, _opened_sources(predictions, truth, work) as found:
         predictions, truth = found.predictions, found.truth
         if needs_conversion(predictions):
@@ -66,7 +65,7 @@ def video_sources(predictions: Path, truth: Path, output: Path | None) -> Iterat
 @contextmanager
 def _opened_sources(predictions: Path, truth: Path, work: Path) -> Iterator[Sources]:
     """Give the same, archives unpacked and label stacks unfolded."""
-    ours, theirs = _opened(predictions, work / "packed predictions"), _opened(truth, work / "packed truth")
+    theirs, ours = _opened_truth(truth, work / "packed truth"), _opened(predictions, work / "packed predictions")
     with unfolded_sources(ours, theirs, work) as found:
         yield found
 
@@ -79,6 +78,19 @@ def _opened(path: Path, work: Path) -> Path:
     root = below_wrappers(folder)
     files = [entry for entry in root.iterdir() if not entry.name.startswith(".")]
     return files[0] if len(files) == 1 else root
+
+
+def _opened_truth(path: Path, work: Path) -> Path:
+    """Give the same of a truth.
+
+    Raises:
+        InputError: it is of LVIS.
+    """
+    found = _opened(path, work)
+    for file in found.glob("*.json") if found != path and found.is_dir() else [found]:
+        if file.is_file() and file.suffix.lower() == ".json":
+            refuse_lvis(read_json(file), path)
+    return found
 
 
 @contextmanager
@@ -139,15 +151,10 @@ def class_sources(predictions: Path, truth: Path, images: Path | None = None) ->
         InputError: one of them cannot be read.
     """
     with tempfile.TemporaryDirectory(prefix="vosseg-") as work:
-        _refuse_lvis(truth)
+        opened = _opened_truth(truth, Path(work) / "packed truth")
         ours = _class_tree(_opened(predictions, Path(work) / "packed"), Path(work) / "predictions", images)
-        theirs = _class_tree(_opened(truth, Path(work) / "packed truth"), Path(work) / "truth", images)
+        theirs = _class_tree(opened, Path(work) / "truth", images)
         yield Sources(ours, theirs)
-
-
-def _refuse_lvis(truth: Path) -> None:
-    if truth.is_file() and truth.suffix.lower() == ".json":
-        refuse_lvis(read_json(truth), truth)
 
 
 def _class_tree(path: Path, work: Path, images: Path | None) -> Path:

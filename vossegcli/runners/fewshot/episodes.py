@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from vossegcli.batch.command import BatchCommand, Done, Item
+from vossegcli.batch.command import Done, Item, SingleItemCommand
 from vossegcli.batch.options import BatchOptions
 from vossegcli.batch.run import run_command
 from vossegcli.batch.work import Progress
@@ -116,7 +116,7 @@ class EpisodeItem(Item):
 
 
 @dataclass(frozen=True)
-class EpisodesCommand(BatchCommand[EpisodeOptions, Episode, EpisodeItem, FewshotPredictor]):
+class EpisodesCommand(SingleItemCommand[EpisodeOptions, Episode, EpisodeItem, FewshotPredictor]):
     """The episodes of `vosseg fewshot --episodes`.
 
     Writes `masks/<class>/<episode>_<query>.png`, the true masks likewise below `truth/`, and `episodes.json`.

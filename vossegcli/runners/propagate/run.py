@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vossegcli.batch.command import BatchCommand, Done
+from vossegcli.batch.command import Done, SingleItemCommand
 from vossegcli.batch.run import run_command
 from vossegcli.batch.work import Progress
 from vossegcli.io.masks.label_maps import read_written_ids
@@ -32,7 +32,7 @@ from vossegcli.types import Frame, FrameSequence
 
 
 @dataclass(frozen=True)
-class PropagateCommand(BatchCommand[PropagateOptions, FrameSequence, PropagateItem, VideoPredictor]):
+class PropagateCommand(SingleItemCommand[PropagateOptions, FrameSequence, PropagateItem, VideoPredictor]):
     """The sequences of `vosseg propagate`."""
 
     @staticmethod

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from vossegcli.batch.command import BatchCommand, Done
+from vossegcli.batch.command import Done, SingleItemCommand
 from vossegcli.batch.options import BatchOptions
 from vossegcli.batch.run import run_command
 from vossegcli.batch.work import Progress
@@ -104,7 +104,7 @@ class TrackOptions(BatchOptions):
 
 
 @dataclass(frozen=True)
-class TrackCommand(BatchCommand[TrackOptions, FrameSequence, TrackItem, TrackPredictor]):
+class TrackCommand(SingleItemCommand[TrackOptions, FrameSequence, TrackItem, TrackPredictor]):
     """The sequences of `vosseg track`.
 
     Attributes:

@@ -9,6 +9,7 @@ Shape letters: B images, C channels, H W pixels, h w cells.
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
@@ -46,7 +47,7 @@ class InvertedResidual(nn.Module):
         return x + y if self.residual else y
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """Images to X3, X4, X5 (local, with the global features injected) and X6 (global); the tokens are a subclass's."""
 
     def __init__(self, config: MobileInstConfig) -> None:
@@ -61,9 +62,9 @@ class Backbone(nn.Module):
         )
         self.injections = nn.ModuleList(Injection(width, config.channels) for width in config.widths[1:])
 
+    @abstractmethod
     def tokens(self, images: Tensor) -> list[Tensor]:
         """Map normalised images (B,3,H,W) to tokens (B,C,H/s,W/s) at strides 4, 8, 16 and 32."""
-        raise NotImplementedError
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """Map normalised images (B,3,H,W), sides multiples of 64.

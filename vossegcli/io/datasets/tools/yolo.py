@@ -13,7 +13,7 @@ from vossegcli.errors import InputError
 from vossegcli.io.datasets.shapes import Annotations, Faults, Rle, Shape, ShapedImage, is_empty, polygon_rle
 from vossegcli.io.media.image_files import ImageFinder
 from vossegcli.io.media.images import read_image_size
-from vossegcli.io.records.file_names import natural_key
+from vossegcli.io.records.file_names import IMAGE_SUFFIXES, natural_key
 
 TOOL = "YOLO"
 _BOX = 5
@@ -29,13 +29,15 @@ def is_yolo(path: Path) -> bool:
         return path.suffix.lower() in {".yaml", ".yml"}
     if any((path / name).is_file() for name in _SETTINGS):
         return True
-    filled = (file for file in islice(_label_files(path), _LOOKED_AT) if file.stat().st_size)
+    filled = (file for file in islice(_label_files(path), _LOOKED_AT) if file.read_bytes().strip())
     first = next(filled, None)  # an image without objects has an empty file
     return first is not None and _looks_like_labels(first)
 
 
 def read_yolo(path: Path, folder: Path | None = None) -> Annotations:
     """Read the objects of all images below a folder.
+
+    Images without a label file are left out and counted.
 
     Args:
         path: the data set's root, one of its folders of labels or images, or its YAML file.
@@ -48,11 +50,13 @@ def read_yolo(path: Path, folder: Path | None = None) -> Annotations:
     faults = Faults(path)
     names = _class_names(path, root)
     images, boxes = [], 0
+    annotated: set[Path] = set()
     for file in sorted(_label_files(root), key=lambda file: natural_key(file.as_posix())):
         image = _image_of(file) if folder is None else _image_below(folder, file, root)
         if image is None:
             faults.add(str(file.relative_to(root)), "has no image of its name in images/ or beside it")
             continue
+        annotated.add(image)
         height, width = read_image_size(image)
         shapes = []
         for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
@@ -69,6 +73,8 @@ def read_yolo(path: Path, folder: Path | None = None) -> Annotations:
             elif line.strip():
                 faults.drop("lines of YOLO that are boxes" if len(line.split()) == _BOX else "degenerate polygons")
         images.append(ShapedImage(_name_of(root, file, image), height, width, tuple(shapes), file))
+    for _ in _without_label_files(annotated):
+        faults.drop("images of YOLO without a label file (an empty file says that there is no object)")
     faults.check("correct the lines, or put the images into images/ beside labels/")
     if boxes and not any(image.shapes for image in images):
         raise InputError("holds boxes alone, no masks", where=path, fix="export polygons (YOLO segmentation)")
@@ -107,6 +113,13 @@ def _image_of(file: Path) -> Path | None:
         if found is not None:
             return found
     return ImageFinder(file).find(f"{file.stem}.jpg")
+
+
+def _without_label_files(annotated: set[Path]) -> Iterator[Path]:
+    """The other images in the folders of those that have one."""
+    for folder in {image.parent for image in annotated}:
+        images = (file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+        yield from (image for image in images if image not in annotated)
 
 
 def _image_below(folder: Path, file: Path, root: Path) -> Path | None:
