@@ -40,13 +40,14 @@ class _Channel(Generic[T]):
         for _ in range(depth):
             self._room.put(None)
 
-    def put(self, item: T) -> bool:
-        """Wait for room and add an item; returns False, without adding it, once the channel is closed."""
+    def reserve(self) -> bool:
+        """Wait for room for one item; returns False once the channel is closed."""
         self._room.get()
-        if self._closed:
-            return False
+        return not self._closed
+
+    def put(self, item: T) -> None:
+        """Add an item, for which there is room."""
         self._items.put(item)
-        return True
 
     def mark(self, mark: _End | _Flush) -> None:
         """Add a mark, which takes no room."""
@@ -60,7 +61,7 @@ class _Channel(Generic[T]):
         return item
 
     def close(self) -> None:
-        """Let `put` return at once from now on."""
+        """Let `reserve` return at once from now on."""
         self._closed = True
         self._room.put(None)
 
@@ -90,9 +91,11 @@ def read_ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
 def _fill(items: Iterable[T], channel: _Channel[T]) -> None:
     end = _End()
     try:
-        for item in items:
-            if not channel.put(item):
-                return
+        iterator = iter(items)
+        while channel.reserve():  # before the item is made: no more of them exist than asked for
+            channel.put(next(iterator))
+    except StopIteration:
+        pass
     except BaseException as error:  # noqa: BLE001 - raised again in the consuming thread
         end = _End(error)
     channel.mark(end)
@@ -118,6 +121,7 @@ class WriteBehind(Generic[T]):
     def submit(self, job: T) -> None:
         """Queue a job; waits while the queue is full."""
         self._raise_error()
+        self._jobs.reserve()
         self._jobs.put(job)
 
     def flush(self) -> None:

@@ -14,7 +14,8 @@ from torch import Tensor
 from vossegcli.ops.canvas import Canvas, shrunk_canvas
 from vossegcli.ops.padding import pad
 from vossegcli.ops.resize import resize_smooth
-from vossegcli.systems.afb_urr.entries import AnnotatedEntries, AnnotatedReading
+from vossegcli.systems.afb_urr.entries import AnnotatedEntries, AnnotatedReading, BankEntries
+from vossegcli.systems.afb_urr.matching import Reading
 from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, QueryFeatures, flatten_cells
 from vossegcli.systems.afb_urr.sight import likeness
 
@@ -27,15 +28,25 @@ class EncodedFrame:
         canvas: the frame's place at the working size.
         pixels: (1,3,H',W') padded, in [0, 1].
         query: the frame's features.
+        number: of the frame, counted since one was encoded without knowing the frame before it.
         relation: to the frame before; None where that was not known.
+        reading: entries of the bank that it has read, and the readings; None where the right ones were not known.
         annotated: annotated entries that it was compared to, and what was read from them.
     """
 
     canvas: Canvas
     pixels: Tensor
     query: QueryFeatures
+    number: int = 0
     relation: Relation | None = None
+    reading: tuple[BankEntries, list[Reading]] | None = None
     annotated: tuple[AnnotatedEntries, AnnotatedReading] | None = None
+
+    def read(self, entries: BankEntries) -> list[Reading]:
+        """Read the bank with the cells of this frame; computed now, if it was not done for these entries."""
+        if self.reading is not None and self.reading[0] is entries:
+            return self.reading[1]
+        return entries.read(flatten_cells(self.query.key)[0])
 
     def read_annotated(self, entries: AnnotatedEntries) -> AnnotatedReading:
         """Read the annotated entries with the cells of this frame; computed now, if it was done for others."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vossegcli.ops.maxima import row_maxima
 from vossegcli.ops.scatter import mean_by_index
-from vossegcli.systems.afb_urr.matching import MAX_SIMILARITIES
+from vossegcli.systems.afb_urr.matching import MAX_SIMILARITIES, Reading, read_memory
 
 EPS = 1e-12
 
@@ -79,6 +79,25 @@ def least_used_first(usage: Tensor, inserted: Tensor, frame: int) -> Tensor:
     """Order entries by use per frame of life (paper eq. 8), the least used first, among equals the older."""
     rate = usage / (frame - inserted).clamp_min(1)
     return torch.argsort(rate, stable=True)
+
+
+@dataclass(frozen=True, eq=False)
+class BankEntries:
+    """The entries of all classes as they are read until the bank changes; another thread may read them too.
+
+    Attributes:
+        groups: classes whose keys are the same, their keys (M,C), and their values side by side (M,k*V).
+        precision: type of the values.
+        unit_keys: no key is longer than the others.
+    """
+
+    groups: list[tuple[list[int], Tensor, Tensor]]
+    precision: torch.dtype
+    unit_keys: bool
+
+    def read(self, queries: Tensor) -> list[Reading]:
+        """Read them with queries (Q,C), a reading (Q,k*V) for each group."""
+        return [read_memory(keys, values, queries, unit_keys=self.unit_keys) for _, keys, values in self.groups]
 
 
 class AnnotatedReading(NamedTuple):

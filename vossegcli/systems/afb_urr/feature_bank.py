@@ -20,8 +20,14 @@ import torch
 from torch import Tensor
 
 from vossegcli.systems.afb_urr.config import BankConfig
-from vossegcli.systems.afb_urr.entries import AnnotatedEntries, closest_entries, least_used_first, merge_rows
-from vossegcli.systems.afb_urr.matching import read_memory
+from vossegcli.systems.afb_urr.entries import (
+    AnnotatedEntries,
+    BankEntries,
+    closest_entries,
+    least_used_first,
+    merge_rows,
+)
+from vossegcli.systems.afb_urr.matching import Reading
 
 MAX_USAGE = 1e5
 
@@ -169,6 +175,7 @@ class FeatureBank:
         self.device = device
         self.banks: list[ObjectBank] = []
         self._known_owners: list[int] | None = None
+        self._known_entries: BankEntries | None = None
         self.known_annotated: AnnotatedEntries | None = None  # what `annotated` gave last
 
     @property
@@ -185,7 +192,7 @@ class FeatureBank:
     def add_classes(self, count: int, key_channels: int, value_channels: int) -> None:
         """Add empty classes; every class's budget shrinks accordingly, at its next update."""
         capacity = class_budget(self.config.budget, len(self.banks) + count)
-        self._known_owners = None
+        self._known_owners = self._known_entries = None
         self.banks += [ObjectBank(capacity, key_channels, value_channels, self.device) for _ in range(count)]
 
     def update(self, keys: Tensor, values: Tensor, frame: int, annotated: frozenset[int] = frozenset()) -> None:
@@ -200,7 +207,7 @@ class FeatureBank:
         budget = class_budget(self.config.budget, len(self.banks))
         one_key = keys.stride(0) == 0  # an expanded view: all classes get the same keys
         owners = self._owners() if one_key else list(range(len(self.banks)))
-        self._known_owners = None
+        self._known_owners = self._known_entries = None
         closest: dict[int, tuple[Tensor, Tensor]] = {}
         for index, (bank, owner) in enumerate(zip(self.banks, owners, strict=True)):
             if index in annotated or bank.size == 0:
@@ -210,23 +217,43 @@ class FeatureBank:
                 closest[owner] = closest_entries(keys[index], bank.keys[: bank.size])
             bank.absorb(keys[index], values[index], frame, budget, self.config, closest[owner])
 
-    def read(self, queries: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
-        """Read (K,Q,V) of type `precision` for queries (Q,C), and count which entries were used.
+    def entries(self, precision: torch.dtype = torch.float32) -> BankEntries:
+        """Give all entries, with values of type `precision`, as they are read until the bank changes.
 
         Similarities and their softmax are float32, but for unit keys, whose similarities are bounded.
         """
-        owners = self._owners()
-        read: list[Tensor] = [queries] * len(owners)
-        for owner in set(owners):
-            members = [i for i, other in enumerate(owners) if other == owner]
-            size = self.banks[owner].size
-            values = [self.banks[i].values[:size].to(precision) for i in members]
-            together = values[0] if len(members) == 1 else torch.cat(values, dim=1)  # (M,k*V)
-            reading = read_memory(self.banks[owner].keys[:size], together, queries, unit_keys=self.unit_keys)
+        known = self._known_entries
+        if known is None or known.precision != precision:
+            owners = self._owners()
+            groups = []
+            for owner in sorted(set(owners)):
+                members = [i for i, other in enumerate(owners) if other == owner]
+                size = self.banks[owner].size
+                keys, values = (
+                    self.banks[owner].keys[:size],
+                    [self.banks[i].values[:size].to(precision) for i in members],
+                )
+                together = values[0] if len(members) == 1 else torch.cat(values, dim=1)  # (M,k*V)
+                if self.config.memory_every > 1:  # another thread may read them: copies, for rows change in place
+                    keys, together = keys.clone(), together.clone()
+                groups.append((members, keys, together))
+            known = self._known_entries = BankEntries(groups, precision, self.unit_keys)
+        return known
+
+    def take(self, entries: BankEntries, readings: list[Reading]) -> Tensor:
+        """Count which entries were used by readings of what `entries` gave, and return what was read, (K,Q,V)."""
+        read: list[Tensor] = [readings[0].values] * len(self.banks)
+        for (members, *_), reading in zip(entries.groups, readings, strict=True):
+            used = torch.log1p(reading.hits)
             for i, part in zip(members, reading.values.chunk(len(members), dim=1), strict=True):
-                self.banks[i].usage[:size] += torch.log1p(reading.hits)
+                self.banks[i].usage[: len(used)] += used
                 read[i] = part
         return torch.stack(read)
+
+    def read(self, queries: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
+        """Read (K,Q,V) of type `precision` for queries (Q,C), and count which entries were used."""
+        entries = self.entries(precision)
+        return self.take(entries, entries.read(queries))
 
     def annotated(self, channels: int) -> AnnotatedEntries:
         """Copy out the annotated entries, where they are protected, with the last `channels` of their values."""
@@ -252,7 +279,7 @@ class FeatureBank:
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore `state()`."""
-        self.banks, self._known_owners, self.known_annotated = [], None, None
+        self.banks, self._known_owners, self._known_entries, self.known_annotated = [], None, None, None
         count = 1 + max(int(name.split(".")[0]) for name in tensors)
         for index in range(count):
             keys, values = tensors[f"{index}.keys"], tensors[f"{index}.values"]

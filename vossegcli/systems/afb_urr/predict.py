@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,12 +18,12 @@ from vossegcli.ops.padding import pad, unpad
 from vossegcli.ops.precision import autocast
 from vossegcli.ops.resize import Size
 from vossegcli.systems.afb_urr.config import BankConfig
-from vossegcli.systems.afb_urr.decoder import EPS
 from vossegcli.systems.afb_urr.encoded_frame import EncodedFrame, prepared_pixels, relation
+from vossegcli.systems.afb_urr.entries import BankEntries
 from vossegcli.systems.afb_urr.feature_bank import FeatureBank
 from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, flatten_cells, folded_copy, masks_at_stride4
 from vossegcli.systems.afb_urr.native_size import NativeProbabilities, native_labels, shrunk_classes
-from vossegcli.systems.afb_urr.sight import Sight, in_sight, nothing_like
+from vossegcli.systems.afb_urr.sight import Sight, agreement, in_sight, nothing_like
 from vossegcli.systems.base import Segmentation
 
 
@@ -38,6 +39,13 @@ class _Newest:
     annotated: frozenset[int]  # classes whose mask was given
     memorised: bool
     sight: Sight
+
+
+class _Readable(NamedTuple):
+    """Entries that some more frames will read, unless masks are added to one of them."""
+
+    entries: BankEntries
+    last: int  # number of the last of these frames
 
 
 class AFBURRPredictor:
@@ -79,6 +87,7 @@ class AFBURRPredictor:
         self._ids: tuple[int, ...] = ()
         self.bank = self._new_bank()
         self._newest: _Newest | None = None
+        self._readable: _Readable | None = None
 
     def with_network(self, network: AFBURR) -> AFBURRPredictor:
         """Build a predictor with the same settings around other weights; it remembers nothing yet."""
@@ -106,10 +115,15 @@ class AFBURRPredictor:
             query = self.model.encode_query(pixels)
         if before is None or before.query.key.shape != query.key.shape:
             return EncodedFrame(canvas, pixels, query)
+        number, cells = before.number + 1, flatten_cells(query.key)[0]
         related = relation(query, *before.query[:2], self.model, self.precision)
-        entries = self.bank.known_annotated
-        read = None if entries is None else (entries, entries.read(flatten_cells(query.key)[0]))
-        return EncodedFrame(canvas, pixels, query, related, read)
+        readable, annotated = self._readable, self.bank.known_annotated
+        read = readable is not None and number <= readable.last
+        return EncodedFrame(
+            canvas, pixels, query, number, related,
+            reading=(readable.entries, readable.entries.read(cells)) if readable is not None and read else None,
+            annotated=None if annotated is None else (annotated, annotated.read(cells)),
+        )  # fmt: skip
 
     @torch.inference_mode()
     def start(self, frame: Tensor | EncodedFrame, label_map: Tensor) -> None:
@@ -127,7 +141,7 @@ class AFBURRPredictor:
         if not ids:
             raise InputError("the mask holds no object", fix="mark at least one object")
         self._ids = ids
-        self.bank = self._new_bank()
+        self.bank, self._readable = self._new_bank(), None
         masks = shrunk_classes(label_map.to(self.device), ids, encoded.canvas.enter)  # (1,K,H',W')
         keys, annotated = encoded.query[:2], frozenset(range(len(ids) + 1))
         sight = in_sight(len(ids), self.device)
@@ -147,7 +161,10 @@ class AFBURRPredictor:
             raise InputError(
                 f"the frame is {canvas.native}, unlike the frames before it", fix="give frames of one size"
             )
-        read = self.bank.read(flatten_cells(query.key)[0], self.precision).unsqueeze(0)  # (1,K,hw,V)
+        entries = self.bank.entries(self.precision)
+        until_memorised = -(newest.index + 1) % self.bank_config.memory_every  # frames after this one
+        self._readable = _Readable(entries, encoded.number + until_memorised)
+        read = self.bank.take(entries, encoded.read(entries)).unsqueeze(0)  # (1,K,hw,V)
         _, weights, cut = encoded.related(newest.key, newest.fine_key, self.model, self.precision)
         local = None
         if weights is not None:
@@ -220,7 +237,7 @@ class AFBURRPredictor:
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Continue from `state()`."""
         self._ids = tuple(int(i) for i in tensors["ids"])
-        self.bank = self._new_bank()
+        self.bank, self._readable = self._new_bank(), None
         of_bank = {n.removeprefix("bank."): v for n, v in tensors.items() if n.startswith("bank.")}
         self.bank.load_state(of_bank)
         frame, key, masks = (tensors[f"newest.{name}"].to(self.device) for name in ("frame", "key", "masks"))
@@ -265,21 +282,6 @@ class AFBURRPredictor:
 
     def _autocast(self) -> torch.autocast:
         return autocast(self.device, self.precision)
-
-
-def agreement(masks: Tensor, annotated: Tensor, similarity: Tensor) -> Tensor:
-    """Return how much of each object's mask the annotated frames alone confirm: (K,) in [0, 1].
-
-    It is the overlap (intersection over union) of the two masks, where a cell that looks like nothing in the annotated
-    frames confirms little.
-
-    Args:
-        masks: (K,Q,n) shares of each object in the parts of Q cells, as segmented.
-        annotated: (K,Q,n) likewise, as read from the annotated frames.
-        similarity: (K,Q) cosine similarity of the cells to the annotated frames.
-    """
-    common = (torch.minimum(masks, annotated) * similarity.clamp(0.0, 1.0).unsqueeze(2)).sum(dim=(1, 2))
-    return common / torch.maximum(masks, annotated).sum(dim=(1, 2)).clamp_min(EPS)
 
 
 def _largest_probabilities(logits: Tensor) -> Tensor:

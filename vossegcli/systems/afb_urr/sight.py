@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vossegcli.systems.afb_urr.decoder import EPS
 from vossegcli.systems.afb_urr.matching import MAX_SIMILARITIES
 
 #: Share of its agreement before the cut from which on an object is in sight again, and the least agreement for that.
@@ -70,6 +71,21 @@ class Sight(NamedTuple):
 def in_sight(count: int, device: torch.device) -> Sight:
     """Return the state in which a number of objects have just been marked."""
     return Sight(torch.full((count,), OF_GIVEN, device=device), torch.zeros(count, device=device))
+
+
+def agreement(masks: Tensor, annotated: Tensor, similarity: Tensor) -> Tensor:
+    """Return how much of each object's mask the annotated frames alone confirm: (K,) in [0, 1].
+
+    It is the overlap (intersection over union) of the two masks, where a cell that looks like nothing in the annotated
+    frames confirms little.
+
+    Args:
+        masks: (K,Q,n) shares of each object in the parts of Q cells, as segmented.
+        annotated: (K,Q,n) likewise, as read from the annotated frames.
+        similarity: (K,Q) cosine similarity of the cells to the annotated frames.
+    """
+    common = (torch.minimum(masks, annotated) * similarity.clamp(0.0, 1.0).unsqueeze(2)).sum(dim=(1, 2))
+    return common / torch.maximum(masks, annotated).sum(dim=(1, 2)).clamp_min(EPS)
 
 
 def likeness(before: Tensor, now: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
