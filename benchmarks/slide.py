@@ -1,8 +1,9 @@
 """What large images cost after the network: tiles, seams, painting, tables; time per megapixel and peak memory.
 
-    python benchmarks/slide.py [--sizes 4096,8192,16384,32768] [--save masks,coco,overlay] [--every 146]
+    python benchmarks/slide.py [--sizes 4096,8192,16384,32768] [--save masks,coco,overlay] [--every 146] [--format tif]
 
-Each image is a slide of discs, one every so many pixels. A stand-in for the network knows where they are and returns
+Each image is a slide of discs, one every so many pixels: a tiled BigTIFF, or a PNG or JPEG file, which has to be
+decoded as a whole. A stand-in for the network knows where they are and returns
 those of each tile, cut at its borders, so that the time is that of everything else: reading, cutting, joining over
 seams, painting, writing. Seconds are CPU time, so that other programs do not count. Each size runs in a process of its
 own; the ratio is to the first size.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,7 @@ from unittest.mock import patch
 import numpy as np
 import tifffile
 import torch
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -35,12 +38,17 @@ RADIUS, SIDE, TILE, PIECE = 14, 28, 1024, 256
 BACKGROUND, DISC = 20, 200
 
 
-def write_slide(path: Path, side: int, every: int) -> int:
-    """Write an RGB slide (S,S,3) of discs as a tiled BigTIFF, a row of tiles at a time; return how many there are."""
+def write_slide(path: Path, side: int, every: int) -> None:
+    """Write an RGB slide (S,S,3) of discs: a tiled BigTIFF a row of tiles at a time, other formats as a whole."""
     cell = np.full((every, every), BACKGROUND, np.uint8)
     y, x = np.mgrid[:every, :every] - every // 2
     cell[y**2 + x**2 < RADIUS**2] = DISC
     count = side // every
+    if path.suffix != ".tif":
+        grey = np.full((side, side), BACKGROUND, np.uint8)
+        grey[: count * every, : count * every] = np.tile(cell, (count, count))
+        Image.fromarray(grey).convert("RGB").save(path, compress_level=1, quality=95)
+        return
 
     def tiles() -> Iterator[np.ndarray]:
         for top in range(0, side, PIECE):
@@ -56,7 +64,6 @@ def write_slide(path: Path, side: int, every: int) -> int:
         path, tiles(), shape=(side, side, 3), dtype=np.uint8, tile=(PIECE, PIECE), photometric="rgb",
         compression="zlib", bigtiff=True,
     )  # fmt: skip
-    return count * count
 
 
 class KnownDiscs:
@@ -89,11 +96,13 @@ def peak_mib() -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-def measure(side: int, every: int, save: str) -> None:
+def measure(side: int, every: int, save: str, suffix: str) -> None:
     """Run the command on one slide and print a JSON row."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "slide.tif"
-        discs = write_slide(path, side, every)
+        path = Path(folder) / f"slide.{suffix}"
+        writer = multiprocessing.get_context("spawn").Process(target=write_slide, args=(path, side, every))
+        writer.start()  # a process of its own, so that its memory does not count
+        writer.join()
         options = InstanceOptions(
             images=str(path), output=Path(folder) / "out", tile=TILE, save=tuple(save.split(",")), device="cpu",
             max_pixels=1 << 31,
@@ -102,7 +111,13 @@ def measure(side: int, every: int, save: str) -> None:
             began = time.process_time()
             record = run_command(InstanceCommand, options)
             seconds = time.process_time() - began
-    row = {"side": side, "discs": discs, "found": record["instances"], "seconds": seconds, "peak": peak_mib()}
+    row = {
+        "side": side,
+        "discs": (side // every) ** 2,
+        "found": record["instances"],
+        "seconds": seconds,
+        "peak": peak_mib(),
+    }
     print(json.dumps(row), flush=True)
 
 
@@ -112,24 +127,17 @@ def main() -> None:
     parser.add_argument("--sizes", default="4096,8192,16384,32768")
     parser.add_argument("--save", default="masks,coco,overlay")
     parser.add_argument("--every", type=int, default=146, help="pixels from one disc to the next")
+    parser.add_argument("--format", choices=("tif", "png", "jpg"), default="tif")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        measure(arguments.one, arguments.every, arguments.save)
+        measure(arguments.one, arguments.every, arguments.save, arguments.format)
         return
     table = Table("side", "discs", "found", "CPU s", "per megapixel", "ratio", "peak MiB", box=None)
     first = None
     for side in (int(text) for text in arguments.sizes.split(",")):
-        command = [
-            sys.executable,
-            __file__,
-            "--one",
-            str(side),
-            "--every",
-            str(arguments.every),
-            "--save",
-            arguments.save,
-        ]
+        command = [sys.executable, __file__, "--one", str(side), "--every", str(arguments.every)]
+        command += ["--save", arguments.save, "--format", arguments.format]
         row = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
         each = row["seconds"] / (side * side / 1e6)
         first = first or each

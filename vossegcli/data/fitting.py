@@ -16,7 +16,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from vossegcli.errors import InputError
-from vossegcli.io.media.images import EXIF_ORIENTATION, opened_image, read_image_size, size_text
+from vossegcli.io.media.images import opened_image, read_image_size, size_text
+from vossegcli.io.media.orientation import orientation_of
 from vossegcli.types import AnnotatedImage
 
 Mask = npt.NDArray[np.uint8]
@@ -160,7 +161,7 @@ def _changed(image: AnnotatedImage, size: tuple[int, int], orientation: int | No
 
 def _orientation(image: AnnotatedImage) -> int:
     with opened_image(image.path) as picture:
-        return int(picture.getexif().get(EXIF_ORIENTATION, 1))
+        return orientation_of(picture)
 
 
 def _listed(faults: Sequence[str]) -> str:

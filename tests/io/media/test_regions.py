@@ -1,9 +1,11 @@
 """Parts of pictures, read from files of every kind: each equals the same part of the whole picture.
 
-Covers: io.media.regions, io.media.tiff_regions, io.media.tiff_segments
+Covers: io.media.regions, io.media.decoded_regions, io.media.tiff_regions, io.media.tiff_segments
 """
 
 import io
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from PIL import Image
 
 from vossegcli.errors import InputError
 from vossegcli.io.media import tiff_regions
+from vossegcli.io.media.decoded_regions import open_decoded_regions
 from vossegcli.io.media.depth import scale_image
 from vossegcli.io.media.images import limit_pixels, read_image
 from vossegcli.io.media.kinds import kind_of
@@ -130,6 +133,65 @@ def test_other_files_are_read_as_a_whole(tmp_path: Path) -> None:
     turned.save(tmp_path / "turned.tif", tiffinfo={274: 6})
     assert open_tiff_regions(tmp_path / "turned.tif") is None
     assert open_picture(tmp_path / "turned.tif").shape == (300, 200, 3)
+
+
+MODES = {
+    "png": ("RGB", "RGBA", "L", "LA", "P", "1"),
+    "jpg": ("RGB", "L", "CMYK", "YCbCr"),
+    "webp": ("RGB", "RGBA", "L"),
+    "bmp": ("RGB", "RGBA", "L", "P", "1"),
+    "gif": ("RGB", "L", "P"),
+    "jp2": ("RGB", "RGBA", "L", "LA"),
+}
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [(suffix, mode) for suffix, modes in MODES.items() for mode in modes])
+def test_decoded_pictures(tmp_path: Path, suffix: str, mode: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    picture = Image.fromarray(drawing("uint8")).convert(mode)
+    if mode in {"RGBA", "LA"}:
+        picture.putalpha(Image.fromarray(drawing("uint8", 1)))
+    picture.save(path)
+    assert open_decoded_regions(path) is not None
+    check_parts(path, regions=False)
+
+
+@pytest.mark.parametrize("transparency", [3, bytes([255, 0, 80])])
+def test_a_transparent_palette(tmp_path: Path, transparency: int | bytes) -> None:
+    Image.fromarray(drawing("uint8")).quantize(8).save(tmp_path / "a.png", transparency=transparency)
+    check_parts(tmp_path / "a.png", regions=False)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientations(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(drawing("uint8")).save(tmp_path / "a.png", exif=exif)
+    whole, picture = read_image(tmp_path / "a.png"), open_picture(tmp_path / "a.png")
+    assert picture.shape == whole.shape
+    for part in (*PARTS, np.s_[3:5, 150:200], np.s_[:, 7:9]):
+        assert np.array_equal(picture[part], whole[part])
+
+
+def test_more_than_8_bits_are_read_with_all_of_them(tmp_path: Path) -> None:
+    Image.fromarray(drawing("uint16", 1)).save(tmp_path / "grey.png")
+    rows = (drawing("uint16") * 3).astype(">u2")
+    raw = b"".join(b"\0" + row.tobytes() for row in rows)
+    header = struct.pack(">IIBBBBB", 300, 200, 16, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(raw)), (b"IEND", b""))
+    content = b"".join(struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(k + c)) for k, c in chunks)
+    (tmp_path / "color.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    for name in ("grey.png", "color.png"):
+        assert open_decoded_regions(tmp_path / name) is None
+        assert open_picture(tmp_path / name).note is not None
+        check_parts(tmp_path / name, regions=False)
+
+
+def test_a_truncated_picture_is_named(tmp_path: Path) -> None:
+    Image.fromarray(drawing("uint8")).save(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:4000])
+    with pytest.raises(InputError, match="truncated"):
+        open_picture(tmp_path / "a.jpg")
 
 
 def test_one_large_strip_is_read_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

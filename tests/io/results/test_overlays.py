@@ -9,7 +9,7 @@ from PIL import Image
 from vossegcli.errors import InputError
 from vossegcli.io.masks.palette import PALETTE
 from vossegcli.io.results import overlays
-from vossegcli.io.results.overlays import Caption, draw_captions, draw_overlay, write_image, write_probability
+from vossegcli.io.results.overlays import Caption, add_captions, draw_overlay, write_image, write_probability
 
 
 def test_objects_are_tinted_and_outlined_and_the_rest_is_kept() -> None:
@@ -84,10 +84,24 @@ def test_captions_give_way_to_shorter_ones_and_then_to_nothing() -> None:
     grey = np.full((60, 400, 3), 90, np.uint8)
 
     def changed(caption: Caption) -> int:
-        return int((draw_captions(grey, [caption]) != grey).any(axis=2).sum())
+        drawn = grey.copy()
+        add_captions(drawn, [caption])
+        return int((drawn != grey).any(axis=2).sum())
 
     long, short = "17 elephant 0.93", "17"
     assert changed(Caption(10, 10, 300, long, short)) == changed(Caption(10, 10, 300, long)) > 0
     assert changed(Caption(10, 10, 12, long, short)) == changed(Caption(10, 10, 300, short)) > 0
     assert changed(Caption(10, 10, 12, long)) == 0
     assert changed(Caption(10, 10, 1, long, short)) == 0
+
+
+def test_captions_stay_inside_and_leave_the_rest_alone() -> None:
+    for x, y in ((-50, -50), (500, 500), (0, 59), (399, 0)):
+        drawn = np.full((60, 400, 3), 90, np.uint8)
+        add_captions(drawn, [Caption(x, y, 300, "17 elephant")])
+        rows, columns = np.nonzero((drawn != 90).any(axis=2))
+        assert 10 < np.ptp(rows) < 30 and 40 < np.ptp(columns) < 150
+        assert (rows.min() < 5) == (y <= 0) and (columns.min() < 5) == (x <= 0)
+    small = np.full((4, 5, 3), 90, np.uint8)
+    add_captions(small, [Caption(0, 0, 300, "17")])
+    assert (small != 90).any()

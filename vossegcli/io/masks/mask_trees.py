@@ -16,7 +16,8 @@ from vossegcli.io.masks.indexed_images import is_plain_palette
 from vossegcli.io.masks.label_maps import MANY_OBJECTS, VOID, read_label_map
 from vossegcli.io.masks.plain_png import read_plain_png
 from vossegcli.io.masks.stored_masks import png_header, read_stored_mask
-from vossegcli.io.media.images import EXIF_ORIENTATION, opened_image
+from vossegcli.io.media.images import opened_image
+from vossegcli.io.media.orientation import orientation_of
 from vossegcli.io.media.sequences import folder_name, list_images
 from vossegcli.io.records.file_names import IMAGE_SUFFIXES, check_unique_stems, natural_key
 
@@ -191,7 +192,7 @@ def _read_values(path: Path, *, inspected: bool) -> IdsMap:
         plain = None  # Pillow says what is wrong
     if plain is None and not inspected:
         with opened_image(path) as image:
-            if image.format == "PNG" and image.getexif().get(EXIF_ORIENTATION, 1) == 1 and _holds_ids(image, path):
+            if image.format == "PNG" and orientation_of(image) == 1 and _holds_ids(image, path):
                 plain = np.asarray(image)
         if plain is None:
             stored = read_stored_mask(path)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vossegcli.errors import InputError
+from vossegcli.io.media.array_frames import is_array_frame
 from vossegcli.io.media.frame_numbers import in_order
 from vossegcli.io.media.kinds import kind_of
 from vossegcli.io.records.file_names import natural_key
@@ -48,13 +49,14 @@ class Contents:
         return f"holds {videos} beside {images}: which of them are meant is not known"
 
 
-def contents_of(folder: Path, without: Collection[Path] = ()) -> Contents:
+def contents_of(folder: Path, without: Collection[Path] = (), *, arrays: bool = False) -> Contents:
     """List a folder, without hidden files and the clutter of operating systems.
 
     Args:
         folder: to look at; its subfolders are listed, not entered.
         without: resolved paths of files to leave out, as that of a mask; where one is called like an image and more,
             as `a_mask.png` beside `a.jpg`, the others of this kind are left out too.
+        arrays: `.npy` files of a frame each are images where there are neither other pictures nor folders.
 
     Raises:
         InputError: the folder cannot be listed.
@@ -73,7 +75,16 @@ def contents_of(folder: Path, without: Collection[Path] = ()) -> Contents:
             (others if kind is None else images if kind == "image" else videos).append(entry)
     if without:
         images = _without_siblings(folder, images, without)
+    if arrays and not (images or videos or folders):
+        images, others = split_arrays(others)
     return Contents(in_order(images), tuple(videos), tuple(folders), tuple(others))
+
+
+def split_arrays(files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Split files into arrays of one frame each, and others."""
+    listed = list(files)
+    arrays = [file for file in listed if is_array_frame(file)]
+    return arrays, [file for file in listed if file not in set(arrays)]
 
 
 def siblings_of(mask: Path, images: Collection[Path]) -> list[Path]:

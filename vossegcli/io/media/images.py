@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tifffile
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from vossegcli.errors import InputError
+from vossegcli.io.media.array_frames import ARRAY_SIGNATURE, open_array
 from vossegcli.io.media.depth import RangeChoice, Samples, is_deep, scale_image
+from vossegcli.io.media.orientation import EXIF_ORIENTATION, ON_THEIR_SIDE, orientation_of, upright_samples
 
-EXIF_ORIENTATION = 0x0112
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_ORIENTATIONS_ON_THEIR_SIDE = frozenset({5, 6, 7, 8})
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_COLORS = frozenset({2, 4, 6})  # RGB, grey with alpha, RGBA: of these Pillow gives the upper 8 bits alone
 _DEEP_PNG = 16
@@ -38,7 +38,7 @@ def read_image(path: Path, choice: RangeChoice = None) -> npt.NDArray[np.uint8]:
     """Read an image file as RGB, upright; more than 8 bits are scaled.
 
     Args:
-        path: a file in any format that Pillow or tifffile reads; of several pages the first is taken.
+        path: a file in any format that Pillow or tifffile reads, or a `.npy`; of several pages the first is taken.
         choice: the range of values that is shown, for more than 8 bits; None = that of the image's content.
 
     Returns:
@@ -54,7 +54,7 @@ def read_samples(path: Path) -> Samples:
     """Read a picture with all its bits, the EXIF orientation applied.
 
     Args:
-        path: a file in any format that Pillow or tifffile reads; of several pages the first is taken.
+        path: a file in any format that Pillow or tifffile reads, or a `.npy`; of several pages the first is taken.
 
     Returns:
         (H,W,3) uint8 RGB, transparency shown over black, or samples of more than 8 bits, (H,W) or (H,W,3).
@@ -63,14 +63,16 @@ def read_samples(path: Path) -> Samples:
         InputError: the file is absent, empty, truncated, too large or not an image.
     """
     signature = _start(path)
+    if signature.startswith(ARRAY_SIGNATURE):
+        return page_samples(np.array(_array(path)), path)
     if signature.startswith(_PNG_SIGNATURE) and signature[24:25] == bytes([_DEEP_PNG]) and signature[25] in _PNG_COLORS:
         return _deep_png(path)
     if signature[:4] in TIFF_SIGNATURES and not _is_plain_tiff(path):
         return _tiff(path)
     with opened_image(path) as image:
-        turned = image.getexif().get(EXIF_ORIENTATION, 1) != 1
+        turned = orientation_of(image) != 1
         upright = ImageOps.exif_transpose(image) if turned else image  # it copies in any case
-        return np.array(upright) if _is_deep_grey(upright) else rgb_over_black(upright)
+        return np.array(upright) if is_deep_grey(upright) else rgb_over_black(upright)
 
 
 def rgb_over_black(image: Image.Image) -> npt.NDArray[np.uint8]:
@@ -121,16 +123,17 @@ def read_image_size(path: Path) -> tuple[int, int]:
         InputError: the file is absent, empty or not an image.
     """
     signature = _start(path)
+    if signature.startswith(ARRAY_SIGNATURE):
+        return _array(path).shape[:2]
     if signature[:4] in TIFF_SIGNATURES and (size := _tiff_size(path)) is not None:
         return size
     with opened_image(path) as image:
         width, height = image.size
-        on_its_side = image.getexif().get(EXIF_ORIENTATION) in _ORIENTATIONS_ON_THEIR_SIDE
-        return (width, height) if on_its_side else (height, width)
+        return (width, height) if orientation_of(image) in ON_THEIR_SIDE else (height, width)
 
 
 @contextmanager
-def opened_image(path: Path) -> Iterator[Image.Image]:
+def opened_image(path: Path) -> Iterator[ImageFile.ImageFile]:
     """Open an image with Pillow; its errors, while decoding too, name the file.
 
     Raises:
@@ -177,11 +180,8 @@ def check_pixels(path: Path, height: int, width: int) -> None:
 def too_many_pixels(path: Path) -> InputError:
     """The error of a picture with too many pixels."""
     limit = Image.MAX_IMAGE_PIXELS or 0
-    return InputError(
-        f"is too large, with more than {limit / 1e6:g} million pixels",
-        where=path,
-        fix="make it smaller, or raise --max-pixels",
-    )
+    what = f"is too large, with more than {limit / 1e6:g} million pixels"
+    return InputError(what, where=path, fix="make it smaller, or raise --max-pixels")
 
 
 def size_text(size: tuple[int, ...]) -> str:
@@ -197,12 +197,20 @@ def _start(path: Path) -> bytes:
         return b""  # Pillow says what is wrong
 
 
+def _array(path: Path) -> npt.NDArray[Any]:
+    array = open_array(path)
+    if array is None or array.ndim < 2:  # noqa: PLR2004 - height and width
+        raise InputError("is no NumPy file of a picture", where=path, fix="save (H,W) or (H,W,3) numbers")
+    check_pixels(path, *array.shape[:2])
+    return array
+
+
 def _is_plain_tiff(path: Path) -> bool:
     """Return True if Pillow gives all bits of a TIFF file."""
     try:
         with Image.open(path) as image:
             bits = image.tag_v2.get(_BITS_PER_SAMPLE, 1)  # type: ignore[attr-defined]
-            return max(bits if isinstance(bits, tuple) else (bits,)) <= _BYTE and not _is_deep_grey(image)
+            return max(bits if isinstance(bits, tuple) else (bits,)) <= _BYTE and not is_deep_grey(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return True  # refused when it is opened again
     except (OSError, SyntaxError, ValueError, struct.error):
@@ -214,7 +222,7 @@ def _tiff_size(path: Path) -> tuple[int, int] | None:
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
             height, width = int(page.imagelength), int(page.imagewidth)
-            turned = page.tags.valueof(EXIF_ORIENTATION, 1) in _ORIENTATIONS_ON_THEIR_SIDE
+            turned = page.tags.valueof(EXIF_ORIENTATION, 1) in ON_THEIR_SIDE
     except Exception:  # noqa: BLE001 - Pillow says what is wrong
         return None
     check_pixels(path, height, width)
@@ -253,13 +261,14 @@ def negative(samples: Samples) -> Samples:
 
 def _grey_tiff(path: Path) -> Samples:
     with opened_image(path) as image:
-        if not _is_deep_grey(image):
+        if not is_deep_grey(image):
             fix = "save it without compression, or install imagecodecs"
             raise InputError("is compressed in a way that cannot be decoded", where=path, fix=fix)
         return np.array(ImageOps.exif_transpose(image))
 
 
-def _is_deep_grey(image: Image.Image) -> bool:
+def is_deep_grey(image: Image.Image) -> bool:
+    """Return True if a picture is grey of more than 8 bits."""
     return image.mode in {"I", "F"} or image.mode.startswith("I;16")
 
 
@@ -267,7 +276,7 @@ def _deep_png(path: Path) -> Samples:
     import av  # heavy, and seldom needed here
 
     with opened_image(path) as image:
-        orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+        orientation = orientation_of(image)
         image.load()  # Pillow names what is damaged; FFmpeg would show the rest in grey
     try:
         with av.open(f"file:{path}", format="png_pipe") as container:
@@ -287,14 +296,3 @@ def _over_black(rgba: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if (alpha == opaque).all():
         return np.ascontiguousarray(color)
     return np.rint(color * (alpha / float(opaque))).astype(rgba.dtype)
-
-
-def upright_samples(samples: Samples, orientation: int) -> Samples:
-    """Turn samples as an EXIF orientation (1 to 8) says."""
-    if orientation in {5, 6, 7, 8}:
-        samples = samples.swapaxes(0, 1)
-    if orientation in {2, 3, 6, 7}:
-        samples = samples[:, ::-1]
-    if orientation in {3, 4, 7, 8}:
-        samples = samples[::-1]
-    return np.ascontiguousarray(samples)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from vossegcli.errors import InputError
-from vossegcli.io.media.contents import counted, is_clutter
+from vossegcli.io.media.contents import counted, is_clutter, split_arrays
 from vossegcli.io.media.image_files import ImageFinder, as_posix
 from vossegcli.io.media.kinds import kind_of, kind_of_anything
 from vossegcli.io.media.patterns import expand, is_pattern
@@ -59,6 +59,8 @@ def find_queries(text: str, images: Path | None = None) -> Found[Query]:
         raise InputError("does not exist", where=text, fix="check the path")
     kind = kind_of_anything if path.is_file() else kind_of
     kinds = {file: kind(file) for file in dict.fromkeys(files)}
+    if not any(kinds.values()):
+        kinds.update(dict.fromkeys(split_arrays(kinds)[0], "image"))
     queries = [Query(_name(root, file), file, found != "image") for file, found in kinds.items() if found is not None]
     if not queries:
         raise InputError("holds no images", where=text, fix="give an image, a folder of images, a pattern, or a video")

@@ -11,6 +11,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from vossegcli.io.media.array_frames import is_array_frame
+from vossegcli.io.media.decoded_regions import DecodedRegions, open_decoded_regions
 from vossegcli.io.media.depth import RangeChoice, Samples, SequenceDepth, single_image_note
 from vossegcli.io.media.images import read_samples
 from vossegcli.io.media.tiff_regions import TiffRegions, open_tiff_regions
@@ -37,7 +39,7 @@ class ShownPicture:
         choice: the range of values that is shown, for more than 8 bits; None = that of the whole content.
     """
 
-    def __init__(self, samples: Samples | TiffRegions, choice: RangeChoice = None) -> None:
+    def __init__(self, samples: Samples | TiffRegions | DecodedRegions, choice: RangeChoice = None) -> None:
         self._samples = samples
         self._bands = min(BANDS, samples.shape[0])
         self._depth = SequenceDepth(self._bands, self._band, choice)
@@ -69,7 +71,8 @@ class ShownPicture:
 def open_picture(path: Path, choice: RangeChoice = None) -> ShownPicture:
     """Open an image file to read parts of it.
 
-    TIFF files are read by their tiles or strips; files of other formats are decoded once and kept as they are stored.
+    TIFF files are read by their tiles or strips; files of other formats are decoded once, and the decoded
+    picture is kept as Pillow stores it.
 
     Args:
         path: a file in any format that Pillow or tifffile reads; of several pages the first is taken.
@@ -78,5 +81,5 @@ def open_picture(path: Path, choice: RangeChoice = None) -> ShownPicture:
     Raises:
         InputError: the file is absent, empty, truncated, too large or not an image.
     """
-    regions = open_tiff_regions(path)
+    regions = None if is_array_frame(path) else open_tiff_regions(path) or open_decoded_regions(path)
     return ShownPicture(read_samples(path) if regions is None else regions, choice)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vossegcli.errors import InputError
-from vossegcli.io.media.contents import Contents, contents_of, counted, entries_of, siblings_of
+from vossegcli.io.media.contents import Contents, contents_of, counted, entries_of, siblings_of, split_arrays
 from vossegcli.io.media.frame_numbers import in_order
 from vossegcli.io.media.images import read_image_size
 from vossegcli.io.media.kinds import kind_of, kind_of_anything
@@ -53,13 +53,14 @@ def find_sequences(path: Path, *, without: Sequence[Path | None] = ()) -> Found[
         raise InputError("does not exist", where=path, fix="check the path")
     if not path.is_dir():
         return Found((_of_file(path),))
-    contents = contents_of(path, masks)
+    contents = contents_of(path, masks, arrays=True)
     if contents.mixture is not None:
         raise InputError(contents.mixture, where=path, fix=_APART)
     if contents.images:
         notes = (*_mask_notes(path, masks), *_left_out(contents))
         return Found((FrameSequence(folder_name(path), contents.images, None, "folder", None, notes),))
-    return _sorted(path, _walk(path, masks))
+    found = _walk(path, masks)
+    return _sorted(path, found if found[0] else _walk(path, masks, arrays=True))
 
 
 def list_images(folder: Path) -> tuple[Path, ...]:
@@ -122,12 +123,12 @@ def _of_pattern(pattern: Path, masks: Collection[Path]) -> Found[FrameSequence]:
 
 def _sorted_by_kind(files: Sequence[Path]) -> Contents:
     kinds = [(file, kind_of(file)) for file in files]
-    return Contents(
-        in_order([file for file, kind in kinds if kind == "image"]),
-        tuple(file for file, kind in kinds if kind in {"video", "stack"}),
-        (),
-        tuple(file for file, kind in kinds if kind is None),
-    )
+    images = [file for file, kind in kinds if kind == "image"]
+    videos = tuple(file for file, kind in kinds if kind in {"video", "stack"})
+    others = [file for file, kind in kinds if kind is None]
+    if not images and not videos:
+        images, others = split_arrays(others)
+    return Contents(in_order(images), videos, (), tuple(others))
 
 
 def _sorted(path: Path, found: tuple[list[FrameSequence], list[Path]]) -> Found[FrameSequence]:
@@ -138,7 +139,7 @@ def _sorted(path: Path, found: tuple[list[FrameSequence], list[Path]]) -> Found[
     return Found(tuple(sorted(_distinct(sequences), key=lambda one: natural_key(one.name))), notes)
 
 
-def _walk(root: Path, masks: Collection[Path]) -> tuple[list[FrameSequence], list[Path]]:
+def _walk(root: Path, masks: Collection[Path], *, arrays: bool = False) -> tuple[list[FrameSequence], list[Path]]:
     """Go through a tree, real folders before links, so that a link does not take their place."""
     sequences: list[FrameSequence] = []
     others: list[Path] = []
@@ -154,7 +155,7 @@ def _walk(root: Path, masks: Collection[Path]) -> tuple[list[FrameSequence], lis
         if layout is not None:
             sequences += layout_sequences(root, folder, *layout)
             continue
-        contents = contents_of(folder, masks)
+        contents = contents_of(folder, masks, arrays=arrays)
         sequences += _direct_sequences(root, folder, contents, masks)
         if not contents.images:
             others += contents.others

@@ -21,7 +21,8 @@ import tifffile
 
 from vossegcli.errors import InputError, VossegError
 from vossegcli.io.media.depth import Samples
-from vossegcli.io.media.images import EXIF_ORIENTATION, TIFF_SIGNATURES, check_pixels
+from vossegcli.io.media.images import TIFF_SIGNATURES, check_pixels
+from vossegcli.io.media.orientation import EXIF_ORIENTATION
 from vossegcli.io.media.tiff_segments import Segment, decode_segment, decode_with_pillow
 
 CACHE_BYTES = 192 * 2**20  # of decoded segments: more than the row of tiles that two rows of parts share

@@ -84,24 +84,28 @@ class Caption(NamedTuple):
     short: str = ""
 
 
-def draw_captions(image: npt.NDArray[np.uint8], captions: Sequence[Caption]) -> npt.NDArray[np.uint8]:
-    """Write texts, white on dark, on a picture (H,W,3), the shorter ones where they are much wider than their object.
+def add_captions(image: npt.NDArray[np.uint8], captions: Sequence[Caption]) -> None:
+    """Write texts, white on dark, into a picture (H,W,3), the shorter ones where they are much wider than their object.
 
-    Those that are still too wide are left out: hundreds of small objects would disappear under theirs.
+    Those that are still too wide are left out: hundreds of small objects would disappear under theirs. The picture is
+    changed in place, for an overlay of a slide takes hundreds of megabytes.
     """
-    picture = Image.fromarray(image)
-    draw = ImageDraw.Draw(picture, "RGBA")
-    for x, y, width, *texts in captions:
-        fitting = [text for text in texts if text and draw.textbbox((0, 0), text)[2] <= WIDEST_CAPTION * width]
+    height, width = image.shape[:2]
+    ruler = ImageDraw.Draw(Image.new("RGB", (1, 1)), "RGBA")
+    for x, y, widest, *texts in captions:
+        fitting = [text for text in texts if text and ruler.textbbox((0, 0), text)[2] <= WIDEST_CAPTION * widest]
         if not fitting:
             continue
         text = fitting[0]
-        left, top, right, bottom = draw.textbbox((0, 0), text)
-        x = max(0, min(x, picture.width - int(right) - 4))
-        y = max(0, min(y, picture.height - int(bottom) - 4))
-        draw.rectangle((x, y, x + right - left + 3, y + bottom + 2), fill=(0, 0, 0, 150))
-        draw.text((x + 2, y), text, fill=(255, 255, 255, 255))
-    return np.asarray(picture)
+        left, top, right, bottom = ruler.textbbox((0, 0), text)
+        x = max(0, min(x, width - int(right) - 4))
+        y = max(0, min(y, height - int(bottom) - 4))
+        part = image[y : y + int(bottom) + 4, x : x + int(right) + 4]
+        label = Image.fromarray(part)
+        draw = ImageDraw.Draw(label, "RGBA")
+        draw.rectangle((0, 0, right - left + 3, bottom + 2), fill=(0, 0, 0, 150))
+        draw.text((2, 0), text, fill=(255, 255, 255, 255))
+        part[:] = np.asarray(label)
 
 
 def write_image(path: Path, image: npt.NDArray[np.uint8]) -> None:

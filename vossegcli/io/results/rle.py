@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ _FIRST, _LAST = 48, 111  # the characters that encode six bits each
 _MORE, _SIGN, _BITS = 0x20, 0x10, 5
 _LONGEST = 13  # characters of a 64-bit number
 _FEWEST_POINTS = 3
+_FAR = 1 << 40  # pixels; no image has so many
 
 
 def compressed_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:  # noqa: ANN401 - COCO allows three forms
@@ -84,22 +84,32 @@ def _check_runs(runs: npt.NDArray[np.int64], pixels: int) -> None:
 
 
 def _integers(counts: list[Any]) -> npt.NDArray[np.int64]:
-    if not all(isinstance(count, int) and 0 <= count < 1 << 40 for count in counts):
+    numbers = _numbers(counts)
+    if numbers is None or numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= _FAR:
         raise ValueError("counts are no list of lengths")
-    return np.array(counts, np.int64)
+    return numbers.astype(np.int64)
 
 
 def _polygons(polygons: list[Any], height: int, width: int) -> list[list[float]]:
     far = 2 * max(height, width)  # beyond the image by more than it is large: pycocotools would walk all the way
     for polygon in polygons:
-        numbers = isinstance(polygon, list) and all(isinstance(v, int | float) and math.isfinite(v) for v in polygon)
-        if not numbers or len(polygon) < 2 * _FEWEST_POINTS or len(polygon) % 2:
+        numbers = _numbers(polygon) if isinstance(polygon, list) else None
+        if numbers is None or numbers.size < 2 * _FEWEST_POINTS or numbers.size % 2 or not np.isfinite(numbers).all():
             raise ValueError("a polygon is no list of at least three points x, y, x, y ...")
-        if any(abs(v) > far for v in polygon):
+        if np.abs(numbers).max() > far:
             raise ValueError("a polygon reaches far beyond the image")
     if not polygons:
         raise ValueError("no polygon")
     return polygons
+
+
+def _numbers(values: list[Any]) -> npt.NDArray[Any] | None:
+    """The numbers (n,) of a list; None where it is empty, nested, or holds something else."""
+    try:
+        numbers = np.array(values)
+    except ValueError:  # lists of different lengths
+        return None
+    return numbers if numbers.ndim == 1 and numbers.size and numbers.dtype.kind in "biuf" else None
 
 
 def region_rle(region: npt.NDArray[np.bool_], top: int, left: int, height: int, width: int) -> dict[str, Any]:

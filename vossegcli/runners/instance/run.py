@@ -29,7 +29,7 @@ from vossegcli.io.records.file_names import folder_of_label
 from vossegcli.io.records.run_records import append_jsonl, read_jsonl
 from vossegcli.io.records.tables import write_csv
 from vossegcli.io.results.instances import coco_results
-from vossegcli.io.results.overlays import Caption, draw_captions, write_image
+from vossegcli.io.results.overlays import Caption, add_captions, write_image
 from vossegcli.io.results.rle import cropped_mask
 from vossegcli.models.chosen_model import ChosenModel, check_classes, check_score
 from vossegcli.ops.masks import pasted_instances
@@ -243,7 +243,9 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Part, Instance
             drawn, factor = painted_overlay(image, painter)
             named = len(self.model.labels) > 1
             captions = [_caption(row, k, factor, with_class=named) for k, row in enumerate(rows, start=1)]
-            write_image(path := folder / "overlay" / f"{item.name}.jpg", draw_captions(drawn, captions))
+            add_captions(drawn, captions)
+            write_image(path := folder / "overlay" / f"{item.name}.jpg", drawn)
+            del drawn
             yield path
         if set(save) & set(IMAGE_KINDS):
             yield from export_image(item, painter.size, rows, save, self.model.labels)

@@ -19,7 +19,7 @@ from pycocotools import mask as coco_mask
 from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.records.atomic import write_lines_atomic
 from vossegcli.io.records.run_records import read_jsonl
-from vossegcli.io.results.overlays import Caption, draw_captions, draw_overlay
+from vossegcli.io.results.overlays import Caption, add_captions, draw_overlay
 from vossegcli.io.results.rle import decoded_runs
 from vossegcli.runners.track.divisions import Lineage
 from vossegcli.runners.track.follow import TrackItem
@@ -86,7 +86,9 @@ def captions_of(followed: Followed, labels: Sequence[str]) -> Callable[[Frame], 
             if row["id"] in names:
                 left, top, width, _ = coco_mask.toBbox(_rle(followed.item, row))
                 captions.append(Caption(int(left), int(top), int(width), names[row["id"]]))
-        return draw_captions(draw_overlay(frame.image, _paint(followed, rows)), captions)
+        drawn = draw_overlay(frame.image, _paint(followed, rows))
+        add_captions(drawn, captions)
+        return drawn
 
     return draw
 
