@@ -159,7 +159,7 @@ def test_the_command_line_imports_runners_inside_commands_only() -> None:
     ("module", "heavy"),
     [
         ("vossegcli.cli.app", {"torch", "numpy", "scipy", "PIL", "av"}),
-        ("vossegcli.runners.evaluate.run", {"torch"}),
+        ("vossegcli.runners.evaluate.run", {"torch", "scipy.ndimage", "av", "imageio", "jinja2"}),
         ("vossegcli.runners.evaluate.vos", {"torch", "scipy", "av", "pycocotools"}),
     ],
 )

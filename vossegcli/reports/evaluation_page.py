@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from vossegcli.reports.curves import CURVE_POINTS, HEIGHT, WIDTH, histogram, polyline
@@ -72,6 +71,8 @@ def evaluation_page(report: Report, pictures: Sequence[Picture] = (), worst: Seq
     """
     rows, objects = _rows(report), report.get("per_object", {})
     points = min(CURVE_POINTS, max(16, ALL_CURVE_POINTS // max(1, 2 * len(objects))))
+    from jinja2 import Environment, PackageLoader  # takes long, and most runs write no page
+
     environment = Environment(loader=PackageLoader("vossegcli.reports"), autoescape=True)
     page: str = environment.get_template("evaluation.html").render(
         report=report, defined=is_defined, title=TITLES[report["task"]], columns=COLUMNS[report["task"]], rows=rows,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from jinja2 import Environment, PackageLoader
-
 from vossegcli.reports.curves import HEIGHT, WIDTH, polyline
 
 ALL_CURVE_POINTS = 60_000
@@ -121,6 +119,8 @@ class RunPage:
 
 def run_page(page: RunPage) -> str:
     """Render a run to HTML without any reference to other files."""
+    from jinja2 import Environment, PackageLoader  # takes long, and most runs write no page
+
     environment = Environment(loader=PackageLoader("vossegcli.reports"), autoescape=True)
     lines = 2 * sum(len(item.curves) for item in page.items)
     points = max(FEWEST_POINTS, min(WIDTH, ALL_CURVE_POINTS // max(1, lines)))

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
-
 CURVE_POINTS = 300
 WIDTH, HEIGHT = 420, 150
 
@@ -46,6 +44,8 @@ def training_report(
     """
     names = [n for n in (log[-1] if log else {}) if n not in {"step", "stage", "seconds", "skipped"}]
     curves = [curve(n, [(row["step"], row[n]) for row in log if n in row]) for n in names]
+    from jinja2 import Environment, PackageLoader  # takes long, and most runs write no page
+
     environment = Environment(loader=PackageLoader("vossegcli.reports"), autoescape=True)
     html: str = environment.get_template("training.html").render(
         facts=facts, curves=curves, pictures=pictures, width=WIDTH, height=HEIGHT

@@ -19,7 +19,6 @@ from vossegcli.io.datasets.object_masks import find_object_masks, write_object_m
 from vossegcli.io.masks.arrays import array_files, is_array_file, read_array_files, read_arrays
 from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.masks.label_stacks import read_label_stack
-from vossegcli.io.masks.mask_videos import read_mask_video
 from vossegcli.io.media.kinds import kind_of
 from vossegcli.io.media.stacks import is_stack
 from vossegcli.io.records.file_names import IMAGE_SUFFIXES
@@ -148,6 +147,8 @@ def _write(path: Path, folder: Path, frames: Sequence[str]) -> tuple[str, ...]:
     elif is_stack(path):
         stack = read_label_stack(path, frames)
     else:
+        from vossegcli.io.masks.mask_videos import read_mask_video  # loads PyAV
+
         stack = read_mask_video(path, frames)
     for name, ids_map in stack.maps:
         write_label_map(folder / f"{name or SINGLE}.png", ids_map)

@@ -19,7 +19,6 @@ from vossegcli.io.media.kinds import kind_of
 from vossegcli.io.media.reading import Reading
 from vossegcli.io.media.stacks import StackFrames
 from vossegcli.io.media.timing import Timing
-from vossegcli.io.media.video import VideoFrames
 from vossegcli.io.records.file_names import check_unique_stems
 from vossegcli.types import Frame, FrameSequence
 
@@ -153,4 +152,6 @@ def open_frames(sequence: FrameSequence, reading: Reading | None = None) -> Fram
         return FolderFrames(sequence.frames, sequence.name, how.values)
     if kind_of(sequence.video) == "stack":
         return StackFrames(sequence.video, how.values, how.axes)
+    from vossegcli.io.media.video import VideoFrames  # loads PyAV
+
     return VideoFrames(sequence.video, how.values)

@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as iio
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -201,6 +200,8 @@ class StackFrames:
 
 def _animation_pages(path: Path, numbers: Sequence[int]) -> Iterator[Page]:
     """Give pages of a GIF, WebP or PNG file as (H,W,4) RGBA."""
+    import imageio.v3 as iio  # takes long, and most inputs are no stacks
+
     opened: Any = iio.imopen(path, "r", plugin="pillow")
     with opened as file:
         for number in numbers:

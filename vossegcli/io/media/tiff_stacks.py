@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import imageio.v3 as iio
 import numpy as np
 import numpy.typing as npt
 import tifffile
@@ -97,6 +96,8 @@ def tiff_pages(path: Path, layout: StackLayout, numbers: Sequence[int]) -> Itera
         for number in numbers:
             yield _color_last(np.array(block[number]), layout)
         return
+    import imageio.v3 as iio  # takes long, and most inputs are no stacks
+
     index = 0 if layout.kind == "series" else ...
     opened: Any = iio.imopen(path, "r", plugin="tifffile")
     with opened as file:
@@ -110,6 +111,8 @@ def tiff_pages(path: Path, layout: StackLayout, numbers: Sequence[int]) -> Itera
 
 def _page_of_pillow(path: Path, layout: StackLayout, number: int, reason: Exception) -> Page:
     """Decode a page with Pillow, if it gives all its bits."""
+    import imageio.v3 as iio  # takes long, and most inputs are no stacks
+
     mode = "P" if layout.palette is not None else None
     opened: Any = iio.imopen(path, "r", plugin="pillow")
     with opened as file:
