@@ -25,7 +25,7 @@ class Segmentation(NamedTuple):
     """One segmented frame at its native size; K objects in the order of the predictor's `ids`.
 
     Attributes:
-        label_map: (H,W) int32 object ids, 0 = background.
+        label_map: (H,W) integer object ids, 0 = background.
         uncertainty: (K,) float32 mean uncertainty of each object's pixels in [0, 1]; 1 where it has none.
         agreement: (K,) float32 in [0, 1]: how much of each object's mask the annotated frames alone confirm; 1 where
             the system does not read them alone.

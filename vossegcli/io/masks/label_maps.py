@@ -16,11 +16,12 @@ from PIL import Image
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.masks.edge_repair import clean_values
 from vossegcli.io.masks.palette import PALETTE
+from vossegcli.io.masks.plain_png import plain_png
 from vossegcli.io.masks.soft_edges import IndexedMask
 from vossegcli.io.masks.stored_masks import StoredMask, read_stored_mask
 from vossegcli.io.media.images import opened_image, size_text
 from vossegcli.io.media.sequences import list_images
-from vossegcli.io.records.atomic import atomic_path
+from vossegcli.io.records.atomic import atomic_path, write_bytes_atomic
 from vossegcli.io.records.file_names import check_unique_stems
 from vossegcli.types import LabelMap
 
@@ -110,10 +111,9 @@ def write_label_map(path: Path, ids_map: npt.NDArray[np.integer]) -> None:
         raise ValueError(f"a label map is (H,W) with ids 0..65535, not {ids_map.shape} {ids_map.dtype}")
     largest_in_palette = 255 if ids_map.dtype == np.uint8 else 254
     if ids_map.max() <= largest_in_palette:
-        image = Image.fromarray(np.ascontiguousarray(ids_map, dtype=np.uint8))
-        image.putpalette(PALETTE.tobytes())  # a shorter palette would make Pillow pack fewer bits
-    else:
-        image = Image.fromarray(np.ascontiguousarray(ids_map, dtype=np.uint16))
+        write_bytes_atomic(path, plain_png(ids_map.astype(np.uint8, copy=False), PALETTE))
+        return
+    image = Image.fromarray(np.ascontiguousarray(ids_map, dtype=np.uint16))
     with atomic_path(path) as temporary:
         image.save(temporary, format="PNG", compress_level=_COMPRESSION)
 

@@ -1,4 +1,4 @@
-"""A fast reader of plain label maps: 8-bit PNG files of one channel without filters, as most tools write masks.
+"""Plain label maps, read and written fast: 8-bit PNG files of one channel without filters, as most tools write them.
 
 Evaluation reads thousands of them, and decoding is what it waits for. zlib-ng inflates them four times as fast as the
 zlib in Pillow's PNG decoder, and there is nothing else to do. Any other file, and any damage, is Pillow's.
@@ -6,6 +6,8 @@ zlib in Pillow's PNG decoder, and there is nothing else to do. Any other file, a
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,27 @@ _HEADER_END = 33
 _GREY, _PALETTE = 0, 3
 _NOT_PLAIN = frozenset({b"eXIf", b"acTL", b"tRNS"})  # a rotation, an animation, transparency
 _MOST_PIXELS = 1 << 28
+
+
+def plain_png(indices: npt.NDArray[np.uint8], palette: npt.NDArray[np.uint8]) -> bytes:
+    """Give the content of a palette PNG.
+
+    Runs of one index are all that is looked for: masks hardly hold anything else, and it takes a tenth of the time.
+
+    Args:
+        indices: (H,W).
+        palette: (256,3) RGB; fewer colours would mean fewer bits an index.
+    """
+    height, width = indices.shape
+    rows = np.zeros((height, 1 + width), np.uint8)  # each begins with the number of its filter, none
+    rows[:, 1:] = indices
+    deflater = zlib_ng.compressobj(1, zlib_ng.DEFLATED, zlib_ng.MAX_WBITS, 9, zlib_ng.Z_RLE)
+    header = struct.pack(">IIBBBBB", width, height, 8, _PALETTE, 0, 0, 0)
+    content = deflater.compress(rows) + deflater.flush()
+    chunks = (b"IHDR", header), (b"PLTE", palette.tobytes()), (b"IDAT", content), (b"IEND", b"")
+    return _SIGNATURE + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
 
 
 def read_plain_png(path: Path) -> npt.NDArray[np.uint8] | None:

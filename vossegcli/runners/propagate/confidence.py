@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from vossegcli.errors import DeviceError
 from vossegcli.io.records.run_records import ItemState, read_jsonl
@@ -54,19 +55,27 @@ def confidence_rows(
     Raises:
         DeviceError: a value is not finite.
     """
-    areas = np.bincount(label_map.ravel(), minlength=max(ids) + 1)
+    areas = _pixels_of_ids(label_map, max(ids))
     rows = []
     for object_id, unsure, agreed, peak in zip(ids, uncertainty, agreement, peaks, strict=True):
         if not all(map(math.isfinite, (unsure, agreed, peak))):
             where = f"frame {name}, object {object_id}"
             raise DeviceError("the network gave values that are not finite", where=where, fix="use --precision fp32")
-        area = int(areas[object_id])
+        area = areas[object_id]
         doubt = unsure if area else min(1.0, 2.0 * peak)
         rows.append({
             "index": index, "frame": name, "object": object_id, "area": area,
             "uncertainty": round(doubt, 4), "agreement": round(agreed if area else 1.0 - doubt, 4),
         })  # fmt: skip
     return rows
+
+
+def _pixels_of_ids(label_map: npt.NDArray[np.integer], largest: int) -> Sequence[int]:
+    """Count the pixels of each id from 0 to the largest one of a label map (H,W)."""
+    if label_map.dtype == np.uint8:  # six times as fast as NumPy, which makes 64-bit integers of them first
+        counts: list[int] = Image.fromarray(label_map).histogram()
+        return counts
+    return [int(count) for count in np.bincount(label_map.ravel(), minlength=largest + 1)]
 
 
 def score(uncertainty: float, agreement: float, jump: float) -> float:

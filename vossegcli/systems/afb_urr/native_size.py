@@ -1,36 +1,159 @@
-"""From logits at the working size to labels at native size, some rows at a time.
+"""From logits at the working size to labels at native size, part by part.
 
 A frame of 3840x2160 has 8 million pixels: probabilities of 20 objects would take 660 MiB, and more time than the
-network. So rows are enlarged, compared and dropped; probabilities are computed for an object when they are asked for.
+network. So parts of the frame are enlarged, compared and dropped, each with the classes that can be there alone;
+probabilities are computed for an object when they are asked for.
 
-Shape letters: K classes (background is class 0), h w working size, H W native pixels, r rows of a stripe.
+Shape letters: K classes (background is class 0), h w working size, H W native pixels, R rows of S parts each,
+k classes of a part, r c its pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache, partial
+from itertools import groupby
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vossegcli.ops.resize import Size, resize_smooth, row_weights, size_of
 
-#: Rows of a stripe: enough for a matrix product, few enough for a cache.
-ROWS = {"cpu": 32}
+#: Side of a part on a CPU: small enough for a cache and to leave much of the frame out, large enough for few of them.
+SIDE = 80
+#: Rows of a part on other devices, which compute all columns and classes faster than they tell which can be there.
 ROWS_ELSEWHERE = 1024
 #: Where the best class leads by as much, the uncertainty `exp(1 - exp(lead))` is 0 in float32.
 CLEAR_LEAD = 5.0
+VOID = 255
 
 
 class NativeLabels(NamedTuple):
     """Labels at native size, and what each class wins."""
 
-    label_map: Tensor  # (H,W) int32 ids
+    label_map: Tensor  # (H,W) ids, uint8 where all are below 255, else int32
     area: Tensor  # (K,) pixels
     uncertainty: Tensor  # (K,) sum over these pixels
+
+
+class _Part(NamedTuple):
+    """Pixels of the frame and the classes that can be there."""
+
+    rows: slice
+    columns: slice
+    classes: tuple[int, ...]
+
+
+class _Axis(NamedTuple):
+    """Enlargement of one axis from n to N: the weights (N,n) of the old places, and the first of each new one."""
+
+    weights: Tensor
+    first: list[int]
+
+    def needs(self, new: slice) -> slice:
+        """Give the old places that some new ones are made of."""
+        return slice(self.first[new.start], min(self.first[new.stop - 1] + 2, self.weights.shape[1]))
+
+
+@lru_cache(maxsize=8)
+def _axis(device: torch.device, new: int, old: int) -> _Axis:
+    """The enlargement of an axis on a device, which the frames of a video share."""
+    with torch.inference_mode(mode=False):
+        first, weights = row_weights(new, old)
+        return _Axis(weights.to(device), first)
+
+
+def skips_clear_parts(device: torch.device) -> bool:
+    """Return True where looking for what can be in a part pays: a GPU computes all faster than it tells."""
+    return device.type == "cpu"
+
+
+def native_labels(logits: Tensor, native: Size, ids: Sequence[int]) -> NativeLabels:
+    """Enlarge logits and give each pixel the id of its best class.
+
+    Args:
+        logits: (K,h,w) float32.
+        native: (H,W).
+        ids: object ids of classes 1, 2, ...
+    """
+    device = logits.device
+    result = NativeLabels(
+        torch.empty(native, dtype=torch.uint8 if max(ids) < VOID else torch.int32, device=device),
+        torch.zeros(len(logits), dtype=torch.int64, device=device),
+        torch.zeros(len(logits), device=device),
+    )
+    table = (0, *ids)
+    if size_of(logits) == native:
+        everything = tuple(range(len(logits)))
+        _decide(_leads(logits, everything), everything, result.label_map, result, table)
+        return result
+    axes = tuple(_axis(device, new, old) for new, old in zip(native, size_of(logits), strict=True))
+    for part in _parts(logits, axes) if skips_clear_parts(device) else _stripes(native, len(logits)):
+        label_map = result.label_map[part.rows, part.columns]
+        if len(part.classes) == 1:
+            label_map.fill_(table[part.classes[0]])
+            result.area[part.classes[0]] += label_map.numel()
+        else:
+            _decide(_enlarged(logits, part, axes), part.classes, label_map, result, table)
+    return result
+
+
+def _stripes(native: Size, classes: int) -> Iterator[_Part]:
+    """Cut a frame into stripes in which all classes can be."""
+    for top in range(0, native[0], ROWS_ELSEWHERE):
+        rows = slice(top, min(top + ROWS_ELSEWHERE, native[0]))
+        yield _Part(rows, slice(0, native[1]), tuple(range(classes)))
+
+
+def _parts(logits: Tensor, axes: Sequence[_Axis]) -> Iterator[_Part]:
+    """Cut a frame into parts, joined beside each other where the same classes can be in them.
+
+    Logits of a part are weighted means of those around it. A class whose largest one is far below what another class
+    has at least neither wins there nor makes the winner uncertain.
+    """
+    rows, columns = ([slice(at, min(at + SIDE, new)) for at in range(0, new, SIDE)] for new in _sizes(axes))
+    largest, smallest = (
+        _of_parts(logits, (rows, columns), axes, extreme) for extreme in (torch.amax, torch.amin)
+    )  # (K,R,S)
+    possible = ~(largest < smallest.amax(dim=0) - CLEAR_LEAD)  # also where something is no number
+    for row, of_row in zip(rows, possible.permute(1, 2, 0).tolist(), strict=True):
+        found = (
+            (column, tuple(k for k, yes in enumerate(of_part) if yes))
+            for column, of_part in zip(columns, of_row, strict=True)
+        )
+        for classes, beside in groupby(found, key=lambda part: part[1]):
+            joined = [column for column, _ in beside]
+            if len(classes) == 1:
+                yield _Part(row, slice(joined[0].start, joined[-1].stop), classes)
+            else:
+                yield from (_Part(row, column, classes) for column in joined)
+
+
+def _sizes(axes: Sequence[_Axis]) -> Size:
+    return axes[0].weights.shape[0], axes[1].weights.shape[0]
+
+
+def _of_parts(
+    logits: Tensor, parts: tuple[list[slice], list[slice]], axes: Sequence[_Axis], extreme: Callable[..., Tensor]
+) -> Tensor:
+    """Return the extreme of each class over the logits that each part is made of, (K,R,S)."""
+    of_rows = torch.stack([extreme(logits[:, axes[0].needs(rows)], dim=1) for rows in parts[0]], dim=1)  # (K,R,w)
+    return torch.stack([extreme(of_rows[..., axes[1].needs(columns)], dim=2) for columns in parts[1]], dim=2)
+
+
+def _leads(logits: Tensor, classes: Sequence[int]) -> Tensor:
+    """Take some classes of (K,h,w); of two, the second one's lead over the first, (1,h,w), is enough."""
+    if len(classes) == 2:  # noqa: PLR2004
+        return (logits[classes[1]] - logits[classes[0]]).unsqueeze(0)
+    return logits if len(classes) == len(logits) else logits[list(classes)]
+
+
+def _enlarged(logits: Tensor, part: _Part, axes: Sequence[_Axis]) -> Tensor:
+    """Enlarge the logits that a part is made of to (k,r,c), or to the lead (1,r,c) of the second of two classes."""
+    rows, columns = axes[0].needs(part.rows), axes[1].needs(part.columns)
+    needed = _leads(logits[:, rows, columns], part.classes)
+    return axes[0].weights[part.rows, rows] @ (needed @ axes[1].weights[part.columns, columns].T)
 
 
 def best_of_classes(logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,112 +172,32 @@ def best_of_classes(logits: Tensor) -> tuple[Tensor, Tensor]:
     return classes, first - second
 
 
-def skips_clear_parts(device: torch.device) -> bool:
-    """Return True where looking for clear parts pays: a GPU computes all faster than it tells where they are."""
-    return device.type == "cpu"
-
-
-@lru_cache(maxsize=8)
-def _weights_on(device: torch.device, height: int, small: int) -> tuple[list[int], Tensor]:
-    """The weights of rows on a device, which the frames of a video share."""
-    with torch.inference_mode(mode=False):
-        above, weights = row_weights(height, small)
-        return above, weights.to(device)
-
-
-def native_labels(logits: Tensor, native: Size, ids: Sequence[int]) -> NativeLabels:
-    """Enlarge logits and give each pixel the id of its best class.
-
-    On a CPU, stretches of a stripe where one class leads clearly in all corners are not computed: it leads between
-    them too, for the logits there are weighted means.
+def _decide(
+    logits: Tensor, classes: Sequence[int], label_map: Tensor, result: NativeLabels, table: Sequence[int]
+) -> None:
+    """Write the ids of the best of some classes into a part of the label map (r,c), and count them.
 
     Args:
-        logits: (K,h,w) float32.
-        native: (H,W).
-        ids: object ids of classes 1, 2, ...
+        logits: (k,r,c), or (1,r,c) of two classes.
+        classes: the k classes.
+        label_map: written to.
+        result: area and uncertainty are added to.
+        table: id of each of the K classes.
     """
-    device = logits.device
-    classes = logits.shape[0]
-    result = NativeLabels(
-        torch.empty(native, dtype=torch.int32, device=device),
-        torch.zeros(classes, dtype=torch.int64, device=device),
-        torch.zeros(classes, device=device),
-    )
-    if classes == 2:  # noqa: PLR2004 - one map is enough
-        logits = logits[1:] - logits[:1]
-    table = torch.tensor([0, *ids], dtype=torch.int32).to(device, non_blocking=True)
-    if size_of(logits) == native:
-        _decide(logits, result.label_map, result, table)
-        return result
-    skips = skips_clear_parts(device)
-    winners, unclear = _where_unclear(logits) if skips else (torch.empty(0), torch.empty(0))
-    above, weights = _weights_on(device, native[0], logits.shape[1])
-    height = ROWS.get(device.type, ROWS_ELSEWHERE)
-    for top in range(0, native[0], height):
-        bottom = min(top + height, native[0])
-        low, high = above[top], min(above[bottom - 1] + 2, logits.shape[1])
-        left, right = 0, native[1]
-        if skips:
-            left, right = _columns(unclear[low:high].any(dim=0), native[1])
-            for beside, column in ((slice(0, left), 0), (slice(right, None), -1)):
-                _fill(result, result.label_map[top:bottom, beside], int(winners[low, column]), table)
-        if right > left:
-            rows = logits[:, low:high]
-            part = _enlarged(rows, weights[top:bottom, low:high], native[1], slice(left, right))
-            _decide(part, result.label_map[top:bottom, left:right], result, table)
-    return result
-
-
-def _where_unclear(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """The best classes (h,w), and where a neighbour has another or the lead is small (h,w)."""
-    classes, lead = best_of_classes(logits)
-    low, high = _of_neighbours(classes, torch.minimum), _of_neighbours(classes, torch.maximum)
-    small = ~(lead > CLEAR_LEAD)  # also where it is no number
-    return classes, (low != high) | _of_neighbours(small, torch.logical_or)
-
-
-def _of_neighbours(x: Tensor, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Combine each value of (h,w) with its up to 8 neighbours; much faster than pooling on a CPU."""
-    for axis in (0, 1):
-        beside = x.shape[axis] - 1
-        combined = x.clone()
-        for here, there in ((0, 1), (1, 0)):
-            part = combined.narrow(axis, here, beside)
-            part.copy_(combine(part, x.narrow(axis, there, beside)))
-        x = combined
-    return x
-
-
-def _columns(unclear: Tensor, width: int) -> tuple[int, int]:
-    """The native columns between the first and the last that depend on unclear cells (w,)."""
-    places = unclear.nonzero()[:, 0]
-    if not len(places):
-        return width, width
-    scale = width / unclear.shape[0]
-    return max(0, int((int(places[0]) - 1) * scale)), min(width, int((int(places[-1]) + 2) * scale) + 1)
-
-
-def _enlarged(logits: Tensor, weights: Tensor, width: int, columns: slice) -> Tensor:
-    """Enlarge rows of logits (K,n,w) to some columns of (K,r,W); weights are (r,n)."""
-    wide = F.interpolate(logits[None], size=(logits.shape[1], width), mode="bilinear", align_corners=False)[0]
-    return torch.matmul(weights, wide[..., columns])
-
-
-def _decide(logits: Tensor, label_map: Tensor, result: NativeLabels, table: Tensor) -> None:
-    """Write the ids of the best classes of (K,r,c) into a part of the label map (r,c), and count them."""
-    classes, lead = best_of_classes(logits)
-    flat = classes.flatten()
-    unsure = torch.exp(1.0 - torch.exp(lead)).flatten()
-    result.area.index_add_(0, flat, torch.ones((), dtype=torch.int64, device=flat.device).expand_as(flat))
-    result.uncertainty.index_add_(0, flat, unsure)
-    label_map.copy_(table.index_select(0, flat).view_as(classes))
-
-
-def _fill(result: NativeLabels, part: Tensor, winner: int, table: Tensor) -> None:
-    """Give a part of the label map to one class, which is certain."""
-    if part.numel():
-        part.fill_(int(table[winner]))
-        result.area[winner] += part.numel()
+    best, lead = best_of_classes(logits)
+    unsure = torch.exp(1.0 - torch.exp(lead.clamp_max_(CLEAR_LEAD)))  # a CPU is slow where it overflows
+    if len(classes) == 2:  # noqa: PLR2004 - sums are much cheaper than adding by index
+        second, area = (unsure * best).sum(), best.sum()
+        of_classes = torch.stack([unsure.sum() - second, second]), torch.stack([best.numel() - area, area])
+    else:
+        flat, nothing = best.flatten(), torch.zeros(len(classes), device=best.device)
+        one = torch.ones((), dtype=torch.int64, device=best.device).expand_as(flat)
+        of_classes = nothing.index_add(0, flat, unsure.flatten()), nothing.long().index_add(0, flat, one)
+    numbers = torch.tensor(classes).to(best.device, non_blocking=True)
+    result.uncertainty.index_add_(0, numbers, of_classes[0])
+    result.area.index_add_(0, numbers, of_classes[1])
+    ids = torch.tensor([table[k] for k in classes], dtype=label_map.dtype).to(best.device, non_blocking=True)
+    label_map.copy_(ids.index_select(0, best.flatten()).view_as(best))
 
 
 class NativeProbabilities:
