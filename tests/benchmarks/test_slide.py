@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from vossegcli.io.media.images import limit_pixels, read_image
 from vossegcli.names import MAX_PIXELS
@@ -20,15 +21,18 @@ def slide(monkeypatch):
     limit_pixels(MAX_PIXELS)
 
 
-def test_the_slide_holds_its_discs(slide, tmp_path: Path) -> None:
-    assert slide.write_slide(tmp_path / "slide.tif", 600, 146) == 16
-    image = read_image(tmp_path / "slide.tif")
+@pytest.mark.parametrize("suffix", ["tif", "png"])
+def test_the_slide_holds_its_discs(slide, tmp_path: Path, suffix: str) -> None:
+    slide.write_slide(tmp_path / f"slide.{suffix}", 600, 146)
+    image = read_image(tmp_path / f"slide.{suffix}")
+    assert ndimage.label(image[..., 0] == slide.DISC)[1] == 16
     assert image.shape == (600, 600, 3)
     assert set(np.unique(image)) == {slide.BACKGROUND, slide.DISC}
 
 
-def test_each_disc_is_found_once(slide, monkeypatch, capsys) -> None:
+@pytest.mark.parametrize("suffix", ["tif", "png", "jpg"])
+def test_each_disc_is_found_once(slide, monkeypatch, capsys, suffix: str) -> None:
     monkeypatch.setattr(slide, "TILE", 256)
-    slide.measure(600, 75, "masks,coco,overlay,geojson")
+    slide.measure(600, 75, "masks,coco,overlay,geojson", suffix)
     row = json.loads(capsys.readouterr().out)
     assert row["found"] == row["discs"] == 64
