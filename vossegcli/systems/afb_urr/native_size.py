@@ -21,7 +21,7 @@ from torch import Tensor
 from vossegcli.ops.resize import Size, resize_smooth, row_weights, size_of
 
 #: Side of a part on a CPU: small enough for a cache and to leave much of the frame out, large enough for few of them.
-SIDE = 80
+SIDE = 128
 #: Rows of a part on other devices, which compute all columns and classes faster than they tell which can be there.
 ROWS_ELSEWHERE = 1024
 #: Where the best class leads by as much, the uncertainty `exp(1 - exp(lead))` is 0 in float32.
@@ -46,10 +46,12 @@ class _Part(NamedTuple):
 
 
 class _Axis(NamedTuple):
-    """Enlargement of one axis from n to N: the weights (N,n) of the old places, and the first of each new one."""
+    """Bilinear enlargement of one axis from n to N places."""
 
-    weights: Tensor
-    first: list[int]
+    weights: Tensor  # (N,n) of the old places
+    first: list[int]  # N, the old place at or before each new one
+    above: Tensor  # (N,) the same
+    share: Tensor  # (N,1) weight of the old place after it
 
     def needs(self, new: slice) -> slice:
         """Give the old places that some new ones are made of."""
@@ -61,7 +63,9 @@ def _axis(device: torch.device, new: int, old: int) -> _Axis:
     """The enlargement of an axis on a device, which the frames of a video share."""
     with torch.inference_mode(mode=False):
         first, weights = row_weights(new, old)
-        return _Axis(weights.to(device), first)
+        above = torch.tensor(first)
+        share = 1.0 - weights[torch.arange(new), above]
+        return _Axis(weights.to(device), first, above.to(device), share.to(device).unsqueeze(1))
 
 
 def skips_clear_parts(device: torch.device) -> bool:
@@ -110,13 +114,14 @@ def _parts(logits: Tensor, axes: Sequence[_Axis]) -> Iterator[_Part]:
     """Cut a frame into parts, joined beside each other where the same classes can be in them.
 
     Logits of a part are weighted means of those around it. A class whose largest one is far below what another class
-    has at least neither wins there nor makes the winner uncertain.
+    has at least neither wins there nor makes the winner uncertain. Nor does one that is below two others everywhere.
     """
     rows, columns = ([slice(at, min(at + SIDE, new)) for at in range(0, new, SIDE)] for new in _sizes(axes))
     largest, smallest = (
         _of_parts(logits, (rows, columns), axes, extreme) for extreme in (torch.amax, torch.amin)
     )  # (K,R,S)
-    possible = ~(largest < smallest.amax(dim=0) - CLEAR_LEAD)  # also where something is no number
+    first, second = smallest.topk(2, dim=0).values
+    possible = ~((largest < first - CLEAR_LEAD) | (largest < second))  # also where something is no number
     for row, of_row in zip(rows, possible.permute(1, 2, 0).tolist(), strict=True):
         found = (
             (column, tuple(k for k, yes in enumerate(of_part) if yes))
@@ -153,7 +158,11 @@ def _enlarged(logits: Tensor, part: _Part, axes: Sequence[_Axis]) -> Tensor:
     """Enlarge the logits that a part is made of to (k,r,c), or to the lead (1,r,c) of the second of two classes."""
     rows, columns = axes[0].needs(part.rows), axes[1].needs(part.columns)
     needed = _leads(logits[:, rows, columns], part.classes)
-    return axes[0].weights[part.rows, rows] @ (needed @ axes[1].weights[part.columns, columns].T)
+    wide = needed @ axes[1].weights[part.columns, columns].T  # (k,n,c)
+    above = axes[0].above[part.rows] - rows.start
+    beneath = (above + 1).clamp_max_(wide.shape[1] - 1)
+    share = axes[0].share[part.rows]
+    return torch.lerp(wide.index_select(1, above), wide.index_select(1, beneath), share)
 
 
 def best_of_classes(logits: Tensor) -> tuple[Tensor, Tensor]:
