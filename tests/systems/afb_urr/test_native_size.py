@@ -55,6 +55,7 @@ def test_clear_parts_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
         return part
 
     monkeypatch.setattr(native_size, "_enlarged", counted)
+    monkeypatch.setattr(native_size, "SIDE", 40)
     found = native_labels(torch.stack([-disc, disc]).clamp(-9, 9), (480, 640), [5])
     assert 0 < sum(computed) < 0.2 * 480 * 640
     monkeypatch.setattr(native_size, "CLEAR_LEAD", 1e9)
