@@ -22,9 +22,8 @@ from vossegcli.systems.base import ADAPTATION, VideoPredictor
 from vossegcli.training.loop import Trainer, run_training
 from vossegcli.training.settings import Stage, TrainingSettings
 
-SIZE, FRAMES, OBJECTS = 192, 3, 2  # of the clips; one a step
-LEARNING_RATE, WARMUP, WEIGHT_DECAY, CLIP_NORM, AVERAGE = 3e-4, 5, 1e-4, 1.0, 0.9
-TRUST = 0.85  # how far from the old weights to the new ones; Wortsman et al., Robust Fine-tuning, CVPR 2022
+SIZE, FRAMES, OBJECTS = 256, 3, 2  # of the clips; one a step
+LEARNING_RATE, WARMUP, WEIGHT_DECAY, CLIP_NORM, AVERAGE = 5e-4, 5, 1e-4, 1.0, 0.9
 MAX_SCENES = 8  # annotated frames that are kept in memory
 TOLD_EVERY = 10  # steps
 
@@ -101,9 +100,7 @@ def _train(
     item: PropagateItem,
     progress: Progress,
 ) -> nn.Module:
-    """Return a mean of the old weights and the trained ones, which forgets less than the trained ones alone."""
-    old = network.state_dict()
-    old = {name: value.clone() for name, value in old.items() if value.is_floating_point()}
+    """Train a network; returns the moving average of its weights."""
     network.to(memory_format=torch.channels_last).requires_grad_(requires_grad=True)
     trainer = Trainer(network, settings)
     spec = ClipSpec(1, SIZE, FRAMES, min(OBJECTS, stream.objects))
@@ -112,8 +109,6 @@ def _train(
     precision = torch.float32 if model.precision is torch.float16 else model.precision
     teller = _Teller(item.name, steps, progress)
     run_training(trainer, model.system.objectives, stream.stream(steps, spec), teller, precision=precision)
-    trained = trainer.average.state_dict()
-    trainer.average.load_state_dict({**trained, **{n: torch.lerp(w, trained[n], TRUST) for n, w in old.items()}})
     return trainer.average
 
 
