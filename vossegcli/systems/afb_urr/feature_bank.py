@@ -225,18 +225,15 @@ class FeatureBank:
         known = self._known_entries
         if known is None or known.precision != precision:
             owners = self._owners()
+            copied = self.config.memory_every > 1  # another thread may read them, and rows change in place
             groups = []
             for owner in sorted(set(owners)):
                 members = [i for i, other in enumerate(owners) if other == owner]
                 size = self.banks[owner].size
-                keys, values = (
-                    self.banks[owner].keys[:size],
-                    [self.banks[i].values[:size].to(precision) for i in members],
-                )
+                keys = self.banks[owner].keys[:size]
+                values = [self.banks[i].values[:size].to(precision, copy=copied) for i in members]
                 together = values[0] if len(members) == 1 else torch.cat(values, dim=1)  # (M,k*V)
-                if self.config.memory_every > 1:  # another thread may read them: copies, for rows change in place
-                    keys, together = keys.clone(), together.clone()
-                groups.append((members, keys, together))
+                groups.append((members, keys.clone() if copied else keys, together))
             known = self._known_entries = BankEntries(groups, precision, self.unit_keys)
         return known
 
