@@ -1,6 +1,6 @@
 """The page of an evaluation: nothing leaves it, names cannot break it, and it works in a real browser.
 
-Covers: reports.evaluation, types
+Covers: reports.evaluation, reports.rendering, types
 """
 
 import json

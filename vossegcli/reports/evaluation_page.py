@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from vossegcli.reports.curves import CURVE_POINTS, HEIGHT, WIDTH, histogram, polyline
 from vossegcli.reports.evaluation import Report, is_defined
+from vossegcli.reports.rendering import rendered
 
 BINS = 20
 #: Bounds of the size of the page: points of all curves, and scores that a click can show.
@@ -71,16 +72,13 @@ def evaluation_page(report: Report, pictures: Sequence[Picture] = (), worst: Seq
     """
     rows, objects = _rows(report), report.get("per_object", {})
     points = min(CURVE_POINTS, max(16, ALL_CURVE_POINTS // max(1, 2 * len(objects))))
-    from jinja2 import Environment, PackageLoader  # takes long, and most runs write no page
-
-    environment = Environment(loader=PackageLoader("vossegcli.reports"), autoescape=True)
-    page: str = environment.get_template("evaluation.html").render(
-        report=report, defined=is_defined, title=TITLES[report["task"]], columns=COLUMNS[report["task"]], rows=rows,
+    return rendered(
+        "evaluation.html", report=report, defined=is_defined, title=TITLES[report["task"]],
+        columns=COLUMNS[report["task"]], rows=rows,
         curves=[_score_curves(name, row, points) for name, row in objects.items()],
         precision=_precision_lines(report), histogram=_histogram(report), confusion=_confusion(report),
         worst=_by_frame(worst), width=WIDTH, height=HEIGHT, data=_embedded(report, pictures),
     )  # fmt: skip
-    return page
 
 
 def _rows(report: Report) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vossegcli.reports.curves import HEIGHT, WIDTH, polyline
+from vossegcli.reports.rendering import rendered
 
 ALL_CURVE_POINTS = 60_000
 FEWEST_POINTS = 16
@@ -119,23 +120,19 @@ class RunPage:
 
 def run_page(page: RunPage) -> str:
     """Render a run to HTML without any reference to other files."""
-    from jinja2 import Environment, PackageLoader  # takes long, and most runs write no page
-
-    environment = Environment(loader=PackageLoader("vossegcli.reports"), autoescape=True)
     lines = 2 * sum(len(item.curves) for item in page.items)
     points = max(FEWEST_POINTS, min(WIDTH, ALL_CURVE_POINTS // max(1, lines)))
     columns = list(dict.fromkeys(name for item in page.items for name in item.numbers))
     videos = [item for item in page.items if item.curves or item.spans]
     names = {item.name for item in videos}
-    html: str = environment.get_template("run.html").render(
-        page=page, columns=columns, width=WIDTH, height=HEIGHT,
+    return rendered(
+        "run.html", page=page, columns=columns, width=WIDTH, height=HEIGHT,
         failed=[item for item in page.items if item.status == "failed"],
         videos=videos, video_names=names,
         images=[item for item in page.items if item.shots and item.name not in names],
         curves={item.name: _lines(item.curves, points) for item in page.items if item.curves},
         bars=[(one.title, _bars(one.parts)) for one in page.distributions],
     )  # fmt: skip
-    return html
 
 
 def _lines(curves: Sequence[ObjectCurves], points: int) -> list[tuple[ObjectCurves, str, str]]:

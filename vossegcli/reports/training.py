@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vossegcli.reports.rendering import rendered
+
 CURVE_POINTS = 300
 WIDTH, HEIGHT = 420, 150
 
@@ -44,13 +46,7 @@ def training_report(
     """
     names = [n for n in (log[-1] if log else {}) if n not in {"step", "stage", "seconds", "skipped"}]
     curves = [curve(n, [(row["step"], row[n]) for row in log if n in row]) for n in names]
-    from jinja2 import Environment, PackageLoader  # takes long, and most runs write no page
-
-    environment = Environment(loader=PackageLoader("vossegcli.reports"), autoescape=True)
-    html: str = environment.get_template("training.html").render(
-        facts=facts, curves=curves, pictures=pictures, width=WIDTH, height=HEIGHT
-    )
-    return html
+    return rendered("training.html", facts=facts, curves=curves, pictures=pictures, width=WIDTH, height=HEIGHT)
 
 
 def curve(name: str, points: Sequence[tuple[float, float]]) -> Curve:

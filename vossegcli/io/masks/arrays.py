@@ -15,14 +15,13 @@ import numpy.typing as npt
 
 from vossegcli.errors import InputError
 from vossegcli.io.masks.mask_stacks import MaskStack, stack_names
+from vossegcli.io.media.array_frames import ARRAY_SIGNATURE
 from vossegcli.io.records.file_names import natural_key
 
 _LARGEST_ID = 65535
 _MOST_LAYERS = 33  # an axis at the end that is shorter than this, and than the others, is no width
 _FIX = "give (H,W) or (T,H,W) ids, (K,H,W) or (T,K,H,W) masks of 0 and 1, or one array a frame by its name"
 _MASK_KEYS = ("masks", "mask", "labels", "label", "segmentation", "segmentations", "ids", "arr_0")
-
-_NUMPY = b"\x93NUMPY"
 
 Array = npt.NDArray[Any]
 
@@ -31,7 +30,7 @@ def is_array_file(path: Path) -> bool:
     """Return True for a `.npy` file, or an archive of such files alone, unless it is called `.zip`."""
     try:
         with path.open("rb") as file:
-            if file.read(len(_NUMPY)) == _NUMPY:
+            if file.read(len(ARRAY_SIGNATURE)) == ARRAY_SIGNATURE:
                 return True
         if path.suffix.lower() == ".zip" or not zipfile.is_zipfile(path):
             return False

@@ -93,9 +93,10 @@ def _fill(items: Iterable[T], channel: _Channel[T]) -> None:
     try:
         iterator = iter(items)
         while channel.reserve():  # before the item is made: no more of them exist than asked for
-            channel.put(next(iterator))
-    except StopIteration:
-        pass
+            item = next(iterator, end)
+            if isinstance(item, _End):
+                break
+            channel.put(item)
     except BaseException as error:  # noqa: BLE001 - raised again in the consuming thread
         end = _End(error)
     channel.mark(end)
