@@ -166,10 +166,8 @@ def draw_errors(
     Returns:
         (H,W,3) uint8 RGB.
     """
-    missed = (predicted == 0).view(np.uint8)
-    kinds = np.where(
-        truth == predicted, (truth > 0).view(np.uint8), missed + np.uint8(2)
-    )  # in the order of the colours
+    right, missed = (truth > 0).view(np.uint8), (predicted == 0).view(np.uint8)
+    kinds = np.where(truth == predicted, right, 2 + missed)  # 0, or the number of a colour
     if image is None:
         picture = Image.fromarray(kinds)
         picture.putpalette([value for color in (_NO_ERROR, *ERROR_COLORS.values()) for value in color])
