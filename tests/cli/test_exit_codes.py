@@ -75,7 +75,13 @@ def test_4_bad_checkpoint(vosseg: Vosseg, clip: Clip) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--save", "masks,holograms"], ["--device", "toaster"], ["--device", "cpu", "--precision", "fp16"]],
+    [
+        ["--save", "masks,holograms"],
+        ["--device", "toaster"],
+        ["--device", "cpu", "--precision", "fp16"],
+        ["--seed", "-1"],
+        ["--seed", str(1 << 32)],
+    ],  # fmt: skip
 )
 def test_5_bad_configuration(vosseg: Vosseg, clip: Clip, checkpoint: Path, words: list[str]) -> None:
     outcome = vosseg("propagate", clip.frames, "--mask", clip.mask, "--checkpoint", checkpoint, *words)
@@ -83,10 +89,12 @@ def test_5_bad_configuration(vosseg: Vosseg, clip: Clip, checkpoint: Path, words
     assert len(_lines(outcome)) == 1
 
 
-def test_6_absent_device(vosseg: Vosseg, clip: Clip, checkpoint: Path) -> None:
-    outcome = vosseg("propagate", clip.frames, "--mask", clip.mask, "--checkpoint", checkpoint, "--device", "cuda:63")
+@pytest.mark.parametrize("device", ["cuda:63", "cuda:128", "cuda:256"])  # of the last two, torch makes -128 and 0
+def test_6_absent_device(vosseg: Vosseg, clip: Clip, checkpoint: Path, device: str) -> None:
+    outcome = vosseg("propagate", clip.frames, "--mask", clip.mask, "--checkpoint", checkpoint, "--device", device)
     assert outcome.code == 6
-    assert "device 'cuda:63' is not available" in outcome.stderr
+    assert f"device '{device}' is not available" in outcome.stderr
+    assert "Use --device" in outcome.stderr
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory.\nTried ...")])

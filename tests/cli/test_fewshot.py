@@ -154,6 +154,29 @@ def test_supports_of_a_file_whose_images_lie_elsewhere(
     ]
 
 
+def test_names_of_classes_lead_to_no_other_folder(run: Callable[..., Outcome], support: Path, tmp_path: Path) -> None:
+    """In annotations they may hold anything, and two may give one folder."""
+    names = ["..", "cell/body", "cell_body"]
+    squares_of = [[[x, 4, x + 12, 4, x + 12, 20, x, 20]] for x in (2, 20, 40)]
+    annotations = [
+        {"id": k, "image_id": 1, "category_id": k, "segmentation": square} for k, square in enumerate(squares_of, 1)
+    ]
+    image = {"id": 1, "file_name": "0.jpg", "height": 48, "width": 64}
+    categories = [{"id": k, "name": name} for k, name in enumerate(names, 1)]
+    file = support / "cat" / "coco.json"
+    file.write_text(json.dumps({"images": [image], "annotations": annotations, "categories": categories}))
+    write_frame(tmp_path / "q" / "a.jpg", squares(0, (1,)))
+    outcome = run(tmp_path / "q", "--support", file, "--save", "masks,probabilities")
+    assert outcome.code == 0, outcome.stderr
+    out = tmp_path / "out"
+    assert sorted(out.rglob("a.png")) == sorted(
+        [
+            out / "masks" / "a.png",
+            *(out / "probabilities" / name / "a.png" for name in ("_", "cell_body", "cell_body_3")),
+        ]
+    )
+
+
 def test_results_do_not_lie_among_the_supports(run: Callable[..., Outcome], support: Path, tmp_path: Path) -> None:
     """The next run would take them for a class."""
     write_frame(tmp_path / "q" / "a.jpg", squares(0, (1,)))

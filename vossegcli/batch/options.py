@@ -17,6 +17,7 @@ from vossegcli.names import MAX_PIXELS
 from vossegcli.types import Shard, Task
 
 OOM = ("fail", "shrink")
+LARGEST_SEED = (1 << 32) - 1
 REPORT = "report"  # kind of output that every command knows: the page of the run
 
 
@@ -76,6 +77,8 @@ class BatchOptions(ABC):
         _ = self.reading
         if self.max_pixels < 1:
             raise ConfigError(f"max-pixels is {self.max_pixels}", fix="give 1 or more")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise ConfigError(f"seed is {self.seed}", fix=f"give a number from 0 to {LARGEST_SEED}")
         if self.oom not in OOM:
             raise ConfigError(f"oom is '{self.oom}'", fix=f"use {' or '.join(OOM)}")
         for name in self.save:

@@ -33,7 +33,7 @@ def instance(
         ),
     ] = None,
     top_k: Annotated[
-        int | None, typer.Option(min=1, help="Maximum instances per image (default: the checkpoint's).")
+        int | None, typer.Option(min=1, help="Maximum instances per image or tile (default: the checkpoint's).")
     ] = None,
     classes: o.Classes = "",
     annotations: Annotated[

@@ -28,8 +28,12 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"unknown device '{name}'", fix="use auto, cpu, cuda, cuda:1 or mps") from error
-    if device.type == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
-        raise DeviceError(f"device '{name}' is not available", fix=f"{count} CUDA devices are visible")
+    number = int(name.partition(":")[2] or 0)  # torch keeps 8 bits of it
+    if device.type == "cuda" and number >= (count := torch.cuda.device_count()):
+        there = "no CUDA device is visible" if not count else f"the last one that is visible is cuda:{count - 1}"
+        raise DeviceError(
+            f"device '{name}' is not available: {there}", fix=f"use --device {'cuda' if count else 'cpu'}"
+        )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("device 'mps' is not available", fix="use --device cpu")
     if device.type not in {"cpu", "cuda", "mps"}:

@@ -9,6 +9,7 @@ from PIL import Image
 from tests.conftest import draw_mask, squares, write_frame
 from vossegcli.errors import InputError
 from vossegcli.io.datasets.supports import Support, find_supports, read_support
+from vossegcli.io.results.rle import compressed_rle
 
 
 def pair(image: Path, mask: Path, ids: tuple[int, ...] = (1,)) -> None:
@@ -67,6 +68,9 @@ def test_masks_must_fit_and_leave_background(tmp_path: Path) -> None:
     Image.new("L", (64, 48), 255).save(tmp_path / "a.png")
     with pytest.raises(InputError, match="full"):
         read_support(Support(tmp_path / "a.jpg", tmp_path / "a.png", None))
+    nothing = compressed_rle({"size": [48, 64], "counts": [48 * 64]}, 48, 64)
+    with pytest.raises(InputError, match=r"notes\.json: is empty"):
+        read_support(Support(tmp_path / "a.jpg", tmp_path / "notes.json", None, (nothing,)))
 
 
 @pytest.mark.parametrize("name", ["nothing", "empty"])

@@ -53,6 +53,7 @@ def check_parts(path: Path, *, regions: bool = True) -> None:
     for part in PARTS:
         shown = picture[part]
         assert shown.dtype == np.uint8
+        assert shown.flags.writeable, "PyTorch warns of arrays that are not"
         assert np.array_equal(shown, whole[part])
 
 

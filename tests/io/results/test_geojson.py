@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from vossegcli.io.results.exports import ExportedShape
 from vossegcli.io.results.geojson import rings_of, signed_area, write_geojson
@@ -38,6 +39,36 @@ def test_corners_alone_are_kept() -> None:
 def test_pixels_that_touch_at_a_corner_are_apart() -> None:
     assert len(rings_of(np.eye(2, dtype=bool))) == 2
     assert len(rings_of(np.eye(2, dtype=bool)[::-1])) == 2
+
+
+def polygons_of(path: Path) -> list[list[list[tuple[int, int]]]]:
+    """The polygons of the only object of a file, each as its rings without the closing corner."""
+    (feature,) = json.loads(path.read_text())["features"]
+    geometry = feature["geometry"]
+    polygons = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
+    return [[[(x, y) for x, y in ring[:-1]] for ring in polygon] for polygon in polygons]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_polygons_are_valid_one_for_each_part(tmp_path: Path, seed: int) -> None:
+    """No ring passes a corner twice, and a polygon with its holes is a part whose pixels share edges."""
+    rng = np.random.default_rng(seed)
+    mask = rng.random((9, 11)) < rng.uniform(0.4, 0.8)
+    polygons = polygons_of(write_geojson(tmp_path / "x.geojson", [ExportedShape("cell", 1, mask, 0, 0)], ["cell"]))
+    assert all(len(set(ring)) == len(ring) for polygon in polygons for ring in polygon)
+    labels, count = ndimage.label(mask)
+    parts = sorted((labels == k).tobytes() for k in range(1, count + 1))
+    assert sorted(filled(polygon, mask.shape).tobytes() for polygon in polygons) == parts
+
+
+def test_a_hole_belongs_to_the_smallest_part_around_it(tmp_path: Path) -> None:
+    target = np.ones((9, 9), bool)  # a ring, and in its hole a ring with a hole of its own
+    target[1:8, 1:8] = False
+    target[3:6, 3:6] = True
+    target[4, 4] = False
+    polygons = polygons_of(write_geojson(tmp_path / "x.geojson", [ExportedShape("cell", 1, target, 0, 0)], ["cell"]))
+    assert sorted(int(filled(polygon, target.shape).sum()) for polygon in polygons) == [8, 32]
+    assert [len(polygon) for polygon in polygons] == [2, 2]
 
 
 def test_features(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Instances for annotation tools: what a person would correct and train on is what was found."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,9 @@ def test_files_of_tools_read_back_as_training_data(tmp_path: Path) -> None:
         append_jsonl(one.state.rows, *ROWS)
         written = export_image(one, (HEIGHT, WIDTH), ROWS[:2], ("labelme", "geojson"), ("cat", "dog"))
         assert [path.suffix for path in written] == [".json", ".geojson"]
-    export_images(tmp_path / "out", items, ("coco", "cvat"), {"cat": 4, "dog": 7}, Reading())
+    ids = {"a": 31, "not done": 32, "deep/b": 33}
+    export_images(tmp_path / "out", items, ("coco", "cvat"), {"cat": 4, "dog": 7}, ids, Reading())
+    assert [image["id"] for image in json.loads((tmp_path / "out" / "coco.json").read_text())["images"]] == [31, 33]
     for kind in ("labelme", "coco.json", "cvat.xml"):
         found = read_annotated_images(tmp_path / "out" / kind, tmp_path / "images").images
         assert [image.path for image in found] == [one.query.path for one in items], kind
@@ -47,7 +50,7 @@ def test_files_of_tools_read_back_as_training_data(tmp_path: Path) -> None:
 def test_files_that_nobody_asked_for_any_more_are_removed(tmp_path: Path) -> None:
     one = item(tmp_path, "a")
     append_jsonl(one.state.rows, *ROWS)
-    export_images(tmp_path / "out", [one], ("coco", "cvat"), {"cat": 1, "dog": 2}, Reading())
-    export_images(tmp_path / "out", [one], ("cvat",), {"cat": 1, "dog": 2}, Reading())
+    export_images(tmp_path / "out", [one], ("coco", "cvat"), {"cat": 1, "dog": 2}, {"a": 1}, Reading())
+    export_images(tmp_path / "out", [one], ("cvat",), {"cat": 1, "dog": 2}, {"a": 1}, Reading())
     assert not (tmp_path / "out" / "coco.json").exists()
     assert (tmp_path / "out" / "cvat.xml").exists()

@@ -89,6 +89,8 @@ def read_support(support: Support) -> tuple[npt.NDArray[np.uint8], npt.NDArray[n
     image = read_image(support.image)
     mask = _mask_of(support)
     check_same_size(support.mask, mask, image)
+    if not mask.any():
+        raise InputError("is empty: it shows no pixel of the class", where=support.mask, fix="mark the class")
     if mask.all():
         raise InputError("is full: it has no background", where=support.mask, fix="mark the class, and only the class")
     return image, mask

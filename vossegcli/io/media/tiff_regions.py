@@ -128,7 +128,8 @@ class TiffRegions:
                 part = self._stored_rows(top, bottom)[:, left:right]
             else:
                 part = self._from_segments(top, bottom, left, right)
-        native = np.ascontiguousarray(part, dtype=self._stored.newbyteorder("="))
+        # Rows of a map of the file can be read only; what leaves here may be written to.
+        native = np.require(part, self._stored.newbyteorder("="), ["C", "W", "E"])
         return native[..., 0] if self._samples == 1 else native
 
     def _stored_rows(self, top: int, bottom: int) -> Samples:

@@ -98,19 +98,25 @@ def write_labelme(folder: Path, images: Iterable[ExportedImage]) -> Iterator[Pat
         yield path
 
 
-def write_coco(path: Path, images: Sequence[ExportedImage], categories: Mapping[str, int] | None = None) -> Path:
+def write_coco(
+    path: Path,
+    images: Sequence[ExportedImage],
+    categories: Mapping[str, int] | None = None,
+    image_ids: Sequence[int | str] | None = None,
+) -> Path:
     """Write a COCO instances file with compressed RLE; `track_id` is the object.
 
     Args:
         path: the file.
         images: in order.
         categories: id of each class; None = 1, 2, ... in the order of their first appearance.
+        image_ids: id of each image; None = 1, 2, ...
     """
     labels = dict.fromkeys(shape.label for image in images for shape in image.shapes)
     ids = dict(categories) if categories else {label: number for number, label in enumerate(labels, start=1)}
     listed: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for number, image in enumerate(images, start=1):
+    for number, image in zip(image_ids or range(1, len(images) + 1), images, strict=True):
         listed.append({"id": number, "file_name": image.name, "height": image.height, "width": image.width})
         for shape in image.shapes:
             rle = region_rle(shape.mask, shape.top, shape.left, image.height, image.width)

@@ -6,7 +6,7 @@ Shapes: H W pixels; (h,w) the part of the image that holds an object.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,8 @@ def rings_of(mask: Mask) -> list[Ring]:
     """Follow the edges of a mask (h,w) between pixels.
 
     Outer rings run clockwise on the screen, those of holes the other way; pixels that touch at a corner are apart.
-    Corners on straight stretches are left out; rings are not closed.
+    No ring passes a corner twice, as valid polygons ask for. Corners on straight stretches are left out; rings are not
+    closed.
     """
     padded = np.pad(mask, 1)
     following: dict[Corner, list[Corner]] = {}
@@ -56,15 +57,31 @@ def rings_of(mask: Mask) -> list[Ring]:
         for row, column in np.argwhere(open_edges).tolist():
             start = (column + begin[0], row + begin[1])
             following.setdefault(start, []).append((column + end[0], row + end[1]))
-    rings = []
+    rings: list[Ring] = []
     while following:
         first = next(iter(following))
         ring, here, before = [first], _take(following, first, None), first
         while here != first:
             ring.append(here)
             here, before = _take(following, here, before), here
-        rings.append(_corners(ring))
+        rings += map(_corners, _simple_rings(ring))
     return rings
+
+
+def _simple_rings(ring: Ring) -> Iterator[Ring]:
+    """Cut a ring in two wherever it comes to a corner again: there, a hole touches the outer ring or another hole."""
+    path: Ring = []
+    places: dict[Corner, int] = {}
+    for corner in ring:
+        if corner in places:
+            begin = places[corner]
+            loop, path = path[begin:], path[:begin]
+            for passed in loop:
+                del places[passed]
+            yield loop
+        places[corner] = len(path)
+        path.append(corner)
+    yield path
 
 
 def _take(following: dict[Corner, list[Corner]], here: Corner, before: Corner | None) -> Corner:
@@ -95,8 +112,8 @@ def signed_area(ring: Ring) -> float:
 
 def _feature(shape: ExportedShape, colours: dict[str, list[int]]) -> dict[str, Any]:
     rings = [[(x + shape.left, y + shape.top) for x, y in ring] for ring in rings_of(shape.mask)]
-    outer = [[ring] for ring in rings if signed_area(ring) > 0]
-    for hole in (ring for ring in rings if signed_area(ring) < 0):
+    outer = [[ring] for ring in sorted(rings, key=signed_area) if signed_area(ring) > 0]
+    for hole in (ring for ring in rings if signed_area(ring) < 0):  # it lies in the smallest ring around it
         owner = next((polygon for polygon in outer if _holds(polygon[0], hole)), outer[0])
         owner.append(hole)
     closed = [[[list(corner) for corner in (*ring, ring[0])] for ring in polygon] for polygon in outer]

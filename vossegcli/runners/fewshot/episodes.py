@@ -75,8 +75,6 @@ class EpisodeOptions(BatchOptions):
             raise ConfigError(f"episodes is {self.episodes}", fix="give 1 or more, or the episodes.json of a run")
         if self.shots < 1:
             raise ConfigError(f"shots is {self.shots}", fix="give 1 or more")
-        if not 0 <= self.seed < 1 << 32:
-            raise ConfigError(f"seed is {self.seed}", fix="give a number from 0 to 4294967295")
 
     @property
     def source(self) -> Path:

@@ -42,7 +42,12 @@ def export_image(
 
 
 def export_images(
-    folder: Path, items: Sequence[ImageItem], save: Sequence[str], category_ids: Mapping[str, int], reading: Reading
+    folder: Path,
+    items: Sequence[ImageItem],
+    save: Sequence[str],
+    category_ids: Mapping[str, int],
+    image_ids: Mapping[str, int | str],
+    reading: Reading,
 ) -> None:
     """Write the drawn instances of all images for COCO and CVAT, if asked for, and remove files that nobody asked for.
 
@@ -51,6 +56,7 @@ def export_images(
         items: images that are done.
         save: kinds of output.
         category_ids: id of each class.
+        image_ids: id of each image by its name: that of the results, also where some images are not done.
         reading: how stacks are read.
 
     Raises:
@@ -67,7 +73,7 @@ def export_images(
         size = open_query(query, reading).size if query.is_video else read_image_size(query.path)
         images.append(_exported(item, size, rows))
     if "coco" in save:
-        write_coco(folder / COCO, images, category_ids)
+        write_coco(folder / COCO, images, category_ids, [image_ids[item.name] for item in items])
     if "cvat" in save:
         write_cvat(folder / CVAT, images)
 

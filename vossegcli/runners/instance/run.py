@@ -55,7 +55,7 @@ class InstanceOptions(BatchOptions):
         images: file, folder, glob, or COCO file that lists images.
         annotations: COCO file that gives the ids of images and categories; None = the one that lists them, if any.
         score_threshold: instances below it are neither drawn nor counted; None = the checkpoint's.
-        top_k: instances an image at most; None = the checkpoint's.
+        top_k: instances an image (or a tile) at most; None = the checkpoint's.
         classes: names of the classes that are wanted; empty = all.
         tile: side of the tiles that large images are cut into; None = whole images.
         overlap: of the tiles, in pixels.
@@ -66,7 +66,7 @@ class InstanceOptions(BatchOptions):
         "masks": ("masks/{files}.png",),
         "coco": (),
         "overlay": ("overlay/{files}.jpg",),
-        "cutouts": ("cutouts/*/{files}_[0-9][0-9][0-9].png",),
+        "cutouts": tuple(f"cutouts/*/{{files}}_{'[0-9]' * digits}.png" for digits in (3, 4, 5)),
         "labelme": ("labelme/{files}.json",),
         "geojson": ("geojson/{files}.geojson",),
         "cvat": (),
@@ -209,7 +209,7 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Part, Instance
         """Write `instances.csv` and, if asked for, `instances.json` and the files for annotation tools."""
         folder, save = self.options.folder, self.options.save
         category_ids = dict(zip(self.model.labels, self.category_ids, strict=True))
-        export_images(folder, done, save, category_ids, self.options.reading)
+        export_images(folder, done, save, category_ids, self.image_ids, self.options.reading)
         results, table = [], []
         for item in done:
             rows = list(read_jsonl(item.state.rows))
