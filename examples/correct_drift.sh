@@ -3,4 +3,4 @@
 #   examples/correct_drift.sh FRAMES MASKS OUTPUT
 set -eu
 vosseg propagate "$1" --mask "$2" --use-masks all -o "$3"
-grep ',yes$' "$3/confidence.csv" | sort -t, -k6 -n | head
+grep ',yes$' "$3/confidence.csv" | sort -t, -k7,7 -n | head

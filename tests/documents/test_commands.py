@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from tests.conftest import Outcome
 from tests.documents.pages import CARDS, DOCS, ROOT, SCRIPTS, blocks, commands
 from vossegcli.cli.app import app
+from vossegcli.runners.propagate.confidence import FIELDS
 
 #: Commands that need a file of others: their options are checked, they are not run.
 NOT_RUN = ("vosseg checkpoints import final.pth",)
@@ -57,6 +60,37 @@ def test_example_scripts_name_options_that_exist(script: Path) -> None:
     assert lines
     for line in lines:
         check_words(line)
+
+
+def run_script(name: str, folder: Path, *words: object) -> str:
+    """Run an example script with a `vosseg` that writes its words to `calls` and does nothing else."""
+    program = folder / "bin" / "vosseg"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" >> "{folder}/calls"\n')
+    program.chmod(0o755)
+    search = f"{program.parent}:{os.environ['PATH']}"
+    command = ["/bin/sh", str(ROOT / "examples" / name), *map(str, words)]
+    return subprocess.run(command, env={"PATH": search}, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_script_that_corrects_lists_the_lowest_scores_first(tmp_path: Path) -> None:
+    rows = [(0.9, 0.50, "yes"), (0.1, 0.59, "yes"), (0.5, 0.02, "yes"), (0.3, 0.70, "no")]
+    lines = [f"clip,{k:05d},1,100,0.1,{agreed},{score},{seen}" for k, (agreed, score, seen) in enumerate(rows)]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "confidence.csv").write_text("\n".join([",".join(FIELDS), *lines]) + "\n")
+    listed = run_script("correct_drift.sh", tmp_path, "frames", "masks", tmp_path / "out").splitlines()
+    assert listed == [lines[2], lines[0], lines[1]]
+
+
+def test_the_script_without_a_mask_takes_the_first_frame_in_natural_order(tmp_path: Path) -> None:
+    frames, out = tmp_path / "frames", tmp_path / "out"
+    frames.mkdir()
+    for name in (".DS_Store", "9.jpg", "10.jpg"):
+        (frames / name).touch()
+    run_script("segment_without_a_mask.sh", tmp_path, frames, out, "2,5")
+    find, follow = (tmp_path / "calls").read_text().splitlines()
+    assert find.startswith(f"instance {frames}/9.jpg ")
+    assert f"--mask {out}/things/masks/9.png --at 9 --objects 2,5" in follow
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda p: p.stem)

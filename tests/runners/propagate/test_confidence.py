@@ -28,6 +28,9 @@ def test_rows_hold_area_uncertainty_and_agreement() -> None:
     assert [(row["object"], row["area"]) for row in rows] == [(3, 3), (400, 0), (7, 0)]
     assert [row["uncertainty"] for row in rows] == [0.25, 0.6, 0.002]
     assert [row["agreement"] for row in rows] == [0.8, 0.4, 0.998]
+    assert not any(row["given"] for row in rows)
+    rows = confidence_rows(4, "x", (3, 7), label_map, [0.0, 0.0], [1.0, 1.0], [1.0, 0.0], {3})
+    assert [row["given"] for row in rows] == [True, False]
 
 
 def test_the_score_falls_with_doubt_disagreement_and_jumps() -> None:
@@ -54,6 +57,17 @@ def test_a_low_score_or_a_jump_in_area_asks_for_a_look() -> None:
     marked = mark_reviews(rows)
     assert [row["index"] for row in marked] == [0, 1, 2, 3, 4, 5]
     assert [row["review"] for row in marked] == ["no", "no", "yes", "yes", "yes", "yes"]
+
+
+def test_a_given_mask_needs_no_look_but_the_frame_before_it_that_differs_does() -> None:
+    """Whoever corrects a frame would find it in the list again."""
+    rows = [_row(0, 100, 0.0), _row(1, 90, 0.1), _row(2, 400, 0.0), _row(3, 390, 0.1), _row(4, 380, 0.0)]
+    for index in (0, 2, 4):
+        rows[index]["given"] = True
+    marked = mark_reviews(rows)
+    assert [row["review"] for row in marked] == ["no", "yes", "no", "no", "no"]
+    assert {row["score"] for row in marked[::2]} == {round(score(0.0, 1.0, 0.0), 4)}
+    assert marked[1]["score"] < marked[3]["score"]
 
 
 def test_objects_are_compared_with_themselves() -> None:

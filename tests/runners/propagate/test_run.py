@@ -228,6 +228,9 @@ def test_how_much_of_a_folder_of_masks_is_used(
     objects = {(row["frame"], row["object"]) for row in _rows(tmp_path)}
     assert ("00003", "5") not in objects
     assert (("00005", "5") in objects) == (use != "first")
+    if use == "all":
+        drawn = [row for row in _rows(tmp_path) if row["frame"] in {"00001", "00004"}]
+        assert {(row["score"], row["review"]) for row in drawn} == {(drawn[0]["score"], "no")}, "by a person"
 
 
 def test_an_object_that_appears_later_is_followed_to_the_start_too(run: Run, tmp_path: Path) -> None:

@@ -114,6 +114,26 @@ def film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "film"
 
 
+def test_a_mother_of_a_low_score_is_drawn_if_her_track_is(
+    film: Path, tiny_tracker: Path, tmp_path: Path, vosseg: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the option she would be drawn, as the beginning of a track that is sure in the end."""
+
+    def follow(item: TrackItem, *_: object) -> int:
+        rows = dividing(1, 2)
+        append_jsonl(item.state.rows, *({**r, "score": 0.9 if r["frame"] >= AT or r["id"] == 7 else 0.2} for r in rows))
+        return FRAMES
+
+    monkeypatch.setattr(runner, "follow_sequence", follow)
+    out = tmp_path / "out"
+    command = ("track", film, "--checkpoint", tiny_tracker, "--device", "cpu", "--score-threshold", "0.5", "-o", out)
+    assert vosseg(*command, "--divide").code == 0
+    with (out / "tracks.csv").open() as file:
+        assert [(r["first"], r["last"], r["parent"]) for r in csv.DictReader(file)] == [
+            ("000", "003", ""), ("000", "007", ""), ("004", "007", "1"), ("004", "007", "1"),
+        ]  # fmt: skip
+
+
 def test_tables_and_masks_name_mother_and_daughters(
     film: Path, tiny_tracker: Path, tmp_path: Path, vosseg: Callable[..., Outcome]
 ) -> None:

@@ -1,8 +1,18 @@
-"""Rows of a followed sequence to tracks."""
+"""Rows of a followed sequence to tracks, and tracks to maps of ids."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-from vossegcli.runners.track.tracks import collect_tracks
+from tests.conftest import write_frame
+from vossegcli.errors import InputError
+from vossegcli.io.media.frames import open_frames
+from vossegcli.io.media.sequences import find_sequences
+from vossegcli.runners.track.divisions import Lineage
+from vossegcli.runners.track.follow import TrackItem
+from vossegcli.runners.track.results import MOST_IDS, Followed, id_maps
+from vossegcli.runners.track.tracks import Track, collect_tracks
 
 
 def row(frame: int, number: int, score: float, label: int = 0) -> dict[str, object]:
@@ -21,3 +31,16 @@ def test_tracks_of_few_frames_rank_behind_those_of_many() -> None:
     assert flicker.rank == pytest.approx(0.8 / 4)
     assert steady.rank == pytest.approx(0.7 * 12 / 15)
     assert steady.rank > flicker.rank
+
+
+def test_more_tracks_than_ids_are_refused(tmp_path: Path) -> None:
+    write_frame(tmp_path / "clip" / "0.png", np.zeros((8, 8), np.uint8))
+    (sequence,) = find_sequences(tmp_path / "clip")
+    item = TrackItem(
+        name="clip", frames=1, key="", output=tmp_path / "out", reader=open_frames(sequence), video_id=1,
+        snapshot_every=9,
+    )  # fmt: skip
+    tracks = [Track(number, 0, 0.9, 0, 0, 1, 1) for number in range(MOST_IDS + 1)]
+    with pytest.raises(InputError, match=f"clip: has {MOST_IDS + 1} tracks"):
+        next(id_maps(Followed(item, Lineage(), tracks, tracks)))
+    assert not next(id_maps(Followed(item, Lineage(), tracks, tracks[:-1]))).any()

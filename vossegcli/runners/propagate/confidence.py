@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ def confidence_rows(
     uncertainty: Sequence[float],
     agreement: Sequence[float],
     peaks: Sequence[float],
+    given: Container[int] = (),
 ) -> list[dict[str, Any]]:
     """Rows of one frame: area in pixels, mean uncertainty of the object's pixels, agreement with the annotated frames.
 
@@ -51,6 +52,7 @@ def confidence_rows(
         uncertainty: (K,) in [0, 1].
         agreement: (K,) in [0, 1].
         peaks: (K,) largest probability of each object.
+        given: objects that a person drew on this frame, or said to be gone.
 
     Raises:
         DeviceError: a value is not finite.
@@ -66,6 +68,7 @@ def confidence_rows(
         rows.append({
             "index": index, "frame": name, "object": object_id, "area": area,
             "uncertainty": round(doubt, 4), "agreement": round(agreed if area else 1.0 - doubt, 4),
+            "given": object_id in given,
         })  # fmt: skip
     return rows
 
@@ -96,16 +99,28 @@ def area_jump(area: int, before: int) -> float:
 
 
 def mark_reviews(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Sort the rows of a sequence by frame, score them and say which deserve a look (`review` = yes or no)."""
+    """Sort the rows of a sequence by frame, score them and say which deserve a look (`review` = yes or no).
+
+    Where the area jumps to that of a given mask, the frame before it is the doubtful one.
+    """
     ordered = sorted(rows, key=lambda row: (row["index"], row["object"]))
-    previous: dict[int, int] = {}
+    previous: dict[int, dict[str, Any]] = {}
     for row in ordered:
-        before = previous.get(row["object"], row["area"])
-        jump = area_jump(row["area"], before)
-        row["score"] = round(score(row["uncertainty"], row["agreement"], jump), 4)
-        row["review"] = "yes" if jump > math.log(REVIEW_AREA_RATIO) or row["score"] < REVIEW_SCORE else "no"
-        previous[row["object"]] = row["area"]
+        before = previous.get(row["object"], row)
+        jump = area_jump(row["area"], before["area"])
+        if row.get("given") and not before.get("given"):
+            before["jump"] = max(before["jump"], jump)
+            _judge(before)
+        row["jump"] = 0.0 if row.get("given") else jump
+        _judge(row)
+        previous[row["object"]] = row
     return ordered
+
+
+def _judge(row: dict[str, Any]) -> None:
+    """Score a row and say whether it deserves a look."""
+    row["score"] = round(score(row["uncertainty"], row["agreement"], row["jump"]), 4)
+    row["review"] = "yes" if row["jump"] > math.log(REVIEW_AREA_RATIO) or row["score"] < REVIEW_SCORE else "no"
 
 
 def write_confidence(output: Path, names: Iterable[str]) -> list[dict[str, Any]]:

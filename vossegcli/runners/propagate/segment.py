@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -86,6 +86,7 @@ class _Result:
         peaks: (K,) largest probability of each.
         probs: what computes those of each (H,W), where they are written or summed, else nothing.
         beneath: the label map that an earlier pass wrote for this frame, or None.
+        given: ids that a person drew on this frame, or said to be gone.
     """
 
     index: int
@@ -97,6 +98,7 @@ class _Result:
     peaks: list[float]
     probs: list[Callable[[], Tensor]]
     beneath: Path | None
+    given: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -178,11 +180,11 @@ def _run_pass(item: PropagateItem, way: Pass, done: int, predictor: VideoPredict
         for index in way.indices()[:done]:
             gone = changes.get(index, gone)
         for index, (name, image) in zip(indices, frames, strict=True):
-            segmentation = _segment_frame(item, way, index, image, predictor)
+            segmentation, given = _segment_frame(item, way, index, image, predictor)
             gone = changes.get(index, gone)
             if gone:
                 segmentation = without(segmentation, predictor.ids, gone)
-            yield _off_the_device(item, way, index, name, predictor.ids, segmentation)
+            yield _off_the_device(item, way, index, name, predictor.ids, segmentation, gone.union(given))
 
 
 def _pixels(frame: Frame, device: torch.device) -> Tensor:
@@ -191,23 +193,31 @@ def _pixels(frame: Frame, device: torch.device) -> Tensor:
     return pixels.contiguous().pin_memory() if device.type == "cuda" else pixels
 
 
-def _segment_frame(item: PropagateItem, way: Pass, index: int, image: Any, predictor: VideoPredictor) -> Segmentation:
-    """Segment a frame, as the predictor takes it."""
+def _segment_frame(
+    item: PropagateItem, way: Pass, index: int, image: Any, predictor: VideoPredictor
+) -> tuple[Segmentation, Sequence[int]]:
+    """Segment a frame, as the predictor takes it; return also the objects that are given on it."""
     if index == way.start:
         ids_map = _tensor(item.given.read(index).ids_map)
         predictor.start(image, ids_map)
-        return as_given(ids_map, predictor.ids)
+        return as_given(ids_map, predictor.ids), predictor.ids
     segmentation = predictor.step(image)
     wanted = wanted_on(item.given, index, way.start, predictor.ids)
     if wanted is None:
-        return segmentation
+        return segmentation, ()
     ids_map = _tensor(wanted)
     predictor.add_objects(image, ids_map)
-    return overruled(segmentation, ids_map, predictor.ids)
+    return overruled(segmentation, ids_map, predictor.ids), ids_map.unique().tolist()
 
 
 def _off_the_device(
-    item: PropagateItem, way: Pass, index: int, name: str, ids: tuple[int, ...], segmentation: Segmentation
+    item: PropagateItem,
+    way: Pass,
+    index: int,
+    name: str,
+    ids: tuple[int, ...],
+    segmentation: Segmentation,
+    given: frozenset[int],
 ) -> _Result:
     """Keep what is written, so that no tensor of the device waits in the queue."""
     decided = way.decided(ids, index)
@@ -223,7 +233,7 @@ def _off_the_device(
     return _Result(
         index, name, decided, label_map, [unsure[k] for k in rows], [agreed[k] for k in rows], [peaks[k] for k in rows],
         [segmentation.object_probs[k] for k in rows] if item.probabilities or item.mattes else [],
-        item.mask_path(name) if way.only and index >= min(way.only.values()) else None,
+        item.mask_path(name) if way.only and index >= min(way.only.values()) else None, given,
     )  # fmt: skip
 
 
@@ -234,7 +244,7 @@ def _write(item: PropagateItem, result: _Result, total: npt.NDArray[np.float32] 
         earlier = read_written_ids(result.beneath)
         label_map = np.where((earlier > 0) & ~np.isin(earlier, ids), earlier, label_map)
     rows = confidence_rows(
-        result.index, result.name, ids, label_map, result.uncertainty, result.agreement, result.peaks
+        result.index, result.name, ids, label_map, result.uncertainty, result.agreement, result.peaks, result.given
     )
     write_label_map(item.mask_path(result.name), label_map)
     if total is not None:

@@ -58,6 +58,12 @@ class Lineage:
         names = [new for begin, new in self.splits.get(number, ()) if begin <= frame]
         return names[-1] if names else number
 
+    def parts_of(self, tracks: Iterable[Track], parts: Iterable[Track]) -> list[Track]:
+        """Keep the parts that divisions made of tracks: a part counts if its track does, whatever its own score."""
+        numbers = {track.number for track in tracks}
+        origins = {new: old for old, names in self.splits.items() for _, new in names}
+        return [part for part in parts if origins.get(part.number, part.number) in numbers]
+
     def renamed(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Give rows the numbers that their tracks have in their frames."""
         for row in rows:

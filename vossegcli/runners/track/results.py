@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
+from vossegcli.errors import InputError
 from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.records.atomic import write_lines_atomic
 from vossegcli.io.records.run_records import read_jsonl
@@ -26,6 +27,7 @@ from vossegcli.runners.track.follow import TrackItem
 from vossegcli.runners.track.tracks import Row, Track
 from vossegcli.types import Frame
 
+MOST_IDS = 65_535  # in 16 bits
 TRACKS_AT_ONCE = 50  # whose masks are in memory together
 
 Ids = npt.NDArray[np.integer]
@@ -142,7 +144,14 @@ def _by_frame(followed: Followed) -> Iterator[tuple[int, list[Row]]]:
 
 
 def _paint(followed: Followed, rows: Iterable[Row]) -> Ids:
-    """The tracks of a frame as ids (H,W); the best lie on top."""
+    """The tracks of a frame as ids (H,W); the best lie on top.
+
+    Raises:
+        InputError: there are more tracks than ids.
+    """
+    if len(followed.drawn) > MOST_IDS:
+        what = f"has {len(followed.drawn)} tracks, but a 16-bit map has {MOST_IDS} ids"
+        raise InputError(what, where=followed.item.name, fix="raise --score-threshold, or use --save coco")
     order = {track.number: (k, track.score) for k, track in enumerate(followed.drawn, start=1)}
     height, width = followed.item.reader.size
     columns = np.zeros(width * height, np.uint16)  # column by column, as the runs go

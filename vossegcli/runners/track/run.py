@@ -191,23 +191,19 @@ class TrackCommand(SingleItemCommand[TrackOptions, FrameSequence, TrackItem, Tra
 
     def followed(self, item: TrackItem) -> Followed:
         """The tracks of a finished sequence of the classes that were asked for."""
-        lineage = self._lineage(item) if self.options.divide else Lineage()
-        tracks = self._wanted(lineage.renamed(read_jsonl(item.state.rows)))
-        return Followed(item, lineage, tracks, self._drawn(tracks))
-
-    def _lineage(self, item: TrackItem) -> Lineage:
-        """Find the divisions of tracks that are drawn."""
         rows = item.state.rows
-        known = self._drawn(self._wanted(read_jsonl(rows)))
-        divisions = find_divisions(read_jsonl(rows), known, item.reader.size, len(item.reader))
-        return lineage_of(divisions, 1 + max((row["id"] for row in read_jsonl(rows)), default=0))
+        tracks = self._wanted(read_jsonl(rows))
+        drawn = [track for track in tracks if track.score >= self.score_threshold]
+        if not self.options.divide:
+            return Followed(item, Lineage(), tracks, drawn)
+        divisions = find_divisions(read_jsonl(rows), drawn, item.reader.size, len(item.reader))
+        lineage = lineage_of(divisions, 1 + max((row["id"] for row in read_jsonl(rows)), default=0))
+        parts = collect_tracks(lineage.renamed(read_jsonl(rows)))
+        return Followed(item, lineage, lineage.parts_of(tracks, parts), lineage.parts_of(drawn, parts))
 
     def _wanted(self, rows: Iterable[Row]) -> list[Track]:
         wanted = set(self.options.classes or self.model.labels)
         return [track for track in collect_tracks(rows) if self.model.labels[track.label] in wanted]
-
-    def _drawn(self, tracks: Sequence[Track]) -> list[Track]:
-        return [track for track in tracks if track.score >= self.score_threshold]
 
     def _table(self, item: TrackItem) -> Iterator[dict[str, Any]]:
         names, followed = item.reader.names, self.followed(item)
