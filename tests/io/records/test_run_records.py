@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from vossegcli.io.records.run_records import ItemState
+from vossegcli.io.records.run_records import ItemState, fingerprint
 from vossegcli.io.weights.checkpoints import write_tensors
 
 
@@ -25,3 +25,9 @@ def test_an_interrupted_item_names_the_other_device(tmp_path: Path) -> None:
     write_tensors(state.snapshot, {"x": torch.zeros(1)}, {"key": "k", "device": "cuda"})
     assert state.plan("k", "cuda") == ("resume", "was interrupted")
     assert state.plan("k", "cpu") == ("resume", "was interrupted on cuda")
+
+
+def test_a_fingerprint_of_a_set_is_the_same_in_every_process() -> None:
+    """The order of a set of texts is drawn anew by each: shards of one evaluation would never find each other."""
+    names = [f"image-{k}" for k in range(20)]
+    assert fingerprint([], {"images": frozenset(names)}) == fingerprint([], {"images": sorted(names)})

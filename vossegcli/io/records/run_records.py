@@ -24,7 +24,7 @@ def fingerprint(files: Iterable[Path], settings: Mapping[str, Any]) -> str:
     Raises:
         InputError: a file has gone.
     """
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=_plain).encode())
     for path in files:
         try:
             stat = path.stat()
@@ -32,6 +32,11 @@ def fingerprint(files: Iterable[Path], settings: Mapping[str, Any]) -> str:
             raise InputError(f"cannot be read ({error.strerror})", where=path, fix="check the file") from error
         digest.update(f"\n{path.name}\t{stat.st_size}\t{stat.st_mtime_ns}".encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def _plain(value: object) -> object:
+    """Return a value that JSON lacks as one that it has; sets in order, which differs from process to process."""
+    return sorted(value) if isinstance(value, frozenset) else str(value)
 
 
 def read_metadata(path: Path) -> dict[str, str]:
