@@ -15,7 +15,7 @@ import torch
 
 from vossegcli.errors import CheckpointError, ConfigError, InputError
 from vossegcli.io.records.run_records import read_jsonl
-from vossegcli.io.weights.checkpoints import read_checkpoint
+from vossegcli.io.weights.checkpoints import read_checkpoint, write_checkpoint
 from vossegcli.models.chosen_model import build_network
 from vossegcli.runners.train import run as runner
 from vossegcli.runners.train.instances import TrainingInstances
@@ -107,6 +107,21 @@ def test_instances_are_validated_while_training_and_the_best_is_kept(discs: Path
     assert checkpoint.header.training["validation_AP"] >= rows[0]["validation_AP"] - 1e-9
     assert not (tmp_path / "out" / "best.safetensors").exists()
     build_network(checkpoint, get_system("b2inst"))
+
+
+def test_an_ended_run_that_is_resumed_keeps_its_best_weights(discs: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "instances.toml"
+    settings.write_text(INSTANCES.format().replace("steps = 4", "steps = 1"))
+    run = options(discs, settings, tmp_path / "out", system="b2inst", val=(discs,))
+    runner.train(run, silent)
+    model = tmp_path / "out" / "model.safetensors"
+    ended = read_checkpoint(str(model))
+    better = {**ended.header.training, "validation_AP": 2.0}  # as of weights in the middle of the run
+    write_checkpoint(model, ended.tensors, replace(ended.header, training=better))
+    for steps in (1, 2):  # nothing is left to do; and it goes on
+        settings.write_text(INSTANCES.format().replace("steps = 4", f"steps = {steps}"))
+        assert runner.train(replace(run, resume=True), silent)["validation_AP"] == 2.0
+        assert read_checkpoint(str(model)).header.training == better
 
 
 def test_a_warm_up_without_classes_is_the_start_for_others(discs: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -15,11 +16,10 @@ import torch
 from torch import Tensor
 
 from vossegcli.errors import CheckpointError
-from vossegcli.io.records.atomic import write_text_atomic
+from vossegcli.io.records.atomic import atomic_path, write_text_atomic
 from vossegcli.io.records.run_records import append_jsonl, read_jsonl
 from vossegcli.io.weights.checkpoints import (
     CheckpointHeader,
-    read_checkpoint,
     read_header,
     read_tensors,
     write_checkpoint,
@@ -32,7 +32,7 @@ from vossegcli.systems.base import System
 from vossegcli.training.loop import Trainer
 from vossegcli.training.settings import Stage, TrainingSettings
 
-BEST = "best.safetensors"
+MODEL, BEST = "model.safetensors", "best.safetensors"
 OnProgress = Callable[[int, int, Mapping[str, float]], None]
 
 
@@ -80,6 +80,9 @@ class Recorder:
         trainer.load_state(tensors, int(metadata["step"]))
         self.rows = [row for row in read_jsonl(self.log_path) if row["step"] <= trainer.step]
         write_text_atomic(self.log_path, "".join(json.dumps(row) + "\n" for row in self.rows))
+        if self._measured(MODEL) > self._measured(BEST):  # of a run that had ended: its best weights stand in MODEL
+            with atomic_path(self.options.output / BEST) as temporary:
+                shutil.copyfile(self.options.output / MODEL, temporary)
 
     def on_step(self, step: int, stage: Stage, values: Mapping[str, float]) -> None:
         """Append to the log."""
@@ -102,10 +105,9 @@ class Recorder:
         values, pictures = self._validate(trainer, trainer.step)
         facts = self._write_checkpoint(trainer, trainer.step, values)
         best = self.options.output / BEST
-        if self._best() > _score(values):
-            checkpoint = read_checkpoint(str(best))
-            write_checkpoint(self.options.output / "model.safetensors", checkpoint.tensors, checkpoint.header)
-            facts = checkpoint.header.training
+        if self._measured(BEST) > _score(values):
+            facts = read_header(best).training
+            best.replace(self.options.output / MODEL)
         best.unlink(missing_ok=True)
         html = training_report({**facts, "minutes": round((time.time() - self.began) / 60, 1)}, self.rows, pictures)
         write_text_atomic(self.options.output / "report.html", html)
@@ -116,18 +118,18 @@ class Recorder:
         predictor = self.system.predictors[self.samples.judge](trainer.average, precision=self.precision)
         values, pictures = self.samples.validate(predictor)
         if values and step < self.settings.total_steps:
-            if _score(values) >= self._best():
+            if _score(values) >= self._measured(BEST):
                 self._write_checkpoint(trainer, step, values, BEST)
             append_jsonl(self.options.output / "validation.jsonl", {"step": step, **values})
         return values, pictures
 
-    def _best(self) -> float:
-        """The score of the weights that were put aside; below every other where there are none."""
-        path = self.options.output / BEST
+    def _measured(self, name: str) -> float:
+        """Return the score of the weights in a checkpoint of the run; below every other where there is none."""
+        path = self.options.output / name
         return _score(read_header(path).training) if path.exists() else float("-inf")
 
     def _write_checkpoint(
-        self, trainer: Trainer, step: int, values: Mapping[str, float], name: str = "model.safetensors"
+        self, trainer: Trainer, step: int, values: Mapping[str, float], name: str = MODEL
     ) -> dict[str, Any]:
         facts = {
             "data": [p.name if p.suffix else f"{p.parent.name}/{p.name}" for p in self.options.data],
