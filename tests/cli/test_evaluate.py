@@ -6,6 +6,7 @@ runners.evaluate.pictures, runners.evaluate.precision, runners.evaluate.run, run
 
 import csv
 import json
+import shutil
 import signal
 import sys
 import time
@@ -155,6 +156,8 @@ def test_sets_of_sequences(vosseg: Vosseg, truth: Path, predicted: Path) -> None
     (truth / "ImageSets" / "2017" / "val.txt").write_text("late\n")
     found = vosseg("evaluate", "vos", predicted, truth, "--set", "val", "--json").json()
     assert list(found["per_object"]) == ["late_1", "late_7", "late_9"]
+    packed = shutil.make_archive(str(truth), "zip", truth)
+    assert vosseg("evaluate", "vos", predicted, packed, "--set", "val", "--json").json() == found
     assert vosseg("evaluate", "vos", predicted, truth, "--set", "test").code == 3
 
 

@@ -139,7 +139,7 @@ def evaluate_label_maps(
         ]
         results += [{**one, "score": 1.0} for one in _instances(predicted, number)]
     problems += [Problem("extra", name, None, "not in the ground truth") for name in ours if name not in theirs]
-    found = instance_precision(dataset, results, iou, max_dets=max(100, *(one.predictions for one in matches), 100))
+    found = instance_precision(dataset, results, iou, max_dets=max([100, *(one.predictions for one in matches)]))
     return replace(found, numbers={**label_map_numbers(matches), **found.numbers}), problems
 
 

@@ -117,7 +117,7 @@ def evaluate(
         lock = output_lock(options.output, options.shard)
     with lock, _sources(options) as found:
         ready = replace(options, predictions=found.predictions, truth=found.truth, root=options.truth)
-        facts = _facts(options) | ({"notes": "; ".join(found.notes)} if found.notes else {})
+        facts = _facts(options, _list_file(ready)) | ({"notes": "; ".join(found.notes)} if found.notes else {})
         return _evaluate(ready, facts, other, on_done, executor or Processes())
 
 
@@ -204,24 +204,26 @@ def _list_file(options: EvaluateOptions) -> Path | None:
     if options.subset is None:
         return None
     year = "2016" if options.protocol == "davis2016" else "2017"
-    lists = (path for path in (options.truth / "ImageSets").rglob("*.txt") if path.stem == options.subset)
+    roots = dict.fromkeys((options.root or options.truth, options.truth))  # as given, and unpacked
+    lists = (path for root in roots for path in (root / "ImageSets").rglob("*.txt") if path.stem == options.subset)
     found = sorted(lists, key=lambda path: (year not in path.parts, path))
     path = next((path for path in (Path(options.subset), *found) if path.is_file()), None)
     if path is None:
         raise InputError(
-            f"no list of sequences '{options.subset}'", where=options.truth, fix="give a text file of names"
+            f"no list of sequences '{options.subset}'", where=next(iter(roots)), fix="give a text file of names"
         )
     return path
 
 
-def _facts(options: EvaluateOptions) -> dict[str, Any]:
+def _facts(options: EvaluateOptions, subset: Path | None) -> dict[str, Any]:
+    """Facts of an evaluation as it was asked for, and the file that lists the sequences that count."""
     return {
         "vosseg": __version__,
         "command": options.command,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "predictions": str(options.predictions),
         "ground truth": str(options.truth),
-        **({"list": str(_list_file(options))} if options.subset else {}),
+        **({} if subset is None else {"list": str(subset)}),
         **_facts_of_run(find_run_record(options.predictions)),
     }
 
