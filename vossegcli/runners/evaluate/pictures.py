@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,7 @@ class FrameImages:
 
     def __init__(self, sequences: Mapping[str, FrameSequence]) -> None:
         self._sequences = sequences
+        self._open = lru_cache(maxsize=1)(open_frames)  # the frames of a sequence are asked for one after the other
 
     def of(self, group: FrameGroup, pair: FramePair, size: tuple[int, ...]) -> Image | None:
         """The image (H,W,3) of a frame, or None where there is none of that size."""
@@ -102,7 +104,7 @@ class FrameImages:
         if sequence is None:
             return None
         try:
-            reader = open_frames(sequence)
+            reader = self._open(sequence)
             index = reader.names.index(pair.name)
             image = next(iter(reader.iterate(index, index + 1))).image
         except (InputError, ValueError, StopIteration):

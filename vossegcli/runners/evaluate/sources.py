@@ -51,7 +51,8 @@ def video_sources(predictions: Path, truth: Path, output: Path | None) -> Iterat
     Raises:
         InputError: one of them cannot be read.
     """
-    with _work_folder(output) as work, _opened_sources(predictions, truth, work) as found:
+    with _work_folder(output) as work:
+        found = _opened_sources(predictions, truth, work)
         predictions, truth = found.predictions, found.truth
         if needs_conversion(predictions):
             made = convert_masks(predictions, work / "predictions", _frames(truth))
@@ -63,11 +64,50 @@ def video_sources(predictions: Path, truth: Path, output: Path | None) -> Iterat
 
 
 @contextmanager
-def _opened_sources(predictions: Path, truth: Path, work: Path) -> Iterator[Sources]:
-    """Give the same, archives unpacked and label stacks unfolded."""
-    theirs, ours = _opened_truth(truth, work / "packed truth"), _opened(predictions, work / "packed predictions")
-    with unfolded_sources(ours, theirs, work) as found:
-        yield found
+def instance_sources(predictions: Path, truth: Path) -> Iterator[Sources]:
+    """Give two JSON files, or two folders of label maps, made of stacks where that is needed.
+
+    Raises:
+        InputError: a stack cannot be read.
+    """
+    with _work_folder(None) as work:
+        yield _opened_sources(predictions, truth, work)
+
+
+def _opened_sources(predictions: Path, truth: Path, work: Path) -> Sources:
+    """Unpack archives, and unfold label stacks to folders of label maps.
+
+    Args:
+        predictions: folder or file.
+        truth: likewise.
+        work: folder to write to.
+
+    Raises:
+        InputError: an archive or a stack cannot be read, or the truth is of LVIS.
+    """
+    truth, predictions = _opened_truth(truth, work / "packed truth"), _opened(predictions, work / "packed predictions")
+    ours, theirs = find_stacks(predictions), find_stacks(truth)
+    found = Sources(predictions, truth)
+    if ours:
+        made = unfold_stacks(predictions, ours, truth, work / "predictions")
+        found = replace(found, predictions=made.folder, notes=made.notes)
+    if theirs:
+        made = unfold_stacks(truth, theirs, predictions, work / "truth")
+        found = replace(found, truth=made.folder, notes=(*found.notes, *made.notes))
+    return found
+
+
+def _opened_truth(path: Path, work: Path) -> Path:
+    """Open the truth as `_opened` does.
+
+    Raises:
+        InputError: it is of LVIS.
+    """
+    found = _opened(path, work)
+    for file in found.glob("*.json") if found != path and found.is_dir() else [found]:
+        if file.is_file() and file.suffix.lower() == ".json":
+            refuse_lvis(read_json(file), path)
+    return found
 
 
 def _opened(path: Path, work: Path) -> Path:
@@ -80,57 +120,9 @@ def _opened(path: Path, work: Path) -> Path:
     return files[0] if len(files) == 1 else root
 
 
-def _opened_truth(path: Path, work: Path) -> Path:
-    """Give the same of a truth.
-
-    Raises:
-        InputError: it is of LVIS.
-    """
-    found = _opened(path, work)
-    for file in found.glob("*.json") if found != path and found.is_dir() else [found]:
-        if file.is_file() and file.suffix.lower() == ".json":
-            refuse_lvis(read_json(file), path)
-    return found
-
-
-@contextmanager
-def unfolded_sources(predictions: Path, truth: Path, work: Path) -> Iterator[Sources]:
-    """Give the same, label stacks unfolded to folders of label maps.
-
-    Args:
-        predictions: folder or file.
-        truth: likewise.
-        work: folder to write to.
-
-    Raises:
-        InputError: a stack cannot be read.
-    """
-    ours, theirs = find_stacks(predictions), find_stacks(truth)
-    notes: tuple[str, ...] = ()
-    found = Sources(predictions, truth)
-    if ours:
-        made = unfold_stacks(predictions, ours, truth, work / "predictions")
-        found, notes = replace(found, predictions=made.folder), made.notes
-    if theirs:
-        made = unfold_stacks(truth, theirs, predictions, work / "truth")
-        found, notes = replace(found, truth=made.folder), (*notes, *made.notes)
-    yield replace(found, notes=notes)
-
-
-@contextmanager
-def instance_sources(predictions: Path, truth: Path) -> Iterator[Sources]:
-    """Give two JSON files, or two folders of label maps, made of stacks where that is needed.
-
-    Raises:
-        InputError: a stack cannot be read.
-    """
-    with _work_folder(None) as work, _opened_sources(predictions, truth, work) as found:
-        yield found
-
-
 @contextmanager
 def _work_folder(output: Path | None) -> Iterator[Path]:
-    """A folder for masks that have to be made: of the report, which several runs share, or one that is removed."""
+    """Give a folder for masks that have to be made: of the report, which several runs share, or one that is removed."""
     if output is not None:
         yield output / STATE_FOLDER / "masks"
         return
@@ -150,11 +142,10 @@ def class_sources(predictions: Path, truth: Path, images: Path | None = None) ->
     Raises:
         InputError: one of them cannot be read.
     """
-    with tempfile.TemporaryDirectory(prefix="vosseg-") as work:
-        opened = _opened_truth(truth, Path(work) / "packed truth")
-        ours = _class_tree(_opened(predictions, Path(work) / "packed"), Path(work) / "predictions", images)
-        theirs = _class_tree(opened, Path(work) / "truth", images)
-        yield Sources(ours, theirs)
+    with _work_folder(None) as work:
+        opened = _opened_truth(truth, work / "packed truth")
+        ours = _class_tree(_opened(predictions, work / "packed"), work / "predictions", images)
+        yield Sources(ours, _class_tree(opened, work / "truth", images))
 
 
 def _class_tree(path: Path, work: Path, images: Path | None) -> Path:
