@@ -29,7 +29,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from plain_afb_urr import PlainPropagation
+from plain_afb_urr import PlainPropagation, one_hot_classes
 from propagate import filled_network, first_ids
 from rich.console import Console
 from torch import Tensor
@@ -39,7 +39,6 @@ from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.media.images import read_image
 from vossegcli.models.devices import resolve_device, resolve_precision
 from vossegcli.ops.images import to_pixels
-from vossegcli.ops.masks import one_hot_classes
 from vossegcli.ops.precision import autocast
 from vossegcli.systems.afb_urr.config import COMPACT, PUBLISHED
 from vossegcli.systems.afb_urr.model import AFBURR

@@ -12,12 +12,12 @@ import math
 from collections import deque
 
 import torch
+from plain_afb_urr import one_hot_classes
 from torch import Tensor
 from torch.nn import functional
 
 from vossegcli.io.weights.pretrained import read_imagenet
 from vossegcli.layers.efficientnet_lite import MEAN, STD, EfficientNetLite, imagenet_names
-from vossegcli.ops.masks import one_hot_classes
 from vossegcli.ops.resize import working_size
 
 STRIDE, SHORT_SIDE = 8, 320

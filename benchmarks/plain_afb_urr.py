@@ -12,6 +12,7 @@ Shape letters: K classes (background is class 0), C key or V value channels, H W
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +28,12 @@ STRIDE = 16
 USAGE_THRESHOLD = 1e-3
 MAX_USAGE = 1e5
 EPS = 1e-8
+
+
+def one_hot_classes(label_map: Tensor, ids: Sequence[int]) -> Tensor:
+    """Turn ids (H,W) into masks (K,H,W) of 0 and 1; class 0 is whatever no object of `ids` covers."""
+    objects = torch.stack([label_map == i for i in ids])
+    return torch.cat([~objects.any(dim=0, keepdim=True), objects]).float()
 
 
 @dataclass

@@ -20,13 +20,12 @@ import numpy as np
 import torch
 from memory import report_memory
 from PIL import Image
-from plain_afb_urr import PlainPropagation
+from plain_afb_urr import PlainPropagation, one_hot_classes
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from vossegcli.ops.images import image_tensor
-from vossegcli.ops.masks import one_hot_classes
 from vossegcli.systems.afb_urr.config import PUBLISHED
 from vossegcli.systems.afb_urr.model import AFBURR
 from vossegcli.systems.afb_urr.predict import AFBURRPredictor

@@ -1,10 +1,23 @@
+import pytest
 import torch
 
-from vossegcli.ops.masks import label_map_from_classes, one_hot_classes
+from vossegcli.ops.masks import paste_mask
+
+LEFT_HALF = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
 
 
-def test_one_hot_and_back() -> None:
-    label_map = torch.tensor([[0, 3], [300, 7]])
-    classes = one_hot_classes(label_map, (3, 300))
-    assert classes.tolist() == [[[1, 0], [0, 1]], [[0, 1], [0, 0]], [[0, 0], [1, 0]]]
-    assert label_map_from_classes(classes.argmax(dim=0), (3, 300)).tolist() == [[0, 3], [300, 0]]
+@pytest.mark.parametrize(
+    ("box", "top", "left", "pixels"),
+    [
+        ((1.0, 2.0, 5.0, 4.0), 2, 1, [[1, 1, 0, 0], [1, 1, 0, 0]]),
+        ((-2.0, 0.0, 2.0, 2.0), 0, 0, [[0, 0], [0, 0]]),  # only its empty half is in the image
+        ((6.0, -1.0, 10.0, 1.0), 0, 6, [[1, 1]]),
+        ((8.0, 0.0, 9.0, 2.0), 0, 8, []),  # beyond it
+        ((3.0, 3.0, 3.0, 5.0), 3, 3, []),  # no width
+    ],
+)
+def test_the_mask_of_a_box_becomes_the_pixels_that_the_box_touches(
+    box: tuple[float, ...], top: int, left: int, pixels: list[list[int]]
+) -> None:
+    found = paste_mask(LEFT_HALF, torch.tensor(box), (6, 8))
+    assert (found[0], found[1], found[2].int().tolist()) == (top, left, pixels)

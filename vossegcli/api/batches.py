@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vossegcli.batch.processes import Processes
-from vossegcli.batch.run import SILENT, run_command
+from vossegcli.batch.run import SILENT
 from vossegcli.batch.work import RunProgress
-from vossegcli.runners.fewshot.run import FewshotCommand, FewshotOptions
-from vossegcli.runners.instance.run import InstanceCommand, InstanceOptions
+from vossegcli.runners.fewshot.run import FewshotOptions
+from vossegcli.runners.fewshot.run import fewshot as _fewshot
+from vossegcli.runners.instance.run import InstanceOptions
+from vossegcli.runners.instance.run import instance as _instance
 from vossegcli.runners.propagate.options import PropagateOptions
-from vossegcli.runners.propagate.run import PropagateCommand
-from vossegcli.runners.track.run import TrackCommand, TrackOptions
+from vossegcli.runners.propagate.run import propagate as _propagate
+from vossegcli.runners.track.run import TrackOptions
+from vossegcli.runners.track.run import track as _track
 
 File = str | Path
 Size = int | Literal["native"] | None
@@ -41,7 +44,8 @@ def propagate(
         frames: folder of frames, video file, or root of sequences.
         mask: mask file, folder of masks, or folder of such folders; None = what a data set brings.
         output: folder; None = `runs/propagate/<name of the input>`.
-        save: kinds of output: `masks`, `overlay`, `video`, `stack`, `cutouts`, `matte`, `prores`, `probabilities`.
+        save: kinds of output: `masks`, `overlay`, `video`, `stack`, `cutouts`, `matte`, `prores`, `probabilities`,
+            `labelme`, `coco`, `cvat`, `report`.
         checkpoint: name or file; None = the default.
         size: short side in pixels at which the network works, `native`, or None for the checkpoint's.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
@@ -68,7 +72,7 @@ def propagate(
     settings = PropagateOptions(
         frames=Path(frames), mask=_path(mask), **_common(output, save, checkpoint, size, device, precision), **options
     )
-    return run_command(PropagateCommand, settings, progress, dry_run=dry_run, executor=Processes(workers))
+    return _propagate(settings, progress, dry_run=dry_run, executor=Processes(workers))
 
 
 def fewshot(
@@ -92,7 +96,7 @@ def fewshot(
         queries: image, folder or tree of images, pattern, or video.
         support: folder of annotated images.
         output: folder; None = `runs/fewshot/<name of the input>`.
-        save: kinds of output: `masks`, `overlay`, `probabilities`, `cutouts`.
+        save: kinds of output: `masks`, `overlay`, `probabilities`, `cutouts`, `report`.
         checkpoint: name or file; None = the default.
         size: short side in pixels at which the network works, `native`, or None for the checkpoint's.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
@@ -120,7 +124,7 @@ def fewshot(
         queries=str(queries), support=Path(support), **_common(output, save, checkpoint, size, device, precision),
         **options,
     )  # fmt: skip
-    return run_command(FewshotCommand, settings, progress, dry_run=dry_run, executor=Processes(workers))
+    return _fewshot(settings, progress, dry_run=dry_run, executor=Processes(workers))
 
 
 def instance(
@@ -142,7 +146,7 @@ def instance(
     Args:
         images: image, folder or tree of images, pattern, or COCO file that lists them.
         output: folder; None = `runs/instance/<name of the input>`.
-        save: kinds of output: `masks`, `coco`, `overlay`, `cutouts`.
+        save: kinds of output: `masks`, `coco`, `overlay`, `cutouts`, `labelme`, `cvat`, `geojson`, `report`.
         checkpoint: name or file; None = the default.
         size: short side in pixels at which the network works, `native`, or None for the checkpoint's.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
@@ -167,7 +171,7 @@ def instance(
     settings = InstanceOptions(
         images=str(images), **_common(output, save, checkpoint, size, device, precision), **options
     )
-    return run_command(InstanceCommand, settings, progress, dry_run=dry_run, executor=Processes(workers))
+    return _instance(settings, progress, dry_run=dry_run, executor=Processes(workers))
 
 
 def track(
@@ -189,7 +193,7 @@ def track(
     Args:
         frames: folder of frames, video file, or root of sequences.
         output: folder; None = `runs/track/<name of the input>`.
-        save: kinds of output: `masks`, `coco`, `overlay`, `video`.
+        save: kinds of output: `masks`, `coco`, `overlay`, `video`, `stack`, `ctc`, `report`.
         checkpoint: name or file; None = the default.
         size: short side in pixels at which the network works, `native`, or None for the checkpoint's.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
@@ -214,7 +218,7 @@ def track(
     settings = TrackOptions(
         frames=Path(frames), **_common(output, save, checkpoint, size, device, precision), **options
     )
-    return run_command(TrackCommand, settings, progress, dry_run=dry_run, executor=Processes(workers))
+    return _track(settings, progress, dry_run=dry_run, executor=Processes(workers))
 
 
 def _path(file: File | None) -> Path | None:

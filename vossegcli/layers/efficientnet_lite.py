@@ -124,10 +124,9 @@ class EfficientNetLite(nn.Module):
     Args:
         variant: `lite0` or `lite2`.
         stages: how many stages to build, 1 to 5.
-        dilated: keep the last stage at the stride of the one before, with convolutions that see twice as far.
     """
 
-    def __init__(self, variant: Variant = "lite0", *, stages: int = 5, dilated: bool = False) -> None:
+    def __init__(self, variant: Variant = "lite0", *, stages: int = 5) -> None:
         super().__init__()
         self.stem = ConvNorm(3, _STEM, 3, stride=2)
         self.stages = nn.ModuleList()
@@ -147,8 +146,6 @@ class EfficientNetLite(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
-        if dilated:
-            _dilate(self.stages[-1])
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Map images (B,3,H,W), normalised with `MEAN` and `STD`, to the stages' outputs (B,C,H/s,W/s)."""
@@ -215,13 +212,3 @@ def _scaled(group: _Group, variant: Variant) -> tuple[int, int]:
         channels += 8
     fixed = group in (_GROUPS[0], _GROUPS[-1])
     return channels, group.repeats if fixed else math.ceil(group.repeats * depth)
-
-
-def _dilate(stage: nn.Module) -> None:
-    for module in stage.modules():
-        if isinstance(module, ConvNorm) and module.conv.kernel_size[0] > 1:
-            kernel = module.conv.kernel_size[0]
-            if module.conv.stride == (2, 2):  # it sees as far as it would at half the size
-                module.conv.stride, module.conv.padding = (1, 1), (kernel // 2, kernel // 2)
-                continue
-            module.conv.dilation, module.conv.padding = (2, 2), (kernel - 1, kernel - 1)

@@ -46,13 +46,6 @@ def make_stage(block: BlockName, in_channels: int, planes: int, depth: int, stri
     return nn.Sequential(*blocks)
 
 
-def dilate_stage(stage: nn.Sequential, dilation: int) -> None:
-    """Spread the 3x3 convolutions of a stage, in place: it sees further without a smaller output."""
-    for module in stage.modules():
-        if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
-            module.dilation = module.padding = (dilation, dilation)
-
-
 def stage_channels(block: BlockName, planes: int) -> int:
     """Return the output channels of a stage."""
     return planes * int(_block_class(block).expansion)

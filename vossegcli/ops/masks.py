@@ -1,40 +1,15 @@
-"""Conversions between label maps (ids), one-hot masks, per-class probabilities, and masks inside boxes.
-
-Shape letters: K classes with background as class 0, H W pixels.
-"""
+"""Masks inside boxes as parts of their images. Shape letters: N instances, R side of a mask, H W pixels."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-
-def one_hot_classes(label_map: Tensor, ids: Sequence[int]) -> Tensor:
-    """Turn ids into one mask a class.
-
-    Args:
-        label_map: (H,W) integer ids; every id that is not in `ids` counts as background.
-        ids: object ids in the order of classes 1, 2, ...
-
-    Returns:
-        (K,H,W) float32 masks of 0 and 1 with K = len(ids) + 1; class 0 is whatever no object covers.
-    """
-    wanted = torch.tensor(list(ids), device=label_map.device, dtype=torch.int64).view(-1, 1, 1)
-    objects = label_map.to(torch.int64).unsqueeze(0) == wanted  # (K-1,H,W)
-    background = ~objects.any(dim=0, keepdim=True)  # (1,H,W)
-    return torch.cat([background, objects]).float()
-
-
-def label_map_from_classes(classes: Tensor, ids: Sequence[int]) -> Tensor:
-    """Map class indices (H,W) in 0..K-1 back to object ids; class 0 is background (0)."""
-    table = torch.tensor([0, *ids], device=classes.device, dtype=torch.int32)
-    return table[classes]
 
 
 def paste_mask(mask: Tensor, box: Tensor, size: tuple[int, int]) -> tuple[int, int, Tensor]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +13,6 @@ import torch
 
 from vossegcli.batch.command import Done, Item, SingleItemCommand
 from vossegcli.batch.options import BatchOptions
-from vossegcli.batch.run import run_command
 from vossegcli.batch.work import Progress
 from vossegcli.data.episode_protocol import draw_episodes
 from vossegcli.errors import ConfigError, InputError
@@ -180,10 +178,6 @@ class EpisodesCommand(SingleItemCommand[EpisodeOptions, Episode, EpisodeItem, Fe
             write_image(outputs[-1], draw_overlay(query, label_map))
         progress.frame()
         return Done(1, outputs, scaling_notes(query.shape, images="overlay" in self.options.save, video=False))
-
-
-#: Segments the query of every episode; takes `EpisodeOptions`, and the rest as `run_command` does.
-fewshot_episodes = partial(run_command, EpisodesCommand)
 
 
 def _episode(number: int, label: str, query: ClassImage, supports: Iterable[ClassImage], draw: Draw) -> Episode:

@@ -61,7 +61,7 @@ def prototypes_of(cells: Tensor, weights: Tensor, count: int, most: int = MOST_C
     return torch.where(sums > 0, means, (weights @ cells) / weights.sum())
 
 
-def k_means(cells: Tensor, weights: Tensor, count: int, *, seed: int = 0) -> Tensor:
+def k_means(cells: Tensor, weights: Tensor, count: int) -> Tensor:
     """Assign cells (n,C) with weights (n,) to clusters, by Lloyd's algorithm from k-means++ seeds.
 
     Deterministic: the same cells give the same clusters.
@@ -69,7 +69,7 @@ def k_means(cells: Tensor, weights: Tensor, count: int, *, seed: int = 0) -> Ten
     Returns:
         (n,) int64 in 0..count-1.
     """
-    centres = _seeds(cells, weights, count, torch.Generator().manual_seed(seed))
+    centres = _seeds(cells, weights, count, torch.Generator().manual_seed(0))
     clusters = _nearest(cells, centres)
     for _ in range(ITERATIONS):
         share = F.one_hot(clusters, count).to(cells.dtype) * weights.unsqueeze(1)
