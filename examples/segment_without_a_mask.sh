@@ -5,8 +5,8 @@
 set -eu
 first=$(find "$1" -maxdepth 1 -type f ! -name '.*' | sort -V | head -n 1)
 name=$(basename "${first%.*}")
-test -e "$2/things/masks/$name.png" ||
-vosseg instance "$first" --checkpoint b2inst-objects --save masks,overlay -o "$2/things"
+test -e "$2/things/coco.json" ||
+vosseg instance "$first" --checkpoint b2inst-objects --save coco,overlay -o "$2/things"
 echo "choose by number: $2/things/overlay/$name.jpg"
 test $# -ge 3 || exit 0
-vosseg propagate "$1" --mask "$2/things/masks/$name.png" --at "$name" --objects "$3" --save masks,overlay,video -o "$2/masks"
+vosseg propagate "$1" --mask "$2/things/coco.json" --objects "$3" --save masks,overlay,video -o "$2/masks"

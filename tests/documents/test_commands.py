@@ -90,7 +90,7 @@ def test_the_script_without_a_mask_takes_the_first_frame_in_natural_order(tmp_pa
     run_script("segment_without_a_mask.sh", tmp_path, frames, out, "2,5")
     find, follow = (tmp_path / "calls").read_text().splitlines()
     assert find.startswith(f"instance {frames}/9.jpg ")
-    assert f"--mask {out}/things/masks/9.png --at 9 --objects 2,5" in follow
+    assert f"--mask {out}/things/coco.json --objects 2,5" in follow
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda p: p.stem)

@@ -74,6 +74,8 @@ def test_a_mask_an_object(tmp_path: Path, layout: str) -> None:
     assert found.names == {1: "left", 2: "right"}
     overlap = sum(int((box(1, k) & wide).sum()) for k in range(2))
     assert f"{overlap} pixels belong to several objects: the one with the greater id lies on top" in found.notes
+    chosen = find_mask_files(tmp_path / "m", "clip", FRAMES, tmp_path / "work", alone=True, on_top=(1,))
+    assert np.array_equal(ids(chosen, 1), np.where(box(1, 1), 1, 2 * wide))
 
 
 def test_objects_that_are_called_by_numbers_keep_them(tmp_path: Path) -> None:

@@ -124,6 +124,26 @@ def test_arrays_and_archives_are_masks(run: Run, tmp_path: Path, kind: str) -> N
         assert np.array_equal(ids_map, stack[k])
 
 
+def test_a_chosen_object_is_taken_whole_where_others_lie_on_it(run: Run, tmp_path: Path) -> None:
+    """Proposals of `vosseg instance` overlap; what nobody chose must not cover what somebody did."""
+    draw_video(tmp_path / "clip", 2)
+    shapes = [
+        {"label": "object", "points": [[4, 4], [40, 30]], "shape_type": "rectangle", "group_id": 1},
+        {"label": "object", "points": [[10, 10], [50, 40]], "shape_type": "rectangle", "group_id": 2},
+    ]
+    payload = {"shapes": shapes, "imagePath": "00000.jpg", "imageHeight": HEIGHT, "imageWidth": WIDTH}
+    (tmp_path / "things.json").write_text(json.dumps({**payload, "imageData": None}))
+    areas = {}
+    for chosen in ((1,), (2,), (1, 2), ()):
+        run(tmp_path / "clip", tmp_path / "things.json", "out", objects=chosen)
+        areas[chosen] = [int((masks(tmp_path)["00000"] == number).sum()) for number in (1, 2)]
+    assert areas[(1, 2)] == areas[()]
+    both = sum(areas[()])
+    assert areas[(2,)] == [0, areas[()][1]]
+    assert both > areas[(1,)][0] > areas[()][0], "the second covers a part of the first"
+    assert areas[(1,)][1] == 0
+
+
 def test_after_an_all_black_mask_the_objects_are_gone(run: Run, tmp_path: Path) -> None:
     draw_video(tmp_path / "clip", 6)
     draw_mask(tmp_path / "m" / "00000.png", (1, 2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -31,12 +31,13 @@ class WrittenMasks:
     sources: tuple[Path, ...] = ()
 
 
-def write_label_maps(annotations: Annotations, folder: Path) -> WrittenMasks:
+def write_label_maps(annotations: Annotations, folder: Path, on_top: Collection[int] = ()) -> WrittenMasks:
     """Write a label map for each image; the images of one folder are frames of one sequence, with ids of its own.
 
     Args:
         annotations: of any tool.
         folder: to write to.
+        on_top: ids of objects that lie above all others.
 
     Raises:
         InputError: two images have the same name, or a file cannot be written.
@@ -56,11 +57,12 @@ def write_label_maps(annotations: Annotations, folder: Path) -> WrittenMasks:
         notes += found.notes
         overlap = 0
         for stem, image in frames.items():
-            ids_map, shared = draw_label_map(image, found.ids)
+            ids_map, shared = draw_label_map(image, found.ids, on_top)
             overlap += shared
             write_label_map(folder / below / f"{stem}.png", ids_map)
         if overlap:
-            notes.append(f"{overlap} pixels belong to several objects: the later one of the file lies on top")
+            upper = "a chosen one, else the later one of the file" if on_top else "the later one of the file"
+            notes.append(f"{overlap} pixels belong to several objects: {upper} lies on top")
         write_classes(folder / below / CLASSES, found.names)
     return WrittenMasks(folder, tuple(dict.fromkeys(notes)))
 

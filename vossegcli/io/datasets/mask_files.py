@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -45,7 +45,9 @@ class MaskFiles:
     notes: tuple[str, ...] = ()
 
 
-def find_mask_files(path: Path, sequence: str, frames: Sequence[str], work: Path, *, alone: bool) -> MaskFiles:
+def find_mask_files(
+    path: Path, sequence: str, frames: Sequence[str], work: Path, *, alone: bool, on_top: Collection[int] = ()
+) -> MaskFiles:
     """Find the masks of a sequence.
 
     Args:
@@ -55,17 +57,18 @@ def find_mask_files(path: Path, sequence: str, frames: Sequence[str], work: Path
         frames: names of its frames.
         work: folder for masks that have to be made.
         alone: the sequence is the only one of the input.
+        on_top: ids of objects that lie above all others, where masks overlap.
 
     Raises:
         InputError: no mask belongs to a frame, or they cannot be read.
     """
     folder = unpacked(path, work)
     if folder != path:
-        found = _in_archive(folder, path, sequence, frames, work, alone=alone)
+        found = _in_archive(folder, path, sequence, frames, work, alone=alone, on_top=on_top)
         return replace(found, sources=(path,))
     path = _stack_of(path, sequence, frames, alone=alone) or path
     if needs_conversion(path):
-        made = convert_masks(path, work, frames)
+        made = convert_masks(path, work, frames, on_top)
         sources = (path,) if path.is_file() else tuple(file for file in sorted(path.rglob("*")) if file.is_file())
         found = _in_folder(_folder_of(made.folder, sequence, frames), frames, path)
         return MaskFiles(found.files, found.single, sources, found.names, (*made.notes, *found.notes))
@@ -73,7 +76,7 @@ def find_mask_files(path: Path, sequence: str, frames: Sequence[str], work: Path
         return MaskFiles({}, path)
     folder = path / sequence if not alone or (path / sequence).is_dir() else path
     if folder.is_dir():
-        objects = convert_object_folders(folder, frames, work)
+        objects = convert_object_folders(folder, frames, work, on_top)
         if objects is not None:
             found = _in_folder(objects.folder, frames, folder)
             return MaskFiles(found.files, None, objects.sources, found.names, objects.notes)
@@ -81,16 +84,23 @@ def find_mask_files(path: Path, sequence: str, frames: Sequence[str], work: Path
 
 
 def _in_archive(
-    inside: Path, archive: Path, sequence: str, frames: Sequence[str], work: Path, *, alone: bool
+    inside: Path,
+    archive: Path,
+    sequence: str,
+    frames: Sequence[str],
+    work: Path,
+    *,
+    alone: bool,
+    on_top: Collection[int],
 ) -> MaskFiles:
     """The masks of a sequence in an archive that was unpacked: as in a folder, at whatever depth."""
     root = below_wrappers(inside, {*PurePosixPath(sequence).parts, *frames})
     stack = _stack_of(root, sequence, frames, alone=alone, deep=True)
     if stack is not None or needs_conversion(root) or (root / sequence).is_dir():
-        return find_mask_files(stack or root, sequence, frames, work, alone=alone)
+        return find_mask_files(stack or root, sequence, frames, work, alone=alone, on_top=on_top)
     if not any(file.suffix.lower() in IMAGE_SUFFIXES for file in root.rglob("*")):
         raise InputError("holds neither masks nor annotations", where=archive, fix="pack masks named like their frames")
-    objects = convert_object_folders(root, frames, work)
+    objects = convert_object_folders(root, frames, work, on_top)
     if objects is not None:
         found = _in_folder(objects.folder, frames, archive)
         return replace(found, notes=(*objects.notes, *found.notes))

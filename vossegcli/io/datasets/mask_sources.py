@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -45,20 +45,21 @@ def names_sequences(path: Path | None) -> bool:
     return path is not None and path.is_file() and (is_annotation(path) or is_archive(path))
 
 
-def convert_masks(path: Path, work: Path, frames: Sequence[str] = ()) -> WrittenMasks:
+def convert_masks(path: Path, work: Path, frames: Sequence[str] = (), on_top: Collection[int] = ()) -> WrittenMasks:
     """Make label maps of what a path holds.
 
     Args:
         path: annotation file or folder, NumPy array or archive, or a folder of such arrays, label stack, or mask video.
         work: folder to write to; a conversion that is there already, of the same files, is used.
         frames: names of the frames that arrays and mask videos belong to, if they are known.
+        on_top: ids of objects of annotations that lie above all others.
 
     Raises:
         InputError: it is none of these, or malformed.
     """
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    kept = () if is_annotation(path) else tuple(frames)  # annotations name their frames
-    return made_once(work / path.stem, files, kept, lambda folder: _write(path, folder, frames))
+    kept = _listed(on_top) if is_annotation(path) else tuple(frames)  # annotations name their frames
+    return made_once(work / path.stem, files, kept, lambda folder: _write(path, folder, frames, on_top))
 
 
 def unpacked(path: Path, work: Path) -> Path:
@@ -81,7 +82,9 @@ def unpacked(path: Path, work: Path) -> Path:
     return made_once(work / (path.stem or "archive"), [path], ("unpacked",), make).folder
 
 
-def convert_object_folders(path: Path, frames: Sequence[str], work: Path) -> WrittenMasks | None:
+def convert_object_folders(
+    path: Path, frames: Sequence[str], work: Path, on_top: Collection[int] = ()
+) -> WrittenMasks | None:
     """Make label maps of a folder with a mask an object.
 
     `<frame>/<object>.png` or `<object>/<frame>.png`; of each mask, what is not black is the object. Names of objects
@@ -91,6 +94,7 @@ def convert_object_folders(path: Path, frames: Sequence[str], work: Path) -> Wri
         path: the folder.
         frames: names of the frames.
         work: folder to write to.
+        on_top: ids of objects that lie above all others.
 
     Returns:
         None where the folder is none of the two.
@@ -102,10 +106,15 @@ def convert_object_folders(path: Path, frames: Sequence[str], work: Path) -> Wri
     if not found:
         return None
     files = [file for objects in found.values() for file in objects.values()]
+    settings = (str(path), *_listed(on_top))
     written = made_once(
-        work / (path.name or "masks"), files, (str(path),), lambda folder: write_object_masks(found, folder)
+        work / (path.name or "masks"), files, settings, lambda folder: write_object_masks(found, folder, on_top)
     )
     return WrittenMasks(written.folder, written.notes, tuple(files))
+
+
+def _listed(ids: Collection[int]) -> tuple[str, ...]:
+    return tuple(map(str, sorted(ids)))
 
 
 def made_once(
@@ -136,10 +145,10 @@ def made_once(
     return WrittenMasks(folder, notes)
 
 
-def _write(path: Path, folder: Path, frames: Sequence[str]) -> tuple[str, ...]:
+def _write(path: Path, folder: Path, frames: Sequence[str], on_top: Collection[int]) -> tuple[str, ...]:
     """Write the label maps of a path; returns what was interpreted."""
     if is_annotation(path):
-        return write_label_maps(read_annotations(path), folder).notes
+        return write_label_maps(read_annotations(path), folder, on_top).notes
     if path.is_dir():
         stack = read_array_files(array_files(path))
     elif is_array_file(path):

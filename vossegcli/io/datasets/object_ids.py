@@ -15,7 +15,7 @@ Shapes: H W pixels.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -77,15 +77,22 @@ def number_objects(annotations: Annotations, images: Sequence[ShapedImage]) -> O
     return ObjectIds(ids, names, tuple(notes))
 
 
-def draw_label_map(image: ShapedImage, ids: Mapping[ObjectKey, int]) -> tuple[npt.NDArray[np.uint16], int]:
+def draw_label_map(
+    image: ShapedImage, ids: Mapping[ObjectKey, int], on_top: Container[int] = ()
+) -> tuple[npt.NDArray[np.uint16], int]:
     """Draw the objects of an image, later shapes on top.
+
+    Args:
+        image: the image.
+        ids: of its objects.
+        on_top: ids of objects that lie above all others.
 
     Returns:
         (H,W) ids, and how many pixels belong to more than one object.
     """
     ids_map = np.zeros((image.height, image.width), np.uint16)
     shared = np.zeros((image.height, image.width), np.bool_)
-    for key, shape in object_keys(image):
+    for key, shape in sorted(object_keys(image), key=lambda pair: ids[pair[0]] in on_top):
         mask = shape.mask()
         shared |= mask & (ids_map > 0) & (ids_map != ids[key])
         ids_map[mask] = ids[key]

@@ -5,7 +5,7 @@ Shapes: H W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +47,15 @@ def find_object_masks(folder: Path, frames: Sequence[str]) -> ObjectMasks:
     return dict(sorted(found.items(), key=lambda item: natural_key(item[0])))
 
 
-def write_object_masks(found: Mapping[str, Mapping[str, Path]], folder: Path) -> tuple[str, ...]:
+def write_object_masks(
+    found: Mapping[str, Mapping[str, Path]], folder: Path, on_top: Collection[int] = ()
+) -> tuple[str, ...]:
     """Write a label map for each frame, and `classes.json`.
+
+    Args:
+        found: mask by object by frame.
+        folder: to write to.
+        on_top: ids of objects that lie above all others.
 
     Returns:
         what was interpreted.
@@ -61,7 +68,7 @@ def write_object_masks(found: Mapping[str, Mapping[str, Path]], folder: Path) ->
     overlap = 0
     for frame, objects in found.items():
         ids_map = None
-        for name in sorted(objects, key=ids.__getitem__):
+        for name in sorted(objects, key=lambda name: (ids[name] in on_top, ids[name])):
             mask = read_label_map(objects[name], fix=True, allow_empty=True, repairable=False).ids_map > 0
             if ids_map is None:
                 ids_map = np.zeros(mask.shape, np.uint16)
@@ -75,7 +82,8 @@ def write_object_masks(found: Mapping[str, Mapping[str, Path]], folder: Path) ->
     write_classes(folder / CLASSES, {number: name for name, number in ids.items()})
     notes = ["one mask an object: " + ", ".join(f"{name} = {ids[name]}" for name in names[:8])]
     if overlap:
-        notes.append(f"{overlap} pixels belong to several objects: the one with the greater id lies on top")
+        upper = "a chosen one, else the one with the greater id" if on_top else "the one with the greater id"
+        notes.append(f"{overlap} pixels belong to several objects: {upper} lies on top")
     return tuple(notes)
 
 
