@@ -56,7 +56,7 @@ _LEFT = (
 def convert_published(payload: Mapping[str, object]) -> Imported:
     """Map BlendMask's weights to ours; the boundary basis and the scoring head start fresh.
 
-    AdelaiDet's networks see BGR values from 0 to 255, ours normalised RGB: the first convolution is turned round.
+    AdelaiDet's networks see BGR values from 0 to 255, ours normalised RGB: the first convolution is changed to match.
 
     Args:
         payload: the file's dict, the weights directly or under `model`.
@@ -86,9 +86,11 @@ def convert_published(payload: Mapping[str, object]) -> Imported:
 
 def _complete(found: dict[str, Tensor], config: B2InstConfig) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All weights of the network, and which of them are fresh."""
-    torch.manual_seed(0)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        network = B2Inst(config)
     tensors, fresh = {}, {}
-    for name, own in B2Inst(config).state_dict().items():
+    for name, own in network.state_dict().items():
         if name.startswith(("scoring.", "basis_head.boundary.")):
             fresh[name] = "BlendMask has none"
             tensors[name] = own
@@ -153,7 +155,7 @@ def load_imagenet(model: B2Inst, weights: Mapping[str, Tensor]) -> None:
     missing = sorted(set(own) - set(weights))
     if missing:
         raise CheckpointError(f"missing key '{missing[0]}'", fix="give weights of the same ResNet")
-    model.backbone.load_state_dict({name: weights[name] for name in own}, strict=False)
+    model.backbone.load_state_dict({**model.backbone.state_dict(), **{name: weights[name] for name in own}})
 
 
 #: In the order of their labels.

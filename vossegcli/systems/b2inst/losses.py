@@ -62,6 +62,5 @@ def semantic_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
     BlendMask's auxiliary loss.
     """
-    return F.cross_entropy(logits, labels, ignore_index=UNKNOWN, reduction="sum") / (labels != UNKNOWN).sum().clamp_min(
-        1
-    )
+    count = (labels != UNKNOWN).sum().clamp_min(1)
+    return F.cross_entropy(logits, labels, ignore_index=UNKNOWN, reduction="sum") / count

@@ -36,7 +36,7 @@ class Encoded(NamedTuple):
 
 
 class PublishedBackbone(nn.Module):
-    """A network whose last two stages keep their size and are dilated by 2 and 4 instead (paper sec. 4)."""
+    """A network whose stages beyond stride 8 keep their size and are dilated instead (paper sec. 4)."""
 
     multiple = 8
 

@@ -4,7 +4,7 @@ The paper takes N = 10 steps of Adam and has N experts; the authors' later code 
 too (11 experts), adds up hard masks and, in its evaluation, weighs experts by their IoU with the query's own truth.
 Here: N experts, soft masks, and weights that come from the supports alone.
 
-Shape letters: K supports, N experts, C channels, H W pixels.
+Shape letters: K supports, N experts, V vectors, C channels, H W pixels.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Experts(NamedTuple):
     """Class features and how far to trust each.
 
     Attributes:
-        features: (N,C).
+        features: (N,C), or (N,V,C) where several vectors stand for a class.
         weights: (N,) IoU of what each makes of the supports with their masks, in [0, 1].
     """
 
@@ -46,8 +46,8 @@ def boost(
     `f^{n+1} = f^n - nu dL(m_hat^n, m) / df^n` (paper eq. 9) and `p^n = IoU(m_hat^n, m)` (eq. 11).
 
     Args:
-        initial: (C,) mean class feature of the supports.
-        segment: from a class feature (C,) to the supports' logits (K,2,H,W).
+        initial: (C,) mean class feature of the supports, or (V,C) vectors.
+        segment: from such a class feature to the supports' logits (K,2,H,W).
         loss: from those logits to a scalar, summed over the supports.
         quality: from the log-odds (K,H,W) of the class to the supports' IoU.
         steps: N.

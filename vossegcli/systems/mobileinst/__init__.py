@@ -9,11 +9,11 @@ from dataclasses import replace
 from functools import partial
 
 from vossegcli.systems.base import System
-from vossegcli.systems.mobileinst.backbone import BACKBONE
+from vossegcli.systems.mobileinst.backbone import BACKBONE, STRIDE
 from vossegcli.systems.mobileinst.config import CONFIGS, MobileInstConfig
 from vossegcli.systems.mobileinst.convert import convert_published, imagenet_backbone, load_imagenet
 from vossegcli.systems.mobileinst.export import graphs
-from vossegcli.systems.mobileinst.model import STRIDE, MobileInst
+from vossegcli.systems.mobileinst.model import MobileInst
 from vossegcli.systems.mobileinst.predict import MobileInstPredictor, MobileInstTracker
 from vossegcli.systems.mobileinst.train import LossWeights, clip_objective, dense_objective, instance_objective
 

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from vossegcli.errors import ConfigError
 from vossegcli.systems.base import Graph
+from vossegcli.systems.mobileinst.backbone import STRIDE
 from vossegcli.systems.mobileinst.mask_decoder import mask_logits
-from vossegcli.systems.mobileinst.model import STRIDE, MobileInst
+from vossegcli.systems.mobileinst.model import MobileInst
 from vossegcli.systems.mobileinst.predict import instance_scores
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vossegcli.systems.mobileinst.backbone import STRIDE
 from vossegcli.systems.mobileinst.config import MobileInstConfig
-from vossegcli.systems.mobileinst.mask_decoder import MASK_STRIDE, OFFSET_SCALE
+from vossegcli.systems.mobileinst.mask_decoder import FEATURE_STRIDE, OFFSET_SCALE
 from vossegcli.systems.mobileinst.positions import cell_centres, encode_points
 from vossegcli.systems.mobileinst.reference_points import PointEmbedding, attention_bias
 
@@ -137,8 +137,8 @@ class InstanceDecoder(nn.Module):
     def decode_local(self, queries: Tensor, features: Tensor, origin: Tensor) -> Tensor:
         """The local decoder: queries (B,N,C), also those of an earlier frame, that have seen X_mask (B,C,h,w)."""
         pool = F.max_pool2d if self.config.pooling == "max" else F.avg_pool2d
-        tokens = pool(features, self.config.local_stride // MASK_STRIDE)
-        own = self._query_encodings((features.shape[2] * MASK_STRIDE, features.shape[3] * MASK_STRIDE), origin)
+        tokens = pool(features, self.config.local_stride // FEATURE_STRIDE)
+        own = self._query_encodings((features.shape[2] * FEATURE_STRIDE, features.shape[3] * FEATURE_STRIDE), origin)
         encoded = self._token_encodings(tokens, self.config.local_stride, origin)
         bias = self._attention_bias(tokens, self.config.local_stride)
         queries = self.local_decoder(queries, own, tokens.flatten(2).transpose(1, 2), encoded, bias)

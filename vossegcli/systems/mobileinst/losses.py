@@ -14,11 +14,10 @@ from torch import Tensor
 from vossegcli.layers.losses import dice_loss, focal_class_loss
 from vossegcli.ops.boundaries import boundary_map
 from vossegcli.systems.mobileinst.instance_decoder import Predictions
-from vossegcli.systems.mobileinst.mask_decoder import MASK_STRIDE, OFFSET_SCALE, DenseOutput
+from vossegcli.systems.mobileinst.mask_decoder import FEATURE_STRIDE, MASK_STRIDE, OFFSET_SCALE, DenseOutput
 from vossegcli.systems.mobileinst.matcher import Match
 from vossegcli.systems.mobileinst.positions import cell_centres
 
-MASK_CELLS = 4  # pixels: stride of the masks
 SURE = 0.4  # probability from which on a pixel counts for the IoU that objectness learns
 
 
@@ -26,7 +25,7 @@ def masks_of_ids(ids: Tensor, count: int) -> Tensor:
     """Masks (n,H/4,W/4) of ids 1..n in a map (H,W): which share of each cell is the instance."""
     numbers = torch.arange(1, count + 1, device=ids.device).view(-1, 1, 1)
     masks = (ids.unsqueeze(0) == numbers).float()
-    return F.avg_pool2d(masks.unsqueeze(1), MASK_CELLS)[:, 0]  # pooling takes no images, but not no channels
+    return F.avg_pool2d(masks.unsqueeze(1), MASK_STRIDE)[:, 0]  # pooling takes 0 images, but not 0 channels
 
 
 def set_losses(
@@ -83,7 +82,7 @@ def _points_loss(points: Tensor, truth: Tensor, matches: Sequence[Match]) -> Ten
 
 def centres_of(masks: Tensor) -> Tensor:
     """Centres of mass (n,2), (x, y) in pixels, of masks (n,H/4,W/4); zero for empty ones."""
-    cells = cell_centres(masks.shape[1], masks.shape[2], MASK_CELLS, masks.device)
+    cells = cell_centres(masks.shape[1], masks.shape[2], MASK_STRIDE, masks.device)
     return torch.einsum("mhw,hwc->mc", masks, cells) / masks.sum(dim=(1, 2)).clamp_min(1e-6).unsqueeze(1)
 
 
@@ -104,9 +103,9 @@ def dense_losses(dense: DenseOutput, ids: Tensor, counts: Sequence[int]) -> dict
         ids: (B,H,W), i + 1 = the i-th instance.
         counts: instances of each image.
     """
-    covered = F.avg_pool2d((ids > 0).float().unsqueeze(1), MASK_STRIDE)[:, 0]
+    covered = F.avg_pool2d((ids > 0).float().unsqueeze(1), FEATURE_STRIDE)[:, 0]
     edges = torch.stack([boundary_map(one) for one in ids])
-    boundary = F.avg_pool2d(F.max_pool2d(edges.unsqueeze(1), MASK_STRIDE // 2), 2)[:, 0]
+    boundary = F.avg_pool2d(F.max_pool2d(edges.unsqueeze(1), FEATURE_STRIDE // 2), 2)[:, 0]
     foreground_loss = F.binary_cross_entropy_with_logits(dense.logits[:, 0], covered)
     boundary_loss = F.binary_cross_entropy_with_logits(dense.logits[:, 1], boundary)
     offsets, known = offsets_to_centres(ids, counts)
@@ -126,9 +125,9 @@ def offsets_to_centres(ids: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tens
     """
     _, height, width = ids.shape
     pixels = cell_centres(height, width, 1, ids.device).flatten(0, 1)  # (HW,2)
-    middle = slice(MASK_STRIDE // 2, None, MASK_STRIDE)
+    middle = slice(FEATURE_STRIDE // 2, None, FEATURE_STRIDE)
     own = ids[:, middle, middle]
-    points = cell_centres(own.shape[1], own.shape[2], MASK_STRIDE, ids.device)
+    points = cell_centres(own.shape[1], own.shape[2], FEATURE_STRIDE, ids.device)
     offsets = []
     for one, cells, count in zip(ids, own, counts, strict=True):
         flat = one.flatten()

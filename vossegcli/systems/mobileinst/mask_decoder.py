@@ -15,7 +15,8 @@ from torchvision.ops.misc import Conv2dNormActivation
 from vossegcli.systems.mobileinst.config import MobileInstConfig
 from vossegcli.systems.mobileinst.positions import cell_centres, encode_points
 
-MASK_STRIDE = 8
+FEATURE_STRIDE = 8  # of the mask features
+MASK_STRIDE = 4  # of the masks that kernels make of them
 OFFSET_SCALE = 64.0  # pixels: unit of the offsets to the centres of instances
 
 
@@ -36,9 +37,9 @@ class SemanticEnhancer(nn.Module):
 
     def __init__(self, context: int, channels: int) -> None:
         super().__init__()
-        self.local = _conv(channels, channels, 1)
-        self.context = _conv(context, channels, 1)
-        self.out = _conv(channels, channels, 1)
+        self.local = Conv2dNormActivation(channels, channels, 1)
+        self.context = Conv2dNormActivation(context, channels, 1)
+        self.out = Conv2dNormActivation(channels, channels, 1)
 
     def forward(self, local: Tensor, context: Tensor) -> Tensor:
         """Map (B,C,h,w) and (B,C',h/n,w/n) to (B,C,h,w)."""
@@ -58,8 +59,8 @@ class MaskDecoder(nn.Module):
         super().__init__()
         channels = config.channels
         self.enhance_first = SemanticEnhancer(context, channels)
-        self.down = nn.ModuleList(_conv(channels, channels, 3) for _ in range(3))
-        self.up = nn.ModuleList(_conv(channels, channels, 3) for _ in range(3))
+        self.down = nn.ModuleList(Conv2dNormActivation(channels, channels, 3) for _ in range(3))
+        self.up = nn.ModuleList(Conv2dNormActivation(channels, channels, 3) for _ in range(3))
         self.enhance_last = nn.ModuleList(SemanticEnhancer(context, channels) for _ in range(3))
         self.dense = nn.Conv2d(channels, 4, 1)
         self.point_projection = nn.Conv2d(channels, channels, 1) if config.query_stride else None
@@ -99,7 +100,7 @@ class MaskDecoder(nn.Module):
 def predicted_centres(dense: DenseOutput, origin: Tensor) -> Tensor:
     """Centres (B,h,w,2) that the cells of images at an origin (2,) point to; no gradient flows back."""
     offsets = dense.offsets.detach()
-    points = cell_centres(offsets.shape[2], offsets.shape[3], MASK_STRIDE, offsets.device)
+    points = cell_centres(offsets.shape[2], offsets.shape[3], FEATURE_STRIDE, offsets.device)
     return points + origin + OFFSET_SCALE * offsets.permute(0, 2, 3, 1)
 
 
@@ -107,10 +108,6 @@ def mask_logits(kernels: Tensor, embedded: Tensor) -> Tensor:
     """`K . X_mask` at stride 4: kernels (B,N,K) and embedded mask features (B,K,h,w) to (B,N,2h,2w)."""
     logits = torch.einsum("bnk,bkhw->bnhw", kernels, embedded)
     return F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)
-
-
-def _conv(in_channels: int, out_channels: int, kernel: int) -> Conv2dNormActivation:
-    return Conv2dNormActivation(in_channels, out_channels, kernel)
 
 
 def _resized(x: Tensor, like: Tensor) -> Tensor:

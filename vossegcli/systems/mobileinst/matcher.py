@@ -23,9 +23,7 @@ class Match(NamedTuple):
 
 
 @torch.no_grad()
-def match(
-    masks: Tensor, probs: Tensor, truth: Tensor, labels: Tensor, closeness: Tensor | None = None
-) -> Match:  # fmt: skip
+def match(masks: Tensor, probs: Tensor, truth: Tensor, labels: Tensor, closeness: Tensor | None = None) -> Match:
     """Find the pairs with the largest sum of `dice^0.8 * prob^0.2` (Hungarian method; SparseInst, MobileInst).
 
     Instances beyond the number of queries stay without one.

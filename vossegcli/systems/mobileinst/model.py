@@ -12,12 +12,10 @@ from torch import Tensor
 
 from vossegcli.layers import efficientnet_lite
 from vossegcli.layers.normalise import IMAGENET_MEAN, IMAGENET_STD, NormalisedInput
-from vossegcli.systems.mobileinst.backbone import STRIDE, make_backbone
+from vossegcli.systems.mobileinst.backbone import make_backbone
 from vossegcli.systems.mobileinst.config import MobileInstConfig
 from vossegcli.systems.mobileinst.instance_decoder import InstanceDecoder, Predictions
-from vossegcli.systems.mobileinst.mask_decoder import MASK_STRIDE, DenseOutput, MaskDecoder, predicted_centres
-
-__all__ = ["STRIDE", "Encoded", "MobileInst"]
+from vossegcli.systems.mobileinst.mask_decoder import FEATURE_STRIDE, DenseOutput, MaskDecoder, predicted_centres
 
 
 class Encoded(NamedTuple):
@@ -49,7 +47,7 @@ class MobileInst(NormalisedInput):
         self.instance_decoder = InstanceDecoder(config, self.backbone.context_channels)
 
     def forward(self, images: Tensor, origin: Tensor | None = None) -> Encoded:
-        """Encode images (B,3,H,W) in [0, 1], sides multiples of `STRIDE`, that lie at an origin (2,) or at zero."""
+        """Encode images (B,3,H,W) in [0, 1], sides multiples of 64, that lie at an origin (2,) or at zero."""
         if origin is None:
             origin = torch.zeros(2, device=images.device)
         local, context = self.backbone(self.normalise(images))
@@ -68,7 +66,7 @@ class MobileInst(NormalisedInput):
     def predict(self, queries: Tensor, encoded: Encoded) -> Predictions:
         """Predict from queries (B,N,C) that have attended to encoded images."""
         height, width = encoded.features.shape[2:]
-        return self.instance_decoder.predict(queries, (height * MASK_STRIDE, width * MASK_STRIDE), encoded.origin)
+        return self.instance_decoder.predict(queries, (height * FEATURE_STRIDE, width * FEATURE_STRIDE), encoded.origin)
 
 
 def _normalisation(config: MobileInstConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -17,11 +17,10 @@ from vossegcli.layers.inference import inference_copy
 from vossegcli.ops.canvas import Canvas, scaled_canvas
 from vossegcli.ops.precision import autocast
 from vossegcli.systems.base import Instances, TrackedInstances
-from vossegcli.systems.mobileinst.backbone import EfficientNetTokens
+from vossegcli.systems.mobileinst.backbone import STRIDE, EfficientNetTokens
 from vossegcli.systems.mobileinst.instance_decoder import Predictions
-from vossegcli.systems.mobileinst.losses import MASK_CELLS
-from vossegcli.systems.mobileinst.mask_decoder import mask_logits, predicted_centres
-from vossegcli.systems.mobileinst.model import STRIDE, Encoded, MobileInst
+from vossegcli.systems.mobileinst.mask_decoder import MASK_STRIDE, mask_logits, predicted_centres
+from vossegcli.systems.mobileinst.model import Encoded, MobileInst
 from vossegcli.systems.mobileinst.tracking import KernelTracker, mask_overlaps
 
 SIDE = 64  # of a mask in its box
@@ -59,7 +58,7 @@ class _Network:
 
     def masks(self, frame: _Frame, image: int, kernels: Tensor) -> Tensor:
         """Probabilities (n,h,w) of kernels (n,K) in one of the images, without the padding."""
-        cells = (-(-frame.canvas.size[0] // MASK_CELLS), -(-frame.canvas.size[1] // MASK_CELLS))
+        cells = (-(-frame.canvas.size[0] // MASK_STRIDE), -(-frame.canvas.size[1] // MASK_STRIDE))
         if not len(kernels):
             return kernels.new_zeros(0, *cells, device=self.device)
         probs = mask_logits(kernels.unsqueeze(0), frame.encoded.embedded[image : image + 1].float())[0].sigmoid()
@@ -288,8 +287,8 @@ def masks_in_boxes(masks: Tensor, canvas: Canvas) -> tuple[Tensor, Tensor]:
         high = torch.where(line, numbers, -1).amax(dim=1) + 1
         sides.append((low - 0.5, high + 0.5))
     (left, right), (top, bottom) = sides
-    limits = torch.tensor([canvas.size[1], canvas.size[0]] * 2, device=masks.device) / MASK_CELLS
+    limits = torch.tensor([canvas.size[1], canvas.size[0]] * 2, device=masks.device) / MASK_STRIDE
     cells = torch.stack([left, top, right, bottom], dim=1).clamp_min(0.0).minimum(limits)
     numbered = torch.cat([torch.arange(len(masks), device=masks.device).unsqueeze(1).float(), cells], dim=1)
     inside = roi_align(masks.unsqueeze(1), numbered, SIDE, sampling_ratio=1, aligned=True)[:, 0]
-    return cells * MASK_CELLS * canvas.box_scale(masks.device), inside
+    return cells * MASK_STRIDE * canvas.box_scale(masks.device), inside

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from vossegcli.samples import InstanceClipSamples, InstanceSamples
 from vossegcli.systems.mobileinst.instance_decoder import Predictions
-from vossegcli.systems.mobileinst.losses import MASK_CELLS, centres_of, dense_losses, masks_of_ids, set_losses
-from vossegcli.systems.mobileinst.mask_decoder import mask_logits
+from vossegcli.systems.mobileinst.losses import centres_of, dense_losses, masks_of_ids, set_losses
+from vossegcli.systems.mobileinst.mask_decoder import MASK_STRIDE, mask_logits
 from vossegcli.systems.mobileinst.matcher import Match, closeness_of, match
 from vossegcli.systems.mobileinst.model import Encoded, MobileInst
 from vossegcli.systems.mobileinst.positions import random_origin
@@ -123,7 +123,7 @@ def _detection_terms(
     predictions = model.predict(decoder.decode_local(early, encoded.features, encoded.origin), encoded)
     logits = mask_logits(predictions.kernels, encoded.embedded)
     query_stride = model.config.query_stride
-    size = (MASK_CELLS * logits.shape[2], MASK_CELLS * logits.shape[3])
+    size = (MASK_STRIDE * logits.shape[2], MASK_STRIDE * logits.shape[3])
     initial = decoder.initial_points(size) if query_stride else None
     matches = []
     for image, (masks, labels) in enumerate(zip(truth.masks, truth.labels, strict=True)):
