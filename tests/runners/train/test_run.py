@@ -343,6 +343,14 @@ def test_an_objective_says_what_it_takes(discs: Path, tmp_path: Path) -> None:
         runner.train(options(discs, settings, tmp_path / "out", system="mobileinst", init="imagenet"), silent)
 
 
+def test_a_later_stage_is_checked_before_the_first_one_is_trained(discs: Path, settings: Path, tmp_path: Path) -> None:
+    text = SETTINGS.format(holdout=0.0).replace("steps = 2", "steps = 30")
+    settings.write_text(text.replace("frames = 3", "frames = 1"))
+    with pytest.raises(ConfigError, match="stage 'segmentation': frames is 1"):
+        runner.train(options(discs, settings, tmp_path / "out"), silent)
+    assert not (tmp_path / "out" / "train.jsonl").exists()
+
+
 @pytest.mark.parametrize("output", ["taken", "taken/below"])
 def test_an_output_that_cannot_be_a_folder_is_refused_first(
     discs: Path, settings: Path, tmp_path: Path, output: str

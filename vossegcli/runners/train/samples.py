@@ -70,7 +70,7 @@ class TrainingClips:
         device: where clips are rendered.
 
     Raises:
-        ConfigError: no image has an object.
+        ConfigError: no image has an object, or a stage asks for clips of one frame.
     """
 
     judge: Task = "propagate"
@@ -90,6 +90,9 @@ class TrainingClips:
         self._held_out = list(validation) or held_out
         if not any(image.segmentations for image in self._training):
             raise ConfigError("no training images with objects", fix="give COCO instances files with --data")
+        for stage in settings.stages:
+            if stage.frames < 2:
+                raise ConfigError(f"stage '{stage.name}': frames is {stage.frames}", fix="give 2 or more")
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -108,8 +111,6 @@ class TrainingClips:
 
     def _spec(self, step: int) -> ClipSpec:
         stage, _ = self._settings.locate(step)
-        if stage.frames < 2:
-            raise ConfigError(f"stage '{stage.name}': frames is {stage.frames}", fix="give 2 or more")
         return ClipSpec(stage.batch, stage.size, stage.frames, stage.objects)
 
     @torch.inference_mode()
