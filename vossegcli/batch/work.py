@@ -34,7 +34,7 @@ class Progress:
 
 
 class RunProgress(Progress):
-    """Told how a run goes, likewise."""
+    """Told how a run goes, and each of its items."""
 
     def begin(self, items: int, frames: int) -> None:
         """Learn how much there is to do."""

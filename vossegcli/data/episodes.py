@@ -37,7 +37,7 @@ class EpisodeSpec:
 
     Attributes:
         batch: groups.
-        shots: supports an image at most; a group has one image more.
+        shots: maximum supports per image; a group has one image more.
         size: side in pixels.
         jitter: change the colours.
     """

@@ -164,7 +164,7 @@ def resize_crop(image: UInt8, box: CropBox, size: int, *, flip: bool) -> UInt8:
 
 
 def resize_mask(mask: UInt8, box: CropBox, size: int, *, flip: bool) -> UInt8:
-    """As `resize_crop` for a mask of 0/1: zeros beyond the border, threshold at one half."""
+    """Cut a box out of a mask (H,W) of 0/1, zeros beyond the border, and resize to (S,S); threshold at one half."""
     padded, inner = _pad_to_box(mask * np.uint8(255), box, "constant")
     resized = Image.fromarray(padded).resize((size, size), Image.Resampling.BILINEAR, box=inner)
     array = (np.asarray(resized) > 127).astype(np.uint8)

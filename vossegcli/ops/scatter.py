@@ -28,7 +28,7 @@ def mean_by_index(rows: Tensor, index: Tensor, groups: int) -> Tensor:
 
 
 def mean_by_index_native(rows: Tensor, index: Tensor, groups: int) -> Tensor:
-    """As `mean_by_index`, by `index_add_` alone."""
+    """Average the rows of each group by `index_add_`; see `mean_by_index`."""
     sums = rows.new_zeros(groups, rows.shape[1]).index_add_(0, index, rows)
     counts = rows.new_zeros(groups).index_add_(0, index, rows.new_ones(rows.shape[0]))
     return sums / counts.clamp_min(1.0).unsqueeze(1)

@@ -105,7 +105,7 @@ def _with_number(names: list[str], at: str) -> tuple[list[int], bool]:
 
 
 def _numbers_with_exponents(names: Sequence[str]) -> tuple[Decimal, ...] | None:
-    """Give the same where some numbers have a signed exponent, as small ones have that a program writes."""
+    """Read the numbers of names of which some have a signed exponent, as a program writes small ones."""
     parts = [_WITH_EXPONENT.split(name) for name in names]  # text, number, text, number, ..., text
     if len({tuple(part[::2]) for part in parts}) > 1:
         return None

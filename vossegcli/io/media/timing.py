@@ -25,7 +25,7 @@ class Timing:
     pixel_aspect: Fraction = Fraction(1)
 
     def at(self, fps: float | None) -> Timing:
-        """The same at another, even rate; None leaves it as it is."""
+        """Return the timing at another, even rate; None leaves it as it is."""
         return self if fps is None else Timing(fps, (), self.pixel_aspect)
 
 

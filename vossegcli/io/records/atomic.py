@@ -126,7 +126,7 @@ def clean_temporaries(folder: Path) -> int:
 
 
 def clean_tree(folder: Path) -> int:
-    """Do the same in all folders of a tree; returns how many files were removed."""
+    """Clean all folders of a tree; returns how many files were removed."""
     return sum(clean_temporaries(Path(path)) for path, _, _ in os.walk(folder))
 
 

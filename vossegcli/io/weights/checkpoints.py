@@ -1,6 +1,6 @@
 """Checkpoint files: safetensors with a header, found by name or path, checked by hash.
 
-No pickle is opened here; `io.published` does that, for the importer alone.
+No pickle is opened here; `published` does that, for the importer alone.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class FewshotOptions(BatchOptions):
     Attributes:
         queries: file, folder or glob.
         support: folder of annotated images.
-        shots: supports of each class at most; None = all.
+        shots: maximum supports per class; None = all.
         boost: fit experts to the supports.
         min_confidence: classes that are less sure to be in an image are left out of its mask.
     """

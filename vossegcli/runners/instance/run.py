@@ -55,7 +55,7 @@ class InstanceOptions(BatchOptions):
         images: file, folder, glob, or COCO file that lists images.
         annotations: COCO file that gives the ids of images and categories; None = the one that lists them, if any.
         score_threshold: instances below it are neither drawn nor counted; None = the checkpoint's.
-        top_k: instances an image (or a tile) at most; None = the checkpoint's.
+        top_k: maximum instances per image (or per tile); None = the checkpoint's.
         classes: names of the classes that are wanted; empty = all.
         tile: side of the tiles that large images are cut into; None = whole images.
         overlap: of the tiles, in pixels.

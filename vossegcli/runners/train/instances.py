@@ -127,7 +127,7 @@ class TrainingInstances:
 
 
 class TrainingTracks(TrainingInstances):
-    """The same, and synthetic clips of two frames in the stages that ask for frames; validation on images."""
+    """Crops of images, and synthetic clips of two frames in the stages that ask for frames; validation on images."""
 
     takes_partly_annotated = False  # its queries compete for every instance of a picture
 
@@ -143,7 +143,7 @@ class TrainingTracks(TrainingInstances):
 
 
 def _as_objects(images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
-    """The same with one class."""
+    """Give all instances one class, `object`."""
     return [replace(image, names=("object",) * len(image.names)) for image in images]
 
 

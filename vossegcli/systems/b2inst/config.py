@@ -42,7 +42,7 @@ class B2InstConfig:
         candidates: locations a level that are looked at.
         score_threshold: locations below it are no candidates.
         nms_threshold: IoU of boxes above which the lower score is dropped.
-        top_k: instances an image at most.
+        top_k: maximum instances per image.
         short_side: default working size in pixels; smaller images are enlarged to it.
         draw_score: score from which on instances are drawn and counted by default.
     """
@@ -101,7 +101,7 @@ class B2InstConfig:
         return self.bases + int(self.boundary_basis)
 
     def with_labels(self, labels: Sequence[str]) -> B2InstConfig:
-        """The same for a data set's classes."""
+        """Return the configuration for the classes of a data set."""
         return replace(self, classes=len(labels))
 
     def to_dict(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class B2InstPredictor:
         short_side: images are brought to this short side, as far as the long one stays below 5/3 of it; 0 = native,
             None = the configuration's.
         score_threshold: locations below it are no candidates; None = the configuration's.
-        top_k: instances an image at most; None = the configuration's.
+        top_k: maximum instances per image; None = the configuration's.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ class MobileInstConfig:
         blocks: transformer blocks of the backbone.
         heads: of their attention.
         channels: of the mask decoder and the queries.
-        queries: learnt queries, which are the instances an image at most.
+        queries: learnt queries, the maximum of instances per image.
         kernel: length of an instance's kernel.
         feedforward: width of the instance decoder's feed-forward layer.
         decoder_heads: of the instance decoder's attention.
@@ -43,7 +43,7 @@ class MobileInstConfig:
             `reference_points`): many objects that look alike cannot be told apart otherwise, and a large image needs
             more queries than a small one.
         score_threshold: instances below it are left out.
-        top_k: instances an image at most.
+        top_k: maximum instances per image.
         overlap: IoU of two masks from which on the weaker one is left out as a double; 1 = none is, as in the paper.
         track_overlap: likewise on the key frames of videos, where a double can take the identity of what it doubles;
             1 = none is left out, as in the paper. The default is not the paper's, for older checkpoints do not name it.
@@ -121,7 +121,7 @@ class MobileInstConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}", fix=f"give {wanted}")
 
     def with_labels(self, labels: Sequence[str]) -> MobileInstConfig:
-        """The same for a data set's classes."""
+        """Return the configuration for the classes of a data set."""
         return replace(self, classes=len(labels))
 
     def to_dict(self) -> dict[str, Any]:

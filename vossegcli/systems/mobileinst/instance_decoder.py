@@ -38,7 +38,7 @@ class Predictions(NamedTuple):
     reference_points: Tensor | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Predictions:
-        """The same with every tensor changed."""
+        """Apply a function to every tensor."""
         points = None if self.reference_points is None else change(self.reference_points)
         return Predictions(change(self.kernels), change(self.logits), change(self.objectness), points)
 

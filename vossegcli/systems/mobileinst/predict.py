@@ -82,7 +82,7 @@ class MobileInstPredictor:
         short_side: images are brought to this short side, as far as the long one stays below 5/3 of it; 0 = native,
             None = the configuration's.
         score_threshold: instances below it are left out; None = the configuration's.
-        top_k: instances an image at most; None = the configuration's.
+        top_k: maximum instances per image; None = the configuration's.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class MobileInstTracker:
         precision: type of the network; kernels, masks and scores stay float32.
         short_side: as in `MobileInstPredictor`.
         score_threshold: instances below it are left out; None = the configuration's.
-        top_k: instances a frame at most; None = the configuration's.
+        top_k: maximum instances per frame; None = the configuration's.
         key_every: frames from one key frame to the next; None = the configuration's.
         max_gap: frames that an identity outlives without being seen.
         birth_threshold: score from which on an identity begins, where the configuration's is not lower.
