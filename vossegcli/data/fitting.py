@@ -6,7 +6,7 @@ Shapes: H W pixels of the picture as it is shown (EXIF orientation applied), h w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,23 +17,13 @@ from pycocotools import mask as coco_mask
 
 from vossegcli.errors import InputError
 from vossegcli.io.media.images import opened_image, read_image_size, size_text
-from vossegcli.io.media.orientation import orientation_of
+from vossegcli.io.media.orientation import MIRRORED, ON_THEIR_SIDE, UPSIDE_DOWN, orientation_of, upright_samples
 from vossegcli.types import AnnotatedImage
 
 Mask = npt.NDArray[np.uint8]
 LISTED = 20  # faults that one message lists
 
-#: EXIF orientations but the upright one, and the way from the stored mask (h,w) to the upright one.
-_TURNS: dict[int, Callable[[Mask], Mask]] = {
-    2: np.fliplr,
-    3: lambda mask: np.rot90(mask, 2),
-    4: np.flipud,
-    5: lambda mask: mask.T,
-    6: lambda mask: np.rot90(mask, -1),
-    7: lambda mask: np.rot90(mask, 2).T,
-    8: lambda mask: np.rot90(mask),
-}
-_ON_THEIR_SIDE = frozenset({5, 6, 7, 8})
+_TURNED = MIRRORED | UPSIDE_DOWN | ON_THEIR_SIDE  # all EXIF orientations but the upright one
 
 
 @dataclass(frozen=True)
@@ -83,7 +73,7 @@ def fit_to_pictures(images: Sequence[AnnotatedImage]) -> tuple[list[AnnotatedIma
         raise InputError(f"{len(faults)} pictures cannot be used: {_listed(faults)}", fix="correct or remove them")
     told: dict[str, set[bool]] = {image.dataset: set() for image in images}
     for fit in fits:
-        if fit.stored is not None and fit.orientation in _TURNS:
+        if fit.stored is not None and fit.orientation in _TURNED:
             told[fit.image.dataset].add(fit.stored)
     fitted = []
     counts: Counter[str] = Counter()
@@ -108,9 +98,9 @@ def _fit(image: AnnotatedImage) -> _Fit:
     annotated = (image.height, image.width)
     orientation = _orientation(image)
     upright = same_proportions(annotated, size)
-    if orientation not in _TURNS:
+    if orientation not in _TURNED:
         stored: bool | None = False
-    elif orientation not in _ON_THEIR_SIDE:
+    elif orientation not in ON_THEIR_SIDE:
         stored = None
     else:
         turned = same_proportions(annotated, size[::-1])
@@ -128,7 +118,7 @@ def _fit(image: AnnotatedImage) -> _Fit:
 def _fitted(fit: _Fit, *, turned: bool) -> tuple[AnnotatedImage, str]:
     """The image with its annotation turned and scaled, and a note of it."""
     annotated = (fit.image.height, fit.image.width)
-    before = fit.size[::-1] if turned and fit.orientation in _ON_THEIR_SIDE else fit.size
+    before = fit.size[::-1] if turned and fit.orientation in ON_THEIR_SIDE else fit.size
     if not turned:
         return (fit.image, "") if annotated == fit.size else (
             _changed(fit.image, fit.size, None), "of another size are scaled to their pictures"
@@ -150,7 +140,7 @@ def _changed(image: AnnotatedImage, size: tuple[int, int], orientation: int | No
     for rle in image.segmentations:
         mask: Mask = coco_mask.decode(rle)
         if orientation is not None:
-            mask = _TURNS[orientation](mask)
+            mask = upright_samples(mask, orientation)
         if mask.shape != size:
             scaled = Image.fromarray(np.ascontiguousarray(mask)).resize((size[1], size[0]), Image.Resampling.NEAREST)
             mask = np.asarray(scaled)
