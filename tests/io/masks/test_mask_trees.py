@@ -17,7 +17,7 @@ from vossegcli.io.masks.mask_trees import (
     encoding_of,
     find_mask_sequences,
     read_mask,
-    read_names,
+    read_sequence_names,
 )
 from vossegcli.io.masks.palette import PALETTE
 from vossegcli.io.masks.plain_png import read_plain_png
@@ -169,13 +169,13 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
 
 
 def test_lists_of_names(tmp_path: Path) -> None:
-    (tmp_path / "val.txt").write_text("bear\ndog\n")
-    assert read_names(tmp_path / "val.txt") == ["bear", "dog"]
+    (tmp_path / "val.txt").write_text("bear\n\nbig dog \nbear\n", encoding="utf-8-sig")
+    assert read_sequence_names(tmp_path / "val.txt") == ["bear", "big dog"]
     (tmp_path / "2016.txt").write_text("/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png\n" * 2)
-    assert read_names(tmp_path / "2016.txt") == ["bear"]
+    assert read_sequence_names(tmp_path / "2016.txt") == ["bear"]
     (tmp_path / "none.txt").write_text("\n")
-    with pytest.raises(InputError, match="lists no sequence"):
-        read_names(tmp_path / "none.txt")
+    with pytest.raises(InputError, match="lists nothing"):
+        read_sequence_names(tmp_path / "none.txt")
 
 
 def test_palettes_of_editors_are_read_as_anywhere_else(tmp_path: Path) -> None:

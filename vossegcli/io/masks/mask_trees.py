@@ -20,6 +20,7 @@ from vossegcli.io.media.images import opened_image
 from vossegcli.io.media.orientation import orientation_of
 from vossegcli.io.media.sequences import folder_name, list_images
 from vossegcli.io.records.file_names import IMAGE_SUFFIXES, check_unique_stems, natural_key
+from vossegcli.io.records.name_lists import read_names
 
 IdsMap = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Mask = npt.NDArray[np.bool_]
@@ -234,23 +235,16 @@ def check_is_mask(path: Path, ids_map: IdsMap) -> None:
         read_label_map(path, allow_empty=True, repairable=False)
 
 
-def read_names(path: Path) -> list[str]:
-    """Read a list of sequences, one a line, as in the `ImageSets` of a data set.
+def read_sequence_names(path: Path) -> list[str]:
+    """Read a list of sequences, one per line, as in the `ImageSets` of a data set.
 
     Raises:
         InputError: the file cannot be read or is empty.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read ({error})", where=path, fix="give a text file of names") from error
-    names = list(dict.fromkeys(_listed_name(line.split()[0]) for line in lines if line.strip()))
-    if not names:
-        raise InputError("lists no sequence", where=path, fix="write one name a line")
-    return names
+    return list(dict.fromkeys(map(_listed_name, read_names(path))))
 
 
-def _listed_name(entry: str) -> str:
-    """DAVIS 2016 lists the files of a sequence (`/JPEGImages/480p/bear/00000.jpg`), others its name."""
-    path = PurePosixPath(entry)
-    return path.parent.name if path.suffix.lower() in IMAGE_SUFFIXES else entry
+def _listed_name(line: str) -> str:
+    """Name the sequence of a line: DAVIS 2016 lists its files (`/JPEGImages/480p/bear/0.jpg ...`), others its name."""
+    first = PurePosixPath(line.split()[0])
+    return first.parent.name if first.suffix.lower() in IMAGE_SUFFIXES else line

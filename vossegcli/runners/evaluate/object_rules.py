@@ -20,7 +20,7 @@ from vossegcli.io.datasets.video_meta import (
     find_video_meta,
     read_video_meta,
 )
-from vossegcli.io.masks.mask_trees import read_names
+from vossegcli.io.masks.mask_trees import read_sequence_names
 from vossegcli.scores import Problem
 
 PROTOCOLS = ("youtube-vos", "lvos")
@@ -123,11 +123,11 @@ def _unseen_names(protocol: str, truth: Path, meta: VideoMeta, unseen: Path | No
     if unseen is not None:
         if unseen.suffix.lower() == ".json":  # of the training set: every other class is unseen
             return meta.categories - read_video_meta(unseen).categories
-        return frozenset(read_names(unseen))
+        return frozenset(read_sequence_names(unseen))
     if protocol == "youtube-vos":
         return meta.categories - SEEN_OF_YOUTUBE_VOS
     path = next((p for p in (truth / UNSEEN_OF_LVOS, truth.parent / UNSEEN_OF_LVOS) if p.is_file()), None)
     if path is None:
         fix = f"put {UNSEEN_OF_LVOS} of lvos-evaluation there, or give it with --unseen"
         raise InputError(f"has no {UNSEEN_OF_LVOS}, which 'lvos' needs", where=truth, fix=fix)
-    return frozenset(read_names(path))
+    return frozenset(read_sequence_names(path))

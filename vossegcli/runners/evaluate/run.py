@@ -14,7 +14,7 @@ from vossegcli import __version__
 from vossegcli.batch.processes import Processes
 from vossegcli.batch.work import Executor
 from vossegcli.errors import ConfigError, InputError
-from vossegcli.io.masks.mask_trees import read_names
+from vossegcli.io.masks.mask_trees import read_sequence_names
 from vossegcli.io.records.atomic import write_text_atomic
 from vossegcli.io.records.json_files import find_run_record, read_report
 from vossegcli.io.records.locks import output_lock, tables_lock
@@ -192,7 +192,7 @@ def _results(
 
 def _plan(options: EvaluateOptions) -> Plan:
     path = _list_file(options)
-    subset = None if path is None else read_names(path)
+    subset = None if path is None else read_sequence_names(path)
     return plan_vos(
         options.predictions, options.truth, protocol=options.protocol, subset=subset, root=options.root,
         meta=options.meta, unseen=options.unseen,

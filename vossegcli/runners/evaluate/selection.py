@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vossegcli.errors import ConfigError, InputError
+from vossegcli.io.records.name_lists import read_names
 from vossegcli.scores import Problem
 
 Json = dict[str, Any]
@@ -157,18 +158,12 @@ def select_results(
 
 
 def read_image_list(path: Path) -> frozenset[str]:
-    """Read names of images or videos, one a line.
+    """Read names of images or videos, one per line.
 
     Raises:
         InputError: the file cannot be read or is empty.
     """
-    try:
-        names = frozenset(filter(None, (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read ({error})", where=path, fix="give a text file, one name a line") from error
-    if not names:
-        raise InputError("lists nothing", where=path, fix="give a text file, one name a line")
-    return names
+    return frozenset(read_names(path))
 
 
 def _uncovered(results: Items, truth: Json, owner: str, kind: str) -> list[Problem]:
