@@ -3,6 +3,7 @@
 Covers: io.datasets.foreign_truths, io.masks.two_levels, runners.evaluate.sources
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,8 +45,6 @@ def test_truth_of_other_tools_for_videos(vosseg: Vosseg, tmp_path: Path, kind: s
 
 def test_truth_of_other_tools_for_instances(vosseg: Vosseg, tmp_path: Path) -> None:
     """YOLO's files; the ids are those that the run gave its images and classes."""
-    import json
-
     for name in ("a", "b"):
         for kind in ("images", "labels"):
             (tmp_path / "set" / kind).mkdir(parents=True, exist_ok=True)
@@ -64,11 +63,54 @@ def test_truth_of_other_tools_for_instances(vosseg: Vosseg, tmp_path: Path) -> N
     assert outcome.json()["AP"] == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("kind", ["coco", "labelme"])
+def test_the_folder_of_a_run_stands_for_its_results(vosseg: Vosseg, tmp_path: Path, kind: str) -> None:
+    """Like those of the other tasks; without a list of results in it, it is told what is missing."""
+    if kind == "coco":
+        truth = coco(tmp_path / "gt.json", {"a.jpg": [{"category_id": 1, "segmentation": rle(box(1))}]}, {1: "cat"})
+    else:
+        truth = labelme(tmp_path / "gt" / "a.json", labelme_shape("cat", box(1))).parent
+    run = tmp_path / "run"
+    write_label_map(run / "masks" / "a.png", label_map().astype(np.uint8))
+    refused = vosseg("evaluate", "instance", run, truth)
+    assert refused.code == 3
+    assert "two folders" in refused.stderr if kind == "coco" else "without instances.json" in refused.stderr
+    row = {"image_id": 1, "category_id": 1, "score": 0.9, "segmentation": rle(box(1))}
+    (run / "instances.json").write_text(json.dumps([row]))
+    outcome = vosseg("evaluate", "instance", run, truth, "--json")
+    assert outcome.code == 0, outcome.stderr
+    assert outcome.json()["AP"] == pytest.approx(1.0)
+
+
+def test_the_folder_of_a_run_stands_for_its_tracks(vosseg: Vosseg, tmp_path: Path) -> None:
+    track = {"video_id": 1, "category_id": 2, "segmentations": [rle(box(1)), None]}
+    video = {"id": 1, "height": HEIGHT, "width": WIDTH, "length": 2}
+    truth = {"videos": [video], "annotations": [{"id": 1, **track}], "categories": [{"id": 2, "name": "a"}]}
+    (tmp_path / "gt.json").write_text(json.dumps(truth))
+    (tmp_path / "run").mkdir()
+    refused = vosseg("evaluate", "track", tmp_path / "run", tmp_path / "gt.json")
+    assert refused.code == 3
+    assert "without tracks.json" in refused.stderr
+    (tmp_path / "run" / "tracks.json").write_text(json.dumps([{**track, "score": 0.5}]))
+    outcome = vosseg("evaluate", "track", tmp_path / "run", tmp_path / "gt.json", "--json")
+    assert outcome.json()["AP"] == pytest.approx(1.0)
+
+
+def test_of_a_run_the_masks_count_and_not_what_was_made_of_them(vosseg: Vosseg, tmp_path: Path) -> None:
+    """Somebody may have moved a corner in the files for labelme."""
+    for place in (tmp_path / "run" / "masks" / "clip", tmp_path / "gt" / "clip"):
+        for k in range(3):
+            write_label_map(place / f"{k:05d}.png", label_map(k).astype(np.uint8))
+    (tmp_path / "run" / ".vosseg").mkdir()
+    labelme(tmp_path / "run" / "labelme" / "clip" / "00000.json", labelme_shape("1", box(1, 9)))
+    outcome = vosseg("evaluate", "vos", tmp_path / "run", tmp_path / "gt", "--json", "--protocol", "all-frames")
+    assert outcome.code == 0, outcome.stderr
+    assert outcome.json()["J&F-Mean"] == 1.0
+
+
 @pytest.mark.parametrize("stems", [("7", "000139"), ("bus", "tram")])
 def test_results_of_ultralytics_on_yolo_files(vosseg: Vosseg, tmp_path: Path, stems: tuple[str, str]) -> None:
     """Their image_id is the stem, as a number where it is one; the pictures lie in a folder of their own."""
-    import json
-
     for kind in ("pictures", "set"):
         (tmp_path / kind).mkdir()
     rows = []

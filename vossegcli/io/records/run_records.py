@@ -58,6 +58,11 @@ def holds_run(folder: Path) -> bool:
     return (folder / STATE_FOLDER).is_dir()
 
 
+def holds_masks_of_run(folder: Path) -> bool:
+    """Say whether a folder is the output of a run with masks in it; what else lies there is made of them."""
+    return holds_run(folder) and (folder / "masks").is_dir()
+
+
 class ItemState:
     """The private files of one item, in one tree each below `OUTPUT/.vosseg/items`.
 

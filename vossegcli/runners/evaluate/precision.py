@@ -17,6 +17,7 @@ from vossegcli.io.datasets.mask_pairs import common_names
 from vossegcli.io.masks.label_maps import read_label_map
 from vossegcli.io.masks.mask_trees import find_label_maps
 from vossegcli.io.records.json_files import read_record
+from vossegcli.io.records.run_records import holds_masks_of_run
 from vossegcli.io.results.rle import region_rle
 from vossegcli.metrics.instance import instance_precision
 from vossegcli.metrics.instance_maps import label_map_numbers, match_label_maps
@@ -25,6 +26,7 @@ from vossegcli.runners.evaluate.selection import Selection, select_maps, select_
 from vossegcli.scores import AveragePrecision, Problem
 
 FEWEST_DETS = 10
+INSTANCES, TRACKS = "instances.json", "tracks.json"  # in the folder of a run
 EVERYTHING = Selection({})
 
 
@@ -34,7 +36,7 @@ def evaluate_instance(
     """Score instances in images.
 
     Args:
-        results: COCO results, or a folder of label maps.
+        results: COCO results, or a folder of label maps or of a run.
         truth: COCO instances file, or a folder of label maps.
         iou: `segm`, `bbox` or `boundary`.
         max_dets: most results per image and class.
@@ -45,7 +47,9 @@ def evaluate_instance(
         ConfigError: `max_dets` is too small.
     """
     _check_max_dets(max_dets)
-    foreign = is_annotation(truth) and not is_coco_file(truth)
+    foreign = is_annotation(truth) and not is_coco_file(truth) and not holds_masks_of_run(truth)
+    if foreign or (truth.is_file() and (results / INSTANCES).is_file()):
+        results = _list_of_results(results, INSTANCES)
     if not foreign and (results.is_dir() or truth.is_dir()):
         return evaluate_label_maps(results, truth, iou=iou, selection=selection)
     dataset = read_foreign_truth(truth, results, selection.folder) if foreign else read_instance_truth(truth, iou)
@@ -62,7 +66,7 @@ def evaluate_track(
     """Score instances in videos.
 
     Args:
-        results: YouTube-VIS results.
+        results: YouTube-VIS results, or the folder of a run.
         truth: YouTube-VIS file.
         max_dets: most results per video and class.
         selection: what of both counts.
@@ -72,6 +76,7 @@ def evaluate_track(
         ConfigError: `max_dets` is too small.
     """
     _check_max_dets(max_dets)
+    results = _list_of_results(results, TRACKS)
     dataset = read_track_truth(truth)
     chosen = select_truth(dataset, selection, "videos")
     found = read_results(results, "video_id", dataset, "masklet")
@@ -161,6 +166,18 @@ def _maps_below(folder: Path) -> dict[str, Path]:
         fix = "give two folders of label maps, or two JSON files"
         raise InputError("is not a folder of label maps", where=folder, fix=fix)
     return find_label_maps(folder)
+
+
+def _list_of_results(results: Path, name: str) -> Path:
+    """Give the list of results in the folder of a run; other paths stay.
+
+    Raises:
+        InputError: a folder without such a list.
+    """
+    if results.is_dir() and not (results / name).is_file():
+        fix = "give a list of results, or the folder of a run with --save coco"
+        raise InputError(f"is a folder without {name}", where=results, fix=fix)
+    return results / name if results.is_dir() else results
 
 
 def _classes_of(results: Path) -> dict[int, str]:

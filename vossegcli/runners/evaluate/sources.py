@@ -21,7 +21,7 @@ from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.masks.mask_trees import find_mask_sequences
 from vossegcli.io.records.file_names import folder_of_label
 from vossegcli.io.records.json_files import read_json
-from vossegcli.io.records.run_records import STATE_FOLDER
+from vossegcli.io.records.run_records import STATE_FOLDER, holds_masks_of_run
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ def video_sources(predictions: Path, truth: Path, output: Path | None) -> Iterat
     with _work_folder(output) as work:
         found = _opened_sources(predictions, truth, work)
         predictions, truth = found.predictions, found.truth
-        if needs_conversion(predictions):
+        if _needs_conversion(predictions):
             made = convert_masks(predictions, work / "predictions", _frames(truth))
             found = replace(found, predictions=made.folder, notes=(*found.notes, *made.notes))
-        if needs_conversion(truth):
+        if _needs_conversion(truth):
             made = convert_masks(truth, work / "truth", _frames(found.predictions))
             found = replace(found, truth=made.folder, notes=(*found.notes, *made.notes))
         yield found
@@ -148,8 +148,13 @@ def class_sources(predictions: Path, truth: Path, images: Path | None = None) ->
         yield Sources(ours, _class_tree(opened, work / "truth", images))
 
 
+def _needs_conversion(path: Path) -> bool:
+    """Return True if masks have to be made of what a path holds; of a run's output, its masks are taken."""
+    return needs_conversion(path) and not holds_masks_of_run(path)
+
+
 def _class_tree(path: Path, work: Path, images: Path | None) -> Path:
-    if is_annotation(path):
+    if is_annotation(path) and not holds_masks_of_run(path):
         _write_classes_of_annotations(read_annotations(path, images=images), work)
         return work
     return path
@@ -172,7 +177,7 @@ def _write_classes_of_annotations(annotations: Annotations, work: Path) -> None:
 
 def _frames(path: Path) -> Sequence[str]:
     """Names of the frames of the only sequence of a folder of masks; none where there are several, or none."""
-    if not path.is_dir() or needs_conversion(path):
+    if not path.is_dir() or _needs_conversion(path):
         return ()
     sequences = find_mask_sequences(path)
     return list(next(iter(sequences.values()))) if len(sequences) == 1 else ()
