@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.conftest import draw_mask
 from vossegcli.errors import ConfigError, InputError
-from vossegcli.runners.propagate.given_masks import GivenMasks, Pass, find_given_masks, plan_passes
+from vossegcli.runners.propagate.given_masks import GivenMasks, Pass, absences, find_given_masks, plan_passes
 from vossegcli.runners.propagate.options import PropagateOptions
 from vossegcli.types import FrameSequence
 
@@ -50,6 +50,18 @@ def test_empty_masks_before_the_first_object_are_left_out(tmp_path: Path) -> Non
     assert list(_find(_sequence(), tmp_path, use_masks="first").files) == [2]
     assert list(_find(_sequence(), tmp_path, direction="backward").files) == [0, 1, 2, 3]
     assert list(_find(_sequence(), tmp_path, direction="backward", use_masks="first").files) == [3]
+
+
+def test_a_mask_of_other_objects_takes_none_of_the_chosen_away(tmp_path: Path) -> None:
+    """Who corrects one object draws it alone; only a mask without any object says that all are gone."""
+    draw_mask(tmp_path / "a.png", (1, 2))
+    draw_mask(tmp_path / "c.png", (2,))
+    _empty(tmp_path / "d.png")
+    draw_mask(tmp_path / "e.png", (1,))
+    for objects, known in (((), {1, 2}), ((1,), {1})):
+        given = _find(_sequence(), tmp_path, objects=objects, use_masks="all")
+        assert absences(given, Pass(0, 5)) == {3: known, 4: known - {1}}
+    assert absences(_find(_sequence(), tmp_path, use_masks="new"), Pass(0, 5)) == {}
 
 
 def test_chosen_objects_are_followed_alone(tmp_path: Path) -> None:

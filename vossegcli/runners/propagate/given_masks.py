@@ -51,17 +51,25 @@ class GivenMasks:
         return self.sources or tuple(self.files.values())
 
     def read(self, index: int) -> LabelMap:
-        """Read the mask of a frame; it may be empty.
+        """Read what is taken of the mask of a frame; it may be empty.
 
         Raises:
             InputError: it cannot be used.
         """
-        found = read_label_map(self.files[index], size=self.size, fix=self.fix, exact=self.exact, allow_empty=True)
+        found = self.read_whole(index)
         if not self.objects:
             return found
         kept = found.ids_map.copy()
         kept[~np.isin(kept, self.objects)] = 0
         return replace(found, ids_map=kept, ids=tuple(i for i in found.ids if i in self.objects))
+
+    def read_whole(self, index: int) -> LabelMap:
+        """Read the mask of a frame, also the objects that are not taken.
+
+        Raises:
+            InputError: it cannot be used.
+        """
+        return read_label_map(self.files[index], size=self.size, fix=self.fix, exact=self.exact, allow_empty=True)
 
 
 @dataclass(frozen=True)
@@ -197,9 +205,9 @@ def absences(given: GivenMasks, way: Pass) -> dict[int, frozenset[int]]:
     for index in way.indices():
         if index not in given.files:
             continue
-        ids = given.read(index).ids
-        known |= set(ids)
-        now = gone - set(ids) if ids else frozenset(known)
+        shown = given.read_whole(index).ids  # one of other objects alone says nothing of those that are taken
+        known |= {i for i in shown if not given.objects or i in given.objects}
+        now = gone - set(shown) if shown else frozenset(known)
         if now != gone:
             gone = changes[index] = now
     return changes
