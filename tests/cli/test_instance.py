@@ -168,6 +168,7 @@ def test_tiles(run: Command, tmp_path: Path) -> None:
     boxes = np.array([row["bbox"] for row in results(tmp_path)])
     assert (boxes[:, 0] + boxes[:, 2]).max() > 150, "also in the last tile"
     assert run("--tile", 96, "--overlap", 96, of=tmp_path / "large.png").code == 5
+    assert run("--tile", 96, "--dry-run", of=tmp_path / "large.png").code == 0, "half of it by default"
     outcome = run("--overlap", 32, of=tmp_path / "large.png")
     assert outcome.code == 2, "without tiles it would be ignored"
     assert "goes with --tile" in outcome.stderr

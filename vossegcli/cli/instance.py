@@ -48,7 +48,9 @@ def instance(
         str, o.run(help="Comma list: masks, coco, overlay, cutouts, labelme, cvat, geojson, report.")
     ] = "masks,coco",
     tile: Annotated[int | None, large(min=64, help="Cut larger images into tiles of this side in pixels.")] = None,
-    overlap: Annotated[int | None, large(min=0, help="Tile overlap in pixels (default: 128).")] = None,
+    overlap: Annotated[
+        int | None, large(min=0, help="Tile overlap in pixels (default: 128, or half of a tile that is not larger).")
+    ] = None,
     common: CommonOptions,
 ) -> None:
     """Find the instances of a checkpoint's classes in images (B2Inst)."""
@@ -58,7 +60,7 @@ def instance(
 
     options = InstanceOptions(
         images=images, images_folder=images_folder, annotations=annotations, score_threshold=score_threshold,
-        top_k=top_k, classes=o.comma_list(classes), tile=tile, overlap=128 if overlap is None else overlap,
+        top_k=top_k, classes=o.comma_list(classes), tile=tile, overlap=overlap,
         save=o.comma_list(save), **common.settings,
     )  # fmt: skip
     common.run(InstanceCommand, options, _show)

@@ -42,6 +42,7 @@ from vossegcli.systems.base import InstancePredictor, Instances
 
 FIELDS = ("image", "instance", "class", "score", "area", "x", "y", "width", "height")
 RESULT_FIELDS = ("image_id", "category_id", "bbox", "score", "segmentation")
+OVERLAP = 128  # pixels that neighbouring tiles share
 LOWEST_SCORE = 0.01  # in the COCO results, for average precision needs what nobody would draw
 
 Row = dict[str, Any]
@@ -58,7 +59,7 @@ class InstanceOptions(BatchOptions):
         top_k: maximum instances per image (or per tile); None = the checkpoint's.
         classes: names of the classes that are wanted; empty = all.
         tile: side of the tiles that large images are cut into; None = whole images.
-        overlap: of the tiles, in pixels.
+        overlap: of the tiles, in pixels; None = 128, or half of a tile that is not larger.
     """
 
     COMMAND = "instance"
@@ -78,7 +79,7 @@ class InstanceOptions(BatchOptions):
     top_k: int | None = None
     classes: tuple[str, ...] = ()
     tile: int | None = None
-    overlap: int = 128
+    overlap: int | None = None
     save: tuple[str, ...] = ("masks", "coco")
 
     def __post_init__(self) -> None:
@@ -89,9 +90,16 @@ class InstanceOptions(BatchOptions):
         """
         super().__post_init__()
         check_score(self.score_threshold)
-        if self.tile is not None and not 0 <= self.overlap < self.tile:
-            what = f"overlap is {self.overlap}, tile {self.tile}"
+        if self.tile is not None and not 0 <= self.tile_overlap < self.tile:
+            what = f"overlap is {self.tile_overlap}, tile {self.tile}"
             raise ConfigError(what, fix="give an overlap smaller than the tile")
+
+    @property
+    def tile_overlap(self) -> int:
+        """Pixels that neighbouring tiles share."""
+        if self.overlap is not None:
+            return self.overlap
+        return OVERLAP if self.tile is None or self.tile > OVERLAP else self.tile // 2
 
     @property
     def source(self) -> Path:
@@ -149,7 +157,7 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Part, Instance
         options = self.options
         return {
             "top_k": options.top_k, "threshold": self.score_threshold, "classes": sorted(options.classes),
-            "tile": options.tile, "overlap": options.overlap if options.tile else None, "ids": self.category_ids,
+            "tile": options.tile, "overlap": options.tile_overlap if options.tile else None, "ids": self.category_ids,
         }  # fmt: skip
 
     def plan(self, source: Query) -> InstanceItem:
@@ -188,7 +196,7 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Part, Instance
 
     def read(self, query: Query) -> Iterator[Part]:
         """Read an image, in tiles if that was asked for."""
-        return read_parts(query, self.options.reading, self.options.tile, self.options.overlap)
+        return read_parts(query, self.options.reading, self.options.tile, self.options.tile_overlap)
 
     def do(self, item: InstanceItem, pictures: Iterator[tuple[Part, Instances]], progress: Progress) -> Done:
         """Join what was found in the tiles of an image, and write rows and pictures."""
