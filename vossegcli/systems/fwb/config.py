@@ -27,6 +27,8 @@ class FWBConfig:
         margin: log-odds for a unit of the last map, the margin between the nearest prototypes, beside what the head
             says (an addition): prototypes can be trusted with images unlike those that the head was trained on.
         margin_per_support: as much more for each support beyond the first: prototypes of many are better.
+        own_surroundings: prototypes of an image's own surroundings that join those of the supports in a second look,
+            with one of the class (an addition, `own_prototypes.py`); 0 = one look.
         refine_channels: width of the refinement at stride 4 (an addition); 0 = none.
         steps: steps of boosting, which is also the number of experts.
         rate: learning rate of boosting.
@@ -41,6 +43,7 @@ class FWBConfig:
     prototypes: int = 1
     margin: float = 0.0
     margin_per_support: float = 0.0
+    own_surroundings: int = 0
     refine_channels: int = 0
     steps: int = 10
     rate: float = 1e-2
@@ -60,6 +63,11 @@ class FWBConfig:
             raise ConfigError(f"prototypes are {self.prototypes}", fix="give 1 or more")
         if (self.margin or self.margin_per_support) and self.prototypes == 1:
             raise ConfigError("one prototype has no margin", fix="set margin = 0 and margin_per_support = 0")
+        if self.own_surroundings < 0 or (self.own_surroundings and self.prototypes == 1):
+            raise ConfigError(
+                f"own_surroundings are {self.own_surroundings} and prototypes {self.prototypes}",
+                fix="set own_surroundings = 0, or more prototypes than one",
+            )
         if self.refine_channels and self.backbone != "efficientnet_lite0":
             raise ConfigError(f"{self.backbone} has no features at stride 4", fix="set refine_channels = 0")
         if self.steps < 1:
@@ -101,6 +109,7 @@ COMPACT = FWBConfig(
     prototypes=5,
     margin=15.0,
     margin_per_support=4.0,
+    own_surroundings=16,
     refine_channels=24,
     steps=5,
     rate=1e-3,

@@ -23,6 +23,7 @@ from vossegcli.systems.fwb.boosting import Experts, boost, join_experts, mean_io
 from vossegcli.systems.fwb.feature_weighting import class_difference, relevance
 from vossegcli.systems.fwb.losses import VOID, mask_cross_entropy
 from vossegcli.systems.fwb.model import FWB
+from vossegcli.systems.fwb.own_prototypes import with_own_prototypes
 from vossegcli.systems.fwb.presence import Reference, make_reference, presence_statistics
 from vossegcli.systems.fwb.prototypes import Counts, class_maps, class_vectors
 from vossegcli.systems.fwb.supports import Supports, stack_supports
@@ -57,6 +58,7 @@ class FWBPredictor:
         boosting: fit experts to the supports; without, the vectors that the supports give are the only expert.
         weighting: weigh the features by their relevance; without, the cosine is plain.
         refining: refine the outlines, where the network can.
+        looking_twice: look again with prototypes of the image itself, where the configuration says so.
         counts: prototypes of a class and of its surroundings; None = the configuration's.
         min_confidence: classes that are less sure to be in an image are left out of its label map.
     """
@@ -70,6 +72,7 @@ class FWBPredictor:
         boosting: bool = True,
         weighting: bool = True,
         refining: bool = True,
+        looking_twice: bool = True,
         counts: Counts | None = None,
         min_confidence: float = 0.0,
     ) -> None:
@@ -83,6 +86,7 @@ class FWBPredictor:
         self.boosting = boosting
         self.weighting = weighting
         self.refining = refining
+        self.own_surroundings = self.model.config.own_surroundings if looking_twice else 0
         self.counts = self.model.config.counts if counts is None else counts
         self.min_confidence = min_confidence
         self._classes: list[_Class] = []
@@ -111,7 +115,7 @@ class FWBPredictor:
         if self.weighting:
             weights = relevance(class_difference(features, supports.inside, supports.outside))
         experts = self._fit_experts(supports, weights)
-        maps, odds = self._rough(experts, weights, supports.encoded)
+        maps, odds = self._rough(experts, weights, supports.encoded, self.counts[0])
         reference = make_reference(features, supports.inside, supports.outside, maps, self.model.groups)
         self._classes.append(_Class(experts, weights, reference, len(images)))
         return self._support_iou(self._finish(odds, maps, supports.encoded, len(images)), supports)
@@ -148,10 +152,11 @@ class FWBPredictor:
         encoded, at_native_size = self.encode_query(images)
         probs, confidence = [], []
         for known in self._classes:
-            maps, odds = self._rough(known.experts, known.weights, encoded)
+            maps, odds = self._rough(known.experts, known.weights, encoded, self.counts[0])
             statistics = presence_statistics(known.reference, encoded.features, maps, odds.sigmoid(), self.model.groups)
             confidence.append(self.model.presence(statistics)[:, 0].sigmoid())
-            probs.append(at_native_size(self._finish(odds, maps, encoded, known.supports)).sigmoid())  # (B,H,W)
+            found = self._look_again(known, encoded, self._finish(odds, maps, encoded, known.supports))
+            probs.append(at_native_size(found).sigmoid())  # (B,H,W)
         stacked = torch.stack(probs, dim=1)  # (B,L,H,W)
         sure = torch.stack(confidence, dim=1)  # (B,L)
         best = (stacked * (sure >= self.min_confidence)[:, :, None, None]).max(dim=1)
@@ -171,9 +176,28 @@ class FWBPredictor:
 
         return self._encode(canvas.enter(images.to(self.device))), at_native_size
 
-    def _rough(self, experts: Experts, weights: Tensor, encoded: Encoded) -> tuple[Tensor, Tensor]:
-        """Maps (B,M,h,w), averaged over the experts, and the log-odds (B,h,w) of their joined masks."""
-        maps = class_maps(experts.features, weights, encoded.features, self.counts[0], self.model.groups)  # (B,N,M,h,w)
+    def _look_again(self, known: _Class, encoded: Encoded, odds: Tensor) -> Tensor:
+        """Segment each image again with prototypes of its own, where log-odds (B,H,W) are sure enough."""
+        if not self.own_surroundings:
+            return odds
+        found = list(odds.split(1))
+        for index, first in enumerate(found):
+            image = Encoded(*(part[index : index + 1] for part in encoded))
+            vectors = with_own_prototypes(
+                known.experts.features, self.counts[0], image.features, first.sigmoid(), self.own_surroundings
+            )
+            if vectors is not None:
+                experts = known.experts._replace(features=vectors)
+                maps, rough = self._rough(experts, known.weights, image, self.counts[0] + 1)
+                found[index] = self._finish(rough, maps, image, known.supports)
+        return torch.cat(found)
+
+    def _rough(self, experts: Experts, weights: Tensor, encoded: Encoded, count: int) -> tuple[Tensor, Tensor]:
+        """Maps (B,M,h,w), averaged over the experts, and the log-odds (B,h,w) of their joined masks.
+
+        `count` of an expert's vectors are prototypes of the class.
+        """
+        maps = class_maps(experts.features, weights, encoded.features, count, self.model.groups)  # (B,N,M,h,w)
         logits = self.model.head(self.model.head_base(encoded.context), maps)
         each = (logits[:, :, 1] - logits[:, :, 0]).sigmoid()  # (B,N,h,w)
         return maps.mean(dim=1), join_experts(each, experts.weights).clamp(SMALLEST, 1.0 - SMALLEST).logit()

@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vossegcli.systems.fwb.feature_weighting import EPSILON, class_average, similarity_maps
@@ -55,7 +54,7 @@ def prototypes_of(cells: Tensor, weights: Tensor, count: int, most: int = MOST_C
     if not len(cells):
         return cells.new_zeros(count, cells.shape[1])
     clusters = k_means(cells.detach(), weights, count)
-    share = F.one_hot(clusters, count).to(cells.dtype) * weights.unsqueeze(1)  # (n,P)
+    share = _shares(clusters, weights, count)
     sums = share.sum(dim=0).unsqueeze(1)
     means = share.T @ cells / sums.clamp_min(EPSILON)
     return torch.where(sums > 0, means, (weights @ cells) / weights.sum())
@@ -72,7 +71,7 @@ def k_means(cells: Tensor, weights: Tensor, count: int) -> Tensor:
     centres = _seeds(cells, weights, count, torch.Generator().manual_seed(0))
     clusters = _nearest(cells, centres)
     for _ in range(ITERATIONS):
-        share = F.one_hot(clusters, count).to(cells.dtype) * weights.unsqueeze(1)
+        share = _shares(clusters, weights, count)
         sums = share.sum(dim=0).unsqueeze(1)
         centres = torch.where(sums > 0, share.T @ cells / sums.clamp_min(EPSILON), centres)
         clusters = _nearest(cells, centres)
@@ -127,6 +126,11 @@ def _clear(share: Tensor) -> Tensor:
     return torch.where(clear.any(), clear, share)
 
 
+def _shares(clusters: Tensor, weights: Tensor, count: int) -> Tensor:
+    """Put the weight (n,) of each cell into the column of its cluster: (n,count)."""
+    return torch.where(clusters.unsqueeze(1) == torch.arange(count, device=clusters.device), weights.unsqueeze(1), 0.0)
+
+
 def _seeds(cells: Tensor, weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Cells (count,C) that are far from each other, drawn as k-means++ does (Arthur and Vassilvitskii, 2007)."""
     squares = cells.square().sum(dim=1)
@@ -135,9 +139,9 @@ def _seeds(cells: Tensor, weights: Tensor, count: int, generator: torch.Generato
     chosen: list[Tensor] = []
     for draw in draws:
         chances = (weights * apart).double().cumsum(dim=0)
-        index = torch.searchsorted(chances, draw * chances[-1]).clamp_max(len(cells) - 1)
-        chosen.append(cells[int(index)])
-        distance = (squares - 2.0 * (cells @ chosen[-1]) + squares[int(index)]).clamp_min(0.0).view(-1)
+        index = torch.searchsorted(chances, draw * chances[-1:]).clamp_max(len(cells) - 1)  # (1,): no device is asked
+        chosen.append(cells.index_select(0, index)[0])
+        distance = (squares - 2.0 * (cells @ chosen[-1]) + squares.index_select(0, index)).clamp_min(0.0)
         apart = torch.minimum(apart, distance) if len(chosen) > 1 else distance
     return torch.stack(chosen)
 
