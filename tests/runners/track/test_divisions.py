@@ -82,6 +82,15 @@ def test_a_daughter_that_flickers_does_not_count() -> None:
     assert len(find_divisions(rows, collect_tracks(rows), SIZE, AT + 1)) == 1, "nothing comes after it"
 
 
+def test_a_mother_divides_once() -> None:
+    """Two more that turn up later where she was are not hers, for she has two daughters already."""
+    rows = [row(t, 1, (40.0, 30.0, 20.0)) for t in range(AT)]
+    pairs = {2: (28.0, 30.0), 3: (52.0, 30.0), 4: (40.0, 18.0), 5: (40.0, 42.0)}
+    rows += [row(t, n, (*pairs[n], 12.0)) for t in range(AT, FRAMES) for n in pairs if n < 4 or t > AT]
+    (division,) = found(rows)
+    assert (division.frame, division.mother, division.daughters) == (AT, 1, (2, 3))
+
+
 def test_a_neighbour_that_goes_on_is_no_daughter() -> None:
     """A disc inside the outline of another one that stays as it is."""
     rows = [row(t, 1, (40.0, 30.0, 14.0)) for t in range(FRAMES)]

@@ -81,6 +81,7 @@ def find_divisions(rows: Iterable[Row], tracks: Iterable[Track], size: Size, fra
     """
     known = {track.number: track for track in tracks}
     divisions: list[Division] = []
+    divided: dict[int, int] = {}  # frame of a mother's last division: her outlines before it are used up
     before: deque[tuple[int, dict[int, Row]]] = deque(maxlen=BEFORE)
     for frame, group in groupby(rows, key=lambda row: int(row["frame"])):
         now = {row["id"]: row for row in group if row["id"] in known}
@@ -89,10 +90,15 @@ def find_divisions(rows: Iterable[Row], tracks: Iterable[Track], size: Size, fra
         for number, earlier in reversed(before):
             if not born or frame - number > BEFORE:
                 break
-            mothers = {n: earlier[n] for n in earlier if known[n].last < frame or n in lasting}
+            mothers = {
+                n: outline
+                for n, outline in earlier.items()
+                if (known[n].last < frame or n in lasting) and number >= divided.get(n, 0)
+            }
             parts = {n: now[n] for n in now if n in born or n in mothers}
             found = _best(_candidates(frame, mothers, parts, born, size))
             divisions += found
+            divided |= dict.fromkeys((division.mother for division in found), frame)
             born -= {n for division in found for n in division.daughters}
         before.append((frame, now))
     return divisions
