@@ -60,3 +60,33 @@ def test_neighbours_and_other_classes_stay_apart() -> None:
     classes = [[row(disc((30, 50), 8, tiles[0]), 0.7)], [row(disc((30, 50), 8, tiles[1]), 0.8, category=2)]]
     assert len(merge_over_seams(classes, tiles)) == 2
     assert merge_over_seams([[], []], tiles) == []
+
+
+@pytest.mark.parametrize("score", [0.05, 0.75])
+def test_a_blob_does_not_join_the_neighbours_that_it_covers(score: float) -> None:
+    """A network finds much that is nothing, at low scores and at higher ones."""
+    tiles = [Tile(0, 0, 60, 60), Tile(0, 40, 60, 100)]
+    whole = Tile(0, 0, 60, 100)
+    left, right = (disc((30, x), 4, whole) for x in (45, 55))
+    blob = disc((30, 50), 9, whole)
+    found = merge_over_seams(
+        [[row(left, 0.9), row(right, 0.8)], [row(left, 0.7), row(right, 0.7), row(blob, score)]], tiles, 0.3
+    )
+    masks = [coco_mask.decode(result["segmentation"]) > 0 for result in found]
+    assert [result["score"] for result in found] == [0.9, 0.8, score]
+    assert all(np.array_equal(mask, wanted) for mask, wanted in zip(masks, (left, right, blob), strict=True))
+
+
+def test_what_nobody_would_draw_adds_nothing_to_what_is_drawn() -> None:
+    tiles = [Tile(0, 0, 60, 60), Tile(0, 40, 60, 100)]
+    cell, blob = disc((30, 50), 5, Tile(0, 0, 60, 100)), disc((30, 53), 9, tiles[1])
+    found = merge_over_seams([[row(cell, 0.9)], [row(blob, 0.1)]], tiles, 0.3)
+    assert np.array_equal(coco_mask.decode(found[0]["segmentation"]) > 0, cell)
+    assert len(merge_over_seams([[row(cell, 0.9)], [row(blob, 0.4)]], tiles, 0.3)) == 1
+
+
+def test_an_instance_where_four_tiles_meet_is_one() -> None:
+    tiles = [Tile(top, left, top + 40, left + 60) for top in (0, 20) for left in (0, 40)]
+    found = merge_over_seams([[row(disc((30, 50), 14, tile), 0.5)] for tile in tiles], tiles)
+    assert len(found) == 1
+    assert np.array_equal(coco_mask.decode(found[0]["segmentation"]) > 0, disc((30, 50), 14, Tile(0, 0, 60, 100)))

@@ -207,7 +207,7 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Part, Instance
             rows.append(list(coco_results(pasted, part.size, item.image_id, self.category_ids, origin=origin)))
             tiles.append(part.tile)  # without its pixels
             image, note = part.whole, part.note
-        joined = rows[0] if len(rows) == 1 else merge_over_seams(rows, tiles)
+        joined = rows[0] if len(rows) == 1 else merge_over_seams(rows, tiles, self.score_threshold)
         outputs = list(self._draw(item, image, self._kept(item, joined)))
         progress.frame()
         scaled = overlay_notes(image.shape) if "overlay" in self.options.save else ()

@@ -5,7 +5,7 @@ Shapes: B images, H W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from vossegcli.io.results.rle import cropped_mask
 from vossegcli.ops.boxes import overlapping_pairs
@@ -49,15 +47,19 @@ def _starts(length: int, side: int, overlap: int) -> list[int]:
     return [round(k * (length - side) / (count - 1)) for k in range(count)]
 
 
-def merge_over_seams(rows: Sequence[Sequence[dict[str, Any]]], tiles: Sequence[Tile]) -> list[dict[str, Any]]:
+def merge_over_seams(
+    rows: Sequence[Sequence[dict[str, Any]]], tiles: Sequence[Tile], score_threshold: float = 0.0
+) -> list[dict[str, Any]]:
     """Join the COCO results of tiles, with masks in the whole image.
 
-    Two masks of one class from two tiles are the same instance if, within the area that both tiles show, one covers
-    at least half of the other; their union takes the better score.
+    Two masks of one class from two tiles can be the same instance if, within the area that both tiles show, one covers
+    at least half of the other. Those that agree best are joined first, and never two of one tile, for these are two
+    instances. The union takes the better score.
 
     Args:
         rows: results of each tile.
         tiles: where each lies.
+        score_threshold: results from this score on are not joined with weaker ones, whose masks nobody would draw.
 
     Returns:
         results, best first.
@@ -66,30 +68,55 @@ def merge_over_seams(rows: Sequence[Sequence[dict[str, Any]]], tiles: Sequence[T
     if not flat:
         return []
     mask = cache(lambda number: cropped_mask(flat[number][0]["segmentation"]))  # its own pixels alone
-    same = [(i, j) for i, j in _touching(flat) if _agree(mask(i), mask(j), _overlap(flat[i][1], flat[j][1]))]
-    first, second = np.array(same, np.int64).reshape(-1, 2).T
-    links = coo_array((np.ones(len(same)), (first, second)), shape=(len(flat), len(flat)))
-    count, numbers = connected_components(links, directed=False)
-    groups: list[list[dict[str, Any]]] = [[] for _ in range(count)]
-    for number, (row, _) in zip(numbers, flat, strict=True):
-        groups[number].append(row)
-    return sorted((_united(group) for group in groups), key=lambda row: -row["score"])
+    alike = [
+        (_agreement(mask(i), mask(j), _overlap(flat[i][1], flat[j][1])), i, j)
+        for i, j in _touching(flat, score_threshold)
+    ]
+    groups: dict[int, list[dict[str, Any]]] = {}
+    for number, (row, _) in zip(_joined(alike, [row["tile"] for row, _ in flat]), flat, strict=True):
+        groups.setdefault(number, []).append(row)
+    return sorted(map(_united, groups.values()), key=lambda row: -row["score"])
 
 
-def _touching(flat: Sequence[tuple[dict[str, Any], Tile]]) -> Iterator[tuple[int, int]]:
-    """Pairs of results of different tiles and one class whose boxes overlap."""
+def _joined(alike: Iterable[tuple[float, int, int]], tiles: Sequence[int]) -> list[int]:
+    """Join results, those that agree best first, without two of one tile.
+
+    Args:
+        alike: agreement and numbers of two results; 0 = they are not the same.
+        tiles: of the results.
+
+    Returns:
+        For each result the number of its instance, which is that of one of its results.
+    """
+    owners = list(range(len(tiles)))
+    members = [[number] for number in owners]
+    for agreement, one, other in sorted(alike, key=lambda pair: -pair[0]):
+        first, second = owners[one], owners[other]
+        shown = {tiles[number] for number in members[first]}
+        if agreement > 0.0 and first != second and shown.isdisjoint(tiles[number] for number in members[second]):
+            for number in members[second]:
+                owners[number] = first
+            members[first] += members[second]
+    return owners
+
+
+def _touching(flat: Sequence[tuple[dict[str, Any], Tile]], score_threshold: float) -> Iterator[tuple[int, int]]:
+    """Pairs of results of different tiles and one class whose boxes overlap, both above the threshold or none."""
     boxes = np.array([row["bbox"] for row, _ in flat], np.float64)
     for one, other in overlapping_pairs(np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])).tolist():
         a, b = flat[one][0], flat[other][0]
-        if a["tile"] != b["tile"] and a["category_id"] == b["category_id"]:
+        is_alike = a["category_id"] == b["category_id"]
+        is_alike &= (a["score"] >= score_threshold) == (b["score"] >= score_threshold)
+        if a["tile"] != b["tile"] and is_alike:
             yield one, other
 
 
-def _agree(a: Mask, b: Mask, common: Tile) -> bool:
-    """Say whether two masks are one instance, by the area that both tiles show."""
-    smaller = min(int(_part(a, common).sum()), int(_part(b, common).sum()))
+def _agreement(a: Mask, b: Mask, common: Tile) -> float:
+    """IoU of two masks within the area that both tiles show; 0 where they are not one instance."""
+    areas = int(_part(a, common).sum()), int(_part(b, common).sum())
     both = _overlap(common, _extent(a), _extent(b))
-    return smaller > 0 and int((_part(a, both) & _part(b, both)).sum()) >= SEAM_OVERLAP * smaller
+    shared = int((_part(a, both) & _part(b, both)).sum())
+    return shared / (sum(areas) - shared) if shared and shared >= SEAM_OVERLAP * min(areas) else 0.0
 
 
 def _overlap(*tiles: Tile) -> Tile:
