@@ -69,8 +69,9 @@ def merge_over_seams(
         return []
     mask = cache(lambda number: cropped_mask(flat[number][0]["segmentation"]))  # its own pixels alone
     alike = [
-        (_agreement(mask(i), mask(j), _overlap(flat[i][1], flat[j][1])), i, j)
+        (agreement, i, j)
         for i, j in _touching(flat, score_threshold)
+        if (agreement := _agreement(mask(i), mask(j), _overlap(flat[i][1], flat[j][1])))
     ]
     groups: dict[int, list[dict[str, Any]]] = {}
     for number, (row, _) in zip(_joined(alike, [row["tile"] for row, _ in flat]), flat, strict=True):
@@ -82,7 +83,7 @@ def _joined(alike: Iterable[tuple[float, int, int]], tiles: Sequence[int]) -> li
     """Join results, those that agree best first, without two of one tile.
 
     Args:
-        alike: agreement and numbers of two results; 0 = they are not the same.
+        alike: agreement and numbers of two results that can be the same.
         tiles: of the results.
 
     Returns:
@@ -90,10 +91,10 @@ def _joined(alike: Iterable[tuple[float, int, int]], tiles: Sequence[int]) -> li
     """
     owners = list(range(len(tiles)))
     members = [[number] for number in owners]
-    for agreement, one, other in sorted(alike, key=lambda pair: -pair[0]):
+    for _, one, other in sorted(alike, key=lambda pair: -pair[0]):
         first, second = owners[one], owners[other]
         shown = {tiles[number] for number in members[first]}
-        if agreement > 0.0 and first != second and shown.isdisjoint(tiles[number] for number in members[second]):
+        if first != second and shown.isdisjoint(tiles[number] for number in members[second]):
             for number in members[second]:
                 owners[number] = first
             members[first] += members[second]
