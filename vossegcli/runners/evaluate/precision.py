@@ -175,7 +175,7 @@ def _list_of_results(results: Path, name: str) -> Path:
         InputError: a folder without such a list.
     """
     if results.is_dir() and not (results / name).is_file():
-        fix = "give a list of results, or the folder of a run with --save coco"
+        fix = "give a list of results, or the folder of a run that saved coco"
         raise InputError(f"is a folder without {name}", where=results, fix=fix)
     return results / name if results.is_dir() else results
 
