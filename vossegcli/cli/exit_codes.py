@@ -66,7 +66,8 @@ class ErrorGroup(TyperGroup):
             console.print(str(error), markup=False)
             raise typer.Exit(code_of(error)) from error
         except KeyboardInterrupt as stop:
-            console.print("interrupted: what was finished stays; the same command goes on from here")
+            again = " with --resume" if ctx.invoked_subcommand == "train" else ""
+            console.print(f"interrupted: what was finished stays; the same command{again} goes on from here")
             raise typer.Exit(TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED) from None
         except Exception as error:
             if isinstance(error, _TYPER_CONTROL):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vossegcli.errors import ConfigError
+from vossegcli.training.interruption import Interruption
 from vossegcli.training.settings import Stage, TrainingSettings
 
 Batch = TypeVar("Batch")
@@ -130,6 +131,8 @@ def run_training(
 ) -> None:
     """Train to the end of the last stage, from wherever the trainer stands.
 
+    Ctrl-C and SIGTERM wait for the end of the step and its state; a second one acts at once.
+
     Args:
         trainer: model and state.
         objectives: by name.
@@ -138,18 +141,21 @@ def run_training(
         precision: autocast type; float32 switches autocast off.
     """
     settings = trainer.settings
-    for batch in batches:
-        stage, _ = settings.locate(trainer.step)
-        set_training_mode(trainer.model, freeze_norm=stage.freeze_norm, backbone=trainer.backbone)
-        torch.manual_seed((settings.seed << 32) + trainer.step)  # a resumed run draws the same
-        begin = time.perf_counter()
-        values = trainer.train_step(objectives[stage.objective], batch, precision)
-        observer.on_step(trainer.step, stage, {**values, "seconds": time.perf_counter() - begin})
-        finished = trainer.step == settings.total_steps
-        if finished or trainer.step % settings.checkpoint_every == 0:
-            observer.on_state(trainer.step, trainer)
-        if finished:
-            return
+    with Interruption() as interruption:
+        for batch in batches:
+            stage, _ = settings.locate(trainer.step)
+            set_training_mode(trainer.model, freeze_norm=stage.freeze_norm, backbone=trainer.backbone)
+            torch.manual_seed((settings.seed << 32) + trainer.step)  # a resumed run draws the same
+            begin = time.perf_counter()
+            values = trainer.train_step(objectives[stage.objective], batch, precision)
+            observer.on_step(trainer.step, stage, {**values, "seconds": time.perf_counter() - begin})
+            finished = trainer.step == settings.total_steps
+            if finished or interruption.number or trainer.step % settings.checkpoint_every == 0:
+                observer.on_state(trainer.step, trainer)
+            if interruption.number:
+                interruption.act()
+            if finished:
+                return
 
 
 def set_training_mode(model: nn.Module, *, freeze_norm: bool, backbone: tuple[str, ...] = ()) -> None:

@@ -94,9 +94,10 @@ class Recorder:
     def on_state(self, step: int, trainer: Trainer) -> None:
         """Save the state for resuming and the averaged weights as a checkpoint."""
         write_tensors(self.state_path, trainer.state(), {"step": str(step), **self._identity()})
-        every = self.settings.validate_every
+        every, regular = self.settings.validate_every, self.settings.checkpoint_every
         values: Mapping[str, float] = {}
-        if every and step < self.settings.total_steps and step % every < self.settings.checkpoint_every:
+        in_turn = step % regular == 0 and step < self.settings.total_steps  # not that of an interruption
+        if every and in_turn and step % every < regular:
             values, _ = self._validate(trainer, step)
         self._write_checkpoint(trainer, step, values)
 
