@@ -51,7 +51,8 @@ Classes = dict[str, list[tuple[AnnotatedImage, int]]]
 LIMITS = (0.3, 0.4, 0.5, 0.6, 0.7)
 IMAGENET = "imagenet"
 HOLDOUT = 0.15
-IN_USE = "FWB, prototypes, weighting and boosting, refined, second look (as in use)"
+REFINED = "FWB, prototypes, weighting and boosting, refined"
+IN_USE = f"{REFINED}, second look (as in use)"
 
 
 def classes_to_find(data: Sequence[Path], names: Sequence[str] | None) -> Classes:
@@ -142,7 +143,7 @@ def methods(network: FWB, cache: dict[int, Encoded], *, trained: bool) -> dict[s
                 found[name] = EpisodePredictor(
                     network, cache, counts=counts, refining=False, looking_twice=False, **settings
                 )
-        found[f"FWB, {kind}, weighting and boosting, refined"] = EpisodePredictor(network, cache, looking_twice=False)
+        found[REFINED] = EpisodePredictor(network, cache, looking_twice=False)
         found[IN_USE] = EpisodePredictor(network, cache)
     return found
 

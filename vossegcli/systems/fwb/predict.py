@@ -114,17 +114,17 @@ class FWBPredictor:
         weights = torch.ones_like(features[0, :, 0, 0])
         if self.weighting:
             weights = relevance(class_difference(features, supports.inside, supports.outside))
-        experts = self._fit_experts(supports, weights)
-        maps, odds = self._rough(experts, weights, supports.encoded, self.counts[0])
+        base = self.model.head_base(supports.encoded.context)
+        experts = self._fit_experts(supports, weights, base)
+        maps, odds = self._rough(experts, weights, features, base, self.counts[0])
         reference = make_reference(features, supports.inside, supports.outside, maps, self.model.groups)
         self._classes.append(_Class(experts, weights, reference, len(images)))
         return self._support_iou(self._finish(odds, maps, supports.encoded, len(images)), supports)
 
-    def _fit_experts(self, supports: Supports, weights: Tensor) -> Experts:
+    def _fit_experts(self, supports: Supports, weights: Tensor, base: Tensor) -> Experts:
         """Boost the vectors that the supports give (paper sec. 3.4)."""
         features = supports.encoded.features
         initial = class_vectors(features, supports.inside, supports.outside, self.counts)
-        base = self.model.head_base(supports.encoded.context)
         truth, beyond = supports.truth == 1, supports.truth == VOID
         size, config = size_of(supports.truth), self.model.config
         least = math.log(config.threshold / (1.0 - config.threshold))
@@ -150,12 +150,13 @@ class FWBPredictor:
         if not self._classes:
             raise RuntimeError("call fit() first")
         encoded, at_native_size = self.encode_query(images)
+        base = self.model.head_base(encoded.context)
         probs, confidence = [], []
         for known in self._classes:
-            maps, odds = self._rough(known.experts, known.weights, encoded, self.counts[0])
+            maps, odds = self._rough(known.experts, known.weights, encoded.features, base, self.counts[0])
             statistics = presence_statistics(known.reference, encoded.features, maps, odds.sigmoid(), self.model.groups)
             confidence.append(self.model.presence(statistics)[:, 0].sigmoid())
-            found = self._look_again(known, encoded, self._finish(odds, maps, encoded, known.supports))
+            found = self._look_again(known, encoded, base, self._finish(odds, maps, encoded, known.supports))
             probs.append(at_native_size(found).sigmoid())  # (B,H,W)
         stacked = torch.stack(probs, dim=1)  # (B,L,H,W)
         sure = torch.stack(confidence, dim=1)  # (B,L)
@@ -176,29 +177,32 @@ class FWBPredictor:
 
         return self._encode(canvas.enter(images.to(self.device))), at_native_size
 
-    def _look_again(self, known: _Class, encoded: Encoded, odds: Tensor) -> Tensor:
+    def _look_again(self, known: _Class, encoded: Encoded, base: Tensor, odds: Tensor) -> Tensor:
         """Segment each image again with prototypes of its own, where log-odds (B,H,W) are sure enough."""
         if not self.own_surroundings:
             return odds
         found = list(odds.split(1))
         for index, first in enumerate(found):
-            image = Encoded(*(part[index : index + 1] for part in encoded))
+            one = slice(index, index + 1)
+            image = Encoded(*(part[one] for part in encoded))
             vectors = with_own_prototypes(
                 known.experts.features, self.counts[0], image.features, first.sigmoid(), self.own_surroundings
             )
             if vectors is not None:
                 experts = known.experts._replace(features=vectors)
-                maps, rough = self._rough(experts, known.weights, image, self.counts[0] + 1)
+                maps, rough = self._rough(experts, known.weights, image.features, base[one], self.counts[0] + 1)
                 found[index] = self._finish(rough, maps, image, known.supports)
         return torch.cat(found)
 
-    def _rough(self, experts: Experts, weights: Tensor, encoded: Encoded, count: int) -> tuple[Tensor, Tensor]:
+    def _rough(
+        self, experts: Experts, weights: Tensor, features: Tensor, base: Tensor, count: int
+    ) -> tuple[Tensor, Tensor]:
         """Maps (B,M,h,w), averaged over the experts, and the log-odds (B,h,w) of their joined masks.
 
-        `count` of an expert's vectors are prototypes of the class.
+        `base` is the head's share of the features; `count` of an expert's vectors are prototypes of the class.
         """
-        maps = class_maps(experts.features, weights, encoded.features, count, self.model.groups)  # (B,N,M,h,w)
-        logits = self.model.head(self.model.head_base(encoded.context), maps)
+        maps = class_maps(experts.features, weights, features, count, self.model.groups)  # (B,N,M,h,w)
+        logits = self.model.head(base, maps)
         each = (logits[:, :, 1] - logits[:, :, 0]).sigmoid()  # (B,N,h,w)
         return maps.mean(dim=1), join_experts(each, experts.weights).clamp(SMALLEST, 1.0 - SMALLEST).logit()
 
