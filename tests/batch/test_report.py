@@ -15,6 +15,7 @@ import pytest
 
 from vossegcli.batch import report
 from vossegcli.batch.report import write_report
+from vossegcli.batch.run_pictures import RunPictures
 from vossegcli.errors import InputError
 from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.results.overlays import write_image
@@ -96,6 +97,17 @@ def test_masks_alone_are_shown_where_the_input_has_gone(tmp_path: Path) -> None:
     write_masks(tmp_path / "run" / "masks" / "bear")
     make_run(tmp_path / "run", [row("bear")], ("confidence.csv", confidence_csv(["bear"])), tmp_path / "gone")
     assert "data:image/jpeg" in write_report(tmp_path / "run").read_text(encoding="utf-8")
+
+
+def test_masks_alone_are_shown_where_images_go_while_the_page_is_made(tmp_path: Path) -> None:
+    write_frames(tmp_path / "images", ("a",))
+    write_masks(tmp_path / "run" / "masks", ("a",))
+    pictures = RunPictures(tmp_path / "run", str(tmp_path / "images"), videos=False)
+    shown = pictures.uri("a", "", 160)
+    (tmp_path / "images" / "a.png").unlink()
+    alone = pictures.uri("a", "", 160)
+    assert alone is not None
+    assert alone != shown
 
 
 def test_a_run_of_instance(tmp_path: Path) -> None:

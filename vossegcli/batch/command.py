@@ -172,7 +172,13 @@ class BatchCommand(ABC, Generic[OptionsT, SourceT, ItemT, PredictorT]):
         """Prepare for doing these items, in this order."""
 
     def write_tables(self, done: Sequence[ItemT]) -> dict[str, Any]:  # noqa: ARG002
-        """Write the tables of all items that are done, those of other shards too; the values join the record."""
+        """Write the tables of all items that are done, those of other shards too.
+
+        Their inputs may have gone by now.
+
+        Returns:
+            values that join the record; `notes` join those that it has.
+        """
         return {}
 
 

@@ -167,8 +167,15 @@ class _Run:
         self._record["failed"] = _failures(ordered)
         with tables_lock(self._output):
             done = [item for item in self._items if item.state.is_done(item.key)]
-            self._record |= self._command.write_tables(done)
-            write_run(self._output, self._shard, self._record)
+            try:
+                tables = self._command.write_tables(done)
+                notes = [*self._record["notes"], *tables.get("notes", ())]
+                self._record |= {**tables, "notes": notes}
+            except VossegError as error:
+                self._record |= {"status": "failed", "error": str(error)}
+                raise
+            finally:
+                write_run(self._output, self._shard, self._record)
             if REPORT in self._command.options.save:
                 write_report(self._output)
             else:

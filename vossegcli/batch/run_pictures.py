@@ -42,7 +42,7 @@ class RunPictures:
             else:
                 found = find_queries(source, Path(below) if below else None)
                 self._images = {one.name: one.path for one in found if not one.is_video}
-        except VossegError:
+        except (VossegError, OSError):
             pass  # the input is no longer there: masks alone are shown
 
     def frames(self, item: str) -> list[str]:
@@ -68,9 +68,12 @@ class RunPictures:
             if not mask.is_file():
                 return None
             ids = read_written_ids(mask)
-            image = self._image(item, frame)
         except VossegError:
             return None
+        try:
+            image = self._image(item, frame)
+        except (VossegError, OSError):
+            image = None  # it has gone since, and the mask alone is shown
         if image is None or image.shape[:2] != ids.shape:
             return draw_overlay(np.full((*ids.shape, 3), DARK, np.uint8), ids, 0.9)
         return draw_overlay(image, ids)

@@ -54,3 +54,24 @@ def test_files_that_nobody_asked_for_any_more_are_removed(tmp_path: Path) -> Non
     export_images(tmp_path / "out", [one], ("cvat",), {"cat": 1, "dog": 2}, {"a": 1}, Reading())
     assert not (tmp_path / "out" / "coco.json").exists()
     assert (tmp_path / "out" / "cvat.xml").exists()
+
+
+def test_images_that_have_gone_keep_what_was_found_in_them(tmp_path: Path) -> None:
+    found, empty = (item(tmp_path, name) for name in ("found", "empty"))
+    append_jsonl(found.state.rows, *ROWS)
+    found.query.path.unlink()
+    words = (("coco", "cvat"), {"cat": 1, "dog": 2}, {"found": 1, "empty": 2}, Reading())
+    assert export_images(tmp_path / "out", [found, empty], *words) == []
+    coco = json.loads((tmp_path / "out" / "coco.json").read_text())
+    assert [(one["id"], one["height"], one["width"]) for one in coco["images"]] == [
+        (1, HEIGHT, WIDTH),
+        (2, HEIGHT, WIDTH),
+    ]
+    empty.query.path.unlink()
+    (note,) = export_images(tmp_path / "out", [found, empty], *words)
+    assert "left out" in note
+    assert str(empty.query.path) in note
+    coco = json.loads((tmp_path / "out" / "coco.json").read_text())
+    assert [one["id"] for one in coco["images"]] == [1]
+    assert len(coco["annotations"]) == 2
+    assert "found.png" in (tmp_path / "out" / "cvat.xml").read_text()

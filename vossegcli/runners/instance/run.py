@@ -217,7 +217,7 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Part, Instance
         """Write `instances.csv` and, if asked for, `instances.json` and the files for annotation tools."""
         folder, save = self.options.folder, self.options.save
         category_ids = dict(zip(self.model.labels, self.category_ids, strict=True))
-        export_images(folder, done, save, category_ids, self.image_ids, self.options.reading)
+        notes = export_images(folder, done, save, category_ids, self.image_ids, self.options.reading)
         results, table = [], []
         for item in done:
             rows = list(read_jsonl(item.state.rows))
@@ -227,7 +227,7 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Part, Instance
         if "coco" in save:
             write_text_atomic(folder / RESULTS, json.dumps(results))
         write_csv(folder / "instances.csv", FIELDS, table)
-        return {"instances": len(table)}
+        return {"instances": len(table), "notes": notes}
 
     def _kept(self, item: InstanceItem, results: Sequence[Row]) -> list[Row]:
         """Write the rows of an image; give those that are drawn."""

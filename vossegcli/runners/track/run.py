@@ -143,6 +143,7 @@ class TrackCommand(SingleItemCommand[TrackOptions, FrameSequence, TrackItem, Tra
     def plan(self, source: FrameSequence) -> TrackItem:
         """Open a sequence."""
         reader = open_frames(source, self.options.reading)
+        _ = reader.size  # the tables at the end need it, when the frames may have gone
         return TrackItem(
             name=source.name, frames=len(reader), is_folder=True, key=self.key(sequence_files(source)),
             output=self.options.folder, reader=reader, video_id=self.video_ids[source.name],
