@@ -151,6 +151,24 @@ def test_soft_edges_are_cut_at_half(vosseg: Vosseg, tmp_path: Path, side: str, s
     assert [p["kind"] for p in outcome.json()["problems"]] == ["note"]
 
 
+def test_classes_whose_names_a_folder_cannot_have(vosseg: Vosseg, tmp_path: Path) -> None:
+    """They stay apart, whether they come from annotations or as folders that a run wrote."""
+    names = ("a/b", "a_b", "A_b")
+    boxes = [labelme_shape(name, box(k)) for k, name in enumerate(names, start=1)]
+    labelme(tmp_path / "gt" / "a.json", *boxes)
+    labelme(tmp_path / "pred" / "a.json", *boxes[:2])
+    for k, folder in enumerate(("a%2Fb", "a_b"), start=1):
+        write_label_map(tmp_path / "tree" / folder / "a.png", box(k).astype(np.uint8))
+    for predictions in ("pred", "tree"):
+        outcome = vosseg("evaluate", "fewshot", tmp_path / predictions, tmp_path / "gt", "--json")
+        assert outcome.code == 7, "one class has no predictions"
+        assert outcome.json()["per_class"] == {"a/b": 1.0, "a_b": 1.0, "A_b": 0.0}
+    for folder in ("a%2Fb", "a%2fb"):
+        write_label_map(tmp_path / "twice" / folder / "a.png", box(1).astype(np.uint8))
+    outcome = vosseg("evaluate", "fewshot", tmp_path / "twice", tmp_path / "twice", "--json")
+    assert set(outcome.json()["per_class"]) == {"a%2Fb", "a%2fb"}, "two folders of one name stay as they are"
+
+
 def test_label_maps_with_names_for_few_shot(vosseg: Vosseg, tmp_path: Path) -> None:
     """As `vosseg fewshot` writes them, against annotations."""
     (tmp_path / "run" / "masks").mkdir(parents=True)

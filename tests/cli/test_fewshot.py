@@ -172,7 +172,7 @@ def test_names_of_classes_lead_to_no_other_folder(run: Callable[..., Outcome], s
     assert sorted(out.rglob("a.png")) == sorted(
         [
             out / "masks" / "a.png",
-            *(out / "probabilities" / name / "a.png" for name in ("_", "cell_body", "cell_body_3")),
+            *(out / "probabilities" / name / "a.png" for name in ("%2E%2E", "cell%2Fbody", "cell_body")),
         ]
     )
 

@@ -61,6 +61,31 @@ def test_a_draw_can_be_repeated(run: Command, tmp_path: Path) -> None:
     assert run("--episodes", 4, "--seed", 8, "--json").json()["totals"]["done"] > 0
 
 
+def test_classes_of_similar_names_stay_apart(
+    few_shot_checkpoint: Path, dataset: Path, tmp_path: Path, vosseg: Command
+) -> None:
+    names = ("a/b", "a_b", "A_b")
+    coco: dict[str, list[object]] = {"images": [], "annotations": [], "categories": []}
+    for k, name in enumerate(names, start=1):
+        coco["categories"].append({"id": k, "name": name})
+    for n in (1, 2):
+        coco["images"].append({"id": n, "file_name": f"cat/{n}.jpg", "height": 48, "width": 64})
+        for k in range(1, 4):
+            square = [[4 * k, 4, 4 * k + 12, 4, 4 * k + 12, 20, 4 * k, 20]]
+            row = {"id": 3 * n + k, "image_id": n, "category_id": k, "segmentation": square}
+            coco["annotations"].append(row)
+    file = dataset / "set.json"
+    file.write_text(json.dumps(coco))
+    out = tmp_path / "out"
+    words = ["fewshot", file, "--episodes", 6, "--checkpoint", few_shot_checkpoint, "--device", "cpu", "-o", out]
+    outcome = vosseg(*words)
+    assert outcome.code == 0, outcome.stderr
+    drawn = {row["class"] for row in json.loads((out / "episodes.json").read_text())["episodes"]}
+    assert {path.name for path in (out / "masks").iterdir()} <= {"a%2Fb", "a_b", "%41_b"}
+    assert len(list((out / "masks").iterdir())) == len(drawn) > 1
+    assert set(vosseg("evaluate", "fewshot", out, out / "truth", "--json").json()["per_class"]) == drawn
+
+
 def test_a_bad_image_does_not_stop_the_others(run: Command, dataset: Path) -> None:
     (dataset / "cat" / "2.jpg").write_bytes(b"no picture")
     outcome = run("--episodes", 6)

@@ -92,7 +92,7 @@ def test_everything_that_can_be_saved(run: Command, tmp_path: Path) -> None:
     assert (out / "overlay" / "2.jpg").is_file()
     cutouts = list((out / "cutouts").rglob("*.png"))
     assert len(cutouts) == len(rows)
-    assert {path.parts[len(out.parts) + 1] for path in cutouts} <= {"nucleus", "cell_body"}
+    assert {path.parts[len(out.parts) + 1] for path in cutouts} <= {"nucleus", "cell%2Fbody"}
     best = next(row for row in found if row["image_id"] == 1)
     assert coco_mask.decode(best["segmentation"]).shape == (48, 64)
 

@@ -1,9 +1,13 @@
-"""Names of files: which are images and videos, their natural order, and names that clash."""
+"""Names of files: which are images and videos, their natural order, names that clash, and folders of classes."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import unquote
 
 from vossegcli.errors import InputError
 
@@ -15,6 +19,9 @@ VIDEO_SUFFIXES = frozenset({
     ".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mts", ".m2ts", ".wmv", ".asf", ".mpg", ".mpeg", ".flv", ".3gp",
     ".3g2", ".ogv", ".y4m", ".mxf", ".vob",
 })  # fmt: skip
+#: Not allowed in names by some file system, or with a meaning there; `%2F` as such; dots and blanks at the ends.
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]|%(?=[0-9A-Fa-f]{2})|^\.|[. ]+$')
+_UNSAFE_IN_DOUBT = re.compile(rf"{_UNSAFE.pattern}|[^\x20-\x40\x5b-\x7e]|%")
 
 
 def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
@@ -28,9 +35,32 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
     return key, name
 
 
-def folder_of_label(label: str) -> str:
-    """A folder's name for a class; the class's own may hold anything, the folder's may not."""
-    return re.sub(r"[/\\\0]", "_", label).lstrip(".") or "_"
+def folders_of_labels(labels: Iterable[str]) -> dict[str, str]:
+    """Name a folder for each class: its own name, with characters that a name may not hold as `%2F`.
+
+    Names that a file system may take for one, as `cat` and `Cat`, differ: their capitals and letters beyond ASCII are
+    written in the same way. `label_of_folder` gives the name of the class again.
+    """
+    plain = {label: _UNSAFE.sub(_escaped, label) or "_" for label in labels}
+    taken = Counter(map(_folded, plain.values()))
+    return {
+        label: folder if taken[_folded(folder)] == 1 else (_UNSAFE_IN_DOUBT.sub(_escaped, label) or "_")
+        for label, folder in plain.items()
+    }
+
+
+def label_of_folder(folder: str) -> str:
+    """Read the name of a class from that of its folder."""
+    return unquote(folder, errors="surrogateescape")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "surrogateescape"))
+
+
+def _folded(folder: str) -> str:
+    """Fold what a file system may not tell apart: cases, and accents that are written apart."""
+    return unicodedata.normalize("NFKC", folder).casefold()
 
 
 def check_unique_stems(files: tuple[Path, ...]) -> None:

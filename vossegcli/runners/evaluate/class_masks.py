@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from vossegcli.errors import InputError
 from vossegcli.io.masks.mask_trees import find_label_maps, find_mask_sequences
+from vossegcli.io.records.file_names import label_of_folder
 from vossegcli.io.records.json_files import read_json
 
 CLASSES = "classes.json"
@@ -46,13 +48,19 @@ def only_images(masks: ClassMasks, images: Collection[str] | None) -> ClassMasks
 def find_class_masks(folder: Path) -> ClassMasks:
     """Find the masks of each class: of a tree with a folder per class, or of label maps beside a `classes.json`.
 
+    In names of folders, `%2F` stands for `/`, as a run writes them.
+
     Raises:
         InputError: the folder holds no masks, or `classes.json` is malformed.
     """
     if not (folder / CLASSES).is_file():
+        trees = find_mask_sequences(folder)
+        shared = Counter(map(label_of_folder, trees))
         return {
-            name: {image: ClassMask(path) for image, path in images.items()}
-            for name, images in find_mask_sequences(folder).items()
+            name if shared[label := label_of_folder(name)] > 1 else label: {
+                image: ClassMask(path) for image, path in images.items()
+            }
+            for name, images in trees.items()
         }
     try:
         ids = {str(name): int(key) for key, name in read_json(folder / CLASSES).items()}

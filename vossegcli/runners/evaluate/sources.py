@@ -19,7 +19,7 @@ from vossegcli.io.datasets.shapes import Annotations
 from vossegcli.io.datasets.unfolded_stacks import find_stacks, unfold_stacks
 from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.masks.mask_trees import find_mask_sequences
-from vossegcli.io.records.file_names import folder_of_label
+from vossegcli.io.records.file_names import folders_of_labels
 from vossegcli.io.records.json_files import read_json
 from vossegcli.io.records.run_records import STATE_FOLDER, holds_masks_of_run
 
@@ -165,6 +165,7 @@ def _write_classes_of_annotations(annotations: Annotations, work: Path) -> None:
     stems = [Path(image.name).stem for image in annotations.images]
     if len(set(stems)) < len(stems):
         raise InputError("lists two images of one name", where=annotations.path, fix="rename one of them")
+    folders = folders_of_labels(annotations.classes)
     for stem, image in zip(stems, annotations.images, strict=True):
         for label in annotations.classes:
             mask = np.zeros((image.height, image.width), np.uint8)
@@ -172,7 +173,7 @@ def _write_classes_of_annotations(annotations: Annotations, work: Path) -> None:
                 if shape.label == label:
                     mask[shape.mask()] = 1
             if mask.any():
-                write_label_map(work / folder_of_label(label) / f"{stem}.png", mask)
+                write_label_map(work / folders[label] / f"{stem}.png", mask)
 
 
 def _frames(path: Path) -> Sequence[str]:

@@ -27,7 +27,7 @@ from vossegcli.io.datasets.episode_sets import (
 from vossegcli.io.masks.label_maps import VOID, write_label_map
 from vossegcli.io.media.limits import scaling_notes
 from vossegcli.io.records.atomic import write_text_atomic
-from vossegcli.io.records.file_names import folder_of_label
+from vossegcli.io.records.file_names import folders_of_labels
 from vossegcli.io.records.json_files import read_json
 from vossegcli.io.results.overlays import draw_overlay, write_image
 from vossegcli.ops.images import image_tensor
@@ -180,9 +180,10 @@ class EpisodesCommand(SingleItemCommand[EpisodeOptions, Episode, EpisodeItem, Fe
         return Done(1, outputs, scaling_notes(query.shape, images="overlay" in self.options.save, video=False))
 
 
-def _episode(number: int, label: str, query: ClassImage, supports: Iterable[ClassImage], draw: Draw) -> Episode:
-    name = f"{folder_of_label(label)}/{number:05d}_{Path(query.name).name}"
-    return Episode(name, label, query, tuple(supports), draw)
+def _episode(
+    number: int, label: str, folder: str, query: ClassImage, supports: Iterable[ClassImage], draw: Draw
+) -> Episode:
+    return Episode(f"{folder}/{number:05d}_{Path(query.name).name}", label, query, tuple(supports), draw)
 
 
 def _drawn(options: EpisodeOptions, found: EpisodeSet, count: int) -> Iterator[Episode]:
@@ -190,9 +191,10 @@ def _drawn(options: EpisodeOptions, found: EpisodeSet, count: int) -> Iterator[E
     sizes = {name: len(images) for name, images in found.classes.items()}
     draw = Draw(found.layout, options.shots, options.seed)
     drawn = draw_episodes(sizes, found.queries, count=count, shots=options.shots, seed=options.seed)
+    folders = folders_of_labels(found.classes)
     for number, one in enumerate(drawn):
         images = found.classes[one.name]
-        yield _episode(number, one.name, images[one.query], (images[k] for k in one.supports), draw)
+        yield _episode(number, one.name, folders[one.name], images[one.query], (images[k] for k in one.supports), draw)
 
 
 def _recorded(path: Path, found: EpisodeSet) -> Iterator[Episode]:
@@ -206,11 +208,12 @@ def _recorded(path: Path, found: EpisodeSet) -> Iterator[Episode]:
         draw = Draw(*(record[name] for name in Draw._fields))
         if not record["episodes"]:
             raise InputError("holds no episodes", where=path, fix="give the episodes.json of a run")
+        folders = folders_of_labels(found.classes)
         by_name = {label: {shown.name: shown for shown in images} for label, images in found.classes.items()}
         for number, row in enumerate(record["episodes"]):
             images = by_name[row["class"]]
             supports = [images[name] for name in row["supports"]]
-            yield _episode(number, row["class"], images[row["query"]], supports, draw)
+            yield _episode(number, row["class"], folders[row["class"]], images[row["query"]], supports, draw)
     except KeyError as error:
         raise InputError(
             f"names {error}, which the data set lacks or the file should hold",

@@ -23,7 +23,7 @@ from vossegcli.io.masks.label_maps import VOID, write_label_map
 from vossegcli.io.media.limits import scaling_notes
 from vossegcli.io.media.queries import Query, queries_name
 from vossegcli.io.records.atomic import write_text_atomic
-from vossegcli.io.records.file_names import folder_of_label
+from vossegcli.io.records.file_names import folders_of_labels
 from vossegcli.io.records.json_files import read_json
 from vossegcli.io.records.run_records import STATE_FOLDER, append_jsonl, fingerprint, read_jsonl
 from vossegcli.io.records.tables import write_csv
@@ -207,14 +207,14 @@ class FewshotCommand(ImageCommand[FewshotOptions, ImageItem, Picture, ClassSegme
         if "overlay" in save:
             write_image(path := folder / "overlay" / f"{name}.jpg", draw_overlay(picture.image, label_map))
             yield path
-        folders = class_folders(self.ids)
+        folders = folders_of_labels(self.ids.values())
         for number, (class_id, class_name) in enumerate(self.ids.items()):
             mask = label_map == class_id
             if "probabilities" in save:
-                write_probability(path := folder / "probabilities" / folders[class_id] / f"{name}.png", probs[number])
+                write_probability(path := folder / "probabilities" / folders[class_name] / f"{name}.png", probs[number])
                 yield path
             if "cutouts" in save and mask.any():
-                path = folder / "cutouts" / folders[class_id] / f"{name}.png"
+                path = folder / "cutouts" / folders[class_name] / f"{name}.png"
                 write_image(path, np.dstack([picture.image, mask * np.uint8(255)]))
                 yield path
             confidence = round(float(found.confidence[number]), 4)
@@ -234,15 +234,6 @@ def class_ids(supports: Iterable[str]) -> Classes:
     names = list(supports)
     own = {int(name): name for name in names if name.isdecimal() and 0 < int(name) <= np.iinfo(np.uint16).max}
     return own if len(own) == len(names) else dict(enumerate(names, start=1))
-
-
-def class_folders(classes: Classes) -> dict[int, str]:
-    """Name a folder for each class, by its id; where two names would give the same folder, the later adds its id."""
-    folders: dict[int, str] = {}
-    for class_id, name in classes.items():
-        folder = folder_of_label(name)
-        folders[class_id] = f"{folder}_{class_id}" if folder in folders.values() else folder
-    return folders
 
 
 def fit_classes(predictor: FewshotPredictor, supports: dict[str, tuple[Support, ...]]) -> dict[str, float]:

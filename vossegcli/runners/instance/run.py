@@ -25,7 +25,7 @@ from vossegcli.io.media.limits import overlay_notes
 from vossegcli.io.media.queries import Query, is_listing, queries_name
 from vossegcli.io.media.regions import Picture
 from vossegcli.io.records.atomic import write_text_atomic
-from vossegcli.io.records.file_names import folder_of_label
+from vossegcli.io.records.file_names import folders_of_labels
 from vossegcli.io.records.run_records import append_jsonl, read_jsonl
 from vossegcli.io.records.tables import write_csv
 from vossegcli.io.results.instances import coco_results
@@ -257,8 +257,9 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Part, Instance
             yield path
         if set(save) & set(IMAGE_KINDS):
             yield from export_image(item, painter.size, rows, save, self.model.labels)
+        folders = folders_of_labels(self.model.labels)
         for number, row in enumerate(rows if "cutouts" in save else (), start=1):
-            path = folder / "cutouts" / folder_of_label(row["class"]) / f"{item.name}_{number:03d}.png"
+            path = folder / "cutouts" / folders[row["class"]] / f"{item.name}_{number:03d}.png"
             write_image(path, _cutout(image, row))
             yield path
 
