@@ -87,12 +87,14 @@ class LabelMap:
         ids: the object ids present, ascending, without 0.
         note: what was interpreted or repaired while reading (e.g. "0/255 read as object 1"), or None.
         numbered: whether the file holds no ids but colours or shades, numbered in the order of their values.
+        colors: (R, G, B) of each of the ids, where the file holds colours, shades or white; else empty.
     """
 
     ids_map: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
     ids: tuple[int, ...]
     note: str | None = None
     numbered: bool = False
+    colors: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True)

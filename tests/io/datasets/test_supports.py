@@ -35,6 +35,20 @@ def test_pairs_side_by_side(tmp_path: Path) -> None:
     }
 
 
+def test_a_color_is_one_class_in_all_masks(tmp_path: Path) -> None:
+    colors = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0]], np.uint8)
+    for name, ids in (("a", (1, 2)), ("b", (1,))):
+        write_frame(tmp_path / f"{name}.jpg", squares(0, ids))
+        Image.fromarray(colors[squares(0, ids)]).save(tmp_path / f"{name}.png")
+    found = find_supports(tmp_path)
+    assert {name: [s.image.stem for s in shown] for name, shown in found.classes.items()} == {
+        "1": ["a"],
+        "2": ["a", "b"],
+    }
+    assert np.array_equal(read_support(found.classes["2"][1])[1], squares(0, (1,)) == 1)
+    assert found.notes == ("masks of the supports: colours read as objects: (0, 255, 0) = 1, (255, 0, 0) = 2",)
+
+
 def test_a_folder_a_class(tmp_path: Path) -> None:
     pair(tmp_path / "cat" / "1.jpg", tmp_path / "cat" / "1.png", (3, 5))
     pair(tmp_path / "dog" / "images" / "x.png", tmp_path / "dog" / "masks" / "x.png")

@@ -367,8 +367,9 @@ def test_another_size_than_the_frame_is_refused_and_can_be_fixed(tmp_path: Path)
     assert read_label_map(tmp_path / "m.png", size=(HEIGHT, WIDTH)).note is None
     with pytest.raises(InputError, match=r"m\.png: is 60x40, but its frame is 120x80.*--fix-mask"):
         read_label_map(tmp_path / "m.png", size=(80, 120))
-    with pytest.raises(InputError, match="turned by 90 degrees"):
-        read_label_map(tmp_path / "m.png", size=(WIDTH, HEIGHT))
+    for fix in (False, True):  # resizing it would put every object somewhere else
+        with pytest.raises(InputError, match="turned by 90 degrees"):
+            read_label_map(tmp_path / "m.png", size=(WIDTH, HEIGHT), fix=fix)
     fixed = read_label_map(tmp_path / "m.png", size=(80, 120), fix=True)
     np.testing.assert_array_equal(fixed.ids_map, _ids(1, 2).repeat(2, axis=0).repeat(2, axis=1))
     assert fixed.note == "resized from 60x40 to 120x80"

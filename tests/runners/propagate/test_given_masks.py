@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import draw_mask
+from tests.conftest import draw_mask, squares
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.runners.propagate.given_masks import GivenMasks, Pass, absences, find_given_masks, plan_passes
 from vossegcli.runners.propagate.options import PropagateOptions
@@ -50,6 +50,15 @@ def test_empty_masks_before_the_first_object_are_left_out(tmp_path: Path) -> Non
     assert list(_find(_sequence(), tmp_path, use_masks="first").files) == [2]
     assert list(_find(_sequence(), tmp_path, direction="backward").files) == [0, 1, 2, 3]
     assert list(_find(_sequence(), tmp_path, direction="backward", use_masks="first").files) == [3]
+
+
+def test_a_color_is_one_object_in_all_masks(tmp_path: Path) -> None:
+    colors = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0]], np.uint8)
+    for name, ids in (("b", (1, 2)), ("d", (1,))):
+        Image.fromarray(colors[squares(0, ids)]).save(tmp_path / f"{name}.png")
+    given = _find(_sequence(), tmp_path, use_masks="all")
+    assert [given.read(index).ids for index in given.files] == [(1, 2), (2,)]
+    assert "(255, 0, 0) = 2" in given.notes[0]
 
 
 def test_a_mask_of_other_objects_takes_none_of_the_chosen_away(tmp_path: Path) -> None:

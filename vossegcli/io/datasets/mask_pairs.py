@@ -15,10 +15,12 @@ import numpy.typing as npt
 from vossegcli.errors import InputError
 from vossegcli.io.masks.cellpose import SEG_SUFFIX, read_cellpose_masks
 from vossegcli.io.masks.label_maps import read_label_map
+from vossegcli.io.masks.shared_ids import WHITE
 from vossegcli.io.masks.two_levels import cut_at_half
 from vossegcli.io.media.sequences import list_images
 from vossegcli.io.media.stacks import is_stack
 from vossegcli.io.records.file_names import check_unique_stems
+from vossegcli.types import LabelMap
 
 LAYOUTS = (
     "images/ and masks/ with files of the same names, <class>/<n>.jpg beside <class>/<n>.png, such pairs, or"
@@ -120,15 +122,25 @@ def read_ids(path: Path, *, allow_empty: bool = False) -> npt.NDArray[np.integer
     Raises:
         InputError: it cannot be read.
     """
+    return read_mask_of_pair(path, allow_empty=allow_empty).ids_map
+
+
+def read_mask_of_pair(path: Path, *, allow_empty: bool = False) -> LabelMap:
+    """Read a mask as `read_ids` does, with what is known about its ids.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     if path.name.endswith(SEG_SUFFIX):
-        return read_cellpose_masks(path)
+        ids_map = read_cellpose_masks(path)
+        return LabelMap(ids_map, tuple(i for i in np.unique(ids_map).tolist() if i))
     try:
-        return read_label_map(path, repairable=False, allow_empty=allow_empty).ids_map
+        return read_label_map(path, repairable=False, allow_empty=allow_empty)
     except InputError:
         cut = cut_at_half(path)
         if cut is None or not (allow_empty or cut.any()):
             raise
-        return cut.astype(np.uint8)
+        return LabelMap(cut.astype(np.uint8), (1,) if cut.any() else (), colors=(WHITE,) if cut.any() else ())
 
 
 def read_covered(path: Path) -> npt.NDArray[np.bool_]:

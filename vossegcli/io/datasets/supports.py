@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,8 @@ from vossegcli.errors import InputError
 from vossegcli.io.datasets.archives import opened_archive
 from vossegcli.io.datasets.formats import is_annotation, read_annotations
 from vossegcli.io.datasets.ids import listed_some
-from vossegcli.io.datasets.mask_pairs import LAYOUTS, Pair, find_pairs, read_covered, read_ids
+from vossegcli.io.datasets.mask_pairs import LAYOUTS, Pair, find_pairs, read_covered, read_mask_of_pair
+from vossegcli.io.masks.shared_ids import SharedIds, shared_ids
 from vossegcli.io.media.image_files import ImageFinder
 from vossegcli.io.media.images import read_image, size_text
 from vossegcli.io.records.file_names import natural_key
@@ -29,12 +30,14 @@ class Support:
         mask: file: a mask, or the annotation file that holds it.
         object_id: the id of the class in the mask; None = every id.
         runs: compressed RLEs whose union is the class, where an annotation file holds it; else empty.
+        shared: what the values of all masks mean together, where each id is a class.
     """
 
     image: Path
     mask: Path
     object_id: int | None
     runs: tuple[dict[str, Any], ...] = ()
+    shared: SharedIds = field(default_factory=SharedIds, compare=False)
 
 
 class FoundSupports(NamedTuple):
@@ -69,7 +72,7 @@ def find_supports(folder: Path, images: Path | None = None) -> FoundSupports:
         raise InputError(what, where=folder, fix="give a folder of annotated images, or an annotation file")
     pairs = find_pairs(folder)
     if pairs:
-        return FoundSupports(_by_id(pairs))
+        return _by_id(pairs)
     classes = sorted(
         (f for f in folder.iterdir() if f.is_dir() and not f.name.startswith(".")), key=lambda f: natural_key(f.name)
     )
@@ -103,7 +106,7 @@ def _mask_of(support: Support) -> npt.NDArray[np.bool_]:
         mask = coco_mask.decode(coco_mask.merge(list(support.runs))).astype(np.bool_)
         return mask
     if support.object_id is not None:
-        mask = read_ids(support.mask) == support.object_id
+        mask = support.shared.apply(support.mask, read_mask_of_pair(support.mask)).ids_map == support.object_id
         return mask
     return read_covered(support.mask)
 
@@ -146,11 +149,12 @@ def check_same_size(path: Path, mask: npt.NDArray[np.generic], image: npt.NDArra
         )
 
 
-def _by_id(pairs: list[Pair]) -> dict[str, tuple[Support, ...]]:
+def _by_id(pairs: list[Pair]) -> FoundSupports:
+    """The supports of each id in the masks; a colour has one id in all of them."""
+    shared = shared_ids(read_mask_of_pair(pair.mask) for pair in pairs)
     found: dict[int, list[Support]] = {}
     for image, mask in pairs:
-        for object_id in np.unique(read_ids(mask)).tolist():
-            if not object_id:
-                continue
-            found.setdefault(object_id, []).append(Support(image, mask, object_id))
-    return {str(object_id): tuple(found[object_id]) for object_id in sorted(found)}
+        for object_id in shared.apply(mask, read_mask_of_pair(mask)).ids:
+            found.setdefault(object_id, []).append(Support(image, mask, object_id, shared=shared))
+    classes = {str(object_id): tuple(found[object_id]) for object_id in sorted(found)}
+    return FoundSupports(classes, () if shared.note is None else (f"masks of the supports: {shared.note}",))

@@ -30,7 +30,7 @@ class _ArraysOnly(pickle.Unpickler):  # noqa: S301 - nothing but NumPy arrays ca
         return super().find_class(module, name)
 
 
-def read_cellpose_masks(path: Path) -> npt.NDArray[np.integer]:
+def read_cellpose_masks(path: Path) -> npt.NDArray[np.uint16]:
     """Read the ids (H,W) of a `_seg.npy`.
 
     Raises:

@@ -6,6 +6,7 @@ Shapes: H W pixels; V distinct values of a mask.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,12 +27,20 @@ from vossegcli.io.records.file_names import check_unique_stems
 from vossegcli.types import LabelMap
 
 
-class _Ids(NamedTuple):
-    """The id of each of V values, what a reader should know about it, and whether the ids were made up."""
+class ValueIds(NamedTuple):
+    """The id of each of V values.
+
+    Attributes:
+        ids: (V,) uint16.
+        note: what a reader should know about them.
+        numbered: whether they were made up.
+        colors: (V,3) 8 bits, where the values are colours, shades or white, and no ids; else None.
+    """
 
     ids: npt.NDArray[np.uint16]
     note: str | None
     numbered: bool = False
+    colors: npt.NDArray[np.int64] | None = None
 
 
 MANY_OBJECTS = 254
@@ -87,11 +96,12 @@ def read_label_map(
     notes = [stored.note, *repairs, given.note]
     ids_map = given.ids[mask.codes]
     if size is not None and ids_map.shape != size:
-        if not fix:
+        if not fix or _is_turned(ids_map.shape, size):
             raise _size_error(path, ids_map.shape, size, repairable=repairable)
         notes.append(f"resized from {size_text(ids_map.shape)} to {size_text(size)}")
         ids_map = _resized_by_nearest(ids_map, size)
-    return _label_map(path, ids_map, notes, numbered=given.numbered, allow_empty=allow_empty)
+    found = _label_map(path, ids_map, notes, numbered=given.numbered, allow_empty=allow_empty)
+    return replace(found, colors=_colors_of(found.ids, given)) if found.ids and given.colors is not None else found
 
 
 def write_label_map(path: Path, ids_map: npt.NDArray[np.integer]) -> None:
@@ -141,7 +151,7 @@ def read_mask_folder(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in files}
 
 
-def _ids_of_values(stored: StoredMask, mask: IndexedMask, *, are_levels: bool) -> _Ids:
+def _ids_of_values(stored: StoredMask, mask: IndexedMask, *, are_levels: bool) -> ValueIds:
     """Give the id of each of the V values, and what a reader should know about it.
 
     Args:
@@ -151,47 +161,57 @@ def _ids_of_values(stored: StoredMask, mask: IndexedMask, *, are_levels: bool) -
             among them.
     """
     if mask.values.shape[1] == 3:
-        return _ids_of_colors(mask.values)
+        return ids_of_colors(mask.values)
     levels = mask.values[:, 0]
     ids = levels.astype(np.uint16)
     objects = levels[levels > 0].tolist()
     is_byte = stored.pixels.dtype == np.uint8  # in 16 bits, 255 is an id like any other
     for white in ({stored.white, VOID} if is_byte else {stored.white}) - {1}:
         if objects == [white]:
-            return _Ids(np.minimum(ids, 1).astype(np.uint16), f"0/{white} read as object 1")
+            return ValueIds(
+                np.minimum(ids, 1).astype(np.uint16), f"0/{white} read as object 1", colors=np.full((len(ids), 3), VOID)
+            )
     if are_levels and (stored.lossy or stored.white in objects):
         ids[levels > 0] = np.arange(1, len(objects) + 1)
-        return _Ids(ids, "grey levels read as objects: " + _mapping(objects), numbered=True)
+        shades = np.repeat(mask.values * VOID // max(mask.white, VOID), 3, axis=1)
+        return ValueIds(ids, "grey levels read as objects: " + _mapping(objects), numbered=True, colors=shades)
     if is_byte and objects and objects[-1] == VOID:
         ids[-1] = 0
-        return _Ids(ids, "255 read as void, that is background")
-    return _Ids(ids, None)
+        return ValueIds(ids, "255 read as void, that is background")
+    return ValueIds(ids, None)
 
 
-def _ids_of_colors(colors: npt.NDArray[np.int64]) -> _Ids:
+def ids_of_colors(colors: npt.NDArray[np.int64]) -> ValueIds:
     """Give the id of each of V colours (V,3) in ascending order; black is 0."""
     is_object = colors.any(axis=1)
     named = {tuple(color): row for row, color in enumerate(PALETTE.tolist()) if row}
     found = [named.get(tuple(color)) for color in colors[is_object].tolist()]
     ids = np.zeros(len(colors), dtype=np.uint16)
     if not found:
-        return _Ids(ids, None)
+        return ValueIds(ids, None)
     if None not in found:
         ids[is_object] = [row for row in found if row is not None]
         if len(found) > 1 and VOID in found:
             ids[ids == VOID] = 0
-            return _Ids(ids, "colours read as ids of the DAVIS palette, 255 as void, that is background")
-        return _Ids(ids, "colours read as ids of the DAVIS palette")
+            note = "colours read as ids of the DAVIS palette, 255 as void, that is background"
+            return ValueIds(ids, note, colors=colors)
+        return ValueIds(ids, "colours read as ids of the DAVIS palette", colors=colors)
     if colors.max() == 1:  # a mask of 0 and 1 that became RGB; some tools lose a channel at its edges
         ids[is_object] = 1
-        return _Ids(ids, "0 and 1 of an RGB image read as a mask")
+        return ValueIds(ids, "0 and 1 of an RGB image read as a mask")
     grey = (colors == colors[:, :1]).all()
     if grey and colors.max() <= _DIM_GREY:
         ids[:] = colors[:, 0]
-        return _Ids(ids, "grey levels of an RGB image read as ids")
+        return ValueIds(ids, "grey levels of an RGB image read as ids")
     ids[is_object] = np.arange(1, len(found) + 1)
     objects = [tuple(color) for color in colors[is_object].tolist()]
-    return _Ids(ids, "colours read as objects: " + _mapping(objects), numbered=True)
+    return ValueIds(ids, "colours read as objects: " + _mapping(objects), numbered=True, colors=colors)
+
+
+def _colors_of(found: Sequence[int], given: ValueIds) -> tuple[tuple[int, int, int], ...]:
+    """The colour of each id that was found."""
+    by_id = dict(zip(given.ids.tolist(), given.colors.tolist() if given.colors is not None else [], strict=True))
+    return tuple((red, green, blue) for red, green, blue in (by_id[number] for number in found))
 
 
 def _mapping(objects: Sequence[object]) -> str:
@@ -221,14 +241,16 @@ def _resized_by_nearest(ids_map: npt.NDArray[np.uint16], size: tuple[int, int]) 
     return resized
 
 
+def _is_turned(found: tuple[int, ...], wanted: tuple[int, int]) -> bool:
+    return found[0] != found[1] and found == wanted[::-1]
+
+
 def _size_error(path: Path, found: tuple[int, ...], wanted: tuple[int, int], *, repairable: bool) -> InputError:
-    turned = " (turned by 90 degrees?)" if found[0] != found[1] and found == wanted[::-1] else ""
-    return InputError(
-        f"is {size_text(found)}, but its frame is {size_text(wanted)}{turned}",
-        where=path,
-        fix="give a mask of the frame's size"
-        + (", or pass --fix-mask to resize it by nearest neighbour" if repairable else ""),
-    )
+    what = f"is {size_text(found)}, but its frame is {size_text(wanted)}"
+    if _is_turned(found, wanted):
+        return InputError(f"{what} (turned by 90 degrees?)", where=path, fix="turn the mask as its frame is")
+    advice = ", or pass --fix-mask to resize it by nearest neighbour" if repairable else ""
+    return InputError(what, where=path, fix=f"give a mask of the frame's size{advice}")
 
 
 def read_written_ids(path: Path) -> npt.NDArray[np.integer]:

@@ -25,19 +25,21 @@ def match_frames(stems: Sequence[str], frames: Sequence[str]) -> tuple[dict[str,
     """
     index_of = {name: index for index, name in enumerate(frames)}
     exact = {stem: index_of[stem] for stem in stems if stem in index_of}
-    if exact:
-        return exact, None
     cut = {stem: index_of[without_suffix(stem)] for stem in stems if without_suffix(stem) in index_of}  # 00000.jpg.png
-    if cut:
-        return cut, None
+    named = exact or cut
+    if len(named) == len(stems):
+        return named, None
     numbers = _numbers(stems)
     if numbers is None:
-        return {}, None
+        return named, None
     own = frame_numbers(list(frames)) or ()
     by_number = {number: index for index, number in enumerate(own)}
     found = {stem: by_number[n] for stem, n in zip(stems, numbers, strict=True) if n in by_number}
-    if len(found) == len(stems):
-        return found, f"masks were matched by their numbers: {stems[0]} is frame {frames[found[stems[0]]]}"
+    if len(found) == len(stems) and named.items() <= found.items():  # `05` beside `10` is frame `5`
+        told = next(stem for stem in stems if stem not in named)
+        return found, f"masks were matched by their numbers: {told} is frame {frames[found[told]]}"
+    if named:
+        return named, None
     if all(number == int(number) and 0 <= number < len(frames) for number in numbers):
         found = {stem: int(number) for stem, number in zip(stems, numbers, strict=True)}
         return found, f"masks were matched by index, counted from 0: {stems[0]} is frame {frames[found[stems[0]]]}"

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from vossegcli.errors import InputError
 from vossegcli.io.datasets.mask_files import find_mask_files
 from vossegcli.io.masks.label_maps import read_label_map
+from vossegcli.io.masks.shared_ids import SharedIds, shared_ids
 from vossegcli.io.media.frame_numbers import find_frame
 from vossegcli.runners.propagate.options import PropagateOptions
 from vossegcli.types import FrameSequence, LabelMap
@@ -33,6 +34,7 @@ class GivenMasks:
         notes: what a person should know about how they were found and read.
         sources: the files that the masks were made of, where they were made.
         names: of the objects, by id, where the source names them.
+        shared: what the values of all masks mean together.
     """
 
     files: Mapping[int, Path]
@@ -44,6 +46,7 @@ class GivenMasks:
     notes: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
     names: Mapping[int, str] = field(default_factory=dict)
+    shared: SharedIds = field(default_factory=SharedIds)
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -69,7 +72,9 @@ class GivenMasks:
         Raises:
             InputError: it cannot be used.
         """
-        return read_label_map(self.files[index], size=self.size, fix=self.fix, exact=self.exact, allow_empty=True)
+        path = self.files[index]
+        found = read_label_map(path, size=self.size, fix=self.fix, exact=self.exact, allow_empty=True)
+        return self.shared.apply(path, found)
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,8 @@ def find_given_masks(
         notes += [] if note is None else [note]
         files = {index: found.single or next(iter(files.values()))}
     given = GivenMasks(files, use, size, options.fix_mask, options.exact_mask, sources=found.sources, names=found.names)
+    if use != "first" and len(files) > 1:
+        given = replace(given, shared=shared_ids(given.read_whole(index) for index in files))
     if options.objects:
         _check_objects(given, path, options.objects)
         given = replace(given, objects=options.objects)
@@ -237,5 +244,5 @@ def _from_the_first_object(given: GivenMasks, path: Path, *, backward: bool, not
             raise InputError(what, where=path, fix="mark at least one object")
         label_map = given.read(way[0])
     kept = sorted(way[:1] if given.use == "first" else way)
-    note = (label_map.note,) if label_map.note else ()
-    return replace(given, files={i: given.files[i] for i in kept}, notes=(*note, *notes))
+    told = (given.shared.note or label_map.note, *notes)
+    return replace(given, files={i: given.files[i] for i in kept}, notes=tuple(note for note in told if note))
