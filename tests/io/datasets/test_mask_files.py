@@ -45,6 +45,16 @@ def test_annotations_of_one_frame(tmp_path: Path) -> None:
     assert "called like no frame" in other.notes[-1]
 
 
+def test_outlines_of_imagej_are_refused_as_such(tmp_path: Path) -> None:
+    roi = b"Iout" + bytes(range(200))
+    (tmp_path / "1.roi").write_bytes(roi)
+    with zipfile.ZipFile(tmp_path / "RoiSet.zip", "w") as archive:
+        archive.writestr("0001-0002.roi", roi)
+    for name in ("1.roi", "RoiSet.zip"):
+        with pytest.raises(InputError, match=f"{name}: holds ROIs of ImageJ.*label image"):
+            find(tmp_path / name, tmp_path)
+
+
 def test_annotations_of_several_sequences(tmp_path: Path) -> None:
     frames = {
         f"{name}/{k:05d}.jpg": [{"category_id": 1, "segmentation": rle(box(number, k))}]

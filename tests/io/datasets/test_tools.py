@@ -403,6 +403,22 @@ def test_tracks_of_cvat(tmp_path: Path) -> None:
     assert np.array_equal(converted(tmp_path / "v.xml", tmp_path, "frame_000001.png"), box(1, 3))
 
 
+def test_numbers_of_cvat_that_are_none(tmp_path: Path) -> None:
+    """Scripts write such files: layers do not matter much, frames do."""
+    body = cvat_shape("cat", box(1), "mask", z_order="0.5")
+    (tmp_path / "a.xml").write_text(
+        f'<annotations><image id="first" width="{WIDTH}" height="{HEIGHT}">{body}</image></annotations>'
+    )
+    assert [image.name for image in read_annotations(tmp_path / "a.xml").images] == ["0first"]
+    points = ";".join(f"{x},{y}" for x, y in polygon(box(1)))
+    shape = f'<polygon frame="0" z_order="top" points="{points}"/><polygon frame="one" points="{points}"/>'
+    size = f"<original_size><width>{WIDTH}</width><height>{HEIGHT}</height></original_size>"
+    track = f'<track id="dog" label="dog">{shape}</track>'
+    (tmp_path / "v.xml").write_text(f"<annotations><meta><task>{size}</task></meta>{track}</annotations>")
+    with pytest.raises(InputError, match="track dog: the frame 'one' is no number"):
+        read_annotations(tmp_path / "v.xml")
+
+
 def test_faults_of_cvat(tmp_path: Path) -> None:
     bad = '<mask label="a" rle="3, 4" left="0" top="0" width="5" height="5"/>'
     body = (

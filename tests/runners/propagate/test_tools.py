@@ -87,6 +87,32 @@ def test_annotations_are_masks_and_name_the_objects(run: Run, tmp_path: Path) ->
     assert run(tmp_path / "clip", path)["totals"]["skipped"] == 1, "what was made of the file is found again"
 
 
+def test_a_mask_made_of_annotations_is_called_like_their_file(run: Run, tmp_path: Path) -> None:
+    draw_video(tmp_path / "clip", 2)
+    path = labelme(tmp_path / "00001.json", squares(0, (1,)), {1: "cat"})
+    path.write_text(path.read_text().replace(f'"imageWidth": {WIDTH}', f'"imageWidth": {2 * WIDTH}'))
+    (failure,) = run(tmp_path / "clip", path)["failed"]
+    assert failure["reason"].startswith(f"{path}, mask of 00001: is {2 * WIDTH}x{HEIGHT}, but its frame is")
+
+
+def test_frames_before_a_mask_in_the_middle_are_told(run: Run, tmp_path: Path) -> None:
+    draw_video(tmp_path / "clip", 4)
+    mask = draw_mask(tmp_path / "m" / "00002.png", (1,), index=2)
+
+    def notes(direction: str) -> list[str]:
+        run(tmp_path / "clip", mask.parent, direction, direction=direction)
+        line = (tmp_path / direction / "run.jsonl").read_text().splitlines()[-1]
+        return [note for note in json.loads(line)["notes"] if "left empty" in note]
+
+    assert notes("forward") == [
+        "2 frames before the first given mask were left empty: --direction both segments them too"
+    ]
+    assert notes("backward") == [
+        "1 frames after the last given mask were left empty: --direction both segments them too"
+    ]
+    assert notes("both") == []
+
+
 def test_a_dry_run_writes_nothing_and_plans_what_a_run_does(run: Run, tmp_path: Path) -> None:
     draw_video(tmp_path / "clip", 3)
     path = labelme(tmp_path / "00000.json", squares(0, (1,)), {1: "cat"})

@@ -16,6 +16,7 @@ from vossegcli.io.datasets.mask_sources import (
     convert_object_folders,
     holds_stack,
     needs_conversion,
+    rois_error,
     unpacked,
 )
 from vossegcli.io.masks.label_maps import read_mask_folder
@@ -99,6 +100,8 @@ def _in_archive(
     if stack is not None or needs_conversion(root) or (root / sequence).is_dir():
         return find_mask_files(stack or root, sequence, frames, work, alone=alone, on_top=on_top)
     if not any(file.suffix.lower() in IMAGE_SUFFIXES for file in root.rglob("*")):
+        if any(root.rglob("*.roi")):
+            raise rois_error(archive)
         raise InputError("holds neither masks nor annotations", where=archive, fix="pack masks named like their frames")
     objects = convert_object_folders(root, frames, work, on_top)
     if objects is not None:

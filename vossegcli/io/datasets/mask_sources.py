@@ -12,8 +12,9 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from vossegcli.errors import InputError
 from vossegcli.io.datasets.archives import is_archive, unpack
-from vossegcli.io.datasets.formats import is_annotation, read_annotations
+from vossegcli.io.datasets.formats import head_of, is_annotation, read_annotations
 from vossegcli.io.datasets.label_map_folders import WrittenMasks, write_label_maps
 from vossegcli.io.datasets.object_masks import find_object_masks, write_object_masks
 from vossegcli.io.masks.arrays import array_files, is_array_file, read_array_files, read_arrays
@@ -25,6 +26,7 @@ from vossegcli.io.records.file_names import IMAGE_SUFFIXES
 from vossegcli.io.records.run_records import fingerprint
 
 _DONE = ".complete"
+_ROI_SIGNATURE = b"Iout"
 SINGLE = "mask"
 
 
@@ -149,6 +151,8 @@ def _write(path: Path, folder: Path, frames: Sequence[str], on_top: Collection[i
     """Write the label maps of a path; returns what was interpreted."""
     if is_annotation(path):
         return write_label_maps(read_annotations(path), folder, on_top).notes
+    if path.is_file() and head_of(path).startswith(_ROI_SIGNATURE):
+        raise rois_error(path)
     if path.is_dir():
         stack = read_array_files(array_files(path))
     elif is_array_file(path):
@@ -162,6 +166,12 @@ def _write(path: Path, folder: Path, frames: Sequence[str], on_top: Collection[i
     for name, ids_map in stack.maps:
         write_label_map(folder / f"{name or SINGLE}.png", ids_map)
     return tuple(stack.notes)
+
+
+def rois_error(path: Path) -> InputError:
+    """The error of ImageJ's own files of outlines, which do not tell the size of their image."""
+    fix = "draw them into a label image in ImageJ, each with its number as grey value, and give that"
+    return InputError("holds ROIs of ImageJ, which are not read", where=path, fix=fix)
 
 
 def _is_image(path: Path) -> bool:

@@ -1,7 +1,7 @@
-"""What the values of several masks mean together: one id for a colour in all of them.
+"""Meaning of the values of several masks together: one id for a colour in all of them.
 
-A mask of colours holds no ids. Read alone, its colours are numbered in their order, so that red would be object 2 beside
-green, and object 1 in the next mask, which shows red alone.
+A mask of colours holds no ids. Read alone, its colours are numbered in their order: red would be object 2 beside green,
+and object 1 in the next mask, which shows red alone.
 
 Shapes: H W pixels.
 """

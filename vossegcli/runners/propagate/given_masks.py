@@ -73,8 +73,14 @@ class GivenMasks:
             InputError: it cannot be used.
         """
         path = self.files[index]
-        found = read_label_map(path, size=self.size, fix=self.fix, exact=self.exact, allow_empty=True)
-        return self.shared.apply(path, found)
+        try:
+            found = read_label_map(path, size=self.size, fix=self.fix, exact=self.exact, allow_empty=True)
+            return self.shared.apply(path, found)
+        except InputError as error:
+            if not self.sources:
+                raise
+            made_of = self.sources[0] if len(self.sources) == 1 else self.sources[0].parent
+            raise InputError(error.what, where=f"{made_of}, mask of {path.stem}", fix=error.fix) from error
 
 
 @dataclass(frozen=True)

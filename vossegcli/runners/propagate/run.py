@@ -73,7 +73,7 @@ class PropagateCommand(SingleItemCommand[PropagateOptions, FrameSequence, Propag
             reader=reader,
             given=given, passes=passes, left_out=left_out, probabilities="probabilities" in options.save,
             mattes=not {*MATTES}.isdisjoint(options.save), snapshot_every=options.snapshot_every,
-            notes=(*source.notes, *reader.notes, *given.notes),
+            notes=(*source.notes, *reader.notes, *given.notes, *_notes_on(left_out, options.way)),
             frame_files=source.frames,
         )  # fmt: skip
 
@@ -125,6 +125,14 @@ class PropagateCommand(SingleItemCommand[PropagateOptions, FrameSequence, Propag
 
 #: Segments every sequence of an input; takes `PropagateOptions`, and the rest as `run_command` does.
 propagate = partial(run_command, PropagateCommand)
+
+
+def _notes_on(left_out: range, direction: str) -> tuple[str, ...]:
+    """Tell that frames on the other side of the given masks are not segmented."""
+    if not left_out:
+        return ()
+    side = "after the last" if direction == "backward" else "before the first"
+    return (f"{len(left_out)} frames {side} given mask were left empty: --direction both segments them too",)
 
 
 def _draw(item: PropagateItem, frame: Frame) -> npt.NDArray[np.uint8]:

@@ -59,14 +59,14 @@ def read_cvat(path: Path) -> Annotations:
 
 def _images(root: ET.Element, faults: Faults) -> Iterator[ShapedImage]:
     for image in root.iterfind("image"):
-        name = image.get("name") or f"{int(image.get('id', 0)):06d}"
+        name = image.get("name") or (image.get("id") or "0").zfill(6)
         try:
             height, width = check_size(image.get("height"), image.get("width"))
         except ValueError as error:
             faults.add(f"image {name}", error)
             continue
         shapes = []
-        for number, element in sorted(enumerate(image, start=1), key=lambda part: int(part[1].get("z_order") or 0)):
+        for number, element in sorted(enumerate(image, start=1), key=lambda part: _whole(part[1], "z_order")):
             rle = _rle(element, f"image {name}, shape {number}", height, width, faults)
             if rle is not None:
                 shapes.append(Shape(element.get("label") or "object", rle, _group(element)))
@@ -85,19 +85,29 @@ def _frames(root: ET.Element, faults: Faults) -> Iterator[ShapedImage]:
         faults.add("original_size", error)
         return
     frames: dict[int, list[tuple[int, Shape]]] = {}
-    for track in tracks:
+    for place, track in enumerate(tracks):
         for element in track:
-            number = int(element.get("frame") or 0)
+            number = _whole(element, "frame", missing=-1)
+            if number < 0:
+                if element.tag in _KNOWN:
+                    faults.add(f"track {track.get('id')}", f"the frame {element.get('frame')!r:.20} is no number")
+                continue
             if element.get("outside") == "1":
                 frames.setdefault(number, [])
                 continue
             rle = _rle(element, f"track {track.get('id')}, frame {number}", height, width, faults)
             if rle is not None:
-                shape = Shape(track.get("label") or "object", rle, int(track.get("id") or 0) + 1)
-                frames.setdefault(number, []).append((int(element.get("z_order") or 0), shape))
+                shape = Shape(track.get("label") or "object", rle, _whole(track, "id", missing=place) + 1)
+                frames.setdefault(number, []).append((_whole(element, "z_order"), shape))
     for number in sorted(frames):
         shapes = sorted(frames[number], key=lambda item: item[0])
         yield ShapedImage(f"frame_{number:06d}", height, width, tuple(shape for _, shape in shapes))
+
+
+def _whole(element: ET.Element, name: str, missing: int = 0) -> int:
+    """A whole number among the attributes; what is none counts as missing."""
+    text = element.get(name) or ""
+    return int(text) if text.removeprefix("-").isdecimal() else missing
 
 
 def _group(element: ET.Element) -> int | None:
