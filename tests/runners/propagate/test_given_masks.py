@@ -1,5 +1,6 @@
 """Which masks are taken and in which order the frames are visited."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ from PIL import Image
 
 from tests.conftest import draw_mask, squares
 from vossegcli.errors import ConfigError, InputError
+from vossegcli.io.masks.label_maps import read_label_map
+from vossegcli.runners.propagate import given_masks
 from vossegcli.runners.propagate.given_masks import GivenMasks, Pass, absences, find_given_masks, plan_passes
 from vossegcli.runners.propagate.options import PropagateOptions
-from vossegcli.types import FrameSequence
+from vossegcli.types import FrameSequence, LabelMap
 
 NAMES = ("a", "b", "c", "d", "e")
 SIZE = (48, 64)
@@ -123,3 +126,30 @@ def test_passes_cover_every_frame(tmp_path: Path) -> None:
 def test_both_ways_from_the_first_frame_is_one_way(tmp_path: Path) -> None:
     given = GivenMasks({0: draw_mask(tmp_path / "a.png")}, "new", SIZE, fix=False)
     assert plan_passes(given, 5, "both") == ((Pass(0, 5),), range(0))
+
+
+@pytest.mark.parametrize(
+    ("use", "direction", "most"), [("new", "both", 2), ("new", "forward", 2), ("all", "forward", 2)]
+)
+def test_masks_are_read_once_for_their_ids_and_again_only_for_pixels_that_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: str, direction: str, most: int
+) -> None:
+    files = [draw_mask(tmp_path / f"{name}.png", (1, 2) if name == "c" else (1,)) for name in NAMES]
+    reads: Counter[Path] = Counter()
+
+    def counted(path: Path, **options: object) -> LabelMap:
+        reads[path] += 1
+        return read_label_map(path, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(given_masks, "read_label_map", counted)
+    given = _find(_sequence(), tmp_path, use_masks=use, direction=direction)
+    passes, _ = plan_passes(given, len(NAMES), direction)
+    known = {1}
+    for way in passes:
+        absences(given, way)
+        for index in way.indices():
+            wanted = given_masks.wanted_on(given, index, way.start, sorted(known))
+            assert (wanted is not None) == (index != way.start and (use == "all" or (index == 2 and 2 not in known)))
+            known |= set() if wanted is None else set(np.unique(wanted).tolist())
+    assert max(reads.values()) <= most
+    assert use == "all" or reads[files[4]] == 1

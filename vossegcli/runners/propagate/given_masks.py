@@ -35,6 +35,7 @@ class GivenMasks:
         sources: the files that the masks were made of, where they were made.
         names: of the objects, by id, where the source names them.
         shared: what the values of all masks mean together.
+        held: ids of the masks that were read, by frame index: most questions need no pixels.
     """
 
     files: Mapping[int, Path]
@@ -47,6 +48,7 @@ class GivenMasks:
     sources: tuple[Path, ...] = ()
     names: Mapping[int, str] = field(default_factory=dict)
     shared: SharedIds = field(default_factory=SharedIds)
+    held: dict[int, tuple[int, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -64,7 +66,7 @@ class GivenMasks:
             return found
         kept = found.ids_map.copy()
         kept[~np.isin(kept, self.objects)] = 0
-        return replace(found, ids_map=kept, ids=tuple(i for i in found.ids if i in self.objects))
+        return replace(found, ids_map=kept, ids=self.ids(index))
 
     def read_whole(self, index: int) -> LabelMap:
         """Read the mask of a frame, also the objects that are not taken.
@@ -75,12 +77,30 @@ class GivenMasks:
         path = self.files[index]
         try:
             found = read_label_map(path, size=self.size, fix=self.fix, exact=self.exact, allow_empty=True)
-            return self.shared.apply(path, found)
+            found = self.shared.apply(path, found)
         except InputError as error:
             if not self.sources:
                 raise
             made_of = self.sources[0] if len(self.sources) == 1 else self.sources[0].parent
             raise InputError(error.what, where=f"{made_of}, mask of {path.stem}", fix=error.fix) from error
+        self.held[index] = found.ids
+        return found
+
+    def ids(self, index: int) -> tuple[int, ...]:
+        """Say which objects are taken of the mask of a frame.
+
+        Raises:
+            InputError: it cannot be used.
+        """
+        return tuple(i for i in self.all_ids(index) if not self.objects or i in self.objects)
+
+    def all_ids(self, index: int) -> tuple[int, ...]:
+        """Say which objects the mask of a frame holds, also those that are not taken.
+
+        Raises:
+            InputError: it cannot be used.
+        """
+        return self.held[index] if index in self.held else self.read_whole(index).ids
 
 
 @dataclass(frozen=True)
@@ -141,7 +161,7 @@ def find_given_masks(
         files = {index: found.single or next(iter(files.values()))}
     given = GivenMasks(files, use, size, options.fix_mask, options.exact_mask, sources=found.sources, names=found.names)
     if use != "first" and len(files) > 1:
-        given = replace(given, shared=shared_ids(given.read_whole(index) for index in files))
+        given = replace(given, shared=shared_ids(given.read_whole(index) for index in files), held={})
     if options.objects:
         _check_objects(given, path, options.objects)
         given = replace(given, objects=options.objects)
@@ -174,7 +194,7 @@ def first_frames(given: GivenMasks) -> dict[int, int]:
     """The first frame on which each object is annotated."""
     appears: dict[int, int] = {}
     for index in given.files:
-        for object_id in given.read(index).ids:
+        for object_id in given.ids(index):
             appears.setdefault(object_id, index)
     return appears
 
@@ -193,11 +213,11 @@ def wanted_on(given: GivenMasks, index: int, start: int, known: Sequence[int]) -
     """
     if index == start or index not in given.files:
         return None
-    label_map = given.read(index)
-    if given.use == "all":
-        return label_map.ids_map if label_map.ids else None
-    fresh = [i for i in label_map.ids if i not in known]
-    return np.where(np.isin(label_map.ids_map, fresh), label_map.ids_map, 0) if fresh else None
+    wanted = [i for i in given.ids(index) if given.use == "all" or i not in known]
+    if not wanted:
+        return None
+    ids_map = given.read(index).ids_map
+    return ids_map if given.use == "all" else np.where(np.isin(ids_map, wanted), ids_map, 0)
 
 
 def absences(given: GivenMasks, way: Pass) -> dict[int, frozenset[int]]:
@@ -218,7 +238,7 @@ def absences(given: GivenMasks, way: Pass) -> dict[int, frozenset[int]]:
     for index in way.indices():
         if index not in given.files:
             continue
-        shown = given.read_whole(index).ids  # one of other objects alone says nothing of those that are taken
+        shown = given.all_ids(index)  # one of other objects alone says nothing of those that are taken
         known |= {i for i in shown if not given.objects or i in given.objects}
         now = gone - set(shown) if shown else frozenset(known)
         if now != gone:
@@ -232,7 +252,7 @@ def _check_objects(given: GivenMasks, path: Path, objects: Sequence[int]) -> Non
     Raises:
         InputError: there is such an id.
     """
-    held = sorted({i for index in given.files for i in given.read(index).ids})
+    held = sorted({i for index in given.files for i in given.all_ids(index)})
     missing = sorted(set(objects) - set(held))
     if missing:
         what = f"has no object {missing[0]}"
@@ -242,13 +262,11 @@ def _check_objects(given: GivenMasks, path: Path, objects: Sequence[int]) -> Non
 def _from_the_first_object(given: GivenMasks, path: Path, *, backward: bool, notes: Sequence[str]) -> GivenMasks:
     """Leave out the empty masks before the first object on the way, and all later ones if one is enough."""
     way = sorted(given.files, reverse=backward)
-    label_map = given.read(way[0])
-    while not label_map.ids:
+    while not (label_map := given.read(way[0])).ids:
         way = way[1:]
         if not way:
             what = "holds no object: every pixel is background"
             raise InputError(what, where=path, fix="mark at least one object")
-        label_map = given.read(way[0])
     kept = sorted(way[:1] if given.use == "first" else way)
     told = (given.shared.note or label_map.note, *notes)
     return replace(given, files={i: given.files[i] for i in kept}, notes=tuple(note for note in told if note))
