@@ -187,6 +187,28 @@ def test_of_several_validations_the_best_counts(discs: Path, tmp_path: Path, mon
     assert (kept["steps"], kept["validation_AP"]) == (4, 0.5)
 
 
+def test_a_validation_that_was_killed_is_made_up_for(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state of the step is saved before, so that training itself goes on behind it."""
+    settings = tmp_path / "instances.toml"
+    settings.write_text(INSTANCES.format())
+    whole, parts = (options(discs, settings, tmp_path / n, system="b2inst", val=(discs,)) for n in ("a", "b"))
+    facts = runner.train(whole, silent)
+
+    def killed(*_: object) -> None:
+        raise InterruptedTrainingError
+
+    with monkeypatch.context() as patch, pytest.raises(InterruptedTrainingError):
+        patch.setattr(TrainingInstances, "validate", killed)
+        runner.train(parts, silent)
+    assert list(read_jsonl(tmp_path / "b" / "validation.jsonl")) == []
+    assert runner.train(replace(parts, resume=True), silent) == facts
+    rows = list(read_jsonl(tmp_path / "b" / "validation.jsonl"))
+    assert rows == list(read_jsonl(tmp_path / "a" / "validation.jsonl"))
+    assert [row["step"] for row in rows] == [2]
+
+
 TRACKS = """
 config = "compact"
 model = { widths = [8, 8, 16, 16], depths = [1, 1, 1, 1], channels = 32, decoder_heads = 4, queries = 8, heads = 2 }

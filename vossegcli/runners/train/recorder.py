@@ -32,7 +32,7 @@ from vossegcli.systems.base import System
 from vossegcli.training.loop import Trainer
 from vossegcli.training.settings import Stage, TrainingSettings
 
-MODEL, BEST = "model.safetensors", "best.safetensors"
+MODEL, BEST, VALIDATION = "model.safetensors", "best.safetensors", "validation.jsonl"
 OnProgress = Callable[[int, int, Mapping[str, float]], None]
 
 
@@ -67,6 +67,8 @@ class Recorder:
     def resume(self, trainer: Trainer) -> None:
         """Load the state and cut the log back to it; without a state the run starts.
 
+        A validation that was due after that state and did not end is made up for.
+
         Raises:
             CheckpointError: the state is of other data, classes or settings.
         """
@@ -83,6 +85,9 @@ class Recorder:
         if self._measured(MODEL) > self._measured(BEST):  # of a run that had ended: its best weights stand in MODEL
             with atomic_path(self.options.output / BEST) as temporary:
                 shutil.copyfile(self.options.output / MODEL, temporary)
+        validated = {row["step"] for row in read_jsonl(self.options.output / VALIDATION)}
+        if self._is_validated(trainer.step) and trainer.step not in validated:
+            self._write_checkpoint(trainer, trainer.step, self._validate(trainer, trainer.step)[0])
 
     def on_step(self, step: int, stage: Stage, values: Mapping[str, float]) -> None:
         """Append to the log."""
@@ -94,11 +99,7 @@ class Recorder:
     def on_state(self, step: int, trainer: Trainer) -> None:
         """Save the state for resuming and the averaged weights as a checkpoint."""
         write_tensors(self.state_path, trainer.state(), {"step": str(step), **self._identity()})
-        every, regular = self.settings.validate_every, self.settings.checkpoint_every
-        values: Mapping[str, float] = {}
-        in_turn = step % regular == 0 and step < self.settings.total_steps  # not that of an interruption
-        if every and in_turn and step % every < regular:
-            values, _ = self._validate(trainer, step)
+        values = self._validate(trainer, step)[0] if self._is_validated(step) else {}
         self._write_checkpoint(trainer, step, values)
 
     def finish(self, trainer: Trainer) -> dict[str, Any]:
@@ -114,6 +115,12 @@ class Recorder:
         write_text_atomic(self.options.output / "report.html", html)
         return facts
 
+    def _is_validated(self, step: int) -> bool:
+        """Say whether the weights after a step are measured: not those of an interruption; the last ones at the end."""
+        every, regular = self.settings.validate_every, self.settings.checkpoint_every
+        in_turn = step % regular == 0 and step < self.settings.total_steps
+        return every > 0 and in_turn and step % every < regular
+
     def _validate(self, trainer: Trainer, step: int) -> tuple[dict[str, float], list[tuple[str, str]]]:
         """Measure the averaged weights; what comes out joins the log, and the best weights are put aside."""
         predictor = self.system.predictors[self.samples.judge](trainer.average, precision=self.precision)
@@ -121,7 +128,7 @@ class Recorder:
         if values and step < self.settings.total_steps:
             if _score(values) >= self._measured(BEST):
                 self._write_checkpoint(trainer, step, values, BEST)
-            append_jsonl(self.options.output / "validation.jsonl", {"step": step, **values})
+            append_jsonl(self.options.output / VALIDATION, {"step": step, **values})
         return values, pictures
 
     def _measured(self, name: str) -> float:
