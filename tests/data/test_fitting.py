@@ -52,6 +52,20 @@ def test_what_fits_stays_as_it_is(tmp_path: Path) -> None:
     assert fit_to_pictures([image]) == ([image], [])
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_picture_that_is_cut_off_is_found_at_once(tmp_path: Path, suffix: str) -> None:
+    """Not after hours, when its turn comes."""
+    path = tmp_path / f"a.{suffix}"
+    noise = np.random.default_rng(0).integers(0, 256, (H, W, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"appended by some camera")
+    assert fit_to_pictures([record(path, stored_mask())])[1] == []
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"1 pictures cannot be used.*damaged or truncated"):
+        fit_to_pictures([record(path, stored_mask())])
+
+
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
 @pytest.mark.parametrize("scale", [1, 2])
 def test_annotations_of_the_unrotated_picture_are_turned(tmp_path: Path, orientation: int, scale: int) -> None:

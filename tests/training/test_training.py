@@ -6,12 +6,13 @@ Covers: training.loop, training.settings
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import nn
 
-from vossegcli.errors import ConfigError
+from vossegcli.errors import ConfigError, InputError
 from vossegcli.training.loop import (
     Trainer,
     freeze_weights,
@@ -54,6 +55,7 @@ def test_learning_rate_by_hand() -> None:
         ({"config": "x", "stages": [{**STAGE, "size": 20}]}, "size"),
         ({"config": "x", "stages": [{**STAGE, "frames": 0}]}, "frames"),
         ({"config": "x", "stages": [{**STAGE, "backbone_rate": -0.1}]}, "backbone_rate"),
+        ({"config": "x", "stages": [{**STAGE, "learning_rate": math.nan}]}, "learning_rate is nan"),
         ({"config": "x", "stages": [{"name": "a"}]}, "missing"),
         ({"config": "x", "stages": [STAGE], "sead": 1}, "sead"),
     ],
@@ -126,6 +128,32 @@ def test_a_step_without_finite_gradient_changes_nothing() -> None:
     assert values["skipped"] == 1.0
     assert subject.step == 1
     assert all(torch.equal(before[name], value) for name, value in subject.state().items())
+
+
+def test_a_run_that_has_diverged_ends() -> None:
+    subject, seen = trainer(settings(stages=[{**STAGE, "steps": 500}], checkpoint_every=1000)), Silent()
+    good, bad = torch.ones(4, 3), torch.full((4, 3), math.nan)
+    drawn = [good, *[bad] * 99, good, *[bad] * 100, good]
+    with pytest.raises(ConfigError, match=r"step 201: stage 'a': .* not finite in 100 steps in a row.*learning_rate"):
+        run_training(subject, {"square": square}, drawn, seen, precision=torch.float32)
+    assert all(torch.isfinite(value).all() for value in subject.state().values())
+
+
+def test_the_steps_before_a_batch_that_cannot_be_made_are_saved() -> None:
+    def some() -> Iterator[torch.Tensor]:
+        yield from batches(0, 3)
+        raise InputError("cannot be read")
+
+    subject, seen = trainer(settings()), Silent()
+    for _ in range(2):
+        with pytest.raises(InputError, match="cannot be read"):
+            run_training(subject, {"square": square}, some(), seen, precision=torch.float32)
+    assert sorted(seen.states) == [3, 6]
+    none = Silent()
+    with pytest.raises(InputError):
+        run_training(trainer(settings()), {"square": square}, (b for b in some() if False), none,
+                     precision=torch.float32)  # fmt: skip
+    assert not none.states, "no step was done"
 
 
 def two_layers() -> nn.Sequential:

@@ -16,7 +16,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from vossegcli.errors import InputError
-from vossegcli.io.media.images import opened_image, read_image_size, size_text
+from vossegcli.io.media.endings import lacks_end
+from vossegcli.io.media.images import opened_image, read_image, read_image_size, size_text
 from vossegcli.io.media.orientation import MIRRORED, ON_THEIR_SIDE, UPSIDE_DOWN, orientation_of, upright_samples
 from vossegcli.types import AnnotatedImage
 
@@ -44,7 +45,7 @@ class _Fit:
 
 
 def fit_to_pictures(images: Sequence[AnnotatedImage]) -> tuple[list[AnnotatedImage], list[str]]:
-    """Check that every picture is there and has the size of its annotation.
+    """Check that every picture is there, is not cut off, and has the size of its annotation.
 
     An annotation of the stored picture, before its EXIF orientation is applied, is turned with it; one of another size
     with the same proportions is scaled. Both can be. Where the size does not tell (half turns, mirrored and square
@@ -95,6 +96,8 @@ def _fit(image: AnnotatedImage) -> _Fit:
         InputError: it fits in no way.
     """
     size = read_image_size(image.path)
+    if lacks_end(image.path):
+        read_image(image.path)  # which says what is wrong: now, not in the middle of the training
     annotated = (image.height, image.width)
     orientation = _orientation(image)
     upright = same_proportions(annotated, size)

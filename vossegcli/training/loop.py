@@ -5,18 +5,20 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from vossegcli.errors import ConfigError
+from vossegcli.errors import ConfigError, VossegError
 from vossegcli.training.interruption import Interruption
 from vossegcli.training.settings import Stage, TrainingSettings
 
 Batch = TypeVar("Batch")
 Objective = Callable[[nn.Module, Batch], dict[str, Tensor]]
+
+MOST_SKIPPED = 100  # steps in a row without a finite gradient: such a run has diverged
 
 
 class Observer(Protocol):
@@ -137,18 +139,26 @@ def run_training(
         trainer: model and state.
         objectives: by name.
         batches: one a step, beginning with the trainer's current step.
-        observer: told of every step and asked to save the state now and then.
+        observer: told of every step and asked to save the state now and then, and before an error of the batches.
         precision: autocast type; float32 switches autocast off.
+
+    Raises:
+        ConfigError: the gradient was not finite in many steps in a row.
     """
     settings = trainer.settings
+    skipped = 0
     with Interruption() as interruption:
-        for batch in batches:
+        for batch in _saved_before_errors(batches, trainer, observer):
             stage, _ = settings.locate(trainer.step)
             set_training_mode(trainer.model, freeze_norm=stage.freeze_norm, backbone=trainer.backbone)
             torch.manual_seed((settings.seed << 32) + trainer.step)  # a resumed run draws the same
             begin = time.perf_counter()
             values = trainer.train_step(objectives[stage.objective], batch, precision)
             observer.on_step(trainer.step, stage, {**values, "seconds": time.perf_counter() - begin})
+            skipped = skipped + 1 if values["skipped"] else 0
+            if skipped == MOST_SKIPPED:
+                what = f"stage '{stage.name}': the loss or its gradient was not finite in {skipped} steps in a row"
+                raise ConfigError(what, where=f"step {trainer.step}", fix="lower learning_rate, and begin again")
             finished = trainer.step == settings.total_steps
             if finished or interruption.number or trainer.step % settings.checkpoint_every == 0:
                 observer.on_state(trainer.step, trainer)
@@ -156,6 +166,22 @@ def run_training(
                 interruption.act()
             if finished:
                 return
+
+
+def _saved_before_errors(batches: Iterable[Batch], trainer: Trainer, observer: Observer) -> Iterator[Batch]:
+    """Yield the batches; where one cannot be made, as of a picture that has gone, the steps so far are saved."""
+    first = trainer.step
+    iterator = iter(batches)
+    while True:
+        try:
+            batch = next(iterator)
+        except StopIteration:
+            return
+        except VossegError:
+            if trainer.step > first:
+                observer.on_state(trainer.step, trainer)
+            raise
+        yield batch
 
 
 def set_training_mode(model: nn.Module, *, freeze_norm: bool, backbone: tuple[str, ...] = ()) -> None:

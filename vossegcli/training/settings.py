@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -58,8 +59,10 @@ class Stage:
         for name in ("steps", "batch", "size", "frames", "objects", "shots", "short_side", "warmup"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"stage '{self.name}': {name} is {getattr(self, name)}", fix="give 1 or more")
-        if self.backbone_rate < 0.0:
-            raise ConfigError(f"stage '{self.name}': backbone_rate is {self.backbone_rate}", fix="give 0 or more")
+        for name in ("learning_rate", "backbone_rate", "weight_decay"):
+            value = getattr(self, name)
+            if not 0.0 <= value < math.inf:
+                raise ConfigError(f"stage '{self.name}': {name} is {value}", fix="give 0 or more")
         if self.size % 16:
             raise ConfigError(f"stage '{self.name}': size is {self.size}", fix="give a multiple of 16")
 

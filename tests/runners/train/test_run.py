@@ -518,3 +518,21 @@ def test_pictures_that_changed_are_noticed(own_discs: Path) -> None:
     picture = own_discs.parent / "0.png"
     picture.write_bytes(picture.read_bytes() + b"more")
     assert runner.data_fingerprint(images) != before
+
+
+def test_pictures_that_are_trained_on_and_validated_on_are_told(discs: Path, settings: Path, tmp_path: Path) -> None:
+    def told(**changes: object) -> list[str]:
+        notes: list[str] = []
+        run = options(discs, settings, tmp_path / "out", dry_run=True, **changes)
+        runner.train(run, silent, notes.append)
+        return [note for note in notes if "too good" in note]
+
+    count = len(json.loads(discs.read_text())["images"])
+    assert told(val=(discs,)) == [f"{count} pictures of --val are also in --data: what is measured on them is too good"]
+    assert told() == []
+
+
+def test_settings_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_bytes("# größer\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"a\.toml: is not TOML: it is no text in UTF-8"):
+        runner.read_settings(tmp_path / "a.toml", get_system("afb-urr"))

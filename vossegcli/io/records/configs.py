@@ -20,5 +20,7 @@ def read_toml(path: Path) -> dict[str, Any]:
             return tomllib.load(file)
     except OSError as error:
         raise ConfigError(f"cannot be read ({error.strerror})", where=path, fix="give a TOML file") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("is not TOML: it is no text in UTF-8", where=path, fix="save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"is not TOML ({error})", where=path, fix="fix that line") from error

@@ -68,7 +68,8 @@ def train(options: TrainOptions, on_progress: OnProgress, on_note: Callable[[str
     _check_output(options)
     (images, notes), (validation, more) = (_read_fitted(options, part) for part in ("train", "val"))
     samples = SAMPLES[system.task](images, validation, settings, device)
-    notes = [*notes, *more, *_repeated(images), *_strange_classes(images, validation), *samples.notes]
+    notes = [*notes, *more, *_repeated(images), *_strange_classes(images, validation), *_shared(images, validation)]
+    notes += samples.notes
     for note in notes:
         on_note(note)
     resumed = options.resume and (options.output / STATE).exists()
@@ -211,6 +212,13 @@ def _strange_classes(images: Sequence[AnnotatedImage], validation: Sequence[Anno
     known = {name for image in images for name in image.names}
     strange = dict.fromkeys(name for image in validation for name in image.names if name not in known)
     return [f"--val has classes that --data lacks: {', '.join(list(strange)[:8])}"] if strange else []
+
+
+def _shared(images: Sequence[AnnotatedImage], validation: Sequence[AnnotatedImage]) -> list[str]:
+    """Tell how many pictures of the validation data are trained on."""
+    known = {image.path.resolve() for image in images}
+    count = len({image.path.resolve() for image in validation} & known)
+    return [f"{count} pictures of --val are also in --data: what is measured on them is too good"] if count else []
 
 
 def _check_stage(stage: Stage, system: System, where: Path) -> None:
