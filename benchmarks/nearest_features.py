@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from vossegcli.io.weights.pretrained import read_imagenet
 from vossegcli.layers.efficientnet_lite import MEAN, STD, EfficientNetLite, imagenet_names
+from vossegcli.layers.inference import inference_copy
 from vossegcli.ops.resize import working_size
 
 STRIDE, SHORT_SIDE = 8, 320
@@ -29,10 +30,10 @@ class NearestFeatures:
     """Follows objects like a `VideoPredictor`, with `start`, `step` and `add_objects` alone."""
 
     def __init__(self) -> None:
-        self.backbone = EfficientNetLite("lite0", stages=4)
+        backbone = EfficientNetLite("lite0", stages=4)
         weights = read_imagenet("efficientnet_lite0")
-        self.backbone.load_state_dict({o: weights[t] for o, t in imagenet_names(self.backbone).items()})
-        self.backbone.eval().fold()
+        backbone.load_state_dict({o: weights[t] for o, t in imagenet_names(backbone).items()})
+        self.backbone = inference_copy(backbone)
         self.ids: tuple[int, ...] = ()
         self._marked: list[tuple[Tensor, Tensor]] = []
         self._recent: deque[tuple[Tensor, Tensor]] = deque(maxlen=RECENT)

@@ -53,6 +53,14 @@ def test_2_wrong_usage(vosseg: Vosseg, words: list[str]) -> None:
     assert vosseg(*words, "--checkpoint", "x").code == 2
 
 
+def test_2_of_a_pattern_that_the_shell_expanded_one_file_is_shown(vosseg: Vosseg) -> None:
+    outcome = vosseg("instance", *(f"{number:05}.jpg" for number in range(900)))
+    assert outcome.code == 2
+    said = " ".join(outcome.stderr.replace("│", " ").split())
+    assert "unexpected argument: 00001.jpg and others. Put a pattern in quotes, as in 'frames/*.png'" in said
+    assert "00002.jpg" not in said
+
+
 def test_3_bad_input(vosseg: Vosseg, clip: Clip, tmp_path: Path) -> None:
     outcome = vosseg("propagate", tmp_path / "absent", "--mask", clip.mask, "-o", tmp_path / "out")
     assert outcome.code == 3

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import nn
 
@@ -26,3 +27,33 @@ def test_stored_convolutions_give_what_autocast_gives() -> None:
         assert torch.equal(network(image), expected)
     assert network[0].weight.dtype == torch.bfloat16
     assert network[1].weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(inplace=True), nn.ReLU6(), None])
+@torch.no_grad()
+def test_what_follows_a_convolution_is_folded_into_it(activation: nn.Module | None) -> None:
+    torch.manual_seed(0)
+    layers: list[nn.Module] = [nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4)]
+    layers += [] if activation is None else [activation]
+    network = nn.Sequential(*layers, nn.Sequential(nn.Conv2d(4, 2, 1), nn.ReLU()), nn.BatchNorm2d(2)).train()
+    image = torch.rand(2, 3, 8, 8)
+    network(image)  # gives the norms statistics
+    twin = inference_copy(network)
+    torch.testing.assert_close(twin(image), network.eval()(image))
+    assert len(twin) == len(network)
+    assert [isinstance(m, nn.BatchNorm2d) for m in twin.children()] == [False] * (len(layers) + 1) + [True]
+    assert sum(isinstance(m, nn.ReLU) for m in twin.modules()) == 0
+
+
+def test_parts_that_fold_themselves_do_so() -> None:
+    class Part(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.folded = False
+
+        def fold(self) -> None:
+            self.folded = True
+
+    network = nn.ModuleList([Part(), nn.ModuleList([Part()])])
+    assert all(part.folded for part in inference_copy(network).modules() if isinstance(part, Part))
+    assert not any(part.folded for part in network.modules() if isinstance(part, Part))

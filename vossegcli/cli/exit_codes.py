@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import threading
@@ -79,10 +80,14 @@ class ErrorGroup(TyperGroup):
 
 
 def _add_hint(error: Exception) -> None:
-    """Say what to do where a shell made many arguments of a pattern."""
-    message = str(getattr(error, "message", ""))
-    if "unexpected extra argument" in message:
-        error.message = f"{message}. Put a pattern in quotes, as in 'frames/*.png'"  # type: ignore[attr-defined]
+    """Say what to do where a shell made many arguments of a pattern, and show only the first one of them."""
+    found = re.fullmatch(r"Got unexpected extra argument\S* \((.*)\)", str(getattr(error, "message", "")), re.DOTALL)
+    if found:
+        first, *others = found[1].split()
+        more = " and others" if others else ""
+        error.message = (  # type: ignore[attr-defined]
+            f"Got an unexpected argument: {first}{more}. Put a pattern in quotes, as in 'frames/*.png'"
+        )
 
 
 def _typer_control() -> tuple[type[BaseException], ...]:

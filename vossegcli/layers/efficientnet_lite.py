@@ -162,12 +162,6 @@ class EfficientNetLite(nn.Module):
             features.append(x)
         return features
 
-    def fold(self) -> None:
-        """Fold all batch norms (in eval mode) into their convolutions, in place; the numbers stay the same."""
-        for module in self.modules():
-            if isinstance(module, ConvNorm):
-                module.fold()
-
 
 def same_padding(x: Tensor, kernel: int, stride: int) -> tuple[int, int, int, int]:
     """TensorFlow's "same" padding of (B,C,h,w): (left, right, top, bottom), the odd cell at the right and bottom."""

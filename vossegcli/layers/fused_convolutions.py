@@ -40,6 +40,18 @@ def convolve_relu(conv: nn.Conv2d, x: Tensor) -> Tensor:
     return fused
 
 
+class ConvolutionReLU(nn.Module):
+    """A convolution with what `convolve_relu` makes of it."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (B,C,h,w) and cut off what is negative."""
+        return convolve_relu(self.conv, x)
+
+
 def convolve_add_relu(conv: nn.Conv2d, x: Tensor, other: Tensor) -> Tensor:
     """Convolve (B,C,h,w), add another map and cut off what is negative, likewise."""
     if not _fuses(conv, x):

@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import copy
-from typing import TypeVar
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from vossegcli.layers.fused_convolutions import ConvolutionReLU
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
+@runtime_checkable
+class Folding(Protocol):
+    """A part of a network that has a batch norm outside of an `nn.Sequential`."""
+
+    def fold(self) -> None:
+        """Fold batch norms (in eval mode) into their convolutions, in place; once folded, change nothing."""
+
+
 def inference_copy(network: Network) -> Network:
-    """Copy a network for inference: eval mode, no gradients; the original stays as it is."""
-    return copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+    """Copy a network for inference; the original stays as it is.
+
+    Returns:
+        The copy in eval mode, without gradients, with batch norms folded into the convolutions before them.
+    """
+    twin = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+    for part in list(twin.modules()):
+        if isinstance(part, Folding):
+            part.fold()
+        elif isinstance(part, nn.Sequential):
+            _fold_sequence(part)
+    return twin
 
 
 def store_convolutions(network: nn.Module, precision: torch.dtype) -> None:
@@ -24,3 +47,16 @@ def store_convolutions(network: nn.Module, precision: torch.dtype) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             module.to(precision)
+
+
+def _fold_sequence(layers: nn.Sequential) -> None:
+    """Fold the batch norm, then the ReLU, that follows a convolution into it, in place; layers keep their numbers."""
+    joins: list[tuple[type[nn.Module], Callable[[nn.Conv2d, Any], nn.Module]]] = [
+        (nn.BatchNorm2d, fuse_conv_bn_eval), (nn.ReLU, lambda conv, _: ConvolutionReLU(conv)),
+    ]  # fmt: skip
+    for kind, join in joins:
+        left = [number for number, layer in enumerate(layers) if not isinstance(layer, nn.Identity)]
+        for first, second in pairwise(left):
+            conv, following = layers[first], layers[second]
+            if isinstance(conv, nn.Conv2d) and isinstance(following, kind):
+                layers[first], layers[second] = join(conv, following), nn.Identity()

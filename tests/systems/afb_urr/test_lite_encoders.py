@@ -5,10 +5,9 @@ Covers: io.weights.pretrained, layers.efficientnet_lite, systems.afb_urr.encoder
 
 from __future__ import annotations
 
-import copy
-
 import torch
 
+from vossegcli.layers.inference import inference_copy
 from vossegcli.systems.afb_urr.config import LiteTrunk
 from vossegcli.systems.afb_urr.lite_encoders import LiteMemoryEncoder, LiteQueryEncoder
 
@@ -62,9 +61,7 @@ def test_folding_changes_no_number() -> None:
     query, memory = lived_in(LiteQueryEncoder(LiteTrunk(), context=True)), lived_in(LiteMemoryEncoder(LiteTrunk()))
     torch.nn.init.normal_(memory.stem_masks.weight)
     before = [*query(frame), memory(frame, masks())]
-    folded_query, folded_memory = copy.deepcopy(query), copy.deepcopy(memory)
-    folded_query.fold()
-    folded_memory.fold()
+    folded_query, folded_memory = inference_copy(query), inference_copy(memory)
     for old, new in zip(before, [*folded_query(frame), folded_memory(frame, masks())], strict=True):
         assert torch.allclose(old, new, rtol=1e-3, atol=1e-3 * float(old.abs().max()))
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded_memory.modules())

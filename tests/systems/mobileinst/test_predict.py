@@ -297,7 +297,7 @@ def test_a_predictor_changes_only_its_copy() -> None:
     model = network(backbone="efficientnet_lite0")
     before = {name: value.clone() for name, value in model.state_dict().items()}
     predictor = MobileInstPredictor(model, score_threshold=0.0)
-    assert not any(isinstance(m, nn.BatchNorm2d) for m in predictor._network.model.backbone.trunk.modules())
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in predictor._network.model.modules())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     images = torch.rand(1, 3, 64, 64)
     with torch.no_grad():

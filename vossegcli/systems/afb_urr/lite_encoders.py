@@ -47,10 +47,6 @@ class LiteQueryEncoder(nn.Module):
             r4 = r4 + F.interpolate(known, size=r4.shape[2:], mode="bilinear", align_corners=False)
         return Pyramid(r1, r2, r3, r4)
 
-    def fold(self) -> None:
-        """Fold all batch norms into their convolutions, in place (for inference)."""
-        self.backbone.fold()
-
 
 class LiteMemoryEncoder(nn.Module):
     """Encodes a frame together with the mask of one class and its complement (paper sec. 3.1), at half the size."""
@@ -86,10 +82,11 @@ class LiteMemoryEncoder(nn.Module):
         return features[-1] * FEATURE_SCALE
 
     def fold(self) -> None:
-        """Fold all batch norms into their convolutions, in place (for inference)."""
+        """Fold the stem's batch norm into its convolutions, in place (for inference)."""
         norm = self.backbone.stem.norm
-        assert isinstance(norm, nn.BatchNorm2d)
+        if not isinstance(norm, nn.BatchNorm2d):
+            return
         assert norm.running_var is not None
         scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
         self.stem_masks.weight.mul_(scale.view(-1, 1, 1, 1))  # the stem is a sum under one norm
-        self.backbone.fold()
+        self.backbone.stem.fold()

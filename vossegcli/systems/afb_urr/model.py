@@ -200,8 +200,6 @@ def folded_copy(model: AFBURR, precision: torch.dtype) -> AFBURR:
     The convolutions' weights are stored in `precision`: autocast would convert them anew at every call.
     """
     twin = inference_copy(model)
-    twin.encoder_q.fold()
-    twin.encoder_m.fold()
     store_convolutions(twin, precision)
     return twin.to(memory_format=torch.channels_last)
 

@@ -10,12 +10,13 @@ from typing import Final, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import Bottleneck
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from vossegcli.layers.efficientnet_lite import EfficientNetLite
-from vossegcli.layers.resnet import initialise_residual, make_stage, stage_channels
+from vossegcli.layers.resnet import fold_stage, initialise_residual, make_stage, stage_channels
 from vossegcli.systems.b2inst.config import B2InstConfig
 
 BLOCK: Final = "bottleneck"
@@ -42,7 +43,7 @@ class ResNetPyramid(nn.Module):
     def __init__(self, config: B2InstConfig) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, config.stem, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(config.stem)
+        self.bn1: nn.Module = nn.BatchNorm2d(config.stem)
         widths = [config.stem, *(stage_channels(BLOCK, planes) for planes in config.planes)]
         stages = [
             make_stage(BLOCK, widths[i], config.planes[i], config.depths[i], 1 if i == 0 else 2) for i in range(4)
@@ -56,6 +57,13 @@ class ResNetPyramid(nn.Module):
             widths[2:], config.channels, extra_blocks=LastLevelP6P7(config.channels, config.channels)
         )
         self.fine_channels = widths[1]
+
+    def fold(self) -> None:
+        """Fold the ResNet's batch norms into their convolutions, in place (for inference)."""
+        if isinstance(self.bn1, nn.BatchNorm2d):
+            self.conv1, self.bn1 = fuse_conv_bn_eval(self.conv1, self.bn1), nn.Identity()
+            for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+                fold_stage(stage)
 
     def forward(self, images: Tensor) -> Pyramid:
         """Map normalised images (B,3,H,W), sides multiples of 32, to C2 and P3..P7."""

@@ -13,7 +13,6 @@ from torchvision.ops import batched_nms, clip_boxes_to_image
 from vossegcli.layers.inference import inference_copy, store_convolutions
 from vossegcli.ops.canvas import scaled_canvas
 from vossegcli.ops.precision import autocast
-from vossegcli.systems.b2inst.backbone import EfficientNetPyramid
 from vossegcli.systems.b2inst.blender import blend, crop_bases, enlarge, fitting_resolution
 from vossegcli.systems.b2inst.box_head import boxes_of, grown, locations
 from vossegcli.systems.b2inst.mask_scoring import final_score
@@ -111,9 +110,7 @@ class B2InstPredictor:
 
 
 def _ready(model: B2Inst, precision: torch.dtype) -> B2Inst:
-    """Copy a network for inference, with batch norms folded where that is known, and channels last; same numbers."""
+    """Copy a network for inference, channels last."""
     copied = inference_copy(model)
-    if isinstance(copied.backbone, EfficientNetPyramid):
-        copied.backbone.trunk.fold()
     store_convolutions(copied.backbone, precision)
     return copied.to(memory_format=torch.channels_last)

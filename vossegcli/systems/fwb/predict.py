@@ -18,7 +18,7 @@ from vossegcli.ops.canvas import Canvas, scaled_canvas, shrunk_canvas
 from vossegcli.ops.precision import autocast
 from vossegcli.ops.resize import Size, size_of
 from vossegcli.systems.base import ClassSegmentation
-from vossegcli.systems.fwb.backbones import EfficientNetBackbone, Encoded
+from vossegcli.systems.fwb.backbones import Encoded
 from vossegcli.systems.fwb.boosting import Experts, boost, join_experts, mean_iou
 from vossegcli.systems.fwb.feature_weighting import class_difference, relevance
 from vossegcli.systems.fwb.losses import VOID, mask_cross_entropy
@@ -77,8 +77,6 @@ class FWBPredictor:
         min_confidence: float = 0.0,
     ) -> None:
         self.model = inference_copy(model)
-        if isinstance(self.model.backbone, EfficientNetBackbone):
-            self.model.backbone.trunk.fold()
         store_convolutions(self.model.backbone, precision)
         self.device = next(self.model.parameters()).device
         self.precision = precision

@@ -17,7 +17,7 @@ from vossegcli.layers.inference import inference_copy
 from vossegcli.ops.canvas import Canvas, scaled_canvas
 from vossegcli.ops.precision import autocast
 from vossegcli.systems.base import Instances, TrackedInstances
-from vossegcli.systems.mobileinst.backbone import STRIDE, EfficientNetTokens
+from vossegcli.systems.mobileinst.backbone import STRIDE
 from vossegcli.systems.mobileinst.instance_decoder import Predictions
 from vossegcli.systems.mobileinst.mask_decoder import MASK_STRIDE, mask_logits, predicted_centres
 from vossegcli.systems.mobileinst.model import Encoded, MobileInst
@@ -38,7 +38,7 @@ class _Network:
     """The network with resizing and padding around it."""
 
     def __init__(self, model: MobileInst, precision: torch.dtype, short_side: int | None) -> None:
-        self.model = _fast_copy(model)
+        self.model = inference_copy(model).to(memory_format=torch.channels_last)
         self.device = next(self.model.parameters()).device
         self.precision = precision
         self.short_side = model.config.short_side if short_side is None else short_side
@@ -63,14 +63,6 @@ class _Network:
             return kernels.new_zeros(0, *cells, device=self.device)
         probs = mask_logits(kernels.unsqueeze(0), frame.encoded.embedded[image : image + 1].float())[0].sigmoid()
         return probs[:, : cells[0], : cells[1]]
-
-
-def _fast_copy(model: MobileInst) -> MobileInst:
-    """Copy a network for inference, laid out so that its convolutions take the least time."""
-    copied = inference_copy(model)
-    if isinstance(copied.backbone, EfficientNetTokens):
-        copied.backbone.trunk.fold()
-    return copied.to(memory_format=torch.channels_last)
 
 
 class MobileInstPredictor:
