@@ -74,3 +74,26 @@ def test_average_precision_keeps_classes_apart() -> None:
 def test_masks_of_two_sizes_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="masks of"):
         getattr(vossegcli, name)(square(2), square(2)[:8])
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    mask = square(2)
+    with pytest.raises(ValueError, match="2 predicted and 1 true frames"):
+        vossegcli.j_and_f([mask, mask], [mask])
+    assert vossegcli.j_and_f(iter([mask]), iter([mask]))["J-Mean"] == 1.0
+    with pytest.raises(ValueError, match="no masks of class 'b'"):
+        vossegcli.mean_iou({"a": [mask]}, {"b": [mask]})
+    with pytest.raises(ValueError, match="masks of"):
+        vossegcli.mean_iou({"a": [mask[:1]]}, {"a": [mask]})
+    for found in (mask, mask[None, :8]):  # a label map; another size
+        with pytest.raises(ValueError, match=r"masks of .* give \(N,H,W\) of one size"):
+            vossegcli.average_precision([{"masks": found, "scores": np.ones(1)}], [{"masks": mask[None]}])
+
+
+def test_a_white_truth_is_not_taken_for_void() -> None:
+    white = square(2) * np.uint8(255)
+    with pytest.raises(ValueError, match="holds 255 alone, which is void: give void=None"):
+        vossegcli.mean_iou({"a": [white]}, {"a": [white]})
+    assert vossegcli.mean_iou({"a": [white]}, {"a": [white]}, void=None)["mIoU"] == 1.0
+    empty = {"a": [square(2) * 0]}
+    assert vossegcli.mean_iou(empty, empty)["FB-IoU"] >= 0.0, "nothing is white: nothing to ask"

@@ -190,7 +190,8 @@ def test_an_empty_path_is_not_the_current_folder(
     source = draw_input(tmp_path / "clip", command)
     monkeypatch.chdir(source)
     before = files_below(tmp_path)
-    outcomes = [run(command, "")] + [run(command, source, option, "") for option in PATHS[command]]
+    options = (*PATHS[command], "--checkpoint")  # an unset variable of a shell must not choose another network
+    outcomes = [run(command, "")] + [run(command, source, option, "") for option in options]
     for outcome in outcomes:
         assert outcome.code == 2
         assert "is empty" in outcome.stderr

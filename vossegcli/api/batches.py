@@ -225,10 +225,15 @@ def _path(file: File | None) -> Path | None:
     return None if file is None else Path(file)
 
 
+def _names(names: Sequence[str]) -> tuple[str, ...]:
+    """Names in a sequence, or in a text with commas between them, as the commands take them."""
+    return tuple(part.strip() for part in names.split(",")) if isinstance(names, str) else tuple(names)
+
+
 def _common(
     output: File | None, save: Sequence[str], checkpoint: str | None, size: Size, device: str, precision: str
 ) -> dict[str, Any]:
     return {
-        "output": _path(output), "save": tuple(save), "checkpoint": checkpoint, "device": device,
+        "output": _path(output), "save": _names(save), "checkpoint": checkpoint, "device": device,
         "precision": precision, "short_side": 0 if size == "native" else size, "command": "vossegcli",
     }  # fmt: skip

@@ -16,6 +16,8 @@ from vossegcli.metrics.instance import instance_precision
 
 Array = npt.NDArray[Any]
 
+_MASK_AXES = 3
+
 
 def jaccard(predicted: Array, truth: Array) -> float:
     """Measure the IoU (J) of two masks (H,W); 1 where both are empty.
@@ -72,6 +74,9 @@ def j_and_f(
         >>> vossegcli.j_and_f([frame, frame], [frame, np.zeros_like(frame)])["J-Mean"]
         0.5
     """
+    predicted, truth = list(predicted), list(truth)
+    if len(predicted) != len(truth):
+        raise ValueError(f"{len(predicted)} predicted and {len(truth)} true frames")
     frames = []
     for index in vos.scored_frames(len(truth), protocol):
         ours, theirs = np.asarray(predicted[index]), np.asarray(truth[index])
@@ -108,7 +113,19 @@ def mean_iou(
     """
     areas = {}
     for name, masks in truth.items():
+        if name not in predicted:
+            raise ValueError(f"no masks of class '{name}' are predicted")
         pairs = [(np.asarray(a), np.asarray(b)) for a, b in zip(predicted[name], masks, strict=True)]
+        for ours, theirs in pairs:
+            _check_shapes(ours, theirs)
+        if (
+            void is not None
+            and not any(((b > 0) & (b != void)).any() for _, b in pairs)
+            and any((b == void).any() for _, b in pairs)
+        ):
+            raise ValueError(
+                f"the truth of '{name}' holds {void} alone, which is void: give void=None if it is the class"
+            )
         counts = [
             fewshot.count_areas(a > 0, (b > 0) & (b != void), None if void is None else b == void) for a, b in pairs
         ]
@@ -144,7 +161,10 @@ def average_precision(
     annotations: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
     for number, (ours, theirs) in enumerate(zip(predicted, truth, strict=True), start=1):
-        height, width = np.asarray(theirs["masks"]).shape[1:]
+        shapes = np.shape(ours["masks"]), np.shape(theirs["masks"])
+        if {len(shape) for shape in shapes} != {_MASK_AXES} or shapes[0][1:] != shapes[1][1:]:
+            raise ValueError(f"masks of {shapes[0]} and {shapes[1]}: give (N,H,W) of one size")
+        height, width = shapes[1][1:]
         images.append({"id": number, "height": int(height), "width": int(width)})
         annotations += _entries(number, theirs, first=len(annotations) + 1)
         scores = np.asarray(ours["scores"], np.float64)

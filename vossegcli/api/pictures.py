@@ -9,11 +9,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vossegcli.errors import InputError
 from vossegcli.io.masks.label_maps import read_label_map
 from vossegcli.io.media.images import read_image as _read_image
 from vossegcli.ops.images import image_tensor as _image_tensor
 from vossegcli.ops.masks import paste_mask
 from vossegcli.systems.base import Instances, TrackedInstances
+
+_AXES, _CHANNELS = 3, 3
 
 
 def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
@@ -47,13 +50,21 @@ def read_mask(path: str | Path) -> Tensor:
 def image_tensor(image: npt.NDArray[np.uint8]) -> Tensor:
     """Turn an image (H,W,3) uint8 into what predictors take: (3,H,W) float32 RGB in [0, 1].
 
+    Raises:
+        InputError: it has another shape or type, of which the range is not known.
+
     Examples:
         >>> import numpy as np
         >>> import vossegcli
         >>> vossegcli.image_tensor(np.full((4, 6, 3), 255, np.uint8)).shape
         torch.Size([3, 4, 6])
     """
-    return _image_tensor(image)
+    pixels = np.asarray(image)
+    if pixels.dtype != np.uint8 or pixels.ndim != _AXES or pixels.shape[2] != _CHANNELS:
+        what = f"the image is an array of shape {pixels.shape} and type {pixels.dtype}"
+        fix = "give (H,W,3) RGB of type uint8: scale other types to 0 to 255, repeat grey three times"
+        raise InputError(what, fix=fix)
+    return _image_tensor(np.ascontiguousarray(pixels))
 
 
 def instance_masks(found: Instances | TrackedInstances, size: tuple[int, int]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -79,6 +80,8 @@ class BatchOptions(ABC):
             raise ConfigError(f"max-pixels is {self.max_pixels}", fix="give 1 or more")
         if not 0 <= self.seed <= LARGEST_SEED:
             raise ConfigError(f"seed is {self.seed}", fix=f"give a number from 0 to {LARGEST_SEED}")
+        if self.short_side is not None and self.short_side < 0:
+            raise ConfigError(f"size is {self.short_side}", fix="give 1 or more pixels, or native")
         if self.oom not in OOM:
             raise ConfigError(f"oom is '{self.oom}'", fix=f"use {' or '.join(OOM)}")
         for name in self.save:
@@ -144,6 +147,16 @@ class BatchOptions(ABC):
         found = [Path(name).resolve() for name in inputs_of_runs(self.folder)]
         if self.output is None and any(other != source for other in found):
             raise InputError(f"holds the results of another input, {found[0]}", where=self.folder, fix=fix)
+
+
+def check_fps(fps: float | None) -> None:
+    """Refuse frames a second that no video has.
+
+    Raises:
+        ConfigError: the number is not positive.
+    """
+    if fps is not None and not 0.0 < fps < math.inf:
+        raise ConfigError(f"fps is {fps}", fix="give a positive number of frames per second")
 
 
 def _searched(path: Path) -> Path | None:

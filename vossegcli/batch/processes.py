@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from vossegcli.batch.threads import threads
 from vossegcli.batch.work import STRIKES, Here, JobQueue, Progress, Worker, receive, serve
-from vossegcli.errors import DeviceError
+from vossegcli.errors import ConfigError, DeviceError
 
 GRACE_SECONDS = 20.0  # for a process to close its files when it is told to stop
 
@@ -28,9 +28,14 @@ class Processes:
 
     Args:
         count: of the processes; None = one a core, 1 = none but this one.
+
+    Raises:
+        ConfigError: there are none.
     """
 
     def __init__(self, count: int | None = None) -> None:
+        if count is not None and count < 1:
+            raise ConfigError(f"workers is {count}", fix="give 1 or more")
         self._count = count or threads()
 
     def run(self, worker: Worker[J, R], jobs: Sequence[J], progress: Progress) -> Iterator[R]:

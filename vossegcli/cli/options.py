@@ -127,7 +127,10 @@ ShortSide = Annotated[
         help="Short side at which the network works, or native (default: the checkpoint's).",
     ),
 ]
-Checkpoint = Annotated[str | None, model(help="Name or file of a checkpoint (default: the command's own).")]
+Checkpoint = Annotated[
+    str | None,
+    model(parser=words, metavar="NAME|FILE", help="Name or file of a checkpoint (default: the command's own)."),
+]
 Device = Annotated[str, model(help="Device: auto, cpu, cuda, cuda:1 or mps.")]
 Precision = Annotated[PrecisionName, model(help="Arithmetic of the network; auto = bf16 where the hardware has it.")]
 Oom = Annotated[Literal["fail", "shrink"], model(help="On out-of-memory: fail, or retry once at half size.")]

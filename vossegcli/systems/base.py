@@ -101,7 +101,7 @@ class ClassSegmentation(NamedTuple):
 
 
 class FewshotPredictor(Protocol):
-    """Segments classes that a few annotated images show; images are float RGB in [0, 1]."""
+    """Segments classes that a few annotated images show; images are RGB, float in [0, 1] or uint8."""
 
     def fit(self, images: Sequence[Tensor], masks: Sequence[Tensor]) -> float:
         """Learn one more class from images (3,H,W) and masks (H,W); return the IoU of its own supports."""
@@ -132,7 +132,7 @@ class Instances(NamedTuple):
 
 
 class InstancePredictor(Protocol):
-    """Finds instances in images; images are float RGB in [0, 1]."""
+    """Finds instances in images; images are RGB, float in [0, 1] or uint8."""
 
     def predict(self, images: Tensor) -> list[Instances]:
         """Find the instances of images (B,3,H,W)."""
@@ -157,7 +157,7 @@ class TrackedInstances(NamedTuple):
 
 
 class TrackPredictor(Protocol):
-    """Follows instances through a video frame by frame; frames are (3,H,W) float RGB in [0, 1]."""
+    """Follows instances through a video frame by frame; frames are (3,H,W) RGB, float in [0, 1] or uint8."""
 
     def start(self) -> None:
         """Forget everything and begin a video."""

@@ -49,6 +49,14 @@ class FewshotContract(SystemContract):
         assert found.confidence.shape == (classes,)
         assert 0.0 <= float(found.probs.min()) <= float(found.probs.max()) <= 1.0
 
+    def test_eight_bits_mean_what_floats_mean(self) -> None:
+        image, mask, queries = self.inputs
+        pixels, asked = (image * 255.0).to(torch.uint8), (queries * 255.0).to(torch.uint8)
+        one, other = self.predictor(), self.predictor()
+        assert one.fit([pixels], [mask]) == other.fit([pixels.float() / 255.0], [mask])
+        for found, same in zip(one.predict(asked), other.predict(asked.float() / 255.0), strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(found, same, strict=True))
+
     def test_supports_may_differ_in_size(self) -> None:
         images, masks = zip(red_square(48, 64), red_square(80, 30), strict=True)
         predictor = self.predictor()

@@ -44,6 +44,12 @@ class InstanceContract(SystemContract):
         assert bool(((found.labels >= 0) & (found.labels < len(self.labels))).all())
         assert bool((found.scores.diff() <= 0).all()), "best first"
 
+    def test_eight_bits_mean_what_floats_mean(self) -> None:
+        pixels = (self.inputs[0] * 255.0).to(torch.uint8)
+        predictor = self.predictor()
+        for one, other in zip(predictor.predict(pixels), predictor.predict(pixels.float() / 255.0), strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
     def test_nothing_is_found_above_every_score(self) -> None:
         (found,) = self.predictor(score_threshold=1.0).predict(torch.rand(1, 3, 64, 64))
         assert found.boxes.shape == (0, 4)

@@ -50,6 +50,11 @@ class TrackContract(SystemContract):
         for frame in self.inputs[:2]:
             assert [len(part) for part in predictor.step(frame)] == [0] * 5
 
+    def test_eight_bits_mean_what_floats_mean(self) -> None:
+        pixels = (self.inputs[0] * 255.0).to(torch.uint8)
+        one, other = self.predictor().step(pixels), self.predictor().step(pixels.float() / 255.0)
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
     def test_start_forgets(self) -> None:
         predictor = self.predictor()
         first, again = self.outcome(predictor), self.outcome(predictor)

@@ -90,6 +90,8 @@ class InstanceOptions(BatchOptions):
         """
         super().__post_init__()
         check_score(self.score_threshold)
+        if self.top_k is not None and self.top_k < 1:
+            raise ConfigError(f"top-k is {self.top_k}", fix="give 1 or more")
         if self.tile is not None and not 0 <= self.tile_overlap < self.tile:
             what = f"overlap is {self.tile_overlap}, tile {self.tile}"
             raise ConfigError(what, fix="give an overlap smaller than the tile")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vossegcli.batch.options import BatchOptions
+from vossegcli.batch.options import BatchOptions, check_fps
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.datasets.mask_sources import names_sequences
 from vossegcli.io.media.patterns import expand, is_pattern
@@ -16,6 +16,8 @@ from vossegcli.io.records.run_records import STATE_FOLDER
 from vossegcli.types import FrameSequence
 
 SNAPSHOT_EVERY = 200
+MASK_USES = ("first", "new", "all")
+DIRECTIONS = ("forward", "backward", "both")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,10 @@ class PropagateOptions(BatchOptions):
             ConfigError: an unknown kind of output, or no frames between snapshots.
         """
         super().__post_init__()
+        check_fps(self.fps)
+        for name, known in (("use_masks", MASK_USES), ("direction", DIRECTIONS)):
+            if getattr(self, name) not in {None, *known}:
+                raise ConfigError(f"{name} is '{getattr(self, name)}'", fix=f"use {', '.join(known)}")
         if any(i < 1 for i in self.objects):
             raise ConfigError(f"object {min(self.objects)}", fix="give ids of the mask, from 1 on")
         if self.snapshot_every < 1:

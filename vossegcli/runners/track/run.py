@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from vossegcli.batch.command import Done, SingleItemCommand
-from vossegcli.batch.options import BatchOptions
+from vossegcli.batch.options import BatchOptions, check_fps
 from vossegcli.batch.run import run_command
 from vossegcli.batch.work import Progress
 from vossegcli.errors import ConfigError
@@ -87,6 +87,7 @@ class TrackOptions(BatchOptions):
         """
         super().__post_init__()
         check_score(self.score_threshold)
+        check_fps(self.fps)
         for name, lowest in (("key_every", 1), ("max_gap", 0), ("snapshot_every", 1)):
             value = getattr(self, name)
             if value is not None and value < lowest:

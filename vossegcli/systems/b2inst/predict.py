@@ -12,6 +12,7 @@ from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from vossegcli.layers.inference import inference_copy, store_convolutions
 from vossegcli.ops.canvas import scaled_canvas
+from vossegcli.ops.images import in_unit_range
 from vossegcli.ops.precision import autocast
 from vossegcli.systems.b2inst.blender import blend, crop_bases, enlarge, fitting_resolution
 from vossegcli.systems.b2inst.box_head import boxes_of, grown, locations
@@ -54,10 +55,10 @@ class B2InstPredictor:
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> list[Instances]:
-        """Find the instances of images (B,3,H,W), float RGB in [0, 1]."""
+        """Find the instances of images (B,3,H,W), RGB, float in [0, 1] or uint8."""
         canvas = scaled_canvas(images, self.short_side, STRIDE)
         with autocast(self.device, self.precision):
-            pixels = canvas.enter(images.to(self.device, non_blocking=True))
+            pixels = canvas.enter(in_unit_range(images.to(self.device, non_blocking=True)))
             encoded: Encoded = self.model(pixels.contiguous(memory_format=torch.channels_last))
         scale = canvas.box_scale(self.device)
         found = []

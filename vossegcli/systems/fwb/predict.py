@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vossegcli.layers.inference import inference_copy, store_convolutions
 from vossegcli.ops.canvas import Canvas, scaled_canvas, shrunk_canvas
+from vossegcli.ops.images import in_unit_range
 from vossegcli.ops.precision import autocast
 from vossegcli.ops.resize import Size, size_of
 from vossegcli.systems.base import ClassSegmentation
@@ -98,7 +99,7 @@ class FWBPredictor:
         """Learn one more class from its supports.
 
         Args:
-            images: K images (3,H,W) float RGB in [0, 1], of any sizes.
+            images: K images (3,H,W) RGB, float in [0, 1] or uint8, of any sizes.
             masks: K masks (H,W), above 0 = the class.
 
         Returns:
@@ -141,7 +142,7 @@ class FWBPredictor:
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> list[ClassSegmentation]:
-        """Segment the fitted classes in images (B,3,H,W), float RGB in [0, 1].
+        """Segment the fitted classes in images (B,3,H,W), RGB, float in [0, 1] or uint8.
 
         Each pixel goes to the likeliest of the classes that are sure enough to be there, where it is likely enough.
         """
@@ -173,7 +174,7 @@ class FWBPredictor:
         def at_native_size(maps: Tensor) -> Tensor:
             return canvas.leave(_enlarged(maps, canvas.padded).unsqueeze(1))[:, 0]
 
-        return self._encode(canvas.enter(images.to(self.device))), at_native_size
+        return self._encode(canvas.enter(in_unit_range(images.to(self.device)))), at_native_size
 
     def _look_again(self, known: _Class, encoded: Encoded, base: Tensor, odds: Tensor) -> Tensor:
         """Segment each image again with prototypes of its own, where log-odds (B,H,W) are sure enough."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vossegcli.errors import InputError
 from vossegcli.ops.canvas import Canvas
+from vossegcli.ops.images import in_unit_range
 from vossegcli.ops.padding import pad
 from vossegcli.systems.fwb.backbones import Encoded
 from vossegcli.systems.fwb.losses import VOID
@@ -63,7 +64,7 @@ def stack_supports(
     for number, (image, mask) in enumerate(zip(images, masks, strict=True), start=1):
         _check_support(number, image, mask)
         canvas = canvas_of(image)
-        encoded = encode(canvas.enter(image.to(device).unsqueeze(0)))
+        encoded = encode(canvas.enter(in_unit_range(image.to(device)).unsqueeze(0)))
         soft = F.interpolate((mask.to(device) > 0).float()[None, None], size=canvas.size, mode="area")[0]  # (1,H,W)
         inside, outside = pad(soft, canvas.padding), pad(1.0 - soft, canvas.padding)
         truth = torch.where(inside + outside > 0, (inside > HALF).long(), VOID)

@@ -15,6 +15,7 @@ from torchvision.ops import roi_align
 
 from vossegcli.layers.inference import inference_copy
 from vossegcli.ops.canvas import Canvas, scaled_canvas
+from vossegcli.ops.images import in_unit_range
 from vossegcli.ops.precision import autocast
 from vossegcli.systems.base import Instances, TrackedInstances
 from vossegcli.systems.mobileinst.backbone import STRIDE
@@ -44,10 +45,10 @@ class _Network:
         self.short_side = model.config.short_side if short_side is None else short_side
 
     def encode(self, images: Tensor) -> _Frame:
-        """Encode images (B,3,H,W), float RGB in [0, 1]."""
+        """Encode images (B,3,H,W), RGB, float in [0, 1] or uint8."""
         canvas = scaled_canvas(images, self.short_side, STRIDE)
         with autocast(self.device, self.precision):
-            encoded: Encoded = self.model(canvas.enter(images.to(self.device)))
+            encoded: Encoded = self.model(canvas.enter(in_unit_range(images.to(self.device))))
         return _Frame(encoded, canvas)
 
     def detect(self, encoded: Encoded) -> Predictions:
@@ -92,7 +93,7 @@ class MobileInstPredictor:
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> list[Instances]:
-        """Find the instances of images (B,3,H,W), float RGB in [0, 1]."""
+        """Find the instances of images (B,3,H,W), RGB, float in [0, 1] or uint8."""
         frame = self._network.encode(images)
         found = self._network.detect(frame.encoded)
         return [self._instances(frame, found, image) for image in range(images.shape[0])]
@@ -161,7 +162,7 @@ class MobileInstTracker:
 
     @torch.no_grad()
     def step(self, frame: Tensor) -> TrackedInstances:
-        """Find the instances of the next frame (3,H,W), float RGB in [0, 1], each with its identity."""
+        """Find the instances of the next frame (3,H,W), RGB, float in [0, 1] or uint8, each with its identity."""
         encoded = self._network.encode(frame.unsqueeze(0))
         is_key = self._frames % self.key_every == 0
         if is_key:
