@@ -19,6 +19,7 @@ from vossegcli.systems.fwb.backbones import Encoded
 from vossegcli.systems.fwb.feature_weighting import class_difference, relevance
 from vossegcli.systems.fwb.losses import mask_cross_entropy
 from vossegcli.systems.fwb.model import FWB, masks_at_cells
+from vossegcli.systems.fwb.own_prototypes import with_own_prototypes
 from vossegcli.systems.fwb.presence import Reference, make_reference, presence_statistics
 from vossegcli.systems.fwb.prototypes import class_maps, class_vectors
 
@@ -56,12 +57,13 @@ def episode_objective(model: FWB, batch: EpisodeSamples, weights: LossWeights) -
     masks = batch.masks.flatten(0, 1)  # (Q,H,W)
     size = (int(encoded.features.shape[2]), int(encoded.features.shape[3]))
     fitted = list(fit_groups(model, encoded.features, masks_at_cells(masks, size), batch.supports))
-    maps = _maps_of(model, fitted, encoded.features)  # (Q,M,h,w)
+    shots = batch.supports.flatten(0, 1).sum(dim=1).view(-1, 1, 1)
     base = model.head_base(encoded.context)
-    logits = model.head(base, maps.unsqueeze(1))[:, 0]  # (Q,2,h,w)
-    odds = logits[:, 1] - logits[:, 0]
-    trusted = model.trust_prototypes(odds, maps, batch.supports.flatten(0, 1).sum(dim=1).view(-1, 1, 1))
-    answers = [trusted] if model.refinement is None else [trusted, model.refine(trusted, maps, encoded)]
+    maps = _maps_of(model, fitted, encoded.features)  # (Q,M,h,w)
+    odds, answers = _answers(model, encoded, base, maps, shots)
+    if model.config.own_surroundings:
+        seen = answers[-1].detach().sigmoid()
+        answers += _answers(model, encoded, base, _maps_of_second_look(model, fitted, encoded.features, seen), shots)[1]
     large = [_enlarged(answer, masks.shape[-2:]) for answer in answers]  # (Q,H,W) each
     terms = {
         "cross_entropy": torch.stack([mask_cross_entropy(_two(x), (masks == 1).long()) for x in large]).mean(),
@@ -121,6 +123,26 @@ def images_without(batch: EpisodeSamples) -> tuple[Tensor, Tensor]:
     shown = batch.labels[others.to(batch.labels.device), columns.to(batch.labels.device)]  # (B,M,H,W)
     absent = (shown != (batch.classes + 1).view(-1, 1, 1, 1)).flatten(2).all(dim=2)
     return (others * images + columns).flatten().to(absent.device), absent.flatten()
+
+
+def _answers(model: FWB, encoded: Encoded, base: Tensor, maps: Tensor, shots: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """The head's log-odds (Q,h,w) from maps (Q,M,h,w), and all log-odds that learn: at stride 8, and refined ones."""
+    logits = model.head(base, maps.unsqueeze(1))[:, 0]  # (Q,2,h,w)
+    odds = logits[:, 1] - logits[:, 0]
+    trusted = model.trust_prototypes(odds, maps, shots)
+    return odds, [trusted] if model.refinement is None else [trusted, model.refine(trusted, maps, encoded)]
+
+
+def _maps_of_second_look(model: FWB, fitted: list[FittedClass], features: Tensor, seen: Tensor) -> Tensor:
+    """The maps (Q,M,h,w) with prototypes of each image itself, of which (Q,H,W) was found at the first look."""
+    count, around = model.config.counts[0], model.config.own_surroundings
+    maps = []
+    for one, own, probs in zip(fitted, features.split(1), seen.split(1), strict=True):
+        supports = one.vectors.unsqueeze(0)
+        vectors = with_own_prototypes(supports, count, own, probs, around)
+        known = (supports, count) if vectors is None else (vectors, count + 1)
+        maps.append(class_maps(known[0], one.weights, own, known[1], model.groups))
+    return torch.cat(maps)[:, 0]
 
 
 def _maps_of(model: FWB, fitted: list[FittedClass], features: Tensor) -> Tensor:
