@@ -1,8 +1,9 @@
 """Time a frame of MobileInst beside B2Inst and torchvision's Mask R-CNN R50-FPN, and through onnxruntime.
 
-    python benchmarks/track.py [--size 512x512] [--config compact] [--frames 12] [--threads 1]
+    python benchmarks/track.py [--size 512x512] [--config compact] [--frames 12] [--threads 1] [--precision fp32]
 
-All networks have random weights. MobileInst follows a video with new kernels on every frame (T = 1), or on every third
+All networks have random weights, and freed memory is kept as in the commands. The peers and onnxruntime compute in fp32,
+ours in `--precision`. MobileInst follows a video with new kernels on every frame (T = 1), or on every third
 or sixth one; on the frames between only backbone and mask decoder run. The last row for each is the exported pair of
 graphs (needs vosseg[onnx]). Every row is measured in a process of its own: the mean over the frames after a warm-up of
 one whole window. Parameters and multiply-adds (of one frame; for T > 1 the mean) are counted by torch.
@@ -27,6 +28,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
+from vossegcli.batch.freed_memory import keep_freed_memory
+from vossegcli.models.devices import resolve_precision
 from vossegcli.runners.checkpoints.export import write_onnx
 from vossegcli.systems.b2inst.config import R50
 from vossegcli.systems.b2inst.model import B2Inst
@@ -56,10 +59,12 @@ def peer(name: str, size: tuple[int, int]) -> tuple[Step, nn.Module]:
     return lambda frame: predictor.predict(frame.unsqueeze(0)), predictor.model
 
 
-def tracker(config: str, window: int) -> tuple[Step, nn.Module]:
+def tracker(config: str, window: int, precision: torch.dtype) -> tuple[Step, nn.Module]:
     """MobileInst that is sure of as many instances as are asked for."""
     model = MobileInst(replace(CONFIGS[config], birth_threshold=0.0))
-    predictor = MobileInstTracker(model, short_side=0, score_threshold=0.0, top_k=INSTANCES, key_every=window)
+    predictor = MobileInstTracker(
+        model, precision=precision, short_side=0, score_threshold=0.0, top_k=INSTANCES, key_every=window
+    )
     return predictor.step, model
 
 
@@ -94,6 +99,7 @@ def measure(name: str, arguments: argparse.Namespace, size: tuple[int, int]) -> 
     """Milliseconds a frame; millions of parameters; billions of multiply-adds."""
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
+    keep_freed_memory()
     kind, _, number = name.rpartition(" T=")
     window = int(number) if kind else 1
     network: nn.Module | None = None
@@ -102,7 +108,7 @@ def measure(name: str, arguments: argparse.Namespace, size: tuple[int, int]) -> 
     elif kind == "onnx":
         step = exported(arguments.config, window, size)
     else:
-        step, network = tracker(arguments.config, window)
+        step, network = tracker(arguments.config, window, resolve_precision(arguments.precision, torch.device("cpu")))
     video = torch.rand(window, 3, *size)
     with torch.inference_mode():
         for frame in video:
@@ -130,6 +136,7 @@ def main() -> None:
     parser.add_argument("--config", choices=tuple(CONFIGS), default="compact")
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     height, width = (int(part) for part in arguments.size.split("x"))
@@ -152,7 +159,7 @@ def main() -> None:
             *(f"{result[key]:.1f}" if result[key] else "" for key in ("parameters", "multiply_adds")),
         )  # fmt: skip
     console = Console(width=120)
-    console.print(f"{arguments.size}, fp32, cpu, {arguments.threads} threads")
+    console.print(f"{arguments.size}, {arguments.precision}, cpu, {arguments.threads} threads")
     console.print(table)
 
 
