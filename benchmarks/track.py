@@ -2,9 +2,9 @@
 
     python benchmarks/track.py [--size 512x512] [--config compact] [--frames 12] [--threads 1] [--precision fp32]
 
-All networks have random weights, and freed memory is kept as in the commands. The peers and onnxruntime compute in fp32,
-ours in `--precision`. MobileInst follows a video with new kernels on every frame (T = 1), or on every third
-or sixth one; on the frames between only backbone and mask decoder run. The last row for each is the exported pair of
+All networks have random weights, and freed memory is kept as in the commands. The peers and onnxruntime compute in
+fp32, ours in `--precision`. MobileInst follows a video with new kernels on every frame (T = 1), or on every third or
+sixth one; on the frames between only backbone and mask decoder run. The last row for each is the exported pair of
 graphs (needs vosseg[onnx]). Every row is measured in a process of its own: the mean over the frames after a warm-up of
 one whole window. Parameters and multiply-adds (of one frame; for T > 1 the mean) are counted by torch.
 """
