@@ -43,7 +43,7 @@ from vossegcli.systems.fwb.config import COMPACT
 from vossegcli.systems.fwb.convert import load_imagenet
 from vossegcli.systems.fwb.model import FWB
 from vossegcli.systems.fwb.predict import FWBPredictor
-from vossegcli.systems.fwb.prototypes import class_maps, class_vectors
+from vossegcli.systems.fwb.prototypes import class_maps, class_vectors, compare
 from vossegcli.types import AnnotatedImage
 
 Sample = tuple[Tensor, Tensor]  # image (3,H,W) in [0, 1], mask (H,W) bool
@@ -117,7 +117,7 @@ class NearestPrototype(EpisodePredictor):
         encoded, at_native_size = self.encode_query(query.unsqueeze(0))
         features = encoded.features[:, : sum(self._groups)]
         weights = torch.ones_like(self.vectors[0])
-        maps = class_maps(self.vectors.unsqueeze(0), weights, features, self.counts[0], self._groups)
+        maps = class_maps(compare(self.vectors.unsqueeze(0), weights, features, self.counts[0], self._groups))
         return at_native_size(maps[:, 0, -1])[0] > 0
 
     @property

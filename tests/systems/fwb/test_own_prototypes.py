@@ -9,9 +9,9 @@ from torch import Tensor
 from vossegcli.errors import ConfigError
 from vossegcli.systems.fwb.config import COMPACT, FWBConfig
 from vossegcli.systems.fwb.model import FWB
-from vossegcli.systems.fwb.own_prototypes import FEWEST_CELLS, with_own_prototypes
+from vossegcli.systems.fwb.own_prototypes import FEWEST_CELLS, compare_again, own_prototypes
 from vossegcli.systems.fwb.predict import FWBPredictor
-from vossegcli.systems.fwb.prototypes import class_maps
+from vossegcli.systems.fwb.prototypes import Comparison, class_maps, compare
 
 #: Looks of the class in a support, of its surroundings there, and of three things in the image.
 CLASS, AROUND = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
@@ -27,42 +27,52 @@ def scene() -> Tensor:
     return torch.tensor(columns).T.unsqueeze(1).expand(-1, 4, -1).unsqueeze(0).contiguous()
 
 
-def margins(vectors: Tensor, count: int) -> Tensor:
+def first_look() -> Comparison:
+    return compare(torch.tensor([[CLASS, CLASS, AROUND]]), torch.ones(3), scene(), 1, (3,))
+
+
+def margins(compared: Comparison) -> Tensor:
     """How much nearer the class is than the surroundings, for each column."""
-    return class_maps(vectors, torch.ones(3), scene(), count, (3,))[0, 0, -1, 0]
+    return class_maps(compared)[0, 0, -1, 0]
 
 
-def test_own_prototypes_join_those_of_the_supports() -> None:
-    vectors = torch.tensor([[CLASS, CLASS, AROUND]])
+def test_own_prototypes_are_of_what_is_sure() -> None:
     probs = torch.zeros(1, 8, 24)
     probs[..., :8], probs[..., 8:12] = 0.95, 0.5  # at twice the size of the features: sure, then in doubt
-    more = with_own_prototypes(vectors, 1, scene(), probs, around=2)
-    assert more is not None
-    assert more.shape == (1, 3 + 1 + 2, 3)
-    assert torch.equal(more[:, [0, 1, 3]], vectors)  # class feature, prototype of the class, of the surroundings
-    assert torch.allclose(more[0, 2], torch.tensor(ALIKE))
-    assert torch.allclose(more[0, 4:], torch.tensor(STONE).expand(2, -1))
+    own = own_prototypes(scene(), probs, around=2)
+    assert own is not None
+    assert torch.allclose(own[0], torch.tensor(ALIKE))
+    assert torch.allclose(own[1:], torch.tensor(STONE).expand(2, -1))
 
 
 def test_a_second_look_finds_the_other_part_and_leaves_the_stones() -> None:
-    vectors = torch.tensor([[CLASS, CLASS, AROUND]])
-    first = margins(vectors, 1)
+    first = margins(first_look())
     assert (first[4:6] < 0).all()
     assert (first[6:] > 0).all()  # stones look more like the class than like what is around it in the support
     probs = torch.tensor([0.9] * 4 + [0.5] * 2 + [0.2] * 6).expand(1, 4, -1)
-    more = with_own_prototypes(vectors, 1, scene(), probs, around=2)
+    more = compare_again(first_look(), scene(), probs, 2, (3,))
     assert more is not None
-    second = margins(more, 2)
+    second = margins(more)
     assert (second[:6] > 0).all()
     assert (second[6:] < 0).all()
+
+
+def test_own_prototypes_count_as_those_of_the_supports_do() -> None:
+    probs = torch.tensor([0.9] * 4 + [0.5] * 2 + [0.2] * 6).expand(1, 4, -1)
+    own = own_prototypes(scene(), probs, around=2)
+    again = compare_again(first_look(), scene(), probs, 2, (3,))
+    assert own is not None
+    assert again is not None
+    vectors = torch.cat([torch.tensor([CLASS, CLASS]), own[:1], torch.tensor([AROUND]), own[1:]]).unsqueeze(0)
+    together = compare(vectors, torch.ones(3), scene(), 2, (3,))
+    assert all(torch.allclose(one, other) for one, other in zip(again, together, strict=True))
 
 
 @pytest.mark.parametrize("sure", [0, FEWEST_CELLS - 1, 48 - FEWEST_CELLS + 1])
 def test_the_first_look_stands_where_too_little_is_sure(sure: int) -> None:
     probs = torch.zeros(48)
     probs[:sure] = 1.0
-    vectors = torch.tensor([[CLASS, CLASS, AROUND]])
-    assert with_own_prototypes(vectors, 1, scene(), probs.view(1, 4, 12), around=2) is None
+    assert compare_again(first_look(), scene(), probs.view(1, 4, 12), 2, (3,)) is None
 
 
 def test_images_of_a_batch_are_looked_at_one_by_one() -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vossegcli.systems.fwb.prototypes import class_maps, class_vectors, k_means, maps_count, prototypes_of
+from vossegcli.systems.fwb.prototypes import class_maps, class_vectors, compare, k_means, maps_count, prototypes_of
 
 #: Two clusters of cells on a line, and a cell far away.
 CELLS = torch.tensor([[0.0], [1.0], [10.0], [12.0], [100.0]])
@@ -53,12 +53,12 @@ def test_maps_by_hand() -> None:
     """Two channels, each a group of its own; one prototype of the class, two of the surroundings."""
     vectors = torch.tensor([[[1.0, 0.0], [0.0, 0.0], [3.0, 0.0], [0.0, 5.0]]])
     features = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)
-    (maps,) = class_maps(vectors, torch.ones(2), features, 1, (1, 1))[0, :, :, 0, 0]
+    (maps,) = class_maps(compare(vectors, torch.ones(2), features, 1, (1, 1)))[0, :, :, 0, 0]
     # Cosine to (1, 0); minus the length of (3, 4); nearer in the first, the second and both channels.
     nearer = [0.0 - 3.0, 1.0 - 4.0, 10**0.5 - 5.0]
     assert maps.tolist() == pytest.approx([0.6, -5.0, *nearer], abs=1e-2)
     assert maps_count(1, (1, 1)) == len(maps)
-    whole = class_maps(vectors, torch.ones(2), features, 1, (2,))[0, 0, :, 0, 0]
+    whole = class_maps(compare(vectors, torch.ones(2), features, 1, (2,)))[0, 0, :, 0, 0]
     assert whole.tolist() == pytest.approx([0.6, -5.0, nearer[2]], abs=1e-3)
-    paper = class_maps(vectors[:, :1], torch.ones(2), features, 0, (1, 1))
+    paper = class_maps(compare(vectors[:, :1], torch.ones(2), features, 0, (1, 1)))
     assert paper.flatten().tolist() == pytest.approx([0.6])

@@ -4,16 +4,18 @@ A thing looks more like its other parts than like things of its class elsewhere,
 in any support. So what the first look is sure of shows what to look for (after Fan et al., Self-Support Few-Shot
 Semantic Segmentation, ECCV 2022).
 
-Shape letters: N experts, V vectors, P prototypes, C channels, h w cells.
+Shape letters: C channels, H W pixels, h w cells.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vossegcli.systems.fwb.prototypes import prototypes_of
+from vossegcli.systems.fwb.prototypes import Comparison, nearest_prototypes, prototypes_of
 
 #: Probabilities of the class from which on, and below which, a cell is trusted.
 SURELY, SURELY_NOT = 0.7, 0.3
@@ -21,19 +23,30 @@ SURELY, SURELY_NOT = 0.7, 0.3
 FEWEST_CELLS = 6
 
 
-def with_own_prototypes(vectors: Tensor, count: int, features: Tensor, probs: Tensor, around: int) -> Tensor | None:
+def compare_again(
+    compared: Comparison, features: Tensor, probs: Tensor, around: int, groups: Sequence[int]
+) -> Comparison | None:
     """Let prototypes of an image join those of the supports: one of the class, some of its surroundings.
 
     Args:
-        vectors: (N,V,C) the class feature, `count` prototypes of the class, and those of its surroundings.
-        count: prototypes of the class.
+        compared: the image as it compares with the supports.
         features: (1,C,h,w) of the image.
-        probs: (1,H,W) of the class, as found with these vectors, at any size (from refined outlines more is gained).
+        probs: (1,H,W) of the class, as found at the first look, at any size (from refined outlines more is gained).
         around: prototypes of the image's surroundings.
+        groups: channels of each part of the features.
 
     Returns:
-        (N,V+1+around,C) likewise, with `count` + 1 prototypes of the class; None where too little is sure.
+        How it compares with both; None where too little is sure.
     """
+    own = own_prototypes(features, probs, around)
+    if own is None:
+        return None
+    near, far = nearest_prototypes(own.unsqueeze(0), features, 1, groups)
+    return Comparison(compared.cosine, torch.minimum(compared.near, near), torch.minimum(compared.far, far))
+
+
+def own_prototypes(features: Tensor, probs: Tensor, around: int) -> Tensor | None:
+    """Find prototypes (1+around,C) of the class and of the surroundings in an image; arguments as above."""
     cells = features[0].flatten(1).T  # (h*w,C)
     height, width = features.shape[2:]
     of_class = F.adaptive_avg_pool2d(probs, (height, width)).flatten()  # (h*w,)
@@ -41,8 +54,4 @@ def with_own_prototypes(vectors: Tensor, count: int, features: Tensor, probs: Te
     outside = torch.where(of_class < SURELY_NOT, 1.0 - of_class, 0.0)
     if torch.stack([inside, outside]).count_nonzero(dim=1).amin() < FEWEST_CELLS:
         return None
-    own, others = (
-        prototypes_of(cells, share, number).expand(len(vectors), -1, -1)
-        for share, number in ((inside, 1), (outside, around))
-    )
-    return torch.cat([vectors[:, : 1 + count], own, vectors[:, 1 + count :], others], dim=1)
+    return torch.cat([prototypes_of(cells, inside, 1), prototypes_of(cells, outside, around)])

@@ -24,9 +24,9 @@ from vossegcli.systems.fwb.boosting import Experts, boost, join_experts, mean_io
 from vossegcli.systems.fwb.feature_weighting import class_difference, relevance
 from vossegcli.systems.fwb.losses import VOID, mask_cross_entropy
 from vossegcli.systems.fwb.model import FWB
-from vossegcli.systems.fwb.own_prototypes import with_own_prototypes
+from vossegcli.systems.fwb.own_prototypes import compare_again
 from vossegcli.systems.fwb.presence import Reference, make_reference, presence_statistics
-from vossegcli.systems.fwb.prototypes import Counts, class_maps, class_vectors
+from vossegcli.systems.fwb.prototypes import Comparison, Counts, class_maps, class_vectors, compare
 from vossegcli.systems.fwb.supports import Supports, stack_supports
 
 SMALLEST = 1e-4  # probability, so that log-odds stay finite
@@ -115,7 +115,7 @@ class FWBPredictor:
             weights = relevance(class_difference(features, supports.inside, supports.outside))
         base = self.model.head_base(supports.encoded.context)
         experts = self._fit_experts(supports, weights, base)
-        maps, odds = self._rough(experts, weights, features, base, self.counts[0])
+        maps, odds = self._rough(self._compare(experts, weights, features), experts.weights, base)
         reference = make_reference(features, supports.inside, supports.outside, maps, self.model.groups)
         self._classes.append(_Class(experts, weights, reference, len(images)))
         return self._support_iou(self._finish(odds, maps, supports.encoded, len(images)), supports)
@@ -129,7 +129,7 @@ class FWBPredictor:
         least = math.log(config.threshold / (1.0 - config.threshold))
 
         def segment(vectors: Tensor) -> Tensor:
-            maps = class_maps(vectors.unsqueeze(0), weights, features, self.counts[0], self.model.groups)
+            maps = class_maps(compare(vectors.unsqueeze(0), weights, features, self.counts[0], self.model.groups))
             return F.interpolate(self.model.head(base, maps)[:, 0], size=size, mode="bilinear", align_corners=False)
 
         def loss(logits: Tensor) -> Tensor:
@@ -152,10 +152,13 @@ class FWBPredictor:
         base = self.model.head_base(encoded.context)
         probs, confidence = [], []
         for known in self._classes:
-            maps, odds = self._rough(known.experts, known.weights, encoded.features, base, self.counts[0])
+            compared = self._compare(known.experts, known.weights, encoded.features)
+            maps, odds = self._rough(compared, known.experts.weights, base)
             statistics = presence_statistics(known.reference, encoded.features, maps, odds.sigmoid(), self.model.groups)
             confidence.append(self.model.presence(statistics)[:, 0].sigmoid())
-            found = self._look_again(known, encoded, base, self._finish(odds, maps, encoded, known.supports))
+            found = self._finish(odds, maps, encoded, known.supports)
+            if self.own_surroundings:
+                found = self._look_again(known, compared, encoded, base, found)
             probs.append(at_native_size(found).sigmoid())  # (B,H,W)
         stacked = torch.stack(probs, dim=1)  # (B,L,H,W)
         sure = torch.stack(confidence, dim=1)  # (B,L)
@@ -176,34 +179,31 @@ class FWBPredictor:
 
         return self._encode(canvas.enter(in_unit_range(images.to(self.device)))), at_native_size
 
-    def _look_again(self, known: _Class, encoded: Encoded, base: Tensor, odds: Tensor) -> Tensor:
+    def _look_again(self, known: _Class, compared: Comparison, encoded: Encoded, base: Tensor, odds: Tensor) -> Tensor:
         """Segment each image again with prototypes of its own, where log-odds (B,H,W) are sure enough."""
-        if not self.own_surroundings:
-            return odds
         found = list(odds.split(1))
         for index, first in enumerate(found):
-            one = slice(index, index + 1)
-            image = Encoded(*(part[one] for part in encoded))
-            vectors = with_own_prototypes(
-                known.experts.features, self.counts[0], image.features, first.sigmoid(), self.own_surroundings
+            image = Encoded(*(part[index : index + 1] for part in encoded))
+            again = compare_again(
+                compared.of_image(index), image.features, first.sigmoid(), self.own_surroundings, self.model.groups
             )
-            if vectors is not None:
-                experts = known.experts._replace(features=vectors)
-                maps, rough = self._rough(experts, known.weights, image.features, base[one], self.counts[0] + 1)
+            if again is not None:
+                maps, rough = self._rough(again, known.experts.weights, base[index : index + 1])
                 found[index] = self._finish(rough, maps, image, known.supports)
         return torch.cat(found)
 
-    def _rough(
-        self, experts: Experts, weights: Tensor, features: Tensor, base: Tensor, count: int
-    ) -> tuple[Tensor, Tensor]:
+    def _compare(self, experts: Experts, weights: Tensor, features: Tensor) -> Comparison:
+        return compare(experts.features, weights, features, self.counts[0], self.model.groups)
+
+    def _rough(self, compared: Comparison, trust: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
         """Maps (B,M,h,w), averaged over the experts, and the log-odds (B,h,w) of their joined masks.
 
-        `base` is the head's share of the features; `count` of an expert's vectors are prototypes of the class.
+        `trust` (N,) is that of the experts, `base` the head's share of the features.
         """
-        maps = class_maps(experts.features, weights, features, count, self.model.groups)  # (B,N,M,h,w)
+        maps = class_maps(compared)  # (B,N,M,h,w)
         logits = self.model.head(base, maps)
         each = (logits[:, :, 1] - logits[:, :, 0]).sigmoid()  # (B,N,h,w)
-        return maps.mean(dim=1), join_experts(each, experts.weights).clamp(SMALLEST, 1.0 - SMALLEST).logit()
+        return maps.mean(dim=1), join_experts(each, trust).clamp(SMALLEST, 1.0 - SMALLEST).logit()
 
     def _finish(self, odds: Tensor, maps: Tensor, encoded: Encoded, supports: int) -> Tensor:
         if self.counts[0] > 1:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +20,25 @@ ITERATIONS = 5
 #: Cells that k-means looks at, evenly spaced; more change little.
 MOST_CELLS = 4096
 HALF = 0.5
+
+
+class Comparison(NamedTuple):
+    """Every cell of images compared with a class.
+
+    Attributes:
+        cosine: (B,N,h,w) weighted cosine to each expert's class feature.
+        near: (B,N,G+1,h,w) squared distance to the nearest prototype of the class, in each group of channels and in
+            all; (B,N,0,h,w) where there are no prototypes.
+        far: likewise, to the nearest of the surroundings.
+    """
+
+    cosine: Tensor
+    near: Tensor
+    far: Tensor
+
+    def of_image(self, index: int) -> Comparison:
+        """Return the comparison of one of the images, B = 1."""
+        return Comparison(*(part[index : index + 1] for part in self))
 
 
 def class_vectors(features: Tensor, inside: Tensor, outside: Tensor, counts: Counts, most: int = MOST_CELLS) -> Tensor:
@@ -78,8 +98,8 @@ def k_means(cells: Tensor, weights: Tensor, count: int) -> Tensor:
     return clusters
 
 
-def class_maps(vectors: Tensor, relevance: Tensor, features: Tensor, count: int, groups: Sequence[int]) -> Tensor:
-    """Compute the maps that the head sees: how similar every cell is to the class.
+def compare(vectors: Tensor, relevance: Tensor, features: Tensor, count: int, groups: Sequence[int]) -> Comparison:
+    """Compare every cell with a class.
 
     Args:
         vectors: (N,V,C) from `class_vectors`, one set for each expert.
@@ -87,23 +107,51 @@ def class_maps(vectors: Tensor, relevance: Tensor, features: Tensor, count: int,
         features: (B,C,h,w).
         count: prototypes of the class.
         groups: channels of each part of the features.
+    """
+    with torch.autocast(features.device.type, enabled=False):  # differences of distances are small
+        cosine = similarity_maps(vectors[:, 0].unsqueeze(0), relevance.view(1, 1, -1), features)  # (B,N,h,w)
+        if not count:
+            none = cosine.new_zeros(*cosine.shape[:2], 0, *cosine.shape[2:])
+            return Comparison(cosine, none, none)
+        return Comparison(cosine, *nearest_prototypes(vectors[:, 1:], features, count, groups))
+
+
+def nearest_prototypes(
+    prototypes: Tensor, features: Tensor, count: int, groups: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Squared distances of cells (B,C,h,w) to the nearest of `count` prototypes of the class, and of the other ones.
+
+    Args:
+        prototypes: (N,P,C), those of the class first.
+        features: (B,C,h,w).
+        count: prototypes of the class.
+        groups: channels of each part of the features.
+
+    Returns:
+        (B,N,G+1,h,w) each: for each group of channels, and last for all of them.
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        parts = zip(prototypes.split(list(groups), dim=2), features.split(list(groups), dim=1), strict=True)
+        squares = torch.stack([_squared_distances(*part) for part in parts], dim=2)  # (B,N,G,P,h,w)
+        squares = torch.cat([squares, squares.sum(dim=2, keepdim=True)], dim=2)
+        return squares[:, :, :, :count].amin(dim=3), squares[:, :, :, count:].amin(dim=3)
+
+
+def class_maps(compared: Comparison) -> Tensor:
+    """Make the maps that the head sees: how similar every cell is to the class.
 
     Returns:
         (B,N,M,h,w): the weighted cosine to the class feature (paper eq. 3 and 7). With prototypes also minus the
         distance to the nearest of the class; if there are several groups of channels, for each of them how much nearer
         the nearest of the class is than the nearest of the surroundings; and last the same for all channels.
     """
-    with torch.autocast(features.device.type, enabled=False):  # differences of distances are small
-        cosine = similarity_maps(vectors[:, 0].unsqueeze(0), relevance.view(1, 1, -1), features)  # (B,N,h,w)
-        if not count:
-            return cosine.unsqueeze(2)
-        parts = zip(vectors[:, 1:].split(list(groups), dim=2), features.split(list(groups), dim=1), strict=True)
-        squares = torch.stack([_squared_distances(*part) for part in parts], dim=2)  # (B,N,G,V-1,h,w)
-        squares = torch.cat([squares, squares.sum(dim=2, keepdim=True)], dim=2)
-        near = squares[:, :, :, :count].amin(dim=3).sqrt()  # (B,N,G+1,h,w)
-        nearer = squares[:, :, :, count:].amin(dim=3).sqrt() - near
-        first = 0 if len(groups) > 1 else 1
-        return torch.cat([cosine.unsqueeze(2), -near[:, :, -1:], nearer[:, :, first:]], dim=2)
+    cosine = compared.cosine.unsqueeze(2)
+    if not compared.near.shape[2]:
+        return cosine
+    near = compared.near.sqrt()
+    nearer = compared.far.sqrt() - near
+    first = 0 if nearer.shape[2] > 2 else 1  # one group is the same as all channels  # noqa: PLR2004
+    return torch.cat([cosine, -near[:, :, -1:], nearer[:, :, first:]], dim=2)
 
 
 def maps_count(count: int, groups: Sequence[int]) -> int:

@@ -19,9 +19,9 @@ from vossegcli.systems.fwb.backbones import Encoded
 from vossegcli.systems.fwb.feature_weighting import class_difference, relevance
 from vossegcli.systems.fwb.losses import mask_cross_entropy
 from vossegcli.systems.fwb.model import FWB, masks_at_cells
-from vossegcli.systems.fwb.own_prototypes import with_own_prototypes
+from vossegcli.systems.fwb.own_prototypes import compare_again
 from vossegcli.systems.fwb.presence import Reference, make_reference, presence_statistics
-from vossegcli.systems.fwb.prototypes import class_maps, class_vectors
+from vossegcli.systems.fwb.prototypes import Comparison, class_maps, class_vectors, compare
 
 #: Cells that k-means looks at in training, where it is most of the work.
 MOST_CELLS = 512
@@ -59,11 +59,12 @@ def episode_objective(model: FWB, batch: EpisodeSamples, weights: LossWeights) -
     fitted = list(fit_groups(model, encoded.features, masks_at_cells(masks, size), batch.supports))
     shots = batch.supports.flatten(0, 1).sum(dim=1).view(-1, 1, 1)
     base = model.head_base(encoded.context)
-    maps = _maps_of(model, fitted, encoded.features)  # (Q,M,h,w)
+    compared = _compare(model, fitted, encoded.features)
+    maps = class_maps(compared)[:, 0]  # (Q,M,h,w)
     odds, answers = _answers(model, encoded, base, maps, shots)
     if model.config.own_surroundings:
-        seen = answers[-1].detach().sigmoid()
-        answers += _answers(model, encoded, base, _maps_of_second_look(model, fitted, encoded.features, seen), shots)[1]
+        again = _compare_again(model, compared, encoded.features, answers[-1].detach().sigmoid())
+        answers += _answers(model, encoded, base, class_maps(again)[:, 0], shots)[1]
     large = [_enlarged(answer, masks.shape[-2:]) for answer in answers]  # (Q,H,W) each
     terms = {
         "cross_entropy": torch.stack([mask_cross_entropy(_two(x), (masks == 1).long()) for x in large]).mean(),
@@ -73,7 +74,7 @@ def episode_objective(model: FWB, batch: EpisodeSamples, weights: LossWeights) -
     others, absent = images_without(batch)
     elsewhere = Encoded(*(part[others] for part in encoded))
     with torch.no_grad():
-        maps = _maps_of(model, fitted, elsewhere.features)
+        maps = class_maps(_compare(model, fitted, elsewhere.features))[:, 0]
         logits = model.head(base[others], maps.unsqueeze(1))[:, 0]
         not_there = _statistics(model, fitted, elsewhere.features, maps, logits[:, 1] - logits[:, 0])
     told = model.presence(torch.cat([there, not_there[absent]])).float()[:, 0]
@@ -104,7 +105,7 @@ def fit_groups(model: FWB, features: Tensor, cells: Tensor, supports: Tensor) ->
         vectors = class_vectors(of_supports, inside, outside, counts, MOST_CELLS)
         weights = relevance(class_difference(of_supports, inside, outside))
         with torch.no_grad():
-            maps = class_maps(vectors.unsqueeze(0), weights, of_supports, counts[0], model.groups)[:, 0]
+            maps = class_maps(compare(vectors.unsqueeze(0), weights, of_supports, counts[0], model.groups))[:, 0]
             reference = make_reference(of_supports, inside, outside, maps, model.groups)
         yield FittedClass(vectors, weights, reference)
 
@@ -133,26 +134,21 @@ def _answers(model: FWB, encoded: Encoded, base: Tensor, maps: Tensor, shots: Te
     return odds, [trusted] if model.refinement is None else [trusted, model.refine(trusted, maps, encoded)]
 
 
-def _maps_of_second_look(model: FWB, fitted: list[FittedClass], features: Tensor, seen: Tensor) -> Tensor:
-    """The maps (Q,M,h,w) with prototypes of each image itself, of which (Q,H,W) was found at the first look."""
-    count, around = model.config.counts[0], model.config.own_surroundings
-    maps = []
-    for one, own, probs in zip(fitted, features.split(1), seen.split(1), strict=True):
-        supports = one.vectors.unsqueeze(0)
-        vectors = with_own_prototypes(supports, count, own, probs, around)
-        known = (supports, count) if vectors is None else (vectors, count + 1)
-        maps.append(class_maps(known[0], one.weights, own, known[1], model.groups))
-    return torch.cat(maps)[:, 0]
+def _compare_again(model: FWB, compared: Comparison, features: Tensor, seen: Tensor) -> Comparison:
+    """Compare each image (Q,C,h,w) also with prototypes of its own, of which (Q,H,W) was found at the first look."""
+    again = []
+    for index, (own, probs) in enumerate(zip(features.split(1), seen.split(1), strict=True)):
+        first = compared.of_image(index)
+        again.append(compare_again(first, own, probs, model.config.own_surroundings, model.groups) or first)
+    return Comparison(*(torch.cat(parts) for parts in zip(*again, strict=True)))
 
 
-def _maps_of(model: FWB, fitted: list[FittedClass], features: Tensor) -> Tensor:
-    """The maps (Q,M,h,w) of each image for its class."""
+def _compare(model: FWB, fitted: list[FittedClass], features: Tensor) -> Comparison:
+    """Compare each image (Q,C,h,w) with its class: one expert each."""
     count = model.config.counts[0]
     pairs = zip(fitted, features.unbind(), strict=True)
-    maps = [
-        class_maps(one.vectors.unsqueeze(0), one.weights, own.unsqueeze(0), count, model.groups) for one, own in pairs
-    ]
-    return torch.cat(maps)[:, 0]
+    each = [compare(one.vectors.unsqueeze(0), one.weights, own.unsqueeze(0), count, model.groups) for one, own in pairs]
+    return Comparison(*(torch.cat(parts) for parts in zip(*each, strict=True)))
 
 
 @torch.no_grad()
