@@ -95,6 +95,25 @@ def test_a_mask_made_of_annotations_is_called_like_their_file(run: Run, tmp_path
     assert failure["reason"].startswith(f"{path}, mask of 00001: is {2 * WIDTH}x{HEIGHT}, but its frame is")
 
 
+@pytest.mark.parametrize("tool", ["via", "yolo"])
+def test_the_frames_tell_the_size_where_annotations_do_not(run: Run, tmp_path: Path, tool: str) -> None:
+    draw_video(tmp_path / "clip", 2)
+    folder = tmp_path / "annotations"
+    folder.mkdir()
+    corners = [(8, 8), (24, 8), (24, 24), (8, 24)]
+    if tool == "via":
+        shape = {"name": "polygon", "all_points_x": [x for x, _ in corners], "all_points_y": [y for _, y in corners]}
+        region = {"shape_attributes": shape, "region_attributes": {"class": "cat"}}
+        (folder / "via.json").write_text(json.dumps({"a": {"filename": "00000.jpg", "regions": [region]}}))
+    else:
+        line = " ".join(f"{x / WIDTH} {y / HEIGHT}" for x, y in corners)
+        (folder / "00000.txt").write_text(f"0 {line}\n")
+    run(tmp_path / "clip", folder / "via.json" if tool == "via" else folder)
+    first = masks(tmp_path)["00000"]
+    assert first[16, 16] == 1
+    assert first[40, 40] == 0
+
+
 def test_frames_before_a_mask_in_the_middle_are_told(run: Run, tmp_path: Path) -> None:
     draw_video(tmp_path / "clip", 4)
     mask = draw_mask(tmp_path / "m" / "00002.png", (1,), index=2)

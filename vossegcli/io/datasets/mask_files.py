@@ -47,7 +47,14 @@ class MaskFiles:
 
 
 def find_mask_files(
-    path: Path, sequence: str, frames: Sequence[str], work: Path, *, alone: bool, on_top: Collection[int] = ()
+    path: Path,
+    sequence: str,
+    frames: Sequence[str],
+    work: Path,
+    *,
+    alone: bool,
+    on_top: Collection[int] = (),
+    images: Path | None = None,
 ) -> MaskFiles:
     """Find the masks of a sequence.
 
@@ -59,17 +66,18 @@ def find_mask_files(
         work: folder for masks that have to be made.
         alone: the sequence is the only one of the input.
         on_top: ids of objects that lie above all others, where masks overlap.
+        images: a folder that the frames lie below, for annotations that do not say their sizes.
 
     Raises:
         InputError: no mask belongs to a frame, or they cannot be read.
     """
     folder = unpacked(path, work)
     if folder != path:
-        found = _in_archive(folder, path, sequence, frames, work, alone=alone, on_top=on_top)
+        found = _in_archive(folder, path, sequence, frames, work, alone=alone, on_top=on_top, images=images)
         return replace(found, sources=(path,))
     path = _stack_of(path, sequence, frames, alone=alone) or path
     if needs_conversion(path):
-        made = convert_masks(path, work, frames, on_top)
+        made = convert_masks(path, work, frames, on_top, images)
         sources = (path,) if path.is_file() else tuple(file for file in sorted(path.rglob("*")) if file.is_file())
         found = _in_folder(_folder_of(made.folder, sequence, frames), frames, path)
         return MaskFiles(found.files, found.single, sources, found.names, (*made.notes, *found.notes))
@@ -93,12 +101,13 @@ def _in_archive(
     *,
     alone: bool,
     on_top: Collection[int],
+    images: Path | None,
 ) -> MaskFiles:
     """The masks of a sequence in an archive that was unpacked: as in a folder, at whatever depth."""
     root = below_wrappers(inside, {*PurePosixPath(sequence).parts, *frames})
     stack = _stack_of(root, sequence, frames, alone=alone, deep=True)
     if stack is not None or needs_conversion(root) or (root / sequence).is_dir():
-        return find_mask_files(stack or root, sequence, frames, work, alone=alone, on_top=on_top)
+        return find_mask_files(stack or root, sequence, frames, work, alone=alone, on_top=on_top, images=images)
     if not any(file.suffix.lower() in IMAGE_SUFFIXES for file in root.rglob("*")):
         if any(root.rglob("*.roi")):
             raise rois_error(archive)

@@ -17,6 +17,7 @@ from vossegcli.io.datasets.archives import is_archive, unpack
 from vossegcli.io.datasets.formats import head_of, is_annotation, read_annotations
 from vossegcli.io.datasets.label_map_folders import WrittenMasks, write_label_maps
 from vossegcli.io.datasets.object_masks import find_object_masks, write_object_masks
+from vossegcli.io.datasets.shapes import Annotations
 from vossegcli.io.masks.arrays import array_files, is_array_file, read_array_files, read_arrays
 from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.masks.label_stacks import read_label_stack
@@ -47,7 +48,9 @@ def names_sequences(path: Path | None) -> bool:
     return path is not None and path.is_file() and (is_annotation(path) or is_archive(path))
 
 
-def convert_masks(path: Path, work: Path, frames: Sequence[str] = (), on_top: Collection[int] = ()) -> WrittenMasks:
+def convert_masks(
+    path: Path, work: Path, frames: Sequence[str] = (), on_top: Collection[int] = (), images: Path | None = None
+) -> WrittenMasks:
     """Make label maps of what a path holds.
 
     Args:
@@ -55,13 +58,15 @@ def convert_masks(path: Path, work: Path, frames: Sequence[str] = (), on_top: Co
         work: folder to write to; a conversion that is there already, of the same files, is used.
         frames: names of the frames that arrays and mask videos belong to, if they are known.
         on_top: ids of objects of annotations that lie above all others.
+        images: a folder that the images of annotations lie below, where they are not in the usual places and a tool
+            does not write their sizes.
 
     Raises:
         InputError: it is none of these, or malformed.
     """
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     kept = _listed(on_top) if is_annotation(path) else tuple(frames)  # annotations name their frames
-    return made_once(work / path.stem, files, kept, lambda folder: _write(path, folder, frames, on_top))
+    return made_once(work / path.stem, files, kept, lambda folder: _write(path, folder, frames, on_top, images))
 
 
 def unpacked(path: Path, work: Path) -> Path:
@@ -147,10 +152,22 @@ def made_once(
     return WrittenMasks(folder, notes)
 
 
-def _write(path: Path, folder: Path, frames: Sequence[str], on_top: Collection[int]) -> tuple[str, ...]:
+def _read(path: Path, images: Path | None) -> Annotations:
+    """Read annotations with their images in the usual places, else below a folder."""
+    try:
+        return read_annotations(path)
+    except InputError:
+        if images is None:
+            raise
+        return read_annotations(path, images=images)
+
+
+def _write(
+    path: Path, folder: Path, frames: Sequence[str], on_top: Collection[int], images: Path | None
+) -> tuple[str, ...]:
     """Write the label maps of a path; returns what was interpreted."""
     if is_annotation(path):
-        return write_label_maps(read_annotations(path), folder, on_top).notes
+        return write_label_maps(_read(path, images), folder, on_top).notes
     if path.is_file() and head_of(path).startswith(_ROI_SIGNATURE):
         raise rois_error(path)
     if path.is_dir():

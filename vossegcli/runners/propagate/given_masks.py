@@ -153,7 +153,11 @@ def find_given_masks(
         raise InputError("no mask is given", where=sequence.name, fix="give one with --mask")
     use = options.use_masks or ("first" if sequence.layout in FIRST_ONLY_LAYOUTS else "new")
     alone = alone or options.mask is None
-    found = find_mask_files(path, sequence.name, names, options.made_masks, alone=alone, on_top=options.objects)
+    below = sequence.frames[0].parent if sequence.frames else None
+    found = find_mask_files(
+        path, sequence.name, names, options.made_masks, alone=alone, on_top=options.objects,
+        images=options.frames if options.frames.is_dir() else below,
+    )  # fmt: skip
     files, notes = found.files, list(found.notes)
     if found.single is not None or (at is not None and len(files) == 1):
         index, note = (0, None) if at is None else find_frame(names, at, sequence.name)
