@@ -3,7 +3,6 @@
 Covers: systems.fwb.convert
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,20 +45,6 @@ def test_every_parameter_learns_and_the_loss_falls(discs: Path) -> None:
         losses.append(float(terms["loss"].detach()))
     assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
     assert losses[-1] < 0.7 * losses[0]
-
-
-def test_the_second_look_learns_where_the_first_one_is_sure_of_something(discs: Path) -> None:
-    stream = EpisodeStream(classes_of(read_coco_instances(discs)), 0, torch.device("cpu"))
-    batch = stream.batch(0, EpisodeSpec(batch=2, shots=2, size=64))
-    losses: dict[tuple[int, bool], float] = {}
-    for surroundings, sure in ((0, True), (4, True), (0, False), (4, False)):
-        torch.manual_seed(0)
-        network = FWB(replace(TINY, own_surroundings=surroundings)).eval()
-        assert network.prior is not None
-        network.prior.data.fill_(80.0 if sure else 0.0)  # log odds of 0 everywhere: nothing is sure
-        losses[surroundings, sure] = float(SYSTEM.objectives["episodes"](network, batch)["loss"].detach())
-    assert losses[4, True] != pytest.approx(losses[0, True], rel=1e-3)
-    assert losses[4, False] == pytest.approx(losses[0, False])
 
 
 def test_a_class_is_fitted_to_its_supports_alone() -> None:

@@ -19,9 +19,8 @@ from vossegcli.systems.fwb.backbones import Encoded
 from vossegcli.systems.fwb.feature_weighting import class_difference, relevance
 from vossegcli.systems.fwb.losses import mask_cross_entropy
 from vossegcli.systems.fwb.model import FWB, masks_at_cells
-from vossegcli.systems.fwb.own_prototypes import compare_again
 from vossegcli.systems.fwb.presence import Reference, make_reference, presence_statistics
-from vossegcli.systems.fwb.prototypes import Comparison, class_maps, class_vectors, compare
+from vossegcli.systems.fwb.prototypes import class_maps, class_vectors, compare
 
 #: Cells that k-means looks at in training, where it is most of the work.
 MOST_CELLS = 512
@@ -57,14 +56,12 @@ def episode_objective(model: FWB, batch: EpisodeSamples, weights: LossWeights) -
     masks = batch.masks.flatten(0, 1)  # (Q,H,W)
     size = (int(encoded.features.shape[2]), int(encoded.features.shape[3]))
     fitted = list(fit_groups(model, encoded.features, masks_at_cells(masks, size), batch.supports))
-    shots = batch.supports.flatten(0, 1).sum(dim=1).view(-1, 1, 1)
+    maps = _maps_of(model, fitted, encoded.features)  # (Q,M,h,w)
     base = model.head_base(encoded.context)
-    compared = _compare(model, fitted, encoded.features)
-    maps = class_maps(compared)[:, 0]  # (Q,M,h,w)
-    odds, answers = _answers(model, encoded, base, maps, shots)
-    if model.config.own_surroundings:
-        again = _compare_again(model, compared, encoded.features, answers[-1].detach().sigmoid())
-        answers += _answers(model, encoded, base, class_maps(again)[:, 0], shots)[1]
+    logits = model.head(base, maps.unsqueeze(1))[:, 0]  # (Q,2,h,w)
+    odds = logits[:, 1] - logits[:, 0]
+    trusted = model.trust_prototypes(odds, maps, batch.supports.flatten(0, 1).sum(dim=1).view(-1, 1, 1))
+    answers = [trusted] if model.refinement is None else [trusted, model.refine(trusted, maps, encoded)]
     large = [_enlarged(answer, masks.shape[-2:]) for answer in answers]  # (Q,H,W) each
     terms = {
         "cross_entropy": torch.stack([mask_cross_entropy(_two(x), (masks == 1).long()) for x in large]).mean(),
@@ -74,7 +71,7 @@ def episode_objective(model: FWB, batch: EpisodeSamples, weights: LossWeights) -
     others, absent = images_without(batch)
     elsewhere = Encoded(*(part[others] for part in encoded))
     with torch.no_grad():
-        maps = class_maps(_compare(model, fitted, elsewhere.features))[:, 0]
+        maps = _maps_of(model, fitted, elsewhere.features)
         logits = model.head(base[others], maps.unsqueeze(1))[:, 0]
         not_there = _statistics(model, fitted, elsewhere.features, maps, logits[:, 1] - logits[:, 0])
     told = model.presence(torch.cat([there, not_there[absent]])).float()[:, 0]
@@ -126,29 +123,14 @@ def images_without(batch: EpisodeSamples) -> tuple[Tensor, Tensor]:
     return (others * images + columns).flatten().to(absent.device), absent.flatten()
 
 
-def _answers(model: FWB, encoded: Encoded, base: Tensor, maps: Tensor, shots: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """The head's log-odds (Q,h,w) from maps (Q,M,h,w), and all log-odds that learn: at stride 8, and refined ones."""
-    logits = model.head(base, maps.unsqueeze(1))[:, 0]  # (Q,2,h,w)
-    odds = logits[:, 1] - logits[:, 0]
-    trusted = model.trust_prototypes(odds, maps, shots)
-    return odds, [trusted] if model.refinement is None else [trusted, model.refine(trusted, maps, encoded)]
-
-
-def _compare_again(model: FWB, compared: Comparison, features: Tensor, seen: Tensor) -> Comparison:
-    """Compare each image (Q,C,h,w) also with prototypes of its own, of which (Q,H,W) was found at the first look."""
-    again = []
-    for index, (own, probs) in enumerate(zip(features.split(1), seen.split(1), strict=True)):
-        first = compared.of_image(index)
-        again.append(compare_again(first, own, probs, model.config.own_surroundings, model.groups) or first)
-    return Comparison(*(torch.cat(parts) for parts in zip(*again, strict=True)))
-
-
-def _compare(model: FWB, fitted: list[FittedClass], features: Tensor) -> Comparison:
-    """Compare each image (Q,C,h,w) with its class: one expert each."""
+def _maps_of(model: FWB, fitted: list[FittedClass], features: Tensor) -> Tensor:
+    """The maps (Q,M,h,w) of each image for its class."""
     count = model.config.counts[0]
     pairs = zip(fitted, features.unbind(), strict=True)
-    each = [compare(one.vectors.unsqueeze(0), one.weights, own.unsqueeze(0), count, model.groups) for one, own in pairs]
-    return Comparison(*(torch.cat(parts) for parts in zip(*each, strict=True)))
+    compared = [
+        compare(one.vectors.unsqueeze(0), one.weights, own.unsqueeze(0), count, model.groups) for one, own in pairs
+    ]
+    return torch.cat([class_maps(one) for one in compared])[:, 0]
 
 
 @torch.no_grad()
