@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 import typer
 
-from vossegcli.cli.options import frame_rate
+from vossegcli.cli.options import comma_list, frame_rate
 
 
 @pytest.mark.parametrize(("text", "rate"), [
@@ -23,3 +23,14 @@ def test_a_fraction_reaches_the_video_as_it_is() -> None:
 def test_bad_frame_rates(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="30000/1001"):
         frame_rate(text)
+
+
+def test_comma_lists() -> None:
+    assert comma_list(None, "--classes") == ()
+    assert comma_list(" cell, big nucleus,", "--classes") == ("cell", "big nucleus")
+
+
+@pytest.mark.parametrize("text", ["", " ", ",", " , "])
+def test_a_list_that_names_nothing_is_not_taken_for_everything(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="names nothing"):
+        comma_list(text, "--objects")

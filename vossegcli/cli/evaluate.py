@@ -35,7 +35,7 @@ OneWorker = Annotated[int, typer.Option("--workers", min=0, help="Accepted for s
 MapNames = Annotated[
     str, typer.Option("--map", help="Classes of the results as classes of GT: nucleus=Nucleus,cell=nucleus.")
 ]
-Classes = Annotated[str, typer.Option(help="Evaluate only these classes of GT, a comma list (default: all).")]
+Classes = Annotated[str | None, typer.Option(help="Evaluate only these classes of GT, a comma list (default: all).")]
 Images = Annotated[
     Path | None,
     typer.Option(
@@ -122,7 +122,7 @@ class ResultOptions(ScoreOptions):
 
     max_dets: MaxDets = 100
     names: MapNames = ""
-    classes: Classes = ""
+    classes: Classes = None
     images: Images = None
     class_agnostic: ClassAgnostic = False
     workers: OneWorker = 0  # so that scripts can give it to every task
@@ -232,12 +232,12 @@ def track(
     common.run("track", results, truth, **common.settings)
 
 
-def _selection(names: str, classes: str, images: Path | None, *, class_agnostic: bool) -> Selection:
+def _selection(names: str, classes: str | None, images: Path | None, *, class_agnostic: bool) -> Selection:
     from vossegcli.runners.evaluate.selection import Selection, parse_names, read_image_list
 
     folder = images if images is not None and images.is_dir() else None
     listed = None if images is None or folder is not None else read_image_list(images)
-    return Selection(parse_names(names), o.comma_list(classes), listed, class_agnostic, folder)
+    return Selection(parse_names(names), o.comma_list(classes, "--classes"), listed, class_agnostic, folder)
 
 
 def _show(report: dict[str, Any]) -> None:

@@ -70,7 +70,7 @@ def fewshot(
     common: CommonOptions,
 ) -> None:
     """Segment the classes of a few annotated images in other images (FWB)."""
-    settings = {"boost": boost, "images_folder": images_folder, "save": o.comma_list(save), **common.settings}
+    settings = {"boost": boost, "images_folder": images_folder, "save": o.comma_list(save, "--save"), **common.settings}
     if episodes is not None:
         o.refuse("episodes draw their supports from the data set", support=support)
         from vossegcli.runners.fewshot.episodes import EpisodeOptions, EpisodesCommand

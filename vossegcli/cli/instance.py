@@ -35,7 +35,7 @@ def instance(
     top_k: Annotated[
         int | None, typer.Option(min=1, help="Maximum instances per image or tile (default: the checkpoint's).")
     ] = None,
-    classes: o.Classes = "",
+    classes: o.Classes = None,
     annotations: Annotated[
         Path | None,
         typer.Option(
@@ -60,8 +60,8 @@ def instance(
 
     options = InstanceOptions(
         images=images, images_folder=images_folder, annotations=annotations, score_threshold=score_threshold,
-        top_k=top_k, classes=o.comma_list(classes), tile=tile, overlap=overlap,
-        save=o.comma_list(save), **common.settings,
+        top_k=top_k, classes=o.comma_list(classes, "--classes"), tile=tile, overlap=overlap,
+        save=o.comma_list(save, "--save"), **common.settings,
     )  # fmt: skip
     common.run(InstanceCommand, options, _show)
 

@@ -98,7 +98,7 @@ Frames = Annotated[
         "of sequences.",
     ),
 ]
-Classes = Annotated[str, typer.Option(help="Comma list of class names (default: all).")]
+Classes = Annotated[str | None, typer.Option(help="Comma list of class names (default: all).")]
 Range = Annotated[
     str | None,
     reading(
@@ -203,9 +203,18 @@ def command_line() -> str:
     return shlex.join(["vosseg", *sys.argv[1:]])
 
 
-def comma_list(text: str) -> tuple[str, ...]:
-    """The parts of a comma list without blanks."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+def comma_list(text: str | None, option: str) -> tuple[str, ...]:
+    """The parts of a comma list without blanks; none where the option was not given.
+
+    Raises:
+        typer.BadParameter: it was given without a part, as by a variable of a script that is not set.
+    """
+    parts = tuple(part.strip() for part in (text or "").split(",") if part.strip())
+    if text is not None and not parts:
+        raise typer.BadParameter(
+            f"'{text}' names nothing. Give names with commas between them, or leave the option out"
+        )
+    return parts
 
 
 def refuse(reason: str, **options: object) -> None:

@@ -32,7 +32,7 @@ def propagate(
         ),
     ] = None,
     at: Annotated[str | None, of_masks(help="Frame of the mask file: its name or index (default: the first).")] = None,
-    objects: Annotated[str, of_masks(help="Comma list of ids: follow these objects of the mask alone.")] = "",
+    objects: Annotated[str | None, of_masks(help="Comma list of ids: follow these objects of the mask alone.")] = None,
     use_masks: Annotated[
         o.MaskUse | None,
         of_masks(
@@ -84,19 +84,19 @@ def propagate(
     options = PropagateOptions(
         frames=frames, mask=given_mask(mask), at=at, objects=_ids(objects), use_masks=use_masks,
         direction=direction, fix_mask=fix_mask, exact_mask=exact_mask, adapt=adapt, budget=budget,
-        update_rate=update_rate, merge_threshold=merge_threshold, save=o.comma_list(save), fps=fps,
+        update_rate=update_rate, merge_threshold=merge_threshold, save=o.comma_list(save, "--save"), fps=fps,
         **common.settings,
     )  # fmt: skip
     common.run(PropagateCommand, options, _show)
 
 
-def _ids(text: str) -> tuple[int, ...]:
+def _ids(text: str | None) -> tuple[int, ...]:
     """The ids of `--objects`.
 
     Raises:
         ConfigError: a part is not a whole number.
     """
-    parts = o.comma_list(text)
+    parts = o.comma_list(text, "--objects")
     for part in parts:
         if not part.isdecimal():
             raise ConfigError(f"--objects: '{part}' is not a number", fix="give numbers with commas between them")

@@ -28,7 +28,7 @@ def track(
             " (default: the checkpoint's).",
         ),
     ] = None,
-    classes: o.Classes = "",
+    classes: o.Classes = None,
     annotations: Annotated[
         Path | None,
         typer.Option(
@@ -60,8 +60,8 @@ def track(
     from vossegcli.runners.track.run import TrackCommand, TrackOptions
 
     options = TrackOptions(
-        frames=frames, annotations=annotations, score_threshold=score_threshold, classes=o.comma_list(classes),
-        key_every=key_every, max_gap=max_gap, divide=divide, save=o.comma_list(save), fps=fps, **common.settings,
+        frames=frames, annotations=annotations, score_threshold=score_threshold, classes=o.comma_list(classes, "--classes"),
+        key_every=key_every, max_gap=max_gap, divide=divide, save=o.comma_list(save, "--save"), fps=fps, **common.settings,
     )  # fmt: skip
     common.run(TrackCommand, options, _show)
 
