@@ -211,9 +211,8 @@ def comma_list(text: str | None, option: str) -> tuple[str, ...]:
     """
     parts = tuple(part.strip() for part in (text or "").split(",") if part.strip())
     if text is not None and not parts:
-        raise typer.BadParameter(
-            f"'{text}' names nothing. Give names with commas between them, or leave the option out"
-        )
+        what = f"'{text}' names nothing. Give names with commas between them, or leave the option out"
+        raise typer.BadParameter(what, param_hint=option)
     return parts
 
 

@@ -60,8 +60,9 @@ def track(
     from vossegcli.runners.track.run import TrackCommand, TrackOptions
 
     options = TrackOptions(
-        frames=frames, annotations=annotations, score_threshold=score_threshold, classes=o.comma_list(classes, "--classes"),
-        key_every=key_every, max_gap=max_gap, divide=divide, save=o.comma_list(save, "--save"), fps=fps, **common.settings,
+        frames=frames, annotations=annotations, score_threshold=score_threshold,
+        classes=o.comma_list(classes, "--classes"), key_every=key_every, max_gap=max_gap, divide=divide,
+        save=o.comma_list(save, "--save"), fps=fps, **common.settings,
     )  # fmt: skip
     common.run(TrackCommand, options, _show)
 
