@@ -201,7 +201,7 @@ def fewshot(
     common: MaskOptions,
 ) -> None:
     """Few-shot segmentation: mIoU and FB-IoU, as HSNet measures them."""
-    selection = _selection("", "", images, class_agnostic=False)
+    selection = _selection("", None, images, class_agnostic=False)
     common.run("fewshot", predictions, truth, ignore_label=ignore_label, selection=selection, **common.settings)
 
 
