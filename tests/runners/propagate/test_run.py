@@ -3,6 +3,7 @@
 import csv
 import json
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from vossegcli.io.media.video_writer import VideoWriter
 from vossegcli.runners.propagate.options import PropagateOptions
 from vossegcli.runners.propagate.run import propagate
 from vossegcli.systems.afb_urr.predict import AFBURRPredictor
+from vossegcli.systems.base import Segmentation
 
 Run = Callable[..., dict[str, object]]
 
@@ -98,6 +100,22 @@ def test_twelve_objects(run: Run, tmp_path: Path) -> None:
     run(tmp_path / "clip", draw_mask(tmp_path / "m.png", ids))
     assert tuple(np.unique(_masks(tmp_path)["00000"])) == (0, *ids)
     assert len(_rows(tmp_path)) == 3 * 12
+
+
+def test_what_a_step_gave_is_gone_at_the_next_one(run: Run, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds the log odds of all objects, gigabytes where there are many."""
+    step, alive, last = AFBURRPredictor.step, [], [lambda: None]
+
+    def watched(predictor: AFBURRPredictor, frame: torch.Tensor) -> Segmentation:
+        alive.append(last[0]() is not None)
+        found = step(predictor, frame)
+        last[0] = weakref.ref(found.object_probs[0])
+        return found
+
+    monkeypatch.setattr(AFBURRPredictor, "step", watched)
+    run(clip.frames, clip.mask)
+    assert set(alive) == {False}
+    assert len(alive) > 1
 
 
 def test_a_mask_without_background(run: Run, clip: Clip, tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
+import weakref
 from dataclasses import replace
 
 import pytest
 import torch
 
+from tests.systems.afb_urr import test_contract as contract
 from tests.systems.afb_urr.test_contract import WIDTHS
 from tests.systems.contracts.scenes import square_clip
 from vossegcli.errors import ConfigError
+from vossegcli.systems.afb_urr import model
 from vossegcli.systems.afb_urr.config import COMPACT
 from vossegcli.systems.afb_urr.feature_bank import FeatureBank
 from vossegcli.systems.afb_urr.model import AFBURR
@@ -95,3 +98,47 @@ def test_the_bank_is_read_ahead_until_it_changes(precision: torch.dtype) -> None
         assert torch.equal(found.label_map, expected.label_map)
         assert torch.equal(found.uncertainty, expected.uncertainty)
     assert all(torch.equal(a, b) for a, b in zip(ahead.state().values(), plain.state().values(), strict=True))
+
+
+def test_masks_of_the_frame_before_are_gone_while_a_frame_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 1,000 objects they take gigabytes."""
+    torch.manual_seed(0)
+    predictor = AFBURRPredictor(AFBURR(replace(COMPACT, **WIDTHS)).eval())
+    video, labels = square_clip(3, (48, 64), (1, 2))
+    predictor.start(video[0], labels[0])
+    decode, alive = predictor.model.decode, []
+
+    def watched(*arguments: object) -> torch.Tensor:
+        alive.append(before() is not None)
+        return decode(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(predictor.model, "decode", watched)
+    for frame in video[1:]:
+        assert predictor._newest is not None
+        before = weakref.ref(predictor._newest.masks)
+        predictor.step(frame)
+    assert alive == [False, False]
+
+
+@torch.inference_mode()
+def test_classes_enter_the_memory_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    frame, masks = torch.rand(1, 3, 48, 64), torch.rand(1, 5, 48, 64)
+    for config in (contract.TestCompact.config, contract.TestPublished.config):  # keys of the frame, and of each class
+        network = AFBURR(config).eval()
+        key, _ = network.encode_keys(frame)
+        together = network.encode_memory(frame, masks, key)
+        encoder, counts = network.encoder_m.forward, []
+
+        def counted(frames: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
+            counts.append(part.shape[1])  # noqa: B023
+            return encoder(frames, part)  # noqa: B023
+
+        with monkeypatch.context() as patch:
+            patch.setattr(network.encoder_m, "forward", counted)
+            patch.setattr(model, "CLASSES_AT_ONCE", 2)
+            found = network.encode_memory(frame, masks, key)
+        assert counts == [2, 2, 1]
+        assert torch.allclose(found.keys, together.keys, atol=1e-5)
+        assert torch.allclose(found.values, together.values, atol=1e-5)
+        assert found.keys.stride(1) == together.keys.stride(1), "keys of the frame are not copied"

@@ -184,7 +184,10 @@ def _run_pass(item: PropagateItem, way: Pass, done: int, predictor: VideoPredict
             gone = changes.get(index, gone)
             if gone:
                 segmentation = without(segmentation, predictor.ids, gone)
-            yield _off_the_device(item, way, index, name, predictor.ids, segmentation, gone.union(given))
+            result = _off_the_device(item, way, index, name, predictor.ids, segmentation, gone.union(given))
+            del segmentation  # of many objects, it holds gigabytes that the next step needs
+            yield result
+            del result
 
 
 def _pixels(frame: Frame, device: torch.device) -> Tensor:

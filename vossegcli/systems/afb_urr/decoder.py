@@ -234,7 +234,7 @@ class Decoder(nn.Module):
         rough = logits.sigmoid().softmax(dim=1)  # (B,K,H/2,W/2), a softmax of probabilities as published
         unsure = uncertainty(rough)  # (B,1,H/2,W/2)
         local = torch.cat([self._local_logits(skips, rough[:, g]) for g in groups], dim=1)  # (B,K,H/2,W/2)
-        return upsample2(logits + unsure * local).clamp(-LARGEST, LARGEST)
+        return upsample2(logits + unsure * local).clamp_(-LARGEST, LARGEST)
 
     def _rough_logits(self, read: Tensor, skips: Skips, newest: Tensor | None, guidance: Tensor | None) -> Tensor:
         """Decode (B,k,C,h,w) to foreground minus background logits (B,k,H/2,W/2), float32."""

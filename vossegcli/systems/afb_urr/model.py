@@ -19,9 +19,12 @@ from vossegcli.systems.afb_urr.decoder import Decoder, Skips
 from vossegcli.systems.afb_urr.encoders import FineKey, KeyValue, MemoryEncoder, Pyramid, QueryEncoder
 from vossegcli.systems.afb_urr.lite_encoders import LiteMemoryEncoder, LiteQueryEncoder
 from vossegcli.systems.afb_urr.matching import local_weights, read_locally
+from vossegcli.systems.afb_urr.stripes import softmax_of_classes
 
 STRIDE = 16
 MASK_STRIDE = 4
+#: Classes that are encoded together: bounds memory with many objects, changes no number.
+CLASSES_AT_ONCE = 64
 
 
 class QueryFeatures(NamedTuple):
@@ -100,6 +103,17 @@ class AFBURR(nn.Module):
             masks: (B,K,H,W) soft or hard masks, background as class 0.
             query_key: (B,C,h,w) key of the same frames; becomes the memory's key where the config says so.
         """
+        classes = masks.shape[1]
+        if self.training or classes <= CLASSES_AT_ONCE:  # batch norms that train need all classes
+            return self._encode_memory(frames, masks, query_key)
+        parts = [self._encode_memory(frames, part, query_key) for part in masks.split(CLASSES_AT_ONCE, dim=1)]
+        values = torch.cat([part.values for part in parts], dim=1)
+        if self.config.key_source == "frame":
+            return MemoryFeatures(parts[0].keys[:, :1].expand(-1, classes, -1, -1), values)
+        return MemoryFeatures(torch.cat([part.keys for part in parts], dim=1), values)
+
+    def _encode_memory(self, frames: Tensor, masks: Tensor, query_key: Tensor) -> MemoryFeatures:
+        """Encode all classes together."""
         batch, classes = masks.shape[:2]
         r4 = self.encoder_m(frames, masks)  # (B*K,C4,h,w)
         project = self.keyval_r4.value if self.memory_value is None else self.memory_value
@@ -114,7 +128,7 @@ class AFBURR(nn.Module):
 
     def remembered(self, logits: Tensor) -> Tensor:
         """Turn log odds (B,K,H,W) of predicted masks into the masks that enter the memory, probabilities over K."""
-        return (self.config.memory_sharpness * logits).softmax(dim=1)
+        return softmax_of_classes(logits, self.config.memory_sharpness)
 
     def mask_cells(self, masks: Tensor) -> Tensor:
         """Average masks (B,K,H,W) over the n x n parts of each cell: (B,K,hw,n*n)."""

@@ -24,6 +24,7 @@ from vossegcli.systems.afb_urr.feature_bank import FeatureBank
 from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, flatten_cells, folded_copy, masks_at_stride4
 from vossegcli.systems.afb_urr.native_size import NativeProbabilities, native_labels, shrunk_classes
 from vossegcli.systems.afb_urr.sight import Sight, agreement, in_sight, nothing_like
+from vossegcli.systems.afb_urr.stripes import largest_probabilities
 from vossegcli.systems.base import Segmentation
 
 
@@ -166,32 +167,33 @@ class AFBURRPredictor:
         self._readable = _Readable(entries, encoded.number + until_memorised)
         read = self.bank.take(entries, encoded.read(entries)).unsqueeze(0)  # (1,K,hw,V)
         _, weights, cut = encoded.related(newest.key, newest.fine_key, self.model, self.precision)
-        local = None
+        local, sight, index = None, newest.sight, newest.index
         if weights is not None:
             before = masks_at_stride4(newest.masks)
             if cut is not None:
                 before = torch.where(cut, nothing_like(before), before)
             local = self.model.read_newest(weights, before)
+        self._newest = None  # of many objects, each map of all classes takes gigabytes
+        del newest
         annotated = None
         if self.model.config.annotated_read:
             annotated = encoded.read_annotated(self.bank.annotated(self.model.config.mask_channels))
         annotated_masks = None if annotated is None else annotated.masks.unsqueeze(0)  # (1,K,hw,mask_channels)
         with self._autocast():
-            decoded = self.model.decode(read, query, local, annotated_masks)  # (1,K,H',W')
-        logits = unpad(decoded, canvas.padding)
-        memory = pad(self.model.remembered(logits), canvas.padding)
-        agreed, sight = torch.ones(len(self._ids), device=self.device), newest.sight
+            logits = unpad(self.model.decode(read, query, local, annotated_masks), canvas.padding)  # (1,K,h,w)
+        del read, local, annotated_masks
+        memory = pad(self.model.remembered(logits), canvas.padding)  # (1,K,H',W')
+        agreed = torch.ones(len(self._ids), device=self.device)
         if annotated is not None:
             agreed = agreement(self.model.mask_cells(memory)[0, 1:], annotated.masks[1:], annotated.similarity[1:])
         if cut is not None:
-            sight = newest.sight.after(cut, agreed)
+            sight = sight.after(cut, agreed)
             if sight.may_hide:
+                del memory
                 logits = sight.hide(logits)
                 memory = pad(self.model.remembered(logits), canvas.padding)
         keys = query[:2]
-        self._newest = _Newest(
-            encoded.pixels, *keys, memory, newest.index + 1, frozenset(), memorised=False, sight=sight
-        )
+        self._newest = _Newest(encoded.pixels, *keys, memory, index + 1, frozenset(), memorised=False, sight=sight)
         return self._segmentation(logits, canvas.native, agreed)
 
     @torch.inference_mode()
@@ -266,7 +268,7 @@ class AFBURRPredictor:
         labels = native_labels(logits[0], native, self._ids)
         area, total = labels.area[1:], labels.uncertainty[1:]
         mean = torch.where(area > 0, total / area.clamp_min(1), 1.0)
-        peaks = _largest_probabilities(logits[0])
+        peaks = largest_probabilities(logits)
         return Segmentation(labels.label_map, mean, agreed, peaks, NativeProbabilities(logits, native).each())
 
     def _encoded(self, frame: Tensor | EncodedFrame) -> EncodedFrame:
@@ -282,13 +284,6 @@ class AFBURRPredictor:
 
     def _autocast(self) -> torch.autocast:
         return autocast(self.device, self.precision)
-
-
-def _largest_probabilities(logits: Tensor) -> Tensor:
-    """Return the largest probability (K-1,) of each object, from logits (K,h,w) of the classes."""
-    if logits.shape[0] == 2:  # noqa: PLR2004 - a probability then grows with the lead
-        return (logits[1:] - logits[:1]).amax(dim=(1, 2)).sigmoid()
-    return logits.softmax(dim=0)[1:].amax(dim=(1, 2))
 
 
 def _ids_of(label_map: Tensor, size: Size) -> tuple[int, ...]:
