@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
-from vossegcli.io.records.run_records import ItemState, fingerprint
+from vossegcli.io.records.run_records import ItemState, append_jsonl, fingerprint, read_jsonl
 from vossegcli.io.weights.checkpoints import write_tensors
 
 
@@ -31,3 +32,22 @@ def test_a_fingerprint_of_a_set_is_the_same_in_every_process() -> None:
     """The order of a set of texts is drawn anew by each: shards of one evaluation would never find each other."""
     names = [f"image-{k}" for k in range(20)]
     assert fingerprint([], {"images": frozenset(names)}) == fingerprint([], {"images": sorted(names)})
+
+
+@pytest.mark.parametrize("torn", ["", '{"b": 2', '{"b": 2}', '{"name": "\u00fc'])
+def test_rows_after_a_torn_one_are_read(tmp_path: Path, torn: str) -> None:
+    rows = tmp_path / "rows.jsonl"
+    append_jsonl(rows, {"a": 1}, {"a": 2})
+    with rows.open("a", encoding="utf-8") as file:
+        file.write(torn)
+    append_jsonl(rows, {"c": 3})
+    append_jsonl(rows)
+    assert list(read_jsonl(rows)) == [{"a": 1}, {"a": 2}, {"c": 3}]
+
+
+def test_a_file_of_one_torn_row_begins_anew(tmp_path: Path) -> None:
+    rows = tmp_path / "new" / "rows.jsonl"
+    append_jsonl(rows, {"a": 1})
+    rows.write_text('{"a"', encoding="utf-8")
+    append_jsonl(rows, {"c": 3})
+    assert list(read_jsonl(rows)) == [{"c": 3}]

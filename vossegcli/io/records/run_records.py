@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -167,7 +168,7 @@ def write_run(output: Path, shard: Shard | None, record: Mapping[str, Any]) -> N
 
 
 def append_jsonl(path: Path, *rows: Mapping[str, Any]) -> None:
-    """Append a line of JSON for each row.
+    """Append a line of JSON for each row, in place of a line that was torn (by a kill or a full disk).
 
     Raises:
         InputError: the file cannot be written.
@@ -175,8 +176,13 @@ def append_jsonl(path: Path, *rows: Mapping[str, Any]) -> None:
     text = "".join(json.dumps(row, default=str) + "\n" for row in rows)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(text)
+        with path.open("a+b") as file:
+            length = file.seek(0, os.SEEK_END)
+            file.seek(max(0, length - 1))
+            if file.read() not in {b"", b"\n"}:
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
+            file.write(text.encode())
     except OSError as error:
         raise _write_error(path, error) from error
 
