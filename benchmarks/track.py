@@ -25,7 +25,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
 from vossegcli.batch.freed_memory import keep_freed_memory
@@ -41,6 +41,7 @@ from vossegcli.systems.mobileinst.predict import MobileInstTracker
 
 WINDOWS = (1, 3, 6)
 INSTANCES = 100
+FUSED = torch.ops.mkldnn._convolution_pointwise
 PEERS = ("Mask R-CNN R50-FPN", "B2Inst r50")
 
 Step = Callable[[Tensor], object]
@@ -95,6 +96,14 @@ def exported(config: str, window: int, size: tuple[int, int]) -> Step:
     return step
 
 
+def _fused_flops(
+    x: torch.Size, second: torch.Size, third: torch.Size | None, *_: object, out_shape: torch.Size, **__: object
+) -> int:
+    """Operations of a convolution that oneDNN joins with what follows it, which torch does not count."""
+    weight = third if third is not None and len(third) == len(x) else second  # a map that is added comes before it
+    return conv_flop_count(list(x), list(weight), list(out_shape))
+
+
 def measure(name: str, arguments: argparse.Namespace, size: tuple[int, int]) -> dict[str, float]:
     """Milliseconds a frame; millions of parameters; billions of multiply-adds."""
     torch.set_num_threads(arguments.threads)
@@ -121,7 +130,7 @@ def measure(name: str, arguments: argparse.Namespace, size: tuple[int, int]) -> 
         seconds = (time.perf_counter() - began) / (rounds * window)
         found = {"ms": 1e3 * seconds, "parameters": 0.0, "multiply_adds": 0.0}
         if network is not None:
-            with FlopCounterMode(display=False) as counter:
+            with FlopCounterMode(display=False, custom_mapping={FUSED: _fused_flops}) as counter:
                 for frame in video:
                     step(frame)
             found["parameters"] = sum(p.numel() for p in network.parameters()) / 1e6
