@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vossegcli.errors import ConfigError, DeviceError, OutOfMemoryError
+from vossegcli.ops.images import in_unit_range
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -91,4 +92,4 @@ def float_images(pixels: Tensor, device: torch.device) -> Tensor:
     """Bring 8-bit images (B,3,H,W) to a device and turn them into float32 in [0, 1] there: fewer bytes cross over."""
     if device.type == "cuda":
         pixels = pixels.contiguous().pin_memory()
-    return pixels.to(device, non_blocking=True).float().div_(255.0)
+    return in_unit_range(pixels.to(device, non_blocking=True))

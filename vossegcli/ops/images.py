@@ -16,7 +16,7 @@ def image_tensor(image: npt.NDArray[np.uint8]) -> Tensor:
 
 def in_unit_range(images: Tensor) -> Tensor:
     """Give RGB of 8 bits as float32 in [0, 1]; floating point is that already."""
-    return images.float() / 255.0 if images.dtype == torch.uint8 else images
+    return images.float().div_(255.0) if images.dtype == torch.uint8 else images
 
 
 def to_pixels(image: Tensor) -> npt.NDArray[np.uint8]:

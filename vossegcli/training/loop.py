@@ -171,17 +171,12 @@ def run_training(
 def _saved_before_errors(batches: Iterable[Batch], trainer: Trainer, observer: Observer) -> Iterator[Batch]:
     """Yield the batches; where one cannot be made, as of a picture that has gone, the steps so far are saved."""
     first = trainer.step
-    iterator = iter(batches)
-    while True:
-        try:
-            batch = next(iterator)
-        except StopIteration:
-            return
-        except VossegError:
-            if trainer.step > first:
-                observer.on_state(trainer.step, trainer)
-            raise
-        yield batch
+    try:
+        yield from batches
+    except VossegError:
+        if trainer.step > first:
+            observer.on_state(trainer.step, trainer)
+        raise
 
 
 def set_training_mode(model: nn.Module, *, freeze_norm: bool, backbone: tuple[str, ...] = ()) -> None:

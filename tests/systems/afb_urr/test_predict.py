@@ -136,7 +136,7 @@ def test_classes_enter_the_memory_some_at_a_time(monkeypatch: pytest.MonkeyPatch
 
         with monkeypatch.context() as patch:
             patch.setattr(network.encoder_m, "forward", counted)
-            patch.setattr(model, "CLASSES_AT_ONCE", 2)
+            patch.setattr(model, "CLASSES_ENCODED_AT_ONCE", 2)
             found = network.encode_memory(frame, masks, key)
         assert counts == [2, 2, 1]
         assert torch.allclose(found.keys, together.keys, atol=1e-5)

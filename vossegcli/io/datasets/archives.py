@@ -51,7 +51,6 @@ def unpack(path: Path, folder: Path) -> None:
     except (
         zipfile.BadZipFile,
         RuntimeError,
-        NotImplementedError,
         OSError,
         EOFError,
         ValueError,

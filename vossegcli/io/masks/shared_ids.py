@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from vossegcli.errors import InputError
-from vossegcli.io.masks.label_maps import ids_of_colors
+from vossegcli.io.masks.label_maps import VOID, ids_of_colors
 from vossegcli.types import LabelMap
 
 Color = tuple[int, int, int]
@@ -69,7 +69,7 @@ class SharedIds:
         ids_of = np.zeros(max(label_map.ids) + 1, np.uint16)
         ids_of[list(label_map.ids)] = shared
         ids_map = ids_of[label_map.ids_map]
-        narrow = ids_map if max(shared) >= 255 else ids_map.astype(np.uint8)  # noqa: PLR2004
+        narrow = ids_map if max(shared) >= VOID else ids_map.astype(np.uint8)
         return replace(label_map, ids_map=narrow, ids=tuple(sorted({*shared} - {0})), colors=())
 
 

@@ -259,11 +259,12 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Part, Instance
             yield path
         if set(save) & set(IMAGE_KINDS):
             yield from export_image(item, painter.size, rows, save, self.model.labels)
-        folders = folders_of_labels(self.model.labels)
-        for number, row in enumerate(rows if "cutouts" in save else (), start=1):
-            path = folder / "cutouts" / folders[row["class"]] / f"{item.name}_{number:03d}.png"
-            write_image(path, _cutout(image, row))
-            yield path
+        if "cutouts" in save:
+            folders = folders_of_labels(self.model.labels)
+            for number, row in enumerate(rows, start=1):
+                path = folder / "cutouts" / folders[row["class"]] / f"{item.name}_{number:03d}.png"
+                write_image(path, _cutout(image, row))
+                yield path
 
 
 #: Finds the instances of every image; takes `InstanceOptions`, and the rest as `run_command` does.

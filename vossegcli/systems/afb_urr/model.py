@@ -24,7 +24,7 @@ from vossegcli.systems.afb_urr.stripes import softmax_of_classes
 STRIDE = 16
 MASK_STRIDE = 4
 #: Classes that are encoded together: bounds memory with many objects, changes no number.
-CLASSES_AT_ONCE = 64
+CLASSES_ENCODED_AT_ONCE = 64
 
 
 class QueryFeatures(NamedTuple):
@@ -104,9 +104,9 @@ class AFBURR(nn.Module):
             query_key: (B,C,h,w) key of the same frames; becomes the memory's key where the config says so.
         """
         classes = masks.shape[1]
-        if self.training or classes <= CLASSES_AT_ONCE:  # batch norms that train need all classes
+        if self.training or classes <= CLASSES_ENCODED_AT_ONCE:  # batch norms that train need all classes
             return self._encode_memory(frames, masks, query_key)
-        parts = [self._encode_memory(frames, part, query_key) for part in masks.split(CLASSES_AT_ONCE, dim=1)]
+        parts = [self._encode_memory(frames, part, query_key) for part in masks.split(CLASSES_ENCODED_AT_ONCE, dim=1)]
         values = torch.cat([part.values for part in parts], dim=1)
         if self.config.key_source == "frame":
             return MemoryFeatures(parts[0].keys[:, :1].expand(-1, classes, -1, -1), values)
