@@ -6,8 +6,10 @@ h w cells.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -45,6 +47,25 @@ class ClipSamples:
     coarse: Correspondences
     fine: Correspondences
     classes: int
+
+
+def join_clips(parts: Sequence[ClipSamples]) -> ClipSamples:
+    """Make one batch of batches of the same frames, size and classes."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def join(places: Sequence[Correspondences]) -> Correspondences:
+        return Correspondences(
+            torch.cat([one.coordinates for one in places]), torch.cat([one.textures for one in places])
+        )
+
+    return ClipSamples(
+        frames=torch.cat([part.frames for part in parts]),
+        labels=torch.cat([part.labels for part in parts]),
+        coarse=join([part.coarse for part in parts]),
+        fine=join([part.fine for part in parts]),
+        classes=parts[0].classes,
+    )
 
 
 @dataclass(frozen=True)

@@ -108,8 +108,9 @@ class AnnotatedImage:
         segmentations: one compressed RLE (`{"size": [H, W], "counts": str}`) an object, crowds left out.
         categories: category id of each object, or the number of its class folder.
         names: name of each object's category.
-        source: images that share it come from one photo or slide; splits keep them together.
+        source: images that share it come from one photo, slide or video; splits keep them together.
         dataset: name of the annotation file or folder, for balanced sampling.
+        identities: id of each object in the video that the image is a frame of; None = of no video.
     """
 
     path: Path
@@ -120,6 +121,7 @@ class AnnotatedImage:
     names: tuple[str, ...]
     source: str
     dataset: str
+    identities: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

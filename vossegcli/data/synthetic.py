@@ -174,7 +174,7 @@ def render_clips(layers: Layers, frames: int, generator: torch.Generator, classe
     clips = jitter_colour(canvas, look.colour, generator)
     clips = add_noise(blur_some(clips, 0.15, generator), look.noise, generator)
     coarse, fine = (_at_cells(places, textures, stride) for stride in (COARSE, FINE))
-    return ClipSamples(clips, _drop_unseen(labels), coarse, fine, classes)
+    return ClipSamples(clips, drop_unseen(labels), coarse, fine, classes)
 
 
 def _expose(texture: Tensor, grid: Tensor, shutter: float, generator: torch.Generator) -> Tensor:
@@ -207,7 +207,7 @@ def _at_cells(coordinates: Tensor, textures: Tensor, stride: int) -> Corresponde
     return Correspondences(coordinates[:, :, centre, centre] * half_side, textures[:, :, centre, centre])
 
 
-def _drop_unseen(labels: Tensor) -> Tensor:
+def drop_unseen(labels: Tensor) -> Tensor:
     """Make objects that are not visible in frame 0 background: nobody pointed at them."""
     for object_id in range(1, int(labels.max()) + 1):
         seen = (labels[:, 0] == object_id).sum(dim=(-2, -1)) >= MIN_VISIBLE_PIXELS  # (B,)

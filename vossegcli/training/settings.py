@@ -77,6 +77,7 @@ class TrainingSettings:
         stages: in order.
         seed: of weights, samples and their order.
         pseudo_objects: share of cut-outs that are unsupervised regions (video).
+        real_clips: share of the clips that are taken from annotated videos, where the data has some (video).
         ema: decay of the moving average of the weights, which is what gets saved.
         clip_norm: largest norm of the gradient.
         checkpoint_every: steps between saved states.
@@ -93,6 +94,7 @@ class TrainingSettings:
     model: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     pseudo_objects: float = 0.45
+    real_clips: float = 0.5
     ema: float = 0.998
     clip_norm: float = 5.0
     checkpoint_every: int = 200
@@ -101,6 +103,16 @@ class TrainingSettings:
     partly_annotated: tuple[str, ...] = ()
     turns: bool = False
     holdout: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ConfigError: a share is out of range.
+        """
+        for name in ("pseudo_objects", "real_clips", "ema", "holdout"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}", fix="give a share from 0 to 1")
 
     @property
     def total_steps(self) -> int:

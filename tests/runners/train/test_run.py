@@ -304,6 +304,17 @@ def test_a_run_leaves_checkpoint_log_and_report_and_resumes_exactly(
         runner.train(options(discs, settings, parts, resume=True), silent)
 
 
+def test_annotated_videos_are_trained_on(settings: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    clip = Path(__file__).parents[3] / "examples/bunny"
+    trained = options(clip, settings, tmp_path / "out", dry_run=True)
+    runner.train(trained, silent, notes.append)
+    assert "50% of the clips are taken from annotated videos (1)" in notes
+    settings.write_text("real_clips = 1.5" + SETTINGS.format(holdout=0.2))
+    with pytest.raises(ConfigError, match=r"real_clips is 1\.5"):
+        runner.train(trained, silent)
+
+
 def test_a_checkpoint_can_be_the_start(discs: Path, settings: Path, tmp_path: Path, checkpoint: Path) -> None:
     with pytest.raises(CheckpointError, match="shape|key"):  # of another configuration
         runner.train(options(discs, settings, tmp_path / "out", init=str(checkpoint)), silent)

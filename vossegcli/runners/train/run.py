@@ -18,6 +18,7 @@ from vossegcli.io.datasets.archives import opened_archive
 from vossegcli.io.datasets.formats import is_annotation
 from vossegcli.io.datasets.instance_folders import read_instance_folders
 from vossegcli.io.datasets.tools.coco import is_coco
+from vossegcli.io.datasets.video_folders import holds_videos, read_video_folders
 from vossegcli.io.records.atomic import make_folder
 from vossegcli.io.records.configs import read_toml
 from vossegcli.io.records.json_files import read_json
@@ -168,6 +169,9 @@ def read_images(
 
 def _read_path(path: Path, task: Task, subset: str | None, folder: Path | None) -> Iterator[AnnotatedImages]:
     coco = [file for file in sorted(path.glob("*.json")) if is_coco(read_json(file))] if path.is_dir() else []
+    if task == "propagate" and not coco and holds_videos(path):
+        yield read_video_folders(path)
+        return
     if not coco and not is_annotation(path):
         yield (read_class_folders if task == "fewshot" else read_instance_folders)(path, subset)
         return

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vossegcli.data.clips import ClipSpec, ClipStream, split_by_source
 from vossegcli.data.episodes import EpisodeSpec, EpisodeStream, classes_of, split_classes
+from vossegcli.data.real_clips import videos_of
 from vossegcli.errors import ConfigError
 from vossegcli.io.results.overlays import data_uri, draw_overlay
 from vossegcli.samples import ClipSamples, EpisodeSamples
@@ -61,7 +62,7 @@ class TrainingSamples(Protocol):
 
 
 class TrainingClips:
-    """Synthetic clips of annotated images.
+    """Synthetic clips of annotated images, and clips of annotated videos.
 
     Args:
         images: the pool.
@@ -101,13 +102,22 @@ class TrainingClips:
 
     @property
     def notes(self) -> list[str]:
-        """Number of pictures that are held out."""
-        return [holdout_note(len(self._training), self._held_out)]
+        """Number of pictures that are held out, and of the videos that clips are taken from."""
+        held_out = holdout_note(len(self._training), self._held_out)
+        videos = len(videos_of(self._training))
+        share = self._settings.real_clips
+        return (
+            [held_out, f"{share:.0%} of the clips are taken from annotated videos ({videos})"] if videos else [held_out]
+        )
 
     def batches(self, start: int) -> Iterator[ClipSamples]:
         """Yield the clips from a step on."""
-        stream = ClipStream(self._training, self._settings.pseudo_objects, self._settings.seed, self._device)
+        stream = self._stream(self._training)
         yield from stream.stream(start, self._settings.total_steps, self._spec)
+
+    def _stream(self, images: Sequence[AnnotatedImage]) -> ClipStream:
+        settings = self._settings
+        return ClipStream(images, settings.pseudo_objects, settings.seed, self._device, settings.real_clips)
 
     def _spec(self, step: int) -> ClipSpec:
         stage, _ = self._settings.locate(step)
@@ -119,7 +129,7 @@ class TrainingClips:
         if not any(image.segmentations for image in self._held_out):
             return {}, []
         stage = self._settings.stages[-1]
-        stream = ClipStream(self._held_out, self._settings.pseudo_objects, self._settings.seed, self._device)
+        stream = self._stream(self._held_out)
         spec = ClipSpec(stage.batch, stage.size, max(stage.frames, 6), stage.objects)
         ious: list[float] = []
         pictures: Pictures = []
