@@ -10,14 +10,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vossegcli.layers import fused_convolutions
-from vossegcli.layers.efficientnet_lite import ConvNorm, same_padding
+from vossegcli.layers import efficientnet_lite, fused_convolutions
+from vossegcli.layers.efficientnet_lite import ConvNorm, InvertedResidual, same_padding
 from vossegcli.layers.fused_convolutions import (
     convolve_add_relu,
     convolve_padded,
     convolve_relu,
     convolve_relu6,
 )
+from vossegcli.layers.inference import inference_copy
 
 PRECISIONS = (torch.float32, torch.bfloat16)
 
@@ -87,3 +88,25 @@ def test_without_the_fused_operator(monkeypatch: pytest.MonkeyPatch) -> None:
     fused = convolve_relu6(conv, x, (0, 1, 0, 1))
     monkeypatch.setattr(fused_convolutions, "_has_fused", lambda _: False)
     torch.testing.assert_close(convolve_relu6(conv, x, (0, 1, 0, 1)), fused)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("stripe", [1, 12_000])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2)])
+@pytest.mark.parametrize("size", [(16, 12), (15, 13)])
+@torch.no_grad()
+def test_stripes_of_large_maps_make_up_the_whole(
+    size: tuple[int, int], kernel: int, stride: int, stripe: int, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    block = inference_copy(InvertedResidual(8, 8, kernel, stride, 6))
+    x = torch.randn(batch, 8, *size).contiguous(memory_format=torch.channels_last)
+    expected = block(x)
+    monkeypatch.setattr(efficientnet_lite, "_LARGE", 0)
+    monkeypatch.setattr(efficientnet_lite, "_STRIPE", stripe)
+    heights: list[int] = []
+    assert block.expand is not None
+    block.expand.register_forward_hook(lambda _, __, wide: heights.append(wide.shape[2]))
+    torch.testing.assert_close(block(x), expected)
+    assert len(heights) > 1
+    assert max(heights) < size[0]

@@ -25,6 +25,9 @@ MEAN: Final = 127.0 / 255.0
 STD: Final = 128.0 / 255.0
 _EPS: Final = 1e-3
 _STEM: Final = 32
+#: Bytes: a wide map larger than the first is computed in stripes of the second, which stay in a CPU's cache.
+_LARGE: Final = 8 << 20
+_STRIPE: Final = 3 << 20
 
 
 class _Group(NamedTuple):
@@ -113,9 +116,33 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B,C,h,w) to (B,C',h/stride,w/stride)."""
-        hidden = x if self.expand is None else self.expand(x)
-        y: Tensor = self.project(self.depthwise(hidden))
+        if self.expand is not None and self._is_large(x):
+            y = self._in_stripes(self.expand, x)
+        else:
+            y = self.project(self.depthwise(x if self.expand is None else self.expand(x)))
         return x + y if self.residual else y
+
+    def _is_large(self, x: Tensor) -> bool:
+        """Return True where stripes are faster: on CPUs, ready for inference, with wide maps that fill the cache."""
+        if x.device.type != "cpu" or torch.is_grad_enabled() or not self.depthwise.folded:
+            return False
+        return self.depthwise.conv.in_channels * x[:, 0].numel() * x.element_size() > _LARGE
+
+    def _in_stripes(self, expand: ConvNorm, x: Tensor) -> Tensor:
+        """Map (B,C,h,w) to (B,C',h/stride,w/stride) with the wide maps of some rows at a time."""
+        conv, height = self.depthwise.conv, x.shape[2]
+        kernel, stride = conv.kernel_size[0], conv.stride[0]
+        left, right, top, _ = same_padding(x, kernel, stride)
+        rows = max(1, _STRIPE // (stride * conv.in_channels * x[:, 0, 0].numel() * x.element_size()))
+        parts = []
+        for first in range(0, math.ceil(height / stride), rows):
+            last = min(first + rows, math.ceil(height / stride)) - 1
+            begin, end = first * stride - top, last * stride - top + kernel
+            hidden = expand(x[:, :, max(begin, 0) : min(end, height)])
+            if begin < 0 or end > height:
+                hidden = F.pad(hidden, (0, 0, max(-begin, 0), max(end - height, 0)))
+            parts.append(self.project(convolve_relu6(conv, hidden, (left, right, 0, 0))))
+        return torch.cat(parts, dim=2)
 
 
 class EfficientNetLite(nn.Module):

@@ -8,6 +8,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from vossegcli.systems.mobileinst.backbone import Backbone
 from vossegcli.systems.mobileinst.config import MobileInstConfig
@@ -16,6 +17,7 @@ from vossegcli.systems.mobileinst.losses import hard_iou, masks_of_ids, offsets_
 from vossegcli.systems.mobileinst.mask_decoder import mask_logits
 from vossegcli.systems.mobileinst.matcher import Match, dice_matrix, match
 from vossegcli.systems.mobileinst.positions import cell_centres, encode_points
+from vossegcli.systems.mobileinst.reference_points import PointEmbedding
 from vossegcli.systems.mobileinst.tracking import KernelTracker, mask_overlaps
 
 
@@ -55,6 +57,18 @@ def test_masks_are_kernels_times_features() -> None:
     assert logits.shape == (1, 2, 4, 4)
     assert float(logits[0, 0, 0, 0]) == 3.0
     assert float(logits[0, 1, 3, 3]) == -5.0
+
+
+@torch.no_grad()
+def test_features_for_kernels_are_what_each_projection_gives_in_turn() -> None:
+    torch.manual_seed(0)
+    points, branch, projection = PointEmbedding(8, 5), nn.Conv2d(8, 5, 1), nn.Conv2d(8, 8, 1)
+    features, centres = torch.randn(2, 8, 3, 4), torch.randn(2, 3, 4, 8)
+    found = points.features(features, centres, branch, projection)
+    expected = branch(features + projection(centres.permute(0, 3, 1, 2)))
+    expected[:, :-1] += points.project(centres).permute(0, 3, 1, 2)
+    torch.testing.assert_close(found[:, :-1], expected[:, :-1])
+    assert (found[:, -1] == 1.0).all()
 
 
 def test_masks_of_ids_are_shares_of_cells() -> None:

@@ -23,6 +23,7 @@ from vossegcli.systems.base import TrackedInstances
 from vossegcli.systems.mobileinst import SYSTEM, predict, train
 from vossegcli.systems.mobileinst.config import CONFIGS, MobileInstConfig
 from vossegcli.systems.mobileinst.convert import load_imagenet
+from vossegcli.systems.mobileinst.mask_decoder import mask_logits
 from vossegcli.systems.mobileinst.model import MobileInst
 from vossegcli.systems.mobileinst.predict import MobileInstPredictor, MobileInstTracker
 
@@ -293,7 +294,7 @@ def test_efficientnet_starts_from_its_published_weights_and_the_token_pyramid_fr
 
 
 def test_a_predictor_changes_only_its_copy() -> None:
-    """Its folded norms give what the network gives in evaluation mode."""
+    """Its folded norms and faster convolutions give what the network gives in evaluation mode."""
     model = network(backbone="efficientnet_lite0")
     before = {name: value.clone() for name, value in model.state_dict().items()}
     predictor = MobileInstPredictor(model, score_threshold=0.0)
@@ -302,5 +303,11 @@ def test_a_predictor_changes_only_its_copy() -> None:
     images = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         expected = model.detect(model(images))
-    found = predictor._network.detect(predictor._network.encode(images).encoded)
+        embedded = model(images).embedded
+        frame = predictor._network.encode(images)
+    assert torch.allclose(frame.encoded.embedded, embedded, atol=1e-4)
+    found = predictor._network.detect(frame.encoded)
     assert torch.allclose(found.kernels, expected.kernels, atol=1e-4)
+    logits = mask_logits(expected.kernels, embedded)[0]
+    flips = (predictor._network.masks(frame, 0, found.kernels[0]) > 0.5) != (logits > 0.0)
+    assert not flips[logits.abs() > 1e-3].any()  # the same but for ties

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.ops.misc import Conv2dNormActivation
 
 from vossegcli.systems.mobileinst.config import MobileInstConfig
-from vossegcli.systems.mobileinst.positions import cell_centres, encode_points
+from vossegcli.systems.mobileinst.positions import cell_centres
 
 FEATURE_STRIDE = 8  # of the mask features
 MASK_STRIDE = 4  # of the masks that kernels make of them
@@ -52,7 +52,7 @@ class MaskDecoder(nn.Module):
     """Down and up and down the pyramid, with global features at both ends.
 
     Every cell also predicts the offset to its instance's centre. Where the configuration gives a `query_stride`, the
-    encoding of that centre joins its features (see `reference_points`).
+    encoding of that centre joins its features (see `reference_points`); only queries need them together.
     """
 
     def __init__(self, config: MobileInstConfig, context: int) -> None:
@@ -66,14 +66,8 @@ class MaskDecoder(nn.Module):
         self.point_projection = nn.Conv2d(channels, channels, 1) if config.query_stride else None
         self.branch = nn.Conv2d(channels, config.kernel, 1)
 
-    def forward(self, local: list[Tensor], context: Tensor, origin: Tensor) -> tuple[Tensor, DenseOutput]:
-        """Map X3, X4, X5 and X6 to the mask features X_mask (B,C,h,w) and what its cells say of themselves.
-
-        Args:
-            local: X3, X4, X5.
-            context: X6.
-            origin: (2,) point of the upper left corner.
-        """
+    def forward(self, local: list[Tensor], context: Tensor) -> tuple[Tensor, DenseOutput]:
+        """Map X3, X4, X5 and X6 to the mask features X_mask (B,C,h,w) and what its cells say of themselves."""
         x3, x4, x5 = local
         x5 = self.enhance_first(x5, context)
         x4 = x4 + _resized(x5, x4)
@@ -85,16 +79,14 @@ class MaskDecoder(nn.Module):
         x3, x4, x5 = (enhance(x, context) for enhance, x in zip(self.enhance_last, (x3, x4, x5), strict=True))
         features = x3 + _resized(x4 + _resized(x5, x4), x3)
         said = self.dense(features).float()
-        dense = DenseOutput(said[:, :2], said[:, 2:])
-        if self.point_projection is not None:
-            encoded = encode_points(predicted_centres(dense, origin), features.shape[1])
-            features = features + self.point_projection(encoded.permute(0, 3, 1, 2).to(features.dtype))
-        return features, dense
+        return features, DenseOutput(said[:, :2], said[:, 2:])
 
-    def embed(self, features: Tensor) -> Tensor:
-        """Embed features for the kernels: (B,C,h,w) to (B,K,h,w)."""
-        embedded: Tensor = self.branch(features)
-        return embedded
+    def with_centres(self, features: Tensor, centres: Tensor | None) -> Tensor:
+        """Join the encodings (B,h,w,C) of the centres that cells point to, if there are any, to features (B,C,h,w)."""
+        if self.point_projection is None or centres is None:
+            return features
+        joined: Tensor = features + self.point_projection(centres.permute(0, 3, 1, 2))
+        return joined
 
 
 def predicted_centres(dense: DenseOutput, origin: Tensor) -> Tensor:

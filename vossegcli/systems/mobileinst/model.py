@@ -16,6 +16,7 @@ from vossegcli.systems.mobileinst.backbone import make_backbone
 from vossegcli.systems.mobileinst.config import MobileInstConfig
 from vossegcli.systems.mobileinst.instance_decoder import InstanceDecoder, Predictions
 from vossegcli.systems.mobileinst.mask_decoder import FEATURE_STRIDE, DenseOutput, MaskDecoder, predicted_centres
+from vossegcli.systems.mobileinst.positions import encode_points
 
 
 class Encoded(NamedTuple):
@@ -23,9 +24,10 @@ class Encoded(NamedTuple):
 
     Attributes:
         context: X6 (B,C',H/64,W/64).
-        features: X_mask (B,C,h,w).
+        features: X_mask (B,C,h,w), without the centres.
         embedded: (B,K,h,w), what kernels are multiplied with.
         dense: what the cells say of themselves.
+        centres: encodings (B,h,w,C) of the centres that cells point to; None = without reference points.
         origin: (2,) point (x, y) of the upper left corner, in pixels.
     """
 
@@ -33,6 +35,7 @@ class Encoded(NamedTuple):
     features: Tensor
     embedded: Tensor
     dense: DenseOutput
+    centres: Tensor | None
     origin: Tensor
 
 
@@ -51,16 +54,22 @@ class MobileInst(NormalisedInput):
         if origin is None:
             origin = torch.zeros(2, device=images.device)
         local, context = self.backbone(self.normalise(images))
-        features, dense = self.mask_decoder(local, context, origin)
-        embedded = self.mask_decoder.embed(features)
-        if self.instance_decoder.point_embedding is not None:
-            embedded = self.instance_decoder.point_embedding.features(embedded, predicted_centres(dense, origin))
-        return Encoded(context, features, embedded, dense, origin)
+        features, dense = self.mask_decoder(local, context)
+        points, projection = self.instance_decoder.point_embedding, self.mask_decoder.point_projection
+        if points is None or projection is None:
+            return Encoded(context, features, self.mask_decoder.branch(features), dense, None, origin)
+        centres = encode_points(predicted_centres(dense, origin), features.shape[1]).to(features.dtype)
+        embedded = points.features(features, centres, self.mask_decoder.branch, projection)
+        return Encoded(context, features, embedded, dense, centres, origin)
+
+    def local_features(self, encoded: Encoded) -> Tensor:
+        """Features (B,C,h,w) of encoded images for the local decoder."""
+        return self.mask_decoder.with_centres(encoded.features, encoded.centres)
 
     def detect(self, encoded: Encoded) -> Predictions:
         """Predict the instances of encoded images."""
         queries = self.instance_decoder.decode_global(encoded.context, encoded.origin)
-        seen = self.instance_decoder.decode_local(queries, encoded.features, encoded.origin)
+        seen = self.instance_decoder.decode_local(queries, self.local_features(encoded), encoded.origin)
         return self.predict(seen, encoded)
 
     def predict(self, queries: Tensor, encoded: Encoded) -> Predictions:

@@ -10,10 +10,11 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import roi_align
 
 from vossegcli.layers.inference import inference_copy
+from vossegcli.layers.winograd import use_winograd
 from vossegcli.ops.canvas import Canvas, scaled_canvas
 from vossegcli.ops.images import in_unit_range
 from vossegcli.ops.precision import autocast
@@ -40,6 +41,7 @@ class _Network:
 
     def __init__(self, model: MobileInst, precision: torch.dtype, short_side: int | None) -> None:
         self.model = inference_copy(model).to(memory_format=torch.channels_last)
+        use_winograd(self.model.mask_decoder)
         self.device = next(self.model.parameters()).device
         self.precision = precision
         self.short_side = model.config.short_side if short_side is None else short_side
@@ -169,7 +171,7 @@ class MobileInstTracker:
             self._detect(encoded)
         self._frames += 1
         masks = self._network.masks(encoded, 0, self._kernels.to(self._network.device))
-        seen = (masks > MASK).flatten(1).any(dim=1).nonzero()[:, 0]
+        seen = (masks.amax(dim=(1, 2)) > MASK).nonzero()[:, 0]
         boxes, inside = masks_in_boxes(masks[seen], encoded.canvas)
         if not is_key:  # there, the queries have just said it
             self._follow(encoded, masks)
@@ -271,8 +273,7 @@ def masks_in_boxes(masks: Tensor, canvas: Canvas) -> tuple[Tensor, Tensor]:
     """
     if not len(masks):
         return masks.new_zeros(0, 4), masks.new_zeros(0, SIDE, SIDE)
-    covered = masks > MASK
-    columns, rows = covered.any(dim=1), covered.any(dim=2)
+    columns, rows = masks.amax(dim=1) > MASK, masks.amax(dim=2) > MASK
     sides = []
     for line in (columns, rows):
         numbers = torch.arange(line.shape[1], device=line.device).expand_as(line)
@@ -282,6 +283,15 @@ def masks_in_boxes(masks: Tensor, canvas: Canvas) -> tuple[Tensor, Tensor]:
     (left, right), (top, bottom) = sides
     limits = torch.tensor([canvas.size[1], canvas.size[0]] * 2, device=masks.device) / MASK_STRIDE
     cells = torch.stack([left, top, right, bottom], dim=1).clamp_min(0.0).minimum(limits)
-    numbered = torch.cat([torch.arange(len(masks), device=masks.device).unsqueeze(1).float(), cells], dim=1)
-    inside = roi_align(masks.unsqueeze(1), numbered, SIDE, sampling_ratio=1, aligned=True)[:, 0]
-    return cells * MASK_STRIDE * canvas.box_scale(masks.device), inside
+    return cells * MASK_STRIDE * canvas.box_scale(masks.device), _resampled(masks, cells)
+
+
+def _resampled(masks: Tensor, boxes: Tensor) -> Tensor:
+    """Masks (n,R,R) in boxes (n,4) of masks (n,h,w): RoIAlign with a sample a cell, at half its time on a CPU."""
+    size = masks.new_tensor([masks.shape[2], masks.shape[1]])
+    first, last = boxes[:, :2] / size, boxes[:, 2:] / size
+    shares = (torch.arange(SIDE, device=masks.device) + 0.5) / SIDE
+    points = 2.0 * torch.lerp(first.unsqueeze(1), last.unsqueeze(1), shares.view(1, -1, 1)) - 1.0  # (n,R,2)
+    x, y = points[:, :, 0].unsqueeze(1), points[:, :, 1].unsqueeze(2)
+    grid = torch.stack(torch.broadcast_tensors(x, y), dim=3)
+    return F.grid_sample(masks.unsqueeze(1), grid, padding_mode="border", align_corners=False)[:, 0]

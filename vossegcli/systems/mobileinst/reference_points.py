@@ -52,10 +52,28 @@ class PointEmbedding(nn.Module):
             self.project.weight.normal_(0.0, (BUMP / ((kernel - 1) * 2 * int(near.sum()))) ** 0.5)
             self.project.weight *= near.repeat(4).to(self.project.weight.device)  # x and y, sines and cosines
 
-    def features(self, embedded: Tensor, points: Tensor) -> Tensor:
-        """Mask features (B,K,h,w) of cells that point to points (B,h,w,2)."""
-        located = self.project(self._encoded(points, embedded.dtype)).permute(0, 3, 1, 2)
-        return F.pad(embedded[:, :-1] + located, (0, 0, 0, 0, 0, 1), value=1.0)
+    def features(self, features: Tensor, centres: Tensor, branch: nn.Conv2d, projection: nn.Conv2d) -> Tensor:
+        """Embed features for the kernels, with the centres that their cells point to.
+
+        It is `branch(features + projection(centres)) + project(centres)`, and one in the last channel. What centres are
+        multiplied with is added up first: there are fewer weights than cells.
+
+        Args:
+            features: (B,C,h,w).
+            centres: encodings (B,h,w,C).
+            branch: 1x1 convolution to K channels.
+            projection: 1x1 convolution of the encodings.
+
+        Returns:
+            (B,K,h,w).
+        """
+        assert branch.bias is not None
+        assert projection.bias is not None
+        own = branch.weight[:-1].flatten(1)
+        located = own @ projection.weight.flatten(1) + self.project.weight
+        bias = own @ projection.bias + branch.bias[:-1]
+        embedded = F.linear(features.permute(0, 2, 3, 1), F.pad(own, (0, 0, 0, 1)), F.pad(bias, (0, 1), value=1.0))
+        return (embedded + F.linear(centres, F.pad(located, (0, 0, 0, 1)))).permute(0, 3, 1, 2)
 
     def kernels(self, kernels: Tensor, points: Tensor) -> Tensor:
         """Kernels (B,N,K) of queries that are at points (B,N,2)."""

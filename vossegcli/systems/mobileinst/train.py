@@ -92,7 +92,8 @@ def clip_objective(model: MobileInst, batch: InstanceClipSamples, weights: LossW
     later = _Truth(truth.masks[second], truth.labels[second])
     matches = [_still_there(pairs, masks) for pairs, masks in zip(found.matches[first], later.masks, strict=True)]
     idle = [_not_in(found.queries.shape[1], pairs.queries) for pairs in matches]
-    passed = model.instance_decoder.decode_local(found.queries[first], encoded.features[second], encoded.origin)
+    features = model.local_features(encoded)[second]
+    passed = model.instance_decoder.decode_local(found.queries[first], features, encoded.origin)
     said = model.predict(passed, encoded)
     embedded = encoded.embedded[second]
     earlier = _halves(found.predictions, first)
@@ -120,7 +121,7 @@ def _detection_terms(
     """
     decoder = model.instance_decoder
     early = decoder.decode_global(encoded.context, encoded.origin)
-    predictions = model.predict(decoder.decode_local(early, encoded.features, encoded.origin), encoded)
+    predictions = model.predict(decoder.decode_local(early, model.local_features(encoded), encoded.origin), encoded)
     logits = mask_logits(predictions.kernels, encoded.embedded)
     query_stride = model.config.query_stride
     size = (MASK_STRIDE * logits.shape[2], MASK_STRIDE * logits.shape[3])
