@@ -44,7 +44,7 @@ class SemanticEnhancer(nn.Module):
     def forward(self, local: Tensor, context: Tensor) -> Tensor:
         """Map (B,C,h,w) and (B,C',h/n,w/n) to (B,C,h,w)."""
         g = F.interpolate(self.context(context), size=local.shape[2:], mode="bilinear", align_corners=False)
-        y: Tensor = self.out(self.local(local) * g + g)
+        y: Tensor = self.out(torch.addcmul(g, self.local(local), g))
         return y
 
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vossegcli.layers.inference import inference_copy
+from vossegcli.layers.inference import inference_copy, store_convolutions
 from vossegcli.layers.winograd import use_winograd
 from vossegcli.ops.canvas import Canvas, scaled_canvas
 from vossegcli.ops.images import in_unit_range
@@ -41,6 +41,7 @@ class _Network:
 
     def __init__(self, model: MobileInst, precision: torch.dtype, short_side: int | None) -> None:
         self.model = inference_copy(model).to(memory_format=torch.channels_last)
+        store_convolutions(self.model, precision)
         use_winograd(self.model.mask_decoder)
         self.device = next(self.model.parameters()).device
         self.precision = precision
@@ -172,7 +173,7 @@ class MobileInstTracker:
         self._frames += 1
         masks = self._network.masks(encoded, 0, self._kernels.to(self._network.device))
         seen = (masks.amax(dim=(1, 2)) > MASK).nonzero()[:, 0]
-        boxes, inside = masks_in_boxes(masks[seen], encoded.canvas)
+        boxes, inside = masks_in_boxes(masks if len(seen) == len(masks) else masks[seen], encoded.canvas)
         if not is_key:  # there, the queries have just said it
             self._follow(encoded, masks)
         scores, labels = self._scores.to(self._network.device)[seen].max(dim=1)

@@ -72,8 +72,9 @@ class PointEmbedding(nn.Module):
         own = branch.weight[:-1].flatten(1)
         located = own @ projection.weight.flatten(1) + self.project.weight
         bias = own @ projection.bias + branch.bias[:-1]
-        embedded = F.linear(features.permute(0, 2, 3, 1), F.pad(own, (0, 0, 0, 1)), F.pad(bias, (0, 1), value=1.0))
-        return (embedded + F.linear(centres, F.pad(located, (0, 0, 0, 1)))).permute(0, 3, 1, 2)
+        of_features = F.linear(features.permute(0, 2, 3, 1), F.pad(own, (0, 0, 0, 1)), F.pad(bias, (0, 1), value=1.0))
+        embedded = of_features.flatten(0, 2).addmm(centres.flatten(0, 2), F.pad(located, (0, 0, 0, 1)).t())
+        return embedded.view(*centres.shape[:3], -1).permute(0, 3, 1, 2)
 
     def kernels(self, kernels: Tensor, points: Tensor) -> Tensor:
         """Kernels (B,N,K) of queries that are at points (B,N,2)."""

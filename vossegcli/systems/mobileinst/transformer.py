@@ -132,5 +132,4 @@ class Injection(nn.Module):
             F.interpolate(part, size=local.shape[2:], mode="bilinear", align_corners=False)
             for part in (F.hardsigmoid(self.global_act(context)), self.global_embedding(context))
         )
-        y: Tensor = self.local_embedding(local) * gate + addend
-        return y
+        return torch.addcmul(addend, self.local_embedding(local), gate)
