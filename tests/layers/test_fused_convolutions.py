@@ -5,6 +5,8 @@ Covers: layers.fused_convolutions, layers.efficientnet_lite
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -13,6 +15,7 @@ from torch.nn import functional
 from vossegcli.layers import efficientnet_lite, fused_convolutions
 from vossegcli.layers.efficientnet_lite import ConvNorm, InvertedResidual, same_padding
 from vossegcli.layers.fused_convolutions import (
+    FrozenConvolution,
     convolve_add_relu,
     convolve_padded,
     convolve_relu,
@@ -110,3 +113,29 @@ def test_stripes_of_large_maps_make_up_the_whole(
     torch.testing.assert_close(block(x), expected)
     assert len(heights) > 1
     assert max(heights) < size[0]
+
+
+@pytest.mark.parametrize("groups", [1, 8])
+@torch.no_grad()
+def test_weights_in_another_order_give_the_same(groups: int) -> None:
+    plain = convolution(3, groups, torch.float32)
+    frozen = FrozenConvolution(copy.deepcopy(plain))
+    assert frozen.state_dict().keys() == plain.state_dict().keys()
+    for precision, exact in ((torch.float32, 1e-5), (torch.bfloat16, 1e-2)):
+        plain.to(precision), frozen.to(precision)
+        for size in ((12, 16), (13, 15), (6, 4)):  # the zeros lie elsewhere where sides are odd
+            x = image(*size, precision)
+            sides = same_padding(x, 3, 2)
+            expected = convolve_padded(plain, x, sides)
+            for one in (frozen, copy.deepcopy(frozen)):
+                torch.testing.assert_close(convolve_padded(one, x, sides), expected, rtol=exact, atol=exact)
+                torch.testing.assert_close(
+                    convolve_relu6(one, x, sides), functional.relu6(expected), rtol=exact, atol=exact
+                )
+
+
+def test_a_frozen_convolution_lets_gradients_through() -> None:
+    frozen = FrozenConvolution(convolution(3, 1, torch.float32))
+    x = image(12, 16, torch.float32).requires_grad_()
+    convolve_relu6(frozen, x, same_padding(x, 3, 2)).sum().backward()
+    assert x.grad is not None

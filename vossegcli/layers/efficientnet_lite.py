@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from vossegcli.layers.fused_convolutions import convolve_padded, convolve_relu6
+from vossegcli.layers.fused_convolutions import FrozenConvolution, convolve_padded, convolve_relu6
 
 Variant = Literal["lite0", "lite2"]
 
@@ -58,7 +58,7 @@ class ConvNorm(nn.Module):
     ) -> None:
         super().__init__()
         padding = kernel // 2 if stride == 1 else 0
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False)
+        self.conv: nn.Conv2d = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False)
         self.norm: nn.Module = nn.BatchNorm2d(out_channels, eps=_EPS)
         self.active = active
 
@@ -99,7 +99,7 @@ class ConvNorm(nn.Module):
     def fold(self) -> None:
         """Fold the batch norm (in eval mode) into the convolution, in place."""
         if isinstance(self.norm, nn.BatchNorm2d):
-            self.conv = fuse_conv_bn_eval(self.conv, self.norm)
+            self.conv = FrozenConvolution(fuse_conv_bn_eval(self.conv, self.norm))
             self.norm = nn.Identity()
 
 

@@ -12,6 +12,33 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Sides = tuple[int, int, int, int]
+Padding = tuple[int, ...]
+
+
+class FrozenConvolution(nn.Conv2d):
+    """A convolution whose weights no longer change: they are brought to oneDNN's order only once."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__(
+            conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding,  # type: ignore[arg-type]
+            conv.dilation, conv.groups, device="meta",  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.weight, self.bias = conv.weight, conv.bias
+        self._ordered: dict[tuple[Sides | None, torch.dtype], tuple[Tensor, Padding]] = {}
+
+    def ordered(self, x: Tensor, sides: Sides | None) -> tuple[Tensor, Padding]:
+        """Weight in the order for maps like (B,C,h,w), and padding, as `_placed` gives them."""
+        key = sides, self.weight.dtype
+        if key not in self._ordered:
+            weight, padding = _placed(self, sides)
+            order = torch.ops.mkldnn._reorder_convolution_weight
+            found = order(weight, padding, self.stride, self.dilation, self.groups, x.shape)
+            self._ordered[key] = found, padding
+        return self._ordered[key]
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave out what cannot be copied."""
+        return {**self.__dict__, "_ordered": {}}
 
 
 def convolve_relu6(conv: nn.Conv2d, x: Tensor, sides: Sides | None) -> Tensor:
@@ -25,7 +52,7 @@ def convolve_relu6(conv: nn.Conv2d, x: Tensor, sides: Sides | None) -> Tensor:
     if not _fuses(conv, x):
         return F.relu6(convolve_padded(conv, x, sides), inplace=True)
     fused: Tensor = torch.ops.mkldnn._convolution_pointwise(  # what torch.compile makes of the two
-        x.to(conv.weight.dtype), *_parameters(conv, sides), "hardtanh", [0.0, 6.0], ""
+        x.to(conv.weight.dtype), *_parameters(conv, x, sides), "hardtanh", [0.0, 6.0], ""
     )
     return fused
 
@@ -35,7 +62,7 @@ def convolve_relu(conv: nn.Conv2d, x: Tensor) -> Tensor:
     if not _fuses(conv, x):
         return F.relu(conv(x), inplace=True)
     fused: Tensor = torch.ops.mkldnn._convolution_pointwise(
-        x.to(conv.weight.dtype), *_parameters(conv, None), "relu", [], ""
+        x.to(conv.weight.dtype), *_parameters(conv, x, None), "relu", [], ""
     )
     return fused
 
@@ -58,24 +85,29 @@ def convolve_add_relu(conv: nn.Conv2d, x: Tensor, other: Tensor) -> Tensor:
         return F.relu(conv(x) + other, inplace=True)
     dtype = conv.weight.dtype
     fused: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(
-        x.to(dtype), other.to(dtype), *_parameters(conv, None), "add", None, "relu", [], None
+        x.to(dtype), other.to(dtype), *_parameters(conv, x, None), "add", None, "relu", [], None
     )
     return fused
 
 
 def convolve_padded(conv: nn.Conv2d, x: Tensor, sides: Sides | None) -> Tensor:
     """Convolve (B,C,h,w) with zeros at its sides, without a copy that has them."""
+    if isinstance(conv, FrozenConvolution) and _fuses(conv, x):
+        found: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x.to(conv.weight.dtype), *_parameters(conv, x, sides), "none", [], ""
+        )
+        return found
     weight, padding = _placed(conv, sides)
     return F.conv2d(x, weight, conv.bias, conv.stride, padding, conv.dilation, conv.groups)
 
 
-def _parameters(conv: nn.Conv2d, sides: Sides | None) -> tuple[object, ...]:
+def _parameters(conv: nn.Conv2d, x: Tensor, sides: Sides | None) -> tuple[object, ...]:
     """Weight, bias, padding, stride, dilation and groups, as oneDNN's operators take them."""
-    weight, padding = _placed(conv, sides)
+    weight, padding = conv.ordered(x, sides) if isinstance(conv, FrozenConvolution) else _placed(conv, sides)
     return weight, conv.bias, padding, conv.stride, conv.dilation, conv.groups
 
 
-def _placed(conv: nn.Conv2d, sides: Sides | None) -> tuple[Tensor, tuple[int, ...]]:
+def _placed(conv: nn.Conv2d, sides: Sides | None) -> tuple[Tensor, Padding]:
     """Weight and padding: where there are more zeros at the end, the kernel begins with zeros to be alike."""
     if sides is None:
         assert not isinstance(conv.padding, str)
@@ -94,6 +126,7 @@ def _fuses(conv: nn.Conv2d, x: Tensor) -> bool:
 
 @cache
 def _has_fused(dtype: torch.dtype) -> bool:
-    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+    wanted = ("_convolution_pointwise", "_reorder_convolution_weight")
+    if not torch.backends.mkldnn.is_available() or not all(hasattr(torch.ops.mkldnn, name) for name in wanted):
         return False
     return dtype == torch.float32 or (dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
