@@ -13,12 +13,12 @@ import torch
 from tests.conftest import Outcome
 from vossegcli.io.weights.checkpoints import read_checkpoint
 from vossegcli.models.chosen_model import build_network
+from vossegcli.ops.cells import cell_centres
 from vossegcli.ops.images import image_tensor
 from vossegcli.runners.checkpoints.export import write_onnx
 from vossegcli.systems import get_system
 from vossegcli.systems.base import Graph
 from vossegcli.systems.mobileinst.mask_decoder import mask_logits
-from vossegcli.systems.mobileinst.positions import cell_centres
 from vossegcli.systems.mobileinst.predict import instance_scores
 from vossegcli.systems.mobileinst.reference_points import attention_bias
 

@@ -23,6 +23,8 @@ Variant = Literal["lite0", "lite2"]
 #: Normalisation of the input that the ImageNet weights expect: (rgb - MEAN) / STD for rgb in [0, 1].
 MEAN: Final = 127.0 / 255.0
 STD: Final = 128.0 / 255.0
+#: Mean and deviation of each colour, as `NormalisedInput` takes them.
+NORMALISATION: Final = (MEAN,) * 3, (STD,) * 3
 _EPS: Final = 1e-3
 _STEM: Final = 32
 #: Bytes: a wide map larger than the first is computed in stripes of the second, which stay in a CPU's cache.

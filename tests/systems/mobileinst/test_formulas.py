@@ -16,7 +16,7 @@ from vossegcli.systems.mobileinst.instance_decoder import Predictions
 from vossegcli.systems.mobileinst.losses import hard_iou, masks_of_ids, offsets_to_centres, set_losses
 from vossegcli.systems.mobileinst.mask_decoder import mask_logits
 from vossegcli.systems.mobileinst.matcher import Match, dice_matrix, match
-from vossegcli.systems.mobileinst.positions import cell_centres, encode_points
+from vossegcli.systems.mobileinst.positions import encode_points
 from vossegcli.systems.mobileinst.reference_points import PointEmbedding
 from vossegcli.systems.mobileinst.tracking import KernelTracker, mask_overlaps
 
@@ -27,10 +27,6 @@ def test_near_places_have_encodings_that_look_alike() -> None:
     products = points @ points[0]
     assert float(products[0]) == pytest.approx(16.0), "half of the squares of sines and cosines"
     assert products.argsort(descending=True).tolist() == [0, 1, 2, 3]
-
-
-def test_cells_lie_at_their_centres() -> None:
-    assert cell_centres(2, 3, 8, torch.device("cpu"))[1, 2].tolist() == [20.0, 12.0]
 
 
 def test_places_differ_by_where_they_lie_to_each_other() -> None:

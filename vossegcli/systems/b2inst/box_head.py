@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import clip_boxes_to_image
 
+from vossegcli.ops.cells import cell_centres
 from vossegcli.systems.b2inst.backbone import STRIDES
 from vossegcli.systems.b2inst.config import B2InstConfig
 
@@ -104,16 +105,10 @@ def _tower(channels: int, depth: int, groups: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def cell_centres(height: int, width: int, stride: int, device: torch.device) -> Tensor:
-    """Centres (h*w,2) of a level's cells as (x, y) in pixels of the image."""
-    y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
-    return torch.stack([x, y], dim=2).flatten(0, 1) * stride + stride / 2
-
-
 def locations(sizes: Sequence[tuple[int, int]], device: torch.device) -> tuple[Tensor, Tensor]:
     """Centres (N,2) in pixels and strides (N,) of the cells of all levels, whose sizes are (h, w)."""
     pairs = list(zip(sizes, STRIDES, strict=True))
-    centres = torch.cat([cell_centres(h, w, stride, device) for (h, w), stride in pairs])
+    centres = torch.cat([cell_centres(h, w, stride, device).flatten(0, 1) for (h, w), stride in pairs])
     strides = torch.cat([torch.full((h * w,), float(stride), device=device) for (h, w), stride in pairs])
     return centres, strides
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from vossegcli.layers import efficientnet_lite
+from vossegcli.layers.efficientnet_lite import NORMALISATION
 from vossegcli.layers.normalise import IMAGENET_MEAN, IMAGENET_STD, NormalisedInput
 from vossegcli.systems.b2inst.backbone import make_backbone
 from vossegcli.systems.b2inst.basis_head import Bases, BasisHead
@@ -38,7 +38,7 @@ class B2Inst(NormalisedInput):
     """The parts; how they play together is in `predict` and `train`."""
 
     def __init__(self, config: B2InstConfig) -> None:
-        super().__init__(*_normalisation(config))
+        super().__init__(*((IMAGENET_MEAN, IMAGENET_STD) if config.backbone == "resnet" else NORMALISATION))
         self.config = config
         self.backbone = make_backbone(config)
         self.box_head = BoxHead(config)
@@ -61,10 +61,3 @@ class B2Inst(NormalisedInput):
             found = found.index_copy(0, here, values)
             first += count
         return found
-
-
-def _normalisation(config: B2InstConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of the colours that the backbone's ImageNet weights expect."""
-    if config.backbone == "resnet":
-        return IMAGENET_MEAN, IMAGENET_STD
-    return (efficientnet_lite.MEAN,) * 3, (efficientnet_lite.STD,) * 3

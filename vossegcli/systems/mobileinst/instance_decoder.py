@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vossegcli.ops.cells import cell_centres
 from vossegcli.systems.mobileinst.backbone import STRIDE
 from vossegcli.systems.mobileinst.config import MobileInstConfig
 from vossegcli.systems.mobileinst.mask_decoder import FEATURE_STRIDE, OFFSET_SCALE
-from vossegcli.systems.mobileinst.positions import cell_centres, encode_points
+from vossegcli.systems.mobileinst.positions import encode_points
 from vossegcli.systems.mobileinst.reference_points import PointEmbedding, attention_bias
 
 PRIOR = 0.01  # probability of a class that every query starts with

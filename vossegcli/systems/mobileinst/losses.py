@@ -13,10 +13,10 @@ from torch import Tensor
 
 from vossegcli.layers.losses import dice_loss, focal_class_loss
 from vossegcli.ops.boundaries import boundary_map
+from vossegcli.ops.cells import cell_centres
 from vossegcli.systems.mobileinst.instance_decoder import Predictions
 from vossegcli.systems.mobileinst.mask_decoder import FEATURE_STRIDE, MASK_STRIDE, OFFSET_SCALE, DenseOutput
 from vossegcli.systems.mobileinst.matcher import Match
-from vossegcli.systems.mobileinst.positions import cell_centres
 
 SURE = 0.4  # probability from which on a pixel counts for the IoU that objectness learns
 

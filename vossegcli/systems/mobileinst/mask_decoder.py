@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops.misc import Conv2dNormActivation
 
+from vossegcli.ops.cells import cell_centres
 from vossegcli.systems.mobileinst.config import MobileInstConfig
-from vossegcli.systems.mobileinst.positions import cell_centres
 
 FEATURE_STRIDE = 8  # of the mask features
 MASK_STRIDE = 4  # of the masks that kernels make of them

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vossegcli.layers import efficientnet_lite
+from vossegcli.layers.efficientnet_lite import NORMALISATION
 from vossegcli.layers.normalise import IMAGENET_MEAN, IMAGENET_STD, NormalisedInput
 from vossegcli.systems.mobileinst.backbone import make_backbone
 from vossegcli.systems.mobileinst.config import MobileInstConfig
@@ -43,7 +43,7 @@ class MobileInst(NormalisedInput):
     """Backbone, mask decoder and instance decoder."""
 
     def __init__(self, config: MobileInstConfig) -> None:
-        super().__init__(*_normalisation(config))
+        super().__init__(*((IMAGENET_MEAN, IMAGENET_STD) if config.backbone == "token_pyramid" else NORMALISATION))
         self.config = config
         self.backbone = make_backbone(config)
         self.mask_decoder = MaskDecoder(config, self.backbone.context_channels)
@@ -76,10 +76,3 @@ class MobileInst(NormalisedInput):
         """Predict from queries (B,N,C) that have attended to encoded images."""
         height, width = encoded.features.shape[2:]
         return self.instance_decoder.predict(queries, (height * FEATURE_STRIDE, width * FEATURE_STRIDE), encoded.origin)
-
-
-def _normalisation(config: MobileInstConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of the colours that the backbone's ImageNet weights expect."""
-    if config.backbone == "token_pyramid":
-        return IMAGENET_MEAN, IMAGENET_STD
-    return (efficientnet_lite.MEAN,) * 3, (efficientnet_lite.STD,) * 3

@@ -25,16 +25,6 @@ def wavelengths(channels: int, device: torch.device | None = None) -> Tensor:
     return SHORTEST * (LONGEST / SHORTEST) ** steps
 
 
-def cell_centres(height: int, width: int, stride: int, device: torch.device) -> Tensor:
-    """Centres (h,w,2) of cells as (x, y) in pixels."""
-    y, x = torch.meshgrid(
-        torch.arange(height, device=device, dtype=torch.float32),
-        torch.arange(width, device=device, dtype=torch.float32),
-        indexing="ij",
-    )
-    return torch.stack([x, y], dim=-1) * stride + stride / 2
-
-
 def random_origin(device: torch.device) -> Tensor:
     """Draw the place of a training crop in the plane, (2,) as (x, y) in pixels.
 
