@@ -65,9 +65,9 @@ def test_other_convolutions_stay_as_they_are(changes: dict[str, int]) -> None:
     layers = network(**changes)
     use_winograd(layers)
     assert not any(isinstance(part, WinogradReLU) for part in layers.modules())
-    coarse = network().to(torch.bfloat16)
-    use_winograd(coarse)
-    assert not any(isinstance(part, WinogradReLU) for part in coarse.modules())
+    for other in (network().to(torch.bfloat16), network().to("meta")):  # another type, another device
+        use_winograd(other)
+        assert not any(isinstance(part, WinogradReLU) for part in other.modules())
     plain = network()
     use_winograd(plain)
     use_winograd(plain)

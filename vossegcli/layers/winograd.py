@@ -94,8 +94,8 @@ def _both_ways(rows: tuple[tuple[float, ...], ...]) -> Tensor:
 
 
 def _is_plain(conv: nn.Conv2d) -> bool:
-    """Return True for a 3x3 convolution in float32 that keeps the size."""
+    """Return True for a 3x3 convolution in float32, on a CPU, that keeps the size."""
     sizes = (conv.kernel_size, conv.stride, conv.dilation, conv.groups)
-    if sizes != ((3, 3), (1, 1), (1, 1), 1) or conv.weight.dtype != torch.float32:
+    if sizes != ((3, 3), (1, 1), (1, 1), 1) or conv.weight.dtype != torch.float32 or conv.weight.device.type != "cpu":
         return False
-    return conv.padding in {(1, 1), "same"} and conv.padding_mode == "zeros"
+    return conv.bias is not None and conv.padding in {(1, 1), "same"} and conv.padding_mode == "zeros"
