@@ -56,6 +56,21 @@ def test_a_perfect_prediction_scores_one(vosseg: Vosseg, truth: Path, predicted:
     assert numbers["problems"] == []
 
 
+@pytest.mark.parametrize("place", ["{}/frames", "{}/masks", "{}"])
+def test_frames_and_masks_of_a_video_are_the_same_sequence(
+    vosseg: Vosseg, truth: Path, predicted: Path, tmp_path: Path, place: str
+) -> None:
+    """`propagate` calls its results as the frames are called: `early/frames`."""
+    for name in ("early", "late"):
+        for root, below in ((truth, "videos/{}/masks"), (truth, "videos/{}/frames"), (predicted, f"run/masks/{place}")):
+            shutil.copytree(root / name, tmp_path / below.format(name))
+    for picture in (tmp_path / "videos").rglob("frames/*.png"):
+        Image.effect_noise((64, 48), 90).save(picture)
+    outcome = vosseg("evaluate", "vos", tmp_path / "run", tmp_path / "videos", "--json")
+    assert outcome.code == 0
+    assert outcome.json()["J&F-Mean"] == 1.0
+
+
 def test_faults_of_the_prediction_are_listed_and_scored(vosseg: Vosseg, truth: Path, predicted: Path) -> None:
     (predicted / "early" / "00001.png").unlink()
     (predicted / "early" / "00002.png").write_bytes(b"not a png")

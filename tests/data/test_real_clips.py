@@ -3,13 +3,16 @@
 Covers: data.clips
 """
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from vossegcli.data.clips import ClipSpec, ClipStream
-from vossegcli.data.real_clips import draw_real_clip, videos_of
+from vossegcli.data.real_clips import can_be_followed, draw_real_clip, videos_of
 from vossegcli.io.datasets.video_folders import read_video_folders
 from vossegcli.samples import ClipSamples
 from vossegcli.systems.afb_urr.losses import correspondence_targets
@@ -58,7 +61,14 @@ def test_a_video_of_two_frames_gives_clips_of_any_length(frames: list[AnnotatedI
 
 def test_single_frames_are_no_video(frames: list[AnnotatedImage]) -> None:
     assert videos_of(frames) == [frames]
-    assert videos_of(frames[:1]) == []
+    assert can_be_followed(frames)
+    assert not can_be_followed(frames[:1])
+    assert not ClipStream(frames[:1], 0.45, 0, torch.device("cpu"), real_clips=0.5).videos
+
+
+def test_two_data_sets_may_share_names_of_folders_and_videos(frames: list[AnnotatedImage]) -> None:
+    others = [replace(frame, path=Path("elsewhere") / frame.path.name) for frame in frames]
+    assert videos_of([*frames, *others]) == [frames, others]
 
 
 def batch_of(frames: list[AnnotatedImage], share: float) -> ClipSamples:

@@ -37,7 +37,10 @@ def write_report(folder: Path) -> Path:
     records = [read_record(path) for path in sorted(folder.glob("run*.json"))]
     records = [record for record in records if "totals" in record]
     if not records:
-        raise InputError("holds no run that ended", where=folder, fix="give the --output folder of a run")
+        fix = (
+            "give the --output folder of propagate, fewshot, instance or track; others write report.html by themselves"
+        )
+        raise InputError("holds no run that ended", where=folder, fix=fix)
     command, tables = read_tables(folder)
     results = _last_results(folder)
     source, below = (str(records[0].get(key, "")) for key in ("input", "images_folder"))

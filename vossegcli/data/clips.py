@@ -9,7 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from vossegcli.data.real_clips import RealClips, draw_real_clip, finish_real_clips, stack_real_clips, videos_of
+from vossegcli.data.real_clips import (
+    RealClips,
+    can_be_followed,
+    draw_real_clip,
+    finish_real_clips,
+    stack_real_clips,
+    videos_of,
+)
 from vossegcli.data.synthetic import Layers, Look, draw_layers, render_clips
 from vossegcli.data.textures import TextureSource
 from vossegcli.io.media.ahead import read_ahead
@@ -58,7 +65,7 @@ class ClipStream:
         real_clips: float = 0.0,
     ) -> None:
         self.images = images
-        self.videos = videos_of(images) if real_clips else []
+        self.videos = list(filter(can_be_followed, videos_of(images))) if real_clips else []
         self.real_clips = real_clips
         self.pseudo_objects = pseudo_objects
         self.seed = seed

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -37,12 +38,17 @@ class RealClips:
 
 
 def videos_of(images: Sequence[AnnotatedImage]) -> list[list[AnnotatedImage]]:
-    """Group the frames of videos, in their order; a video with less than two frames with objects cannot be followed."""
-    videos: dict[tuple[str, str], list[AnnotatedImage]] = {}
+    """Group the frames of annotated videos, in their order; two data sets may share names of videos."""
+    videos: dict[Path, list[AnnotatedImage]] = {}
     for image in images:
         if image.identities is not None:
-            videos.setdefault((image.dataset, image.source), []).append(image)
-    return [frames for frames in videos.values() if sum(bool(frame.segmentations) for frame in frames) > 1]
+            videos.setdefault(image.path.parent, []).append(image)
+    return list(videos.values())
+
+
+def can_be_followed(frames: Sequence[AnnotatedImage]) -> bool:
+    """Say whether clips can be taken of a video: two of its frames have an object."""
+    return sum(bool(frame.segmentations) for frame in frames) > 1
 
 
 def draw_real_clip(

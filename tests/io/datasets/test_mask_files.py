@@ -103,6 +103,16 @@ def test_folders_of_masks_are_taken_as_they_are(tmp_path: Path) -> None:
     assert not (tmp_path / "work").exists()
 
 
+@pytest.mark.parametrize("place", ["clip/masks", "clip", "clip/frames"])
+def test_frames_that_lie_below_their_video_find_its_masks(tmp_path: Path, place: str) -> None:
+    for name in ("clip", "other"):
+        put(tmp_path / "root" / place.replace("clip", name) / "00000.png", label_map())
+    if place == "clip/masks":
+        put(tmp_path / "root/clip/frames/00000.png", label_map())
+    found = find_mask_files(tmp_path / "root", "clip/frames", FRAMES, tmp_path / "work", alone=False)
+    assert found.files == {0: tmp_path / "root" / place / "00000.png"}
+
+
 def test_a_zip_of_masks(tmp_path: Path) -> None:
     put(tmp_path / "00001.png", label_map())
     with zipfile.ZipFile(tmp_path / "m.zip", "w") as archive:

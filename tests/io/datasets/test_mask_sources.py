@@ -139,6 +139,18 @@ def test_a_film_of_coloured_masks(tmp_path: Path, colors: np.ndarray) -> None:
     assert agreement(found["a2"], label_map(4)) > 0.98
 
 
+def test_a_film_of_pictures_with_a_flat_part_is_refused(tmp_path: Path) -> None:
+    """A blank wall, as overlay videos show it beside other things, does not make a mask."""
+    rng = np.random.default_rng(0)
+    picture = rng.normal(120, 50, (12, 16, 3)).clip(0, 255).repeat(8, axis=0).repeat(8, axis=1)
+    picture = (picture + rng.normal(0, 25, picture.shape)).clip(0, 255).astype(np.uint8)
+    picture[:, :64] = 235
+    with VideoWriter(tmp_path / "m.mp4", 10.0, (96, 128)) as writer:
+        writer.write(picture)
+    with pytest.raises(InputError, match="photograph"):
+        maps(tmp_path / "m.mp4", tmp_path)
+
+
 def test_a_film_of_pictures_is_refused(tmp_path: Path) -> None:
     rows, columns = np.mgrid[:96, :128]
     picture = np.stack([rows * 2, columns, 255 - rows], axis=2) + np.random.default_rng(0).normal(0, 12, (96, 128, 3))

@@ -18,6 +18,7 @@ LAYOUTS = {
     "frames and masks": ("clip/frames", "clip/masks"),
     "DAVIS": ("JPEGImages/480p/clip", "Annotations/480p/clip"),
     "YouTube-VOS": ("JPEGImages/clip", "Annotations/clip"),
+    "frames beside the output of a command": ("frames/clip", "masks/clip"),
 }
 
 
@@ -50,6 +51,42 @@ def test_a_video_itself_can_be_given(tmp_path: Path) -> None:
     assert [image.source for image in read_video_folders(tmp_path / "clip").images] == ["clip", "clip"]
 
 
+def test_frames_beside_the_output_of_one_video(tmp_path: Path) -> None:
+    video(tmp_path, "run/frames", "run/masks/clip")
+    assert len(read_video_folders(tmp_path / "run").images) == 2
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_videos_are_found_at_any_depth_and_once(layout: str, tmp_path: Path) -> None:
+    for above in ("lab/day 1", "lab/day 2"):
+        video(tmp_path / "set" / above, *LAYOUTS[layout])
+    (tmp_path / "set/lab/day 1/loop").symlink_to(tmp_path / "set")
+    found = read_video_folders(tmp_path / "set")
+    assert [image.source for image in found.images] == ["lab/day 1/clip"] * 2 + ["lab/day 2/clip"] * 2
+
+
+def test_the_part_that_is_asked_for_is_read(tmp_path: Path) -> None:
+    for part, name in (("train", "one"), ("valid", "two")):
+        video(tmp_path / "set" / part, f"JPEGImages/{name}", f"Annotations/{name}")
+    for subset, names in (("train", {"one"}), ("val", {"two"}), (None, {"train/one", "valid/two"})):
+        assert {image.source for image in read_video_folders(tmp_path / "set", subset).images} == names
+
+
+def test_the_lists_of_davis_say_which_videos_are_trained_on(tmp_path: Path) -> None:
+    for name in ("bear", "camel", "dog"):
+        video(tmp_path / "D", f"JPEGImages/480p/{name}", f"Annotations/480p/{name}")
+    for year, part, names in (("2016", "train", "dog"), ("2017", "train", "bear\ndog"), ("2017", "val", "camel")):
+        (tmp_path / "D/ImageSets" / year).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "D/ImageSets" / year / f"{part}.txt").write_text(names)
+    for subset, names in (("train", {"bear", "dog"}), ("val", {"camel"}), (None, {"bear", "camel", "dog"})):
+        assert {image.source for image in read_video_folders(tmp_path / "D", subset).images} == names
+    notes = read_video_folders(tmp_path / "D", "train").notes
+    assert notes[1] == "D: left out, as not in ImageSets/2017/train.txt: 1 video"
+    (tmp_path / "D/ImageSets/2017/val.txt").write_text("other")
+    with pytest.raises(InputError, match=r"val\.txt: lists no video that is there"):
+        read_video_folders(tmp_path / "D", "val")
+
+
 def test_objects_of_two_videos_are_no_class(tmp_path: Path) -> None:
     for name in ("a", "b"):
         video(tmp_path, f"{name}/frames", f"{name}/masks")
@@ -79,11 +116,11 @@ def test_what_is_no_video_is_not_taken_for_one(tmp_path: Path) -> None:
 def test_masks_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     video(tmp_path / "damaged", *LAYOUTS["frames and masks"])
     (tmp_path / "damaged/clip/masks/00002.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match=r"1 videos have masks that cannot be used.*00002\.png"):
+    with pytest.raises(InputError, match=r"1 video with masks that cannot be used.*00002\.png"):
         read_video_folders(tmp_path / "damaged")
     video(tmp_path / "none", *LAYOUTS["frames and masks"], masked=())
     with pytest.raises(InputError, match="no frame has a mask"):
         read_video_folders(tmp_path / "none")
     video(tmp_path / "more", *LAYOUTS["frames and masks"])
     Image.fromarray(squares(0, IDS).astype(np.uint8)).save(tmp_path / "more/clip/masks/poster.png")
-    assert "more/clip: left out: 1 masks of no frame" in read_video_folders(tmp_path / "more").notes
+    assert "more/clip: left out: 1 mask of no frame" in read_video_folders(tmp_path / "more").notes

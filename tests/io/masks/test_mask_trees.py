@@ -42,6 +42,13 @@ def test_layouts_give_the_same_sequences(tmp_path: Path, root: str) -> None:
     assert {name: list(frames) for name, frames in found.items()} == {"bear": ["00002", "00010"], "trip 1/cam": ["a"]}
 
 
+def test_frames_beside_masks_are_no_masks(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        put(tmp_path / name / "masks" / "1.png")
+        put(tmp_path / name / "frames" / "1.png")
+    assert list(find_mask_sequences(tmp_path)) == ["a/masks", "b/masks"]
+
+
 def test_a_folder_of_masks_is_one_sequence(tmp_path: Path) -> None:
     put(tmp_path / "chair" / "masks" / "1.png")
     assert list(find_mask_sequences(tmp_path / "chair" / "masks")) == ["chair"]

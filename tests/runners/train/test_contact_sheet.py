@@ -63,7 +63,9 @@ def test_classes_are_named_where_they_are() -> None:
 def test_names_are_written_on_the_sheet(tmp_path: Path) -> None:
     batch = InstanceSamples(grey(1), masks(1), (), (torch.tensor([0]),), masks(1), masks(1).float())
     plain, named = (np.asarray(Image.open(write_contact_sheet(tmp_path, [batch], names))) for names in ((), ("cat",)))
-    assert named[GAP : GAP + S, GAP : GAP + S].max() > 240 > plain.max()
+    tile = np.s_[GAP : GAP + SIDE, GAP : GAP + SIDE]
+    assert named[tile].max() > 240 > plain.max()
+    assert (plain[tile].max(axis=2) > 60).all()  # small samples are enlarged
 
 
 def test_the_sheet_holds_24_samples(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from vossegcli.errors import CheckpointError, ConfigError, InputError
 from vossegcli.io.records.run_records import read_jsonl
@@ -21,6 +22,7 @@ from vossegcli.runners.train import run as runner
 from vossegcli.runners.train.instances import TrainingInstances
 from vossegcli.runners.train.options import TrainOptions
 from vossegcli.systems import get_system
+from vossegcli.types import Task
 
 SETTINGS = """
 config = "compact"
@@ -313,6 +315,47 @@ def test_annotated_videos_are_trained_on(settings: Path, tmp_path: Path) -> None
     settings.write_text("real_clips = 1.5" + SETTINGS.format(holdout=0.2))
     with pytest.raises(ConfigError, match=r"real_clips is 1\.5"):
         runner.train(trained, silent)
+
+
+@pytest.mark.parametrize("task", ["fewshot", "instance", "track"])
+def test_annotated_videos_are_refused_where_they_cannot_be_learnt_from(task: Task) -> None:
+    with pytest.raises(InputError, match="bunny: holds annotated videos.*Give an annotation file, or images/"):
+        runner.read_images([Path(__file__).parents[3] / "examples/bunny"], task)
+
+
+def test_frames_that_are_no_clips_are_told(settings: Path, tmp_path: Path) -> None:
+    bunny = Path(__file__).parents[3] / "examples/bunny"
+    for frames in ("clip/frames", "still/images"):
+        shutil.copytree(bunny / "frames", tmp_path / frames)
+        (tmp_path / frames).with_name("masks").mkdir()
+    shutil.copy(bunny / "masks/00000.png", tmp_path / "clip/masks")
+    for path in (tmp_path / "still/images").iterdir():
+        shutil.copy(bunny / "masks/00000.png", tmp_path / "still/masks" / f"{path.stem}.png")
+    notes: list[str] = []
+    for name in ("clip", "still"):
+        runner.train(options(tmp_path / name, settings, tmp_path / "out", dry_run=True), silent, notes.append)
+    one = "1 of 1 videos show objects in one frame or none: no clips are taken from them, only single pictures"
+    assert one in notes
+    assert "still: images/ holds single pictures; if they are frames of a video, call it frames/" in notes
+    assert not any("taken from annotated videos" in note for note in notes)
+
+
+def test_what_was_read_is_told_before_it_is_refused(settings: Path, tmp_path: Path) -> None:
+    bunny, notes = Path(__file__).parents[3] / "examples/bunny", list[str]()
+    shutil.copytree(bunny / "frames", tmp_path / "clip/frames")
+    (tmp_path / "clip/masks").mkdir()
+    Image.new("L", Image.open(bunny / "masks/00000.png").size).save(tmp_path / "clip/masks/00000.png")
+    with pytest.raises(ConfigError, match="no training image has an object"):
+        runner.train(options(tmp_path / "clip", settings, tmp_path / "out", dry_run=True), silent, notes.append)
+    assert notes == ["clip: 0 objects in 1 frame of 1 video"]
+
+
+def test_objects_of_videos_are_no_classes_that_validation_lacks(settings: Path, tmp_path: Path) -> None:
+    bunny, notes = Path(__file__).parents[3] / "examples/bunny", list[str]()
+    shutil.copytree(bunny, tmp_path / "other")
+    told = options(bunny, settings, tmp_path / "out", dry_run=True, val=(tmp_path / "other",))
+    runner.train(told, silent, notes.append)
+    assert not any("classes" in note for note in notes)
 
 
 def test_a_checkpoint_can_be_the_start(discs: Path, settings: Path, tmp_path: Path, checkpoint: Path) -> None:

@@ -148,7 +148,7 @@ def _read_file(path: Path, images: Path | None) -> Annotations:
         raise InputError(
             "is a list, as of results, without the images that they belong to",
             where=path,
-            fix="give an annotation file with images, annotations and categories",
+            fix="give a file with images, annotations and categories, as `--save coco` writes it",
         )
     keys = ", ".join(list(payload)[:5]) if isinstance(payload, dict) else type(payload).__name__
     raise InputError(f"is of no tool that is known (it holds: {keys})", where=path, fix=f"give a file of {_KNOWN}")

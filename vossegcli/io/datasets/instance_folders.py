@@ -29,7 +29,7 @@ _PARTS = frozenset({"train", "val", "valid", "test", "images", "data"})
 Ids = npt.NDArray[np.integer]
 
 
-def read_instance_folders(folder: Path, subset: str | None = None) -> AnnotatedImages:
+def read_instance_folders(folder: Path, subset: str | None = None, layouts: str = LAYOUTS) -> AnnotatedImages:
     """Read images and label maps of instances.
 
     * Pairs in the folder itself (`images/` and `masks/`, `<n>.tif` beside `<n>_masks.tif`, `<n>.jpg` beside
@@ -42,6 +42,7 @@ def read_instance_folders(folder: Path, subset: str | None = None) -> AnnotatedI
     Args:
         folder: the folder.
         subset: `train` or `val`: the part to read where the folder has both.
+        layouts: that are named where there are no pairs.
 
     Raises:
         InputError: there are no pairs, or a mask cannot be read.
@@ -54,7 +55,7 @@ def read_instance_folders(folder: Path, subset: str | None = None) -> AnnotatedI
     bowl = _one_mask_an_object(part)
     groups = {_class_name(part): bowl} if bowl else _pairs_by_class(part)
     if not groups:
-        raise InputError("holds no annotated images", where=folder, fix=f"give {LAYOUTS}")
+        raise InputError("holds no annotated images", where=folder, fix=f"give {layouts}")
     images, faults, parted = [], [], 0
     listed = [(number, name, *pair) for number, (name, pairs) in enumerate(groups.items(), start=1) for pair in pairs]
     for number, name, image, masks in listed:

@@ -83,13 +83,24 @@ def find_mask_files(
         return MaskFiles(found.files, found.single, sources, found.names, (*made.notes, *found.notes))
     if path.is_file():
         return MaskFiles({}, path)
-    folder = path / sequence if not alone or (path / sequence).is_dir() else path
+    folder = _own_folder(path, sequence) if not alone or (path / sequence).is_dir() else path
     if folder.is_dir():
         objects = convert_object_folders(folder, frames, work, on_top)
         if objects is not None:
             found = _in_folder(objects.folder, frames, folder)
             return MaskFiles(found.files, None, objects.sources, found.names, objects.notes)
     return _in_folder(folder, frames, folder)
+
+
+def _own_folder(path: Path, sequence: str) -> Path:
+    """The folder of a sequence's masks; frames of `<video>/frames/` have theirs in `<video>/masks/` or `<video>/`."""
+    folder = path / sequence
+    if folder.name != "frames":
+        return folder
+    beside = folder.with_name("masks")
+    if beside.is_dir():
+        return beside
+    return folder if folder.is_dir() else folder.parent
 
 
 def _in_archive(

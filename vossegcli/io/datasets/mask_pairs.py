@@ -5,7 +5,7 @@ Shapes: H W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,15 +40,21 @@ class Pair(NamedTuple):
     mask: Path
 
 
-def part_of(folder: Path, subset: str | None) -> Path:
-    """Return the part of a folder that has `train/` and others with images and masks, else the folder itself.
+def has_two_folders(folder: Path) -> bool:
+    """Say whether a folder has `images/` and `masks/`."""
+    return (folder / _IMAGES).is_dir() and (folder / _MASKS).is_dir()
+
+
+def part_of(folder: Path, subset: str | None, holds: Callable[[Path], bool] = has_two_folders) -> Path:
+    """Return the part of a folder that has `train/` and others, else the folder itself.
 
     Args:
         folder: the folder.
         subset: `train` or `val`; None = do not look.
+        holds: says whether a folder holds what is looked for.
     """
     names = {"train": ("train",), "val": ("val", "valid", "test")}.get(subset or "", ())
-    return next((folder / name for name in names if _has_two_folders(folder / name)), folder)
+    return next((folder / name for name in names if holds(folder / name)), folder)
 
 
 def find_pairs(folder: Path) -> list[Pair]:
@@ -64,7 +70,7 @@ def find_pairs(folder: Path) -> list[Pair]:
     Raises:
         InputError: an image or a mask stands alone, two have one name, or all are PNG files of different names.
     """
-    if _has_two_folders(folder):
+    if has_two_folders(folder):
         return _same_stems(list_images(folder / _IMAGES), list_images(folder / _MASKS))
     files = list_images(folder)
     named = _named_by_ends(folder, files)
@@ -155,10 +161,6 @@ def read_covered(path: Path) -> npt.NDArray[np.bool_]:
     except InputError:
         covered = read_label_map(path, fix=True, repairable=False).ids_map > 0
     return covered
-
-
-def _has_two_folders(folder: Path) -> bool:
-    return (folder / _IMAGES).is_dir() and (folder / _MASKS).is_dir()
 
 
 def _named_by_ends(folder: Path, files: Sequence[Path]) -> list[Pair]:

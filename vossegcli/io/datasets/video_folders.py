@@ -5,52 +5,69 @@ Shapes: H W pixels.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from vossegcli.errors import InputError
 from vossegcli.io.datasets.annotations import AnnotatedImages
 from vossegcli.io.datasets.ids import listed_some
+from vossegcli.io.datasets.mask_pairs import part_of
 from vossegcli.io.masks.label_maps import read_label_map
+from vossegcli.io.masks.mask_trees import find_sequence_list, read_sequence_names
 from vossegcli.io.masks.shared_ids import shared_ids
-from vossegcli.io.media.contents import entries_of
+from vossegcli.io.media.contents import entries_of, is_clutter
 from vossegcli.io.media.frame_matches import match_frames
 from vossegcli.io.media.layouts import layout_of, layout_sequences
 from vossegcli.io.media.sequences import folder_name, list_images
+from vossegcli.io.records.file_names import natural_key
 from vossegcli.io.results.exports import shapes_of_ids
 from vossegcli.io.results.rle import region_rle
 from vossegcli.types import AnnotatedImage, LabelMap
 
-LAYOUTS = "JPEGImages/<video>/ and Annotations/<video>/, or <video>/frames/ and <video>/masks/"
+LAYOUTS = (
+    "JPEGImages/<video>/ and Annotations/<video>/, <video>/frames/ and <video>/masks/, or frames/<video>/ and"
+    " masks/<video>/"
+)
 _FRAMES, _MASKS = "frames", "masks"
+_TAKEN = frozenset({_FRAMES, _MASKS, "JPEGImages", "Annotations"})
 _LISTED = 10
 
 
+class Video(NamedTuple):
+    """Name, folder of frames and folder of masks of a video."""
+
+    name: str
+    frames: Path
+    masks: Path
+
+
 def holds_videos(folder: Path) -> bool:
-    """Say whether a folder holds videos with masks, in one of `LAYOUTS`, or is such a video."""
+    """Say whether a folder holds videos with masks at any depth, in one of `LAYOUTS`, or is such a video."""
     return folder.is_dir() and any(True for _ in _videos(folder))
 
 
-def read_video_folders(folder: Path) -> AnnotatedImages:
+def read_video_folders(folder: Path, subset: str | None = None) -> AnnotatedImages:
     """Read the frames that have a mask, with the identities of their objects; each object is a class of its own.
 
     Frames without a mask are left out, and so are masks without a frame. A mask without objects is a frame without.
 
     Args:
-        folder: in one of `LAYOUTS`; DAVIS and YouTube-VOS have the first.
+        folder: in one of `LAYOUTS`, at any depth; DAVIS and YouTube-VOS have the first.
+        subset: `train` or `val`: the part to read where the folder has both, as folders or as lists in `ImageSets`.
 
     Raises:
         InputError: no frame has a mask, or masks cannot be read, which are listed.
     """
     dataset = folder.resolve().name
     images: list[AnnotatedImage] = []
-    notes: list[str] = []
+    videos, notes = _of_subset(part_of(folder, subset, holds_videos), subset)
     faults: list[str] = []
     numbers: dict[tuple[str, int], int] = {}
-    videos = list(_videos(folder))
     for name, frames, masks in videos:
         pairs, more = _pairs(frames, masks)
-        notes += [f"{dataset}/{name}: {note}" for note in more]
+        notes += [f"/{name}: {note}" for note in more]
         try:
             for frame, label_map in _read_masks(pairs):
                 for i in label_map.ids:
@@ -59,26 +76,68 @@ def read_video_folders(folder: Path) -> AnnotatedImages:
         except InputError as error:
             faults.append(str(error))
     if faults:
-        what = f"{len(faults)} videos have masks that cannot be used: {listed_some(faults, _LISTED)}"
+        what = f"{_counted(len(faults), 'video')} with masks that cannot be used: {listed_some(faults, _LISTED)}"
         raise InputError(what, where=folder, fix="correct or remove them")
     if not images:
         raise InputError("no frame has a mask", where=folder, fix=f"give {LAYOUTS}, with masks called like frames")
-    objects = f"{len(numbers)} objects" if len(numbers) != 1 else "1 object"
-    counted = f"{len(videos)} videos" if len(videos) != 1 else "1 video"
-    return AnnotatedImages(tuple(images), (f"{dataset}: {objects} in {len(images)} frames of {counted}", *notes))
+    told = f"{_counted(len(numbers), 'object')} in {_counted(len(images), 'frame')} of {_counted(len(videos), 'video')}"
+    return AnnotatedImages(tuple(images), tuple(f"{dataset}{note}" for note in (f": {told}", *notes)))
 
 
-def _videos(folder: Path) -> Iterator[tuple[str, Path, Path]]:
-    """Name, folder of frames and folder of masks of each video."""
+def _of_subset(folder: Path, subset: str | None) -> tuple[list[Video], list[str]]:
+    """The videos of a folder, of a data set with lists those of the list `train` or `val`; and notes.
+
+    Raises:
+        InputError: none of the listed videos is there.
+    """
+    videos = list(_videos(folder))
+    listing = find_sequence_list([folder], subset) if subset else None
+    if listing is None:
+        return videos, []
+    listed = set(read_sequence_names(listing))
+    kept = [video for video in videos if video.name in listed]
+    if not kept:
+        raise InputError("lists no video that is there", where=listing, fix="correct it, or remove it to take all")
+    where = listing.relative_to(folder).as_posix()
+    left_out = len(videos) - len(kept)
+    return kept, [f": left out, as not in {where}: {_counted(left_out, 'video')}"] if left_out else []
+
+
+def _videos(root: Path) -> Iterator[Video]:
+    """The videos below a folder, and the folder itself if it is one; linked folders too, each once."""
+    visited = set()
+    for path, names, _ in os.walk(root, followlinks=True):
+        folder = Path(path)
+        real = folder.resolve()
+        found = [] if real in visited else list(_direct_videos(root, folder))
+        entered = (
+            [] if real in visited else [name for name in names if not (is_clutter(name) or found and name in _TAKEN)]
+        )
+        visited.add(real)
+        names[:] = sorted(entered, key=natural_key)
+        yield from found
+
+
+def _direct_videos(root: Path, folder: Path) -> Iterator[Video]:
+    """The videos of a folder in one of `LAYOUTS`; the output of a command has `masks/<video>/` alone."""
     layout = layout_of(folder)
+    frames, masks = folder / _FRAMES, folder / _MASKS
     if layout is not None:
-        for sequence in layout_sequences(folder, folder, *layout):
+        for sequence in layout_sequences(root, folder, *layout):
             if sequence.masks is not None and sequence.frames:
-                yield sequence.name, sequence.frames[0].parent, sequence.masks
-        return
-    for video in (folder, *entries_of(folder)):
-        if (video / _FRAMES).is_dir() and (video / _MASKS).is_dir():
-            yield folder_name(video), video / _FRAMES, video / _MASKS
+                yield Video(sequence.name, sequence.frames[0].parent, sequence.masks)
+    elif frames.is_dir() and masks.is_dir():
+        below = [entry for entry in entries_of(masks) if entry.is_dir()]
+        videos = [entry for entry in below if (frames / entry.name).is_dir()]
+        for entry in videos:
+            yield Video((folder / entry.name).relative_to(root).as_posix(), frames / entry.name, entry)
+        if not videos:
+            name = folder_name(folder) if folder == root else folder.relative_to(root).as_posix()
+            yield Video(name, frames, below[0] if len(below) == 1 and not list_images(masks) else masks)
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count} {name}" if count == 1 else f"{count} {name}s"
 
 
 def _pairs(frames: Path, masks: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
@@ -89,7 +148,7 @@ def _pairs(frames: Path, masks: Path) -> tuple[list[tuple[Path, Path]], list[str
     index_of, note = match_frames([mask.stem for mask in of_masks], [frame.stem for frame in of_frames])
     found = sorted((index_of[mask.stem], mask) for mask in of_masks if mask.stem in index_of)
     alone = len(of_masks) - len(found)
-    left_out = [f"left out: {alone} masks of no frame"] if alone else []
+    left_out = [f"left out: {_counted(alone, 'mask')} of no frame"] if alone else []
     return [(of_frames[index], mask) for index, mask in found], [*([note] if note else []), *left_out]
 
 

@@ -40,7 +40,8 @@ def find_mask_sequences(path: Path) -> dict[str, dict[str, Path]]:
     * A folder that holds images directly is one sequence, named like the folder, or the one above `masks`.
     * The root of a DAVIS, YouTube-VOS or Long-Video data set gives the folders of its `Annotations`, the output of
       a command those of its `masks`.
-    * In any other folder, each subfolder at any depth that holds images is a sequence named by its POSIX path.
+    * In any other folder, each subfolder at any depth that holds images is a sequence named by its POSIX path; of
+      `<video>/frames` and `<video>/masks`, the latter.
 
     Returns:
         sequence name -> frame name (file stem) -> file, both in natural order.
@@ -102,7 +103,7 @@ def _folders_below(root: Path) -> Iterator[Path]:
             continue
         visited.add(real)
         names[:] = [name for name in names if not name.startswith(".")]
-        if folder != root:
+        if folder != root and not (folder.name == "frames" and folder.with_name("masks").is_dir()):
             yield folder
 
 
@@ -233,6 +234,12 @@ def check_is_mask(path: Path, ids_map: IdsMap) -> None:
     """
     if ids_map.max() > _MANY_IDS and np.count_nonzero(_distinct(ids_map)) > _MANY_IDS:
         read_label_map(path, allow_empty=True, repairable=False)
+
+
+def find_sequence_list(roots: Iterable[Path], name: str, year: str = "2017") -> Path | None:
+    """Find a list of sequences in the `ImageSets` of data sets, that of a year of DAVIS first; None = there is none."""
+    lists = (path for root in roots for path in (root / "ImageSets").rglob("*.txt") if path.stem == name)
+    return min(lists, key=lambda path: (year not in path.parts, path), default=None)
 
 
 def read_sequence_names(path: Path) -> list[str]:

@@ -21,6 +21,7 @@ from vossegcli.io.media.video import VideoFrames
 
 _LOSSLESS = frozenset({"ffv1", "png", "apng", "gif", "huffyuv", "ffvhuff", "utvideo", "qtrle", "rawvideo", "magicyuv"})
 _NEAR = 40  # levels: what a codec adds to a flat colour, in any frame
+_MOST_FAR = 0.25  # of the pixels of a frame, which lie on edges of its objects
 _MOST_COLORS = 64
 _MIN_CONTRAST = 64  # levels between black and white, in a film of two levels
 _GREY_TOLERANCE = 12
@@ -135,7 +136,11 @@ def _flat(path: Path, image: npt.NDArray[np.uint8]) -> IndexedMask:
     report = inspect_edges(mask)
     if not report.flat.any():
         raise photograph_error(path, len(mask.values))
-    return snap_to_flat(mask, report)[0]
+    snapped = snap_to_flat(mask, report)[0]
+    far = np.abs(image - snapped.values[snapped.codes]).max(axis=2) > _NEAR
+    if far.mean() > _MOST_FAR:
+        raise photograph_error(path, len(mask.values))
+    return snapped
 
 
 def _merged(table: Colors, counts: npt.NDArray[np.int64], flat: IndexedMask) -> tuple[Colors, npt.NDArray[np.int64]]:

@@ -124,6 +124,8 @@ def pair_sequences(
             raise InputError(f"has no sequence {_some(absent)}", where=where, fix="check the list of sequences")
         theirs = {name: theirs[name] for name in subset}
     if not set(ours) & set(theirs):
+        ours = _called_like(theirs, ours)
+    if not set(ours) & set(theirs):
         raise InputError(
             f"has the sequences {_some(theirs)}, the prediction {_some(ours)}: none is in both",
             where=where,
@@ -133,6 +135,16 @@ def pair_sequences(
     if subset is not None:
         extra = []
     return {name: (dict(ours.get(name, {})), dict(masks)) for name, masks in theirs.items()}, extra
+
+
+def _called_like(theirs: MaskSequences, ours: MaskSequences) -> MaskSequences:
+    """The predicted sequences by the names of the true ones: `v1`, `v1/frames` and `v1/masks` are the same video."""
+    names = {_video_of(name): name for name in theirs}
+    return {names.get(_video_of(name), name): masks for name, masks in ours.items()}
+
+
+def _video_of(sequence: str) -> str:
+    return sequence.removesuffix("/frames").removesuffix("/masks")
 
 
 def _renamed(ours: Mapping[str, Path], theirs: Mapping[str, Path]) -> dict[str, Path]:

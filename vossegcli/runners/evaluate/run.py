@@ -14,7 +14,7 @@ from vossegcli import __version__
 from vossegcli.batch.processes import Processes
 from vossegcli.batch.work import Executor
 from vossegcli.errors import ConfigError, InputError
-from vossegcli.io.masks.mask_trees import read_sequence_names
+from vossegcli.io.masks.mask_trees import find_sequence_list, read_sequence_names
 from vossegcli.io.records.atomic import write_text_atomic
 from vossegcli.io.records.json_files import find_run_record, read_report
 from vossegcli.io.records.locks import output_lock, tables_lock
@@ -205,9 +205,8 @@ def _list_file(options: EvaluateOptions) -> Path | None:
         return None
     year = "2016" if options.protocol == "davis2016" else "2017"
     roots = dict.fromkeys((options.root or options.truth, options.truth))  # as given, and unpacked
-    lists = (path for root in roots for path in (root / "ImageSets").rglob("*.txt") if path.stem == options.subset)
-    found = sorted(lists, key=lambda path: (year not in path.parts, path))
-    path = next((path for path in (Path(options.subset), *found) if path.is_file()), None)
+    file = Path(options.subset)
+    path = file if file.is_file() else find_sequence_list(roots, options.subset, year)
     if path is None:
         raise InputError(
             f"no list of sequences '{options.subset}'", where=next(iter(roots)), fix="give a text file of names"

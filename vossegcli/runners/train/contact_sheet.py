@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from vossegcli.io.results.overlays import draw_overlay, write_image
 from vossegcli.ops.images import to_pixels
@@ -106,10 +106,8 @@ def _grid(tiles: list[Tile]) -> Picture:
 
 def _labelled(tile: Tile, width: int) -> Image.Image:
     """The tile at its size on the sheet, with names written over it where they do not hide each other."""
-    picture = Image.fromarray(tile.picture)
-    before = picture.width
-    picture.thumbnail((width, SIDE))
-    scale = picture.width / before
+    picture = ImageOps.contain(Image.fromarray(tile.picture), (width, SIDE))
+    scale = picture.width / tile.picture.shape[1]
     draw = ImageDraw.Draw(picture)
     taken: list[tuple[float, float, float, float]] = []
     for mark in tile.marks:

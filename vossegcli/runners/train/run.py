@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from typing import Any
 import torch
 
 from vossegcli.data.fitting import fit_to_pictures
-from vossegcli.errors import ConfigError
+from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.datasets.annotations import AnnotatedImages, read_annotated_images, read_class_folders
 from vossegcli.io.datasets.archives import opened_archive
 from vossegcli.io.datasets.formats import is_annotation
 from vossegcli.io.datasets.instance_folders import read_instance_folders
+from vossegcli.io.datasets.mask_pairs import LAYOUTS
 from vossegcli.io.datasets.tools.coco import is_coco
+from vossegcli.io.datasets.video_folders import LAYOUTS as VIDEO_LAYOUTS
 from vossegcli.io.datasets.video_folders import holds_videos, read_video_folders
 from vossegcli.io.records.atomic import make_folder
 from vossegcli.io.records.configs import read_toml
@@ -68,17 +71,19 @@ def train(options: TrainOptions, on_progress: OnProgress, on_note: Callable[[str
     precision = resolve_precision(options.precision, device)
     _check_output(options)
     (images, notes), (validation, more) = (_read_fitted(options, part) for part in ("train", "val"))
-    samples = SAMPLES[system.task](images, validation, settings, device)
-    notes = [*notes, *more, *_repeated(images), *_strange_classes(images, validation), *_shared(images, validation)]
-    notes += samples.notes
+    notes = [*notes, *more, *_repeated(images), *_shared(images, validation)]
+    notes += _strange_classes(images, validation) if system.task != "propagate" else []
     for note in notes:
+        on_note(note)
+    samples = SAMPLES[system.task](images, validation, settings, device)
+    for note in samples.notes:
         on_note(note)
     resumed = options.resume and (options.output / STATE).exists()
     if options.dry_run or not resumed:
         sheet = write_contact_sheet(options.output, samples.batches(0), samples.names)
         on_note(f"look at {sheet}: samples as training sees them")
     if options.dry_run:
-        return {**samples.facts, "notes": notes}
+        return {**samples.facts, "notes": [*notes, *samples.notes]}
     config = system.parse_config({**system.configs[settings.config].to_dict(), **settings.model})
     if samples.labels:
         config = config.with_labels(samples.labels)
@@ -169,11 +174,14 @@ def read_images(
 
 def _read_path(path: Path, task: Task, subset: str | None, folder: Path | None) -> Iterator[AnnotatedImages]:
     coco = [file for file in sorted(path.glob("*.json")) if is_coco(read_json(file))] if path.is_dir() else []
-    if task == "propagate" and not coco and holds_videos(path):
-        yield read_video_folders(path)
+    if not coco and (task == "propagate" or not is_annotation(path)) and holds_videos(path):
+        if task != "propagate":
+            what = "holds annotated videos, and only systems of `vosseg propagate` learn from those"
+            raise InputError(what, where=path, fix=f"give an annotation file, or {LAYOUTS}")
+        yield read_video_folders(path, subset)
         return
     if not coco and not is_annotation(path):
-        yield (read_class_folders if task == "fewshot" else read_instance_folders)(path, subset)
+        yield _read_folders(path, task, subset)
         return
     kept = [file for file in coco if _is_of_validation(file) == (subset == "val")] or coco if subset else coco
     if len(kept) < len(coco):
@@ -182,6 +190,20 @@ def _read_path(path: Path, task: Task, subset: str | None, folder: Path | None) 
     for file in kept or [path]:
         found = read_annotated_images(file, folder, subset)
         yield AnnotatedImages(found.images, tuple(f"{file.name}: {note}" for note in found.notes))
+
+
+def _read_folders(path: Path, task: Task, subset: str | None) -> AnnotatedImages:
+    """Read a folder of images with masks."""
+    if task == "fewshot":
+        return read_class_folders(path, subset)
+    if task != "propagate":
+        return read_instance_folders(path, subset)
+    found = read_instance_folders(path, subset, f"{LAYOUTS}; of videos, {VIDEO_LAYOUTS}")
+    folders = Counter(image.path.parent for image in found.images if image.path.parent.name == "images")
+    if max(folders.values(), default=0) < 2:
+        return found
+    note = f"{path.resolve().name}: images/ holds single pictures; if they are frames of a video, call it frames/"
+    return AnnotatedImages(found.images, (*found.notes, note))
 
 
 def _is_of_validation(file: Path) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vossegcli.data.clips import ClipSpec, ClipStream, split_by_source
 from vossegcli.data.episodes import EpisodeSpec, EpisodeStream, classes_of, split_classes
-from vossegcli.data.real_clips import videos_of
+from vossegcli.data.real_clips import can_be_followed, videos_of
 from vossegcli.errors import ConfigError
 from vossegcli.io.results.overlays import data_uri, draw_overlay
 from vossegcli.samples import ClipSamples, EpisodeSamples
@@ -90,7 +90,7 @@ class TrainingClips:
         self._training, held_out = split_by_source(images, 0.0 if validation else settings.holdout)
         self._held_out = list(validation) or held_out
         if not any(image.segmentations for image in self._training):
-            raise ConfigError("no training images with objects", fix="give COCO instances files with --data")
+            raise ConfigError("no training image has an object", fix="give annotated images or videos with --data")
         for stage in settings.stages:
             if stage.frames < 2:
                 raise ConfigError(f"stage '{stage.name}': frames is {stage.frames}", fix="give 2 or more")
@@ -103,12 +103,16 @@ class TrainingClips:
     @property
     def notes(self) -> list[str]:
         """Number of pictures that are held out, and of the videos that clips are taken from."""
-        held_out = holdout_note(len(self._training), self._held_out)
-        videos = len(videos_of(self._training))
-        share = self._settings.real_clips
-        return (
-            [held_out, f"{share:.0%} of the clips are taken from annotated videos ({videos})"] if videos else [held_out]
-        )
+        notes = [holdout_note(len(self._training), self._held_out)]
+        videos = videos_of(self._training)
+        followed = sum(can_be_followed(frames) for frames in videos)
+        if followed:
+            share = self._settings.real_clips
+            notes.append(f"{share:.0%} of the clips are taken from annotated videos ({followed})")
+        if len(videos) > followed:
+            what = f"{len(videos) - followed} of {len(videos)} videos show objects in one frame or none"
+            notes.append(f"{what}: no clips are taken from them, only single pictures")
+        return notes
 
     def batches(self, start: int) -> Iterator[ClipSamples]:
         """Yield the clips from a step on."""
