@@ -20,6 +20,7 @@ from propagate import BUNNY
 from rich.console import Console
 from rich.table import Table
 
+from vossegcli.batch.freed_memory import keep_freed_memory
 from vossegcli.io.masks.label_maps import read_label_map
 from vossegcli.models.chosen_model import choose_model
 
@@ -51,6 +52,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--frames", type=int, default=24)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    keep_freed_memory()  # as the commands do
     ahead, after = measure(options.checkpoint, options.frames)
     table = Table("", "median, ms", "least, ms", title=f"CPU time of a frame, {len(ahead)} frames", box=None)
     both = [a + b for a, b in zip(ahead, after, strict=True)]

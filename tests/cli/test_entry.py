@@ -56,7 +56,8 @@ LOADED = """
 import sys
 from vossegcli.cli.app import app
 assert app({words}, standalone_mode=False) in (0, None)
-print(*sorted({{"torch", "torchvision", "torch._dynamo", "scipy.ndimage", "scipy.optimize"}} & set(sys.modules)))
+slow = {{"torch", "torchvision", "torch._dynamo", "scipy.ndimage", "scipy.optimize", "av"}}
+print(*sorted(slow & set(sys.modules)))
 """
 
 
@@ -77,3 +78,18 @@ def test_a_run_with_the_default_checkpoint_loads_nothing_slow_but_torch(command:
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "masks").is_dir()
     assert done.stdout.split() == ["torch"]
+
+
+FROZEN = """
+import gc
+from vossegcli.cli.app import main
+try:
+    main()
+finally:
+    print(gc.get_freeze_count())
+"""
+
+
+def test_what_is_loaded_is_not_looked_through_at_the_end() -> None:
+    done = subprocess.run([sys.executable, "-c", FROZEN, "--version"], capture_output=True, text=True, check=True)
+    assert int(done.stdout.split()[-1]) > 10_000

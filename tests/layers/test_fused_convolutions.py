@@ -16,6 +16,7 @@ from vossegcli.layers import efficientnet_lite, fused_convolutions
 from vossegcli.layers.efficientnet_lite import ConvNorm, InvertedResidual, same_padding
 from vossegcli.layers.fused_convolutions import (
     FrozenConvolution,
+    convolve_add,
     convolve_add_relu,
     convolve_padded,
     convolve_relu,
@@ -66,6 +67,7 @@ def test_a_sum_and_its_positive_part(precision: torch.dtype, fused: bool, monkey
     near = {"rtol": 1e-5, "atol": 1e-5} if precision == torch.float32 else {"rtol": 1e-2, "atol": 3e-2}
     torch.testing.assert_close(convolve_relu(conv, x).float(), convolved.relu(), **near)
     torch.testing.assert_close(convolve_add_relu(conv, x, other).float(), (convolved + other.float()).relu(), **near)
+    torch.testing.assert_close(convolve_add(conv, x, other).float(), convolved + other.float(), **near)
     assert torch.equal(other, image(13, 16, precision)[:, :, :6, :7])  # not changed
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vossegcli.layers.fused_convolutions import convolve_relu
+from vossegcli.layers.fused_convolutions import convolve_add, convolve_add_relu, convolve_relu
 
 
 def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
@@ -29,8 +29,11 @@ class PreActivationBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B,C,H,W) to the same shape."""
-        residual: Tensor = self.conv2(convolve_relu(self.conv1, F.relu(x)))
-        return residual.add_(x)
+        return convolve_add(self.conv2, convolve_relu(self.conv1, F.relu(x)), x)
+
+    def relu(self, x: Tensor) -> Tensor:
+        """Return what is positive of `forward`, for layers that need nothing else of it."""
+        return convolve_add_relu(self.conv2, convolve_relu(self.conv1, F.relu(x)), x)
 
 
 def partial_conv(conv: nn.Conv2d, x: Tensor, first: int, *, with_bias: bool = False) -> Tensor:
@@ -67,8 +70,8 @@ def lead_of_second(conv: nn.Conv2d, x: Tensor) -> Tensor:
     bias: Tensor = conv.bias[1].float() - conv.bias[0].float()
     parts = weight.permute(1, 2, 0).reshape(9, channels).to(conv.weight.dtype)
     cells = x.permute(0, 2, 3, 1).reshape(-1, channels)  # no copy where x is channels last
-    products = (parts @ cells.T).float().view(3, 3, batch, height, width)
-    total = products.new_zeros(batch, height + 2, width + 2)
+    products = (parts @ cells.T).view(3, 3, batch, height, width)
+    total = products.new_zeros(batch, height + 2, width + 2, dtype=torch.float32)
     for row in range(3):
         for column in range(3):
             total[:, 2 - row : 2 - row + height, 2 - column : 2 - column + width] += products[row, column]

@@ -81,11 +81,19 @@ class ConvolutionReLU(nn.Module):
 
 def convolve_add_relu(conv: nn.Conv2d, x: Tensor, other: Tensor) -> Tensor:
     """Convolve (B,C,h,w), add another map and cut off what is negative, likewise."""
-    if not _fuses(conv, x):
-        return F.relu(conv(x) + other, inplace=True)
+    return _convolve_add(conv, x, other, "relu") if _fuses(conv, x) else F.relu(conv(x) + other, inplace=True)
+
+
+def convolve_add(conv: nn.Conv2d, x: Tensor, other: Tensor) -> Tensor:
+    """Convolve (B,C,h,w) and add another map, likewise."""
+    return _convolve_add(conv, x, other, None) if _fuses(conv, x) else conv(x) + other
+
+
+def _convolve_add(conv: nn.Conv2d, x: Tensor, other: Tensor, then: str | None) -> Tensor:
+    """Let oneDNN convolve, add, and apply what comes then."""
     dtype = conv.weight.dtype
     fused: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(
-        x.to(dtype), other.to(dtype), *_parameters(conv, x, None), "add", None, "relu", [], None
+        x.to(dtype), other.to(dtype), *_parameters(conv, x, None), "add", None, then, [], None
     )
     return fused
 

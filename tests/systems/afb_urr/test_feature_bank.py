@@ -6,8 +6,9 @@ Covers: systems.afb_urr.entries, systems.afb_urr.feature_bank
 import pytest
 import torch
 
+from vossegcli.systems.afb_urr import feature_bank
 from vossegcli.systems.afb_urr.config import BankConfig
-from vossegcli.systems.afb_urr.entries import closest_entries, least_used_first, merge_rows
+from vossegcli.systems.afb_urr.entries import Closest, closest_entries, least_used_first, merge_rows
 from vossegcli.systems.afb_urr.feature_bank import (
     FeatureBank,
     ObjectBank,
@@ -147,6 +148,30 @@ def test_classes_with_the_same_keys_share_the_work_and_change_nothing() -> None:
         apart.read(queries)
         for one, other in zip(shared.banks, apart.banks, strict=True):
             torch.testing.assert_close(one.usage[: one.size], other.usage[: other.size])
+
+
+def test_closest_entries_that_are_known_are_not_looked_for_unless_the_bank_has_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generator = torch.Generator().manual_seed(4)
+    known, plain = (FeatureBank(BankConfig(budget=60, merge_threshold=0.5), CPU) for _ in range(2))
+    frames = [torch.randn(1, 9, 4, generator=generator) for _ in range(4)]
+    values = torch.randn(4, 2, 9, 2, generator=generator)
+    looked = []
+    monkeypatch.setattr(feature_bank, "closest_entries", lambda *keys: looked.append(1) or closest_entries(*keys))
+    nearby = None
+    for number, (keys, of_frame) in enumerate(zip(frames, values, strict=True)):
+        if number == 0:
+            known.add_classes(2, 4, 2)
+            plain.add_classes(2, 4, 2)
+        if number in (1, 2):  # for frame 3, those of frame 2 are no longer right
+            entries = known.entries()
+            nearby = Closest(keys.view(1, 4, 3, 3), entries, entries.closest(keys[0]))
+        looked.clear()
+        known.update(keys.expand(2, -1, -1), of_frame, number, nearby=nearby)
+        assert len(looked) == (number == 3)
+        plain.update(keys.expand(2, -1, -1), of_frame, number)
+        assert all(torch.equal(a, b) for a, b in zip(known.state().values(), plain.state().values(), strict=True))
 
 
 def test_annotated_entries_are_read_alone() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vossegcli.systems.afb_urr.entries import closest_entries, read_rows
-from vossegcli.systems.afb_urr.matching import BLOCK, local_weights, read_locally, read_memory, windows
+from vossegcli.systems.afb_urr.matching import BLOCK, count_above, local_weights, read_locally, read_memory, windows
 
 
 def test_read_is_the_softmax_mean_of_the_values() -> None:
@@ -45,6 +45,24 @@ def test_half_precision_reads_the_same() -> None:
     whole, half = read_memory(keys, values, queries), read_memory(keys, values.bfloat16(), queries, 2_000)
     torch.testing.assert_close(half.values.float(), whole.values, rtol=0.02, atol=0.01)
     assert torch.equal(half.hits, whole.hits)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rows", [1, 256, 700])
+def test_counts_are_exact_in_half_precision(rows: int, precision: torch.dtype) -> None:
+    x = torch.rand(rows, 9, generator=torch.Generator().manual_seed(0)).to(precision)
+    x[:, 0] = 1.0  # 700 is no number of bfloat16
+    expected = (x > 0.25).sum(dim=0).float()
+    assert torch.equal(count_above(x, 0.25), expected)
+
+
+@pytest.mark.parametrize("entries", [1, 15, 16, 33])
+def test_closest_entries_are_among_the_entries(entries: int) -> None:
+    keys = torch.rand(entries, 4, generator=torch.Generator().manual_seed(0))
+    similarity, index = closest_entries(-keys[:3], keys)  # all are unlike
+    cosines = torch.nn.functional.cosine_similarity(-keys[:3, None], keys, dim=2)
+    torch.testing.assert_close(similarity, cosines.amax(dim=1))
+    assert torch.equal(index, cosines.argmax(dim=1))
 
 
 def test_unit_keys_are_compared_in_half_precision() -> None:

@@ -88,6 +88,7 @@ def test_the_bank_is_read_ahead_until_it_changes(precision: torch.dtype) -> None
     for number in range(1, 9):
         encoded = ahead.encode(video[number], encoded)
         assert (encoded.reading is not None) == (number in (2, 3, 5, 6, 8))
+        assert (encoded.closest is not None) == (number in (4, 7))
         found, expected = ahead.step(encoded), plain.step(video[number])
         if number == 4:  # frame 5 then reads a bank with one frame more
             again = ahead.encode(video[5], encoded)

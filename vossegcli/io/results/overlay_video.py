@@ -13,7 +13,6 @@ from vossegcli.io.media.ahead import WriteBehind, read_ahead
 from vossegcli.io.media.frames import FrameReader
 from vossegcli.io.media.limits import scaling_notes
 from vossegcli.io.media.timing import Timing
-from vossegcli.io.media.video_writer import VideoWriter
 from vossegcli.io.results.overlays import write_image
 from vossegcli.types import Frame
 
@@ -58,7 +57,11 @@ def render_sequence(
     with ExitStack() as stack:
         timing = reader.timing.at(fps) if video else Timing()
         path = video_path(output, name)
-        film = stack.enter_context(VideoWriter(path, timing.fps, reader.size, timing)) if video else None
+        film = None
+        if video:
+            from vossegcli.io.media.video_writer import VideoWriter  # loads PyAV
+
+            film = stack.enter_context(VideoWriter(path, timing.fps, reader.size, timing))
 
         def write(frame: Frame) -> None:
             overlay = draw(frame)

@@ -13,7 +13,6 @@ import numpy as np
 
 from vossegcli.io.media.ahead import read_ahead
 from vossegcli.io.media.timing import Timing
-from vossegcli.io.media.video_writer import AlphaVideoWriter, VideoWriter
 from vossegcli.io.results.mattes import cutout_path, matte_path, prores_path, read_alpha
 from vossegcli.io.results.overlays import write_image
 from vossegcli.runners.propagate.segment import PropagateItem
@@ -34,6 +33,8 @@ def write_mattes(item: PropagateItem, save: Sequence[str], fps: float | None) ->
     """
     if not item.mattes:
         return
+    from vossegcli.io.media.video_writer import AlphaVideoWriter, VideoWriter  # loads PyAV
+
     reader = item.reader
     timing = reader.timing.at(fps) if {"matte", "prores"} & set(save) else Timing()
     matte, prores = matte_path(item.output, item.name), prores_path(item.output, item.name)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vossegcli.layers.blocks import PreActivationBlock, conv3x3, lead_of_second, partial_conv, upsample2
+from vossegcli.layers.fused_convolutions import convolve_add
 from vossegcli.systems.afb_urr.encoders import Pyramid
 
 LOCAL_WINDOW = 7
@@ -136,8 +137,8 @@ class Refine(nn.Module):
         skip: Tensor = self.ResFS(self.convFS(features))
         return skip
 
-    def forward(self, skip: Tensor, below: Tensor, guidance: Tensor | None) -> Tensor:
-        """Merge.
+    def merge(self, skip: Tensor, below: Tensor, guidance: Tensor | None) -> Tensor:
+        """Add up what `ResMM` refines.
 
         Args:
             skip: (B,C,H,W) from `skip`.
@@ -148,10 +149,9 @@ class Refine(nn.Module):
             (B*K,C,H,W).
         """
         merged = add_to_classes(upsample2(below), skip)
-        if self.guide is not None and guidance is not None:
-            merged = merged + self.guide(guidance)
-        refined: Tensor = self.ResMM(merged)
-        return refined
+        if self.guide is None or guidance is None:
+            return merged
+        return convolve_add(self.guide, guidance, merged)
 
 
 def _mask_prior(masks: int) -> nn.Conv2d:
@@ -245,9 +245,9 @@ class Decoder(nn.Module):
         guide4 = None if guidance is None else guidance.flatten(0, 1)
         guide8 = None if guide4 is None else F.avg_pool2d(guide4, 2)
         x = self.ResMM(add_to_classes(matched, skips.stride16))
-        x = self.RF3(skips.stride8, x, guide8)
-        x = self.RF2(skips.stride4, x, guide4)
-        logits = lead_of_second(self.pred2, F.relu(x))  # (B*k,1,H/4,W/4)
+        x = self.RF3.ResMM(self.RF3.merge(skips.stride8, x, guide8))
+        x = self.RF2.ResMM.relu(self.RF2.merge(skips.stride4, x, guide4))
+        logits = lead_of_second(self.pred2, x)  # (B*k,1,H/4,W/4)
         if self.prior is not None and guide4 is not None:
             logits = logits + self.prior(guide4).float()
         up = upsample2(logits)  # (B*k,1,H/2,W/2)
@@ -258,6 +258,6 @@ class Decoder(nn.Module):
         r1 = skips.stride2
         reference = local_reference(r1.unsqueeze(1), rough.unsqueeze(2)).flatten(0, 1)  # (B*k,C,H/2,W/2)
         of_reference = partial_conv(self.local_convFM, reference, r1.shape[1])
-        x = self.local_ResMM(add_to_classes(of_reference, skips.local))  # (B*k,Cl,H/2,W/2)
-        refined = lead_of_second(self.local_pred2, F.relu(x))  # (B*k,1,H/2,W/2)
+        x = self.local_ResMM.relu(add_to_classes(of_reference, skips.local))  # (B*k,Cl,H/2,W/2)
+        refined = lead_of_second(self.local_pred2, x)  # (B*k,1,H/2,W/2)
         return in_windows(rough, torch.maximum, 0.0) * refined.view_as(rough)

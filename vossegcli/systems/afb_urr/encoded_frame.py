@@ -14,7 +14,7 @@ from torch import Tensor
 from vossegcli.ops.canvas import Canvas, shrunk_canvas
 from vossegcli.ops.padding import pad
 from vossegcli.ops.resize import resize_smooth
-from vossegcli.systems.afb_urr.entries import AnnotatedEntries, AnnotatedReading, BankEntries
+from vossegcli.systems.afb_urr.entries import AnnotatedEntries, AnnotatedReading, BankEntries, Closest
 from vossegcli.systems.afb_urr.matching import Reading
 from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, QueryFeatures, flatten_cells
 from vossegcli.systems.afb_urr.sight import likeness
@@ -32,6 +32,7 @@ class EncodedFrame:
         relation: to the frame before; None where that was not known.
         reading: entries of the bank that it has read, and the readings; None where the right ones were not known.
         annotated: annotated entries that it was compared to, and what was read from them.
+        closest: entries that are closest to the frame before, which is to be memorised; None where not known.
     """
 
     canvas: Canvas
@@ -41,6 +42,7 @@ class EncodedFrame:
     relation: Relation | None = None
     reading: tuple[BankEntries, list[Reading]] | None = None
     annotated: tuple[AnnotatedEntries, AnnotatedReading] | None = None
+    closest: Closest | None = None
 
     def read(self, entries: BankEntries) -> list[Reading]:
         """Read the bank with the cells of this frame; computed now, if it was not done for these entries."""
@@ -93,7 +95,8 @@ def prepared_pixels(frame: Tensor, short_side: int | None, device: torch.device)
     pixels = frame.to(device, non_blocking=True).unsqueeze(0)
     if pixels.dtype == torch.uint8 and device.type == "cpu":
         # In 8 bits, as image libraries do it: rounded, but many times as fast, and a quarter of the memory.
-        small = pad(resize_smooth(pixels, canvas.size).float() / 255.0, canvas.padding)
+        padded = pad(resize_smooth(pixels, canvas.size), canvas.padding)
+        small = padded.contiguous(memory_format=torch.channels_last).float().div_(255.0)
     elif pixels.dtype == torch.uint8:
         small = canvas.enter(pixels.float()) / 255.0
     else:

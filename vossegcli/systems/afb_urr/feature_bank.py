@@ -23,6 +23,7 @@ from vossegcli.systems.afb_urr.config import BankConfig
 from vossegcli.systems.afb_urr.entries import (
     AnnotatedEntries,
     BankEntries,
+    Closest,
     closest_entries,
     least_used_first,
     merge_rows,
@@ -195,7 +196,14 @@ class FeatureBank:
         self._known_owners = self._known_entries = None
         self.banks += [ObjectBank(capacity, key_channels, value_channels, self.device) for _ in range(count)]
 
-    def update(self, keys: Tensor, values: Tensor, frame: int, annotated: frozenset[int] = frozenset()) -> None:
+    def update(
+        self,
+        keys: Tensor,
+        values: Tensor,
+        frame: int,
+        annotated: frozenset[int] = frozenset(),
+        nearby: Closest | None = None,
+    ) -> None:
         """Take in a frame (absorb and, where needed, forget).
 
         Args:
@@ -203,12 +211,15 @@ class FeatureBank:
             values: (K,N,V) float32.
             frame: index of the frame.
             annotated: classes whose mask was given by a person; they are appended whole.
+            nearby: the entries closest to the keys, where they are known already.
         """
         budget = class_budget(self.config.budget, len(self.banks))
         one_key = keys.stride(0) == 0  # an expanded view: all classes get the same keys
         owners = self._owners() if one_key else list(range(len(self.banks)))
-        self._known_owners = self._known_entries = None
         closest: dict[int, tuple[Tensor, Tensor]] = {}
+        if one_key and nearby is not None and nearby.entries is self._known_entries:
+            closest = {group[0][0]: found for group, found in zip(nearby.entries.groups, nearby.found, strict=True)}
+        self._known_owners = self._known_entries = None
         for index, (bank, owner) in enumerate(zip(self.banks, owners, strict=True)):
             if index in annotated or bank.size == 0:
                 bank.append(keys[index], values[index], frame, budget, protect=self.config.protect_annotated)

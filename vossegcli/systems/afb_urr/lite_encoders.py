@@ -10,12 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vossegcli.layers.efficientnet_lite import MEAN, STD, EfficientNetLite, same_padding
+from vossegcli.ops.pooling import halve
 from vossegcli.systems.afb_urr.config import LiteTrunk
 from vossegcli.systems.afb_urr.encoders import Pyramid
 
-#: The memory encoder works on frames and masks of half the size: three stages then end at stride 16. What is lost of
-#: the masks' outlines is kept by `mask_cells`.
-SHRINK = 2
 QUERY_STAGES = 4
 MEMORY_STAGES = 3
 #: ImageNet's features have a standard deviation of about 8; layers that start fresh learn from smaller ones.
@@ -49,7 +47,10 @@ class LiteQueryEncoder(nn.Module):
 
 
 class LiteMemoryEncoder(nn.Module):
-    """Encodes a frame together with the mask of one class and its complement (paper sec. 3.1), at half the size."""
+    """Encodes a frame together with the mask of one class and its complement (paper sec. 3.1), at half the size.
+
+    Three stages then end at stride 16. What is lost of the masks' outlines is kept by `AFBURR.mask_cells`.
+    """
 
     def __init__(self, config: LiteTrunk) -> None:
         super().__init__()
@@ -72,9 +73,9 @@ class LiteMemoryEncoder(nn.Module):
             (B*K,C,h,w) features at stride 16.
         """
         batch, classes = masks.shape[:2]
-        small = (F.avg_pool2d(frames.contiguous(), SHRINK) - MEAN) / STD  # pooling three channels last is slow
+        small = (halve(frames) - MEAN) / STD
         rgb = self.backbone.stem.convolve(small)  # (B,C,H/4,W/4)
-        mask = F.avg_pool2d(masks.flatten(0, 1).unsqueeze(1), SHRINK)  # (B*K,1,H/2,W/2)
+        mask = halve(masks.flatten(0, 1).unsqueeze(1))  # (B*K,1,H/2,W/2)
         mask_and_others = torch.cat([mask, (1.0 - mask).clamp(0.0, 1.0)], dim=1)  # (B*K,2,H/2,W/2)
         padded = F.pad(mask_and_others, same_padding(mask, self.stem_masks.kernel_size[0], 2))
         stem = self.stem_masks(padded).unflatten(0, (batch, classes)) + rgb.unsqueeze(1)

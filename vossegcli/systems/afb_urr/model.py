@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vossegcli.layers.blocks import conv3x3
 from vossegcli.layers.inference import inference_copy, store_convolutions
+from vossegcli.ops.pooling import halve
 from vossegcli.systems.afb_urr.config import AFBURRConfig, LiteTrunk
 from vossegcli.systems.afb_urr.decoder import Decoder, Skips
 from vossegcli.systems.afb_urr.encoders import FineKey, KeyValue, MemoryEncoder, Pyramid, QueryEncoder
@@ -22,7 +23,6 @@ from vossegcli.systems.afb_urr.matching import local_weights, read_locally
 from vossegcli.systems.afb_urr.stripes import softmax_of_classes
 
 STRIDE = 16
-MASK_STRIDE = 4
 #: Classes that are encoded together: bounds memory with many objects, changes no number.
 CLASSES_ENCODED_AT_ONCE = 64
 
@@ -205,7 +205,8 @@ def _encoders(config: AFBURRConfig) -> tuple[MemoryEncoder | LiteMemoryEncoder, 
 
 def masks_at_stride4(masks: Tensor) -> Tensor:
     """Average masks (B,K,H,W) over 4x4 pixels: (B,K,H/4,W/4) float32."""
-    return F.avg_pool2d(masks.float().contiguous(), MASK_STRIDE)
+    parts = masks.split(CLASSES_ENCODED_AT_ONCE, dim=1)
+    return torch.cat([halve(halve(part.float())) for part in parts], dim=1)
 
 
 def folded_copy(model: AFBURR, precision: torch.dtype) -> AFBURR:

@@ -6,7 +6,7 @@ Shape letters: K classes (background is class 0), H W native pixels, h w cells.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -19,27 +19,14 @@ from vossegcli.ops.precision import autocast
 from vossegcli.ops.resize import Size
 from vossegcli.systems.afb_urr.config import BankConfig
 from vossegcli.systems.afb_urr.encoded_frame import EncodedFrame, prepared_pixels, relation
-from vossegcli.systems.afb_urr.entries import BankEntries
+from vossegcli.systems.afb_urr.entries import BankEntries, Closest
 from vossegcli.systems.afb_urr.feature_bank import FeatureBank
 from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, flatten_cells, folded_copy, masks_at_stride4
 from vossegcli.systems.afb_urr.native_size import NativeProbabilities, native_labels, shrunk_classes
+from vossegcli.systems.afb_urr.newest import Newest
 from vossegcli.systems.afb_urr.sight import Sight, agreement, in_sight, nothing_like
 from vossegcli.systems.afb_urr.stripes import largest_probabilities
 from vossegcli.systems.base import Segmentation
-
-
-@dataclass(frozen=True)
-class _Newest:
-    """The frame of the last step: what the next read needs, and what is still to be memorised."""
-
-    frame: Tensor  # (1,3,H',W') padded, working size
-    key: Tensor  # (1,C,h,w)
-    fine_key: Tensor | None  # (1,Cf,H'/8,W'/8)
-    masks: Tensor  # (1,K,H',W') padded soft masks
-    index: int
-    annotated: frozenset[int]  # classes whose mask was given
-    memorised: bool
-    sight: Sight
 
 
 class _Readable(NamedTuple):
@@ -87,7 +74,7 @@ class AFBURRPredictor:
         )
         self._ids: tuple[int, ...] = ()
         self.bank = self._new_bank()
-        self._newest: _Newest | None = None
+        self._newest: Newest | None = None
         self._readable: _Readable | None = None
 
     def with_network(self, network: AFBURR) -> AFBURRPredictor:
@@ -119,12 +106,14 @@ class AFBURRPredictor:
         number, cells = before.number + 1, flatten_cells(query.key)[0]
         related = relation(query, *before.query[:2], self.model, self.precision)
         readable, annotated = self._readable, self.bank.known_annotated
-        read = readable is not None and number <= readable.last
-        return EncodedFrame(
-            canvas, pixels, query, number, related,
-            reading=(readable.entries, readable.entries.read(cells)) if readable is not None and read else None,
-            annotated=None if annotated is None else (annotated, annotated.read(cells)),
-        )  # fmt: skip
+        reading = closest = None
+        if readable is not None and number <= readable.last:
+            reading = readable.entries, readable.entries.read(cells)
+        elif readable is not None and number == readable.last + 1:  # the frame before will be memorised
+            found = readable.entries.closest(flatten_cells(before.query.key)[0])
+            closest = Closest(before.query.key, readable.entries, found)
+        read_annotated = None if annotated is None else (annotated, annotated.read(cells))
+        return EncodedFrame(canvas, pixels, query, number, related, reading, read_annotated, closest)
 
     @torch.inference_mode()
     def start(self, frame: Tensor | EncodedFrame, label_map: Tensor) -> None:
@@ -146,7 +135,7 @@ class AFBURRPredictor:
         masks = shrunk_classes(label_map.to(self.device), ids, encoded.canvas.enter)  # (1,K,H',W')
         keys, annotated = encoded.query[:2], frozenset(range(len(ids) + 1))
         sight = in_sight(len(ids), self.device)
-        self._newest = _Newest(encoded.pixels, *keys, masks, 0, annotated, memorised=False, sight=sight)
+        self._newest = Newest(encoded.pixels, *keys, masks, 0, annotated, memorised=False, sight=sight)
 
     @torch.inference_mode()
     def step(self, frame: Tensor | EncodedFrame) -> Segmentation:
@@ -155,7 +144,7 @@ class AFBURRPredictor:
         Raises:
             InputError: the frame has another size than the first one.
         """
-        newest = self._memorised()
+        newest = self._memorised(frame.closest if isinstance(frame, EncodedFrame) else None)
         encoded = self._encoded(frame)
         canvas, query = encoded.canvas, encoded.query
         if encoded.pixels.shape != newest.frame.shape:
@@ -192,8 +181,9 @@ class AFBURRPredictor:
                 del memory
                 logits = sight.hide(logits)
                 memory = pad(self.model.remembered(logits), canvas.padding)
-        keys = query[:2]
-        self._newest = _Newest(encoded.pixels, *keys, memory, index + 1, frozenset(), memorised=False, sight=sight)
+        self._newest = Newest(
+            encoded.pixels, *query[:2], memory, index + 1, frozenset(), memorised=False, sight=sight
+        )  # fmt: skip
         return self._segmentation(logits, canvas.native, agreed)
 
     @torch.inference_mode()
@@ -247,11 +237,12 @@ class AFBURRPredictor:
         frame = frame.contiguous(memory_format=torch.channels_last)
         fine_key = tensors["newest.fine_key"].to(self.device) if "newest.fine_key" in tensors else None
         sight = Sight(*(tensors[f"newest.{name}"].to(self.device) for name in ("agreement", "lost")))
-        self._newest = _Newest(frame, key, fine_key, masks, index, frozenset(), memorised=True, sight=sight)
+        self._newest = Newest(frame, key, fine_key, masks, index, frozenset(), memorised=True, sight=sight)
 
-    def _memorised(self) -> _Newest:
+    def _memorised(self, closest: Closest | None = None) -> Newest:
         """Return the newest frame, after it has been taken into the bank if it is due and was not."""
         newest = self._after_start()
+        nearby = closest if closest is not None and closest.key is newest.key else None
         due = newest.annotated or newest.index % self.bank_config.memory_every == 0
         if due and not newest.memorised:
             with self._autocast():
@@ -259,7 +250,7 @@ class AFBURRPredictor:
             missing = memory.keys.shape[1] - len(self.bank.banks)
             if missing:
                 self.bank.add_classes(missing, memory.keys.shape[3], memory.values.shape[3])
-            self.bank.update(memory.keys[0], memory.values[0], newest.index, newest.annotated)
+            self.bank.update(memory.keys[0], memory.values[0], newest.index, newest.annotated, nearby)
         self._newest = replace(newest, memorised=True)
         return self._newest
 
@@ -277,7 +268,7 @@ class AFBURRPredictor:
     def _new_bank(self) -> FeatureBank:
         return FeatureBank(self.bank_config, self.device, unit_keys=self.model.config.unit_keys)
 
-    def _after_start(self) -> _Newest:
+    def _after_start(self) -> Newest:
         if self._newest is None:
             raise RuntimeError("call start() first")
         return self._newest
