@@ -206,7 +206,7 @@ def _encoders(config: AFBURRConfig) -> tuple[MemoryEncoder | LiteMemoryEncoder, 
 def masks_at_stride4(masks: Tensor) -> Tensor:
     """Average masks (B,K,H,W) over 4x4 pixels: (B,K,H/4,W/4) float32."""
     parts = masks.split(CLASSES_ENCODED_AT_ONCE, dim=1)
-    return torch.cat([halve(halve(part.float())) for part in parts], dim=1)
+    return torch.cat([halve(halve(part.float())) for part in parts], dim=1).contiguous()
 
 
 def folded_copy(model: AFBURR, precision: torch.dtype) -> AFBURR:
