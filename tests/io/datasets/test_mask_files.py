@@ -113,6 +113,22 @@ def test_frames_that_lie_below_their_video_find_its_masks(tmp_path: Path, place:
     assert found.files == {0: tmp_path / "root" / place / "00000.png"}
 
 
+@pytest.mark.parametrize("root", ["masks", "Annotations", "Annotations/480p"])
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_run_and_a_data_set_are_folders_of_their_masks(tmp_path: Path, root: str, *, alone: bool) -> None:
+    put(tmp_path / "run" / root / "clip/00000.png", label_map())
+    put(tmp_path / "run" / root / "other/00000.png", label_map())
+    found = find(tmp_path / "run", tmp_path, alone=alone)
+    assert found.files == {0: tmp_path / "run" / root / "clip/00000.png"}
+
+
+def test_of_a_run_its_masks_count_not_what_is_made_of_them(tmp_path: Path) -> None:
+    put(tmp_path / "run/masks/clip/00000.png", label_map())
+    (tmp_path / "run/.vosseg").mkdir()
+    labelme(tmp_path / "run/00000.json", labelme_shape("cat", box(1)))
+    assert find(tmp_path / "run", tmp_path).files == {0: tmp_path / "run/masks/clip/00000.png"}
+
+
 def test_a_zip_of_masks(tmp_path: Path) -> None:
     put(tmp_path / "00001.png", label_map())
     with zipfile.ZipFile(tmp_path / "m.zip", "w") as archive:

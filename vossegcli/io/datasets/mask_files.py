@@ -20,9 +20,11 @@ from vossegcli.io.datasets.mask_sources import (
     unpacked,
 )
 from vossegcli.io.masks.label_maps import read_mask_folder
+from vossegcli.io.masks.mask_trees import root_of_masks
 from vossegcli.io.media.frame_matches import match_frames, without_suffix
 from vossegcli.io.media.sequences import list_images
 from vossegcli.io.records.file_names import IMAGE_SUFFIXES
+from vossegcli.io.records.run_records import holds_masks_of_run
 
 _NAMED = 3
 
@@ -59,8 +61,8 @@ def find_mask_files(
     """Find the masks of a sequence.
 
     Args:
-        path: a mask; a folder of masks named like their frames, or of such folders; a folder with a mask an object; or
-            what `convert_masks` reads.
+        path: a mask; a folder of masks named like their frames, or of such folders, also as a data set or the output of
+            a command holds it; a folder with a mask an object; or what `convert_masks` reads.
         sequence: its name.
         frames: names of its frames.
         work: folder for masks that have to be made.
@@ -75,6 +77,7 @@ def find_mask_files(
     if folder != path:
         found = _in_archive(folder, path, sequence, frames, work, alone=alone, on_top=on_top, images=images)
         return replace(found, sources=(path,))
+    path = path / "masks" if holds_masks_of_run(path) else path
     path = _stack_of(path, sequence, frames, alone=alone) or path
     if needs_conversion(path):
         made = convert_masks(path, work, frames, on_top, images)
@@ -83,6 +86,7 @@ def find_mask_files(
         return MaskFiles(found.files, found.single, sources, found.names, (*made.notes, *found.notes))
     if path.is_file():
         return MaskFiles({}, path)
+    path = _root_of(path, sequence)
     folder = _own_folder(path, sequence) if not alone or (path / sequence).is_dir() else path
     if folder.is_dir():
         objects = convert_object_folders(folder, frames, work, on_top)
@@ -90,6 +94,12 @@ def find_mask_files(
             found = _in_folder(objects.folder, frames, folder)
             return MaskFiles(found.files, None, objects.sources, found.names, objects.notes)
     return _in_folder(folder, frames, folder)
+
+
+def _root_of(path: Path, sequence: str) -> Path:
+    """The folder of the masks of a data set's root, else the folder itself."""
+    own = not path.is_dir() or (path / sequence).is_dir() or list_images(path)
+    return path if own else root_of_masks(path)
 
 
 def _own_folder(path: Path, sequence: str) -> Path:
