@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.context import BaseContext
@@ -18,7 +18,6 @@ import pytest
 import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
-from torch import multiprocessing
 from typer.testing import CliRunner
 
 from vossegcli.batch import processes
@@ -229,16 +228,12 @@ def quick_context(monkeypatch: pytest.MonkeyPatch) -> BaseContext:
 
 
 @pytest.fixture
-def quick_workers(monkeypatch: pytest.MonkeyPatch, quick_context: BaseContext) -> Iterator[None]:
+def quick_workers(monkeypatch: pytest.MonkeyPatch, quick_context: BaseContext) -> None:
     """Workers of `--workers` are such processes too.
 
     Spawned ones, as users have them: `batch/test_processes.py`, and the tests that start a whole command.
     """
     monkeypatch.setattr(processes, "get_context", lambda _: quick_context)
-    sharing = multiprocessing.get_sharing_strategy()
-    multiprocessing.set_sharing_strategy("file_system")  # of weights; a file descriptor each would be too many for it
-    yield
-    multiprocessing.set_sharing_strategy(sharing)
 
 
 @dataclass

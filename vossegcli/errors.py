@@ -50,5 +50,16 @@ class OutOfMemoryError(DeviceError):
     """Too little memory, of the device or of the machine; a smaller working size may help."""
 
 
+def system_error(error: OSError, where: str | None = None) -> InputError:
+    """Word an error of the operating system, as of a disk that fails or a folder that may not be read.
+
+    Args:
+        error: as it was raised.
+        where: what it concerns, if it names no file.
+    """
+    what = f"cannot be read or written ({error.strerror or error})"
+    return InputError(what, where=error.filename or where, fix="check the path, its permissions and the disk")
+
+
 def _rebuilt(kind: type[VossegError], what: str, where: str | None, fix: str | None) -> VossegError:
     return kind(what, where=where, fix=fix)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -168,6 +169,56 @@ def test_tables_that_cannot_be_written_leave_a_record(tmp_path: Path, monkeypatc
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert (record["status"], record["totals"]["done"], len(record["failed"])) == ("failed", 1, 1)
     assert record["error"].startswith("table.csv: cannot be written")
+
+
+@pytest.mark.parametrize("method", ["write_index", "write_tables"])
+def test_a_run_that_breaks_off_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(FaultyCommand, method, refuse)
+    with pytest.raises(OSError, match="Input/output"):
+        run_faulty(tmp_path / "out", Told(), "ok-1")
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["status"] == "failed"
+
+
+def test_an_item_that_the_disk_does_not_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unlink = Path.unlink
+
+    def stale(path: Path, *, missing_ok: bool = False) -> None:
+        if path.name == "ok-1.safetensors":
+            raise OSError(errno.ESTALE, "Stale file handle", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", stale)
+    record = run_faulty(tmp_path / "out", Told(), "ok-1", "ok-2")
+    assert record["totals"]["done"] == 1, "the next one may be luckier"
+    (failed,) = record["failed"]
+    assert (failed["name"], failed["error"]) == ("ok-1", "InputError")
+    assert "ok-1.safetensors: cannot be" in failed["reason"]
+
+
+def test_an_item_that_cannot_be_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = FaultyCommand.plan
+
+    def refused(command: FaultyCommand, source: Any) -> Any:
+        if source.name == "ok-1":
+            raise PermissionError(errno.EACCES, "Permission denied", "frames/00000.png")
+        return plan(command, source)
+
+    monkeypatch.setattr(FaultyCommand, "plan", refused)
+    record = run_faulty(tmp_path / "out", Told(), "ok-1", "ok-2")
+    assert record["totals"]["done"] == 1
+    assert record["failed"][0]["reason"].startswith("frames/00000.png: cannot be read or written (Permission denied)")
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    assert run_faulty(tmp_path / "out", Told(), "ok-1")["totals"]["done"] == 1
 
 
 def test_an_output_folder_that_vanishes_while_running(options: PropagateOptions, tmp_path: Path) -> None:

@@ -1,17 +1,21 @@
 """Pictures in batches: sizes are not mixed, order stays, and a fault hits its own query alone."""
 
+import errno
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from tests.conftest import squares, write_frame
 from vossegcli.batch import image_batches as query_batches
-from vossegcli.batch.image_batches import ImageBatches, Picture, read_pictures
+from vossegcli.batch.command import Done
+from vossegcli.batch.image_batches import ImageBatches, ImageItem, ImageSession, Picture, read_pictures
 from vossegcli.errors import DeviceError, InputError
 from vossegcli.io.media.queries import Query
 from vossegcli.io.media.reading import Reading
@@ -79,6 +83,39 @@ def test_what_is_left_of_a_failed_query_is_dropped(queries: list[Query]) -> None
     batches.skip(queries[0])
     assert [picture.name for picture, _ in batches.of(queries[1])] == ["1"]
     assert not list(batches.of(queries[0]))
+
+
+def test_what_is_left_of_an_item_that_runs_out_of_memory_is_dropped(queries: list[Query], tmp_path: Path) -> None:
+    """Another query's pictures would be taken for the next one's, which would be done with none."""
+
+    def read(query: Query) -> Iterator[Picture]:
+        for number in range(3):
+            yield Picture(f"{query.name}/{number}", np.zeros((4, 4, 3), np.uint8), None)
+
+    def do(item: ImageItem, pictures: Iterator[tuple[Picture, ClassSegmentation]]) -> Done:
+        for number, _ in enumerate(pictures):
+            if item.name == "0" and number == 0:
+                raise MemoryError
+        return Done(number + 1, [])
+
+    session = ImageSession(do, ImageBatches(Predictor().predict, read, queries[:3], "cpu"))
+    items = [ImageItem(name=q.name, frames=3, key="", output=tmp_path, query=q) for q in queries[:3]]
+    with closing(session):
+        with pytest.raises(MemoryError):
+            session.run(items[0])
+        assert [session.run(item).frames for item in items[1:]] == [3, 3]
+
+
+def test_a_disk_that_fails_hits_its_own_query_alone(queries: list[Query]) -> None:
+    def read(query: Query) -> Iterator[Picture]:
+        if query.name == "0":
+            raise OSError(errno.EIO, "Input/output error", "0.png")
+        yield Picture(query.name, np.zeros((4, 4, 3), np.uint8), None)
+
+    with closing(ImageBatches(Predictor().predict, read, queries[:2], "cpu")) as batches:
+        with pytest.raises(InputError, match=r"0\.png: cannot be read"):
+            list(batches.of(queries[0]))
+        assert [picture.name for picture, _ in batches.of(queries[1])] == ["1"]
 
 
 def test_pictures_of_sizes_that_alternate_are_still_segmented_together(tmp_path: Path, queries: list[Query]) -> None:

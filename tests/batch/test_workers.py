@@ -3,12 +3,16 @@
 Covers: batch.command, batch.ray_cluster, batch.work
 """
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -198,6 +202,61 @@ def test_a_cluster_that_breaks_every_actor_ends_the_run_early(monkeypatch: pytes
     with pytest.raises(DeviceError, match="actors die before they begin"):
         list(RayCluster(1, None).run(Unloadable(), [str(n) for n in range(50)], Told()))
     assert len(begun) == STRIKES
+
+
+class Fragile(Calm):
+    """Kills the first process that it reaches, before that takes its jobs."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def share(self, cores: int) -> None:  # noqa: ARG002
+        if not self.marker.exists():
+            self.marker.touch()
+            _die()
+
+
+def test_a_process_that_dies_while_its_jobs_are_on_the_way(tmp_path: Path) -> None:
+    """They are larger than what a pipe holds, as those of long sequences are."""
+    jobs = [letter * 1_000_000 for letter in "abc"]
+    found = Processes(2).run(Fragile(tmp_path / "died"), jobs, Progress())
+    assert sorted(found) == jobs
+    assert (tmp_path / "died").exists()
+
+
+def test_processes_that_the_system_does_not_start(monkeypatch: pytest.MonkeyPatch, quick_context: BaseContext) -> None:
+    def refuse(*_: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(quick_context.Process, "start", refuse)
+    with pytest.raises(DeviceError, match=r"before they begin \(Resource temporarily unavailable\)"):
+        list(Processes(2).run(Calm(), ["a", "b"], Progress()))
+
+
+class Deaf(Calm):
+    """Does not hear that it is to stop."""
+
+    def run(self, jobs: Sequence[str], progress: Progress) -> Iterator[str]:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        yield from jobs
+        progress.item("deaf")
+        time.sleep(600)
+
+
+def test_processes_that_do_not_stop_are_waited_for_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "GRACE_SECONDS", 1.0)
+    waited: list[float] = []
+    join = BaseProcess.join
+
+    def noted(process: BaseProcess, timeout: float | None = None) -> None:
+        waited.extend([] if timeout is None else [timeout])
+        join(process, timeout)
+
+    monkeypatch.setattr(BaseProcess, "join", noted)
+    with closing(Processes(3).run(Deaf(), ["a", "b", "c"], Progress())) as results:
+        assert {next(results), next(results), next(results)} == {"a", "b", "c"}
+    assert len(waited) == 3
+    assert sum(waited) <= 1.0 + 0.5, "not a second for each"
 
 
 def _die(*_: object) -> None:

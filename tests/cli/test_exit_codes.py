@@ -3,6 +3,7 @@
 Covers: errors, models.devices
 """
 
+import errno
 import os
 import signal
 import stat
@@ -43,6 +44,18 @@ def test_1_a_bug_keeps_its_traceback(
     assert "Traceback" in outcome.stderr
     assert "ZeroDivisionError: somewhere deep" in outcome.stderr
     assert '"status": "failed"' in (tmp_path / "out" / "run.json").read_text()
+
+
+def test_3_what_the_system_refuses_is_no_bug(
+    vosseg: Vosseg, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "clip/secret")
+
+    monkeypatch.setattr(runner, "find_sequences", refuse)
+    outcome = vosseg("propagate", clip.frames, "--mask", clip.mask, "-o", tmp_path / "out")
+    assert outcome.code == 3
+    assert _lines(outcome)[0].startswith("error: clip/secret: cannot be read or written (Permission denied). Check")
 
 
 @pytest.mark.parametrize(
@@ -129,8 +142,9 @@ def test_7_some_failed(vosseg: Vosseg, tmp_path: Path) -> None:
     assert "failed: bad: " in outcome.stderr
 
 
-def test_130_interrupted(checkpoint: Path, tmp_path: Path) -> None:
-    """By SIGINT; `tests.batch.test_faults` sends SIGTERM."""
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
+def test_130_interrupted(checkpoint: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """`tests.batch.test_faults` sends SIGTERM."""
     for index, name in enumerate(draw_video(tmp_path / "clip", 50, suffix=".png")):  # long enough to be stopped
         for copy in range(1, 40):
             os.link(tmp_path / "clip" / f"{name}.png", tmp_path / "clip" / f"{50 * copy + index:05d}.png")
@@ -141,9 +155,9 @@ def test_130_interrupted(checkpoint: Path, tmp_path: Path) -> None:
     deadline = time.monotonic() + 300
     while not (out / "masks" / "clip" / "00003.png").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     outcome = finish(process)
-    assert outcome.code == 130, outcome.stderr
+    assert outcome.code == code, outcome.stderr
     assert outcome.stdout == ""
     assert "interrupted" in _lines(outcome)[-1]
     assert "Traceback" not in outcome.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import tomllib
 from dataclasses import MISSING, Field, fields
 from typing import Any
@@ -108,7 +109,8 @@ def test_the_exit_codes_are_those_of_the_code() -> None:
     listed = {
         int(number) for row in table(page("batches"), "exit code", "meaning") for number in row["exit code"].split(",")
     }
-    known = {exit_codes.BUG, exit_codes.SOME_FAILED, exit_codes.INTERRUPTED, exit_codes.TERMINATED}
+    stopped = {exit_codes.OF_SIGNAL + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
+    known = {exit_codes.BUG, exit_codes.SOME_FAILED, *stopped}
     assert listed == {0, 2, *known, *exit_codes.CODES.values()}
 
 

@@ -55,12 +55,13 @@ def test_an_interruption_waits_for_the_end_of_the_step_and_its_state() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_termination_does_what_its_handler_says_after_the_step() -> None:
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_do_what_their_handler_says_after_the_step(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.default_int_handler)
     try:
-        states = interrupt_in(12, signal.SIGTERM)
+        states = interrupt_in(12, number)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)
     assert states.saved == [10, 12]
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vossegcli.batch.command import BatchCommand, Done, Item, OptionsT, Session
 from vossegcli.batch.work import Progress
-from vossegcli.errors import VossegError
+from vossegcli.errors import VossegError, system_error
 from vossegcli.io.media.ahead import read_ahead
 from vossegcli.io.media.depth import scale_image
 from vossegcli.io.media.frames import FrameReader, open_frames
@@ -158,6 +158,8 @@ class ImageBatches(Generic[S, R]):
                     yield _Read(next(count), query.name, shown)
             except VossegError as error:
                 yield _Read(next(count), query.name, None, error)
+            except OSError as error:
+                yield _Read(next(count), query.name, None, system_error(error, query.name))
 
 
 class ImageSession(Session[ImageItemT]):
@@ -176,7 +178,7 @@ class ImageSession(Session[ImageItemT]):
         """Do an item; what is left of one that fails is dropped."""
         try:
             return self._do(item, self._batches.of(item.query))
-        except VossegError:
+        except Exception:  # out of memory, too, which becomes another error outside
             self._batches.skip(item.query)
             raise
 

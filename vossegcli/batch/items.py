@@ -13,7 +13,7 @@ import torch
 from vossegcli.batch.command import BatchCommand, Done, Item, Session
 from vossegcli.batch.freed_memory import keep_freed_memory
 from vossegcli.batch.work import STRIKES, Progress, Worker
-from vossegcli.errors import DeviceError, OutOfMemoryError, VossegError
+from vossegcli.errors import DeviceError, OutOfMemoryError, VossegError, system_error
 from vossegcli.io.media.images import limit_pixels
 from vossegcli.io.records.atomic import clean_tree
 from vossegcli.models.devices import memory_errors
@@ -88,6 +88,8 @@ class ItemWorker(Worker[Attempt, ItemResult]):
             item.state.mark_done(item.key, done.outputs, self._command.model.device.type)
         except VossegError as error:
             return failed(item.name, error, time.perf_counter() - began)
+        except OSError as error:  # a disk that fails; the next item may lie elsewhere
+            return failed(item.name, system_error(error, item.name), time.perf_counter() - began)
         resumed = (f"resumed: {job.reason}",) if job.resumed and " on " in job.reason else ()
         notes = (*item.notes, *resumed, *done.notes)
         return ItemResult(item.name, "done", done.frames, round(time.perf_counter() - began, 3), notes=notes)

@@ -6,7 +6,9 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -119,8 +121,9 @@ class _Pool:
         """End all processes; those that are at work drop their frame and close their files."""
         for helper in self._helpers.values():
             helper.process.terminate()
+        deadline = time.monotonic() + GRACE_SECONDS  # for all of them together
         for helper in self._helpers.values():
-            helper.process.join(GRACE_SECONDS)
+            helper.process.join(max(0.0, deadline - time.monotonic()))
             if helper.process.is_alive():
                 helper.process.kill()
                 helper.process.join()
@@ -128,20 +131,27 @@ class _Pool:
 
     def _start_one(self, number: int) -> _Helper:
         context = get_context("fork" if may_fork() else "spawn")
-        ours, theirs = context.Pipe()
-        arguments = (theirs, self._worker, number, self._count)
-        process: BaseProcess = context.Process(  # type: ignore[attr-defined]  # all of them have it
-            target=_serve, args=arguments, name=f"vosseg-{number}", daemon=True
-        )
-        process.start()
-        theirs.close()  # or its end would never be seen
-        self._helpers[ours] = _Helper(process, ours, number)
-        return self._helpers[ours]
+        while True:
+            ours, theirs = context.Pipe()
+            arguments = (theirs, self._worker, number, self._count)
+            process: BaseProcess = context.Process(  # type: ignore[attr-defined]  # all of them have it
+                target=_serve, args=arguments, name=f"vosseg-{number}", daemon=True
+            )
+            try:
+                process.start()
+                self._helpers[ours] = _Helper(process, ours, number)
+                return self._helpers[ours]
+            except OSError as error:  # too many processes, or one that died before it had read what it is to do
+                ours.close()
+                self._count_early_death(error.strerror or str(error))
+            finally:
+                theirs.close()  # or its end would never be seen
 
     def _hand_out(self, helper: _Helper) -> None:
         helper.doing = self._queue.take()
         if helper.doing:
-            helper.pipe.send(helper.doing)
+            with suppress(BrokenPipeError, ConnectionResetError):  # it has died: `listen` will see it
+                helper.pipe.send(helper.doing)
 
     def _replace(self, helper: _Helper) -> list[Any]:
         """Start a process in the place of one that died; return the result of a job that has cost too many."""
@@ -149,12 +159,19 @@ class _Pool:
         helper.process.join()
         helper.pipe.close()
         results = self._queue.lost(helper.doing, helper.cause)
-        self._early_deaths = 0 if helper.began else self._early_deaths + 1
-        if self._early_deaths >= STRIKES * self._count:
-            fix = "take fewer --workers: each loads the network"
-            raise DeviceError(f"workers die before they begin ({helper.cause})", fix=fix)
+        if helper.began:
+            self._early_deaths = 0
+        else:
+            self._count_early_death(helper.cause)
         self._hand_out(self._start_one(helper.number))
         return results
+
+    def _count_early_death(self, cause: str) -> None:
+        """Give up where too many processes in a row die before they begin."""
+        self._early_deaths += 1
+        if self._early_deaths >= STRIKES * self._count:
+            fix = "take fewer --workers: each loads the network"
+            raise DeviceError(f"workers die before they begin ({cause})", fix=fix)
 
 
 def may_fork() -> bool:
@@ -168,6 +185,8 @@ def may_fork() -> bool:
 def _serve(pipe: Connection, worker: Worker[Any, Any], number: int, count: int) -> None:
     """Do jobs until the parent has no more, or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop_working)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _share_machine(worker, number, count)

@@ -17,7 +17,7 @@ from vossegcli.batch.items import Attempt, ItemWorker, failed
 from vossegcli.batch.options import REPORT
 from vossegcli.batch.report import PAGE, write_report
 from vossegcli.batch.work import Executor, Here, RunProgress
-from vossegcli.errors import VossegError
+from vossegcli.errors import VossegError, system_error
 from vossegcli.io.media.images import limit_pixels
 from vossegcli.io.records.atomic import clean_tree
 from vossegcli.io.records.locks import output_lock, tables_lock
@@ -86,6 +86,8 @@ def _plan(command: BatchCommand[OptionsT, SourceT, ItemT, PredictorT], source: S
         return command.plan(source)
     except VossegError as error:
         return failed(source.name, error, 0.0)
+    except OSError as error:
+        return failed(source.name, system_error(error, source.name), 0.0)
 
 
 def _plan_row(command: BatchCommand[Any, Any, Any, Any], item: Item | ItemResult) -> Record:
@@ -129,11 +131,11 @@ class _Run:
         clean_tree(self._output)
         plan = {item.name: _plan_row(self._command, item) for item in self._own}
         write_run(self._output, self._shard, self._record)
-        self._command.write_index(self._items)
         frames = sum(row["frames"] for row in plan.values() if row["action"] in {"run", "resume"})
-        self._progress.begin(len(plan), frames)
         status = "failed"
         try:
+            self._command.write_index(self._items)
+            self._progress.begin(len(plan), frames)
             for result in self._do(plan, executor):
                 self._results[result.name] = result
                 append_jsonl(self._output / record_name(self._shard, "jsonl"), asdict(result))
@@ -171,7 +173,7 @@ class _Run:
                 tables = self._command.write_tables(done)
                 notes = [*self._record["notes"], *tables.get("notes", ())]
                 self._record |= {**tables, "notes": notes}
-            except VossegError as error:
+            except Exception as error:
                 self._record |= {"status": "failed", "error": str(error)}
                 raise
             finally:

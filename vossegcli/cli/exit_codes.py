@@ -21,7 +21,7 @@ from vossegcli.cli.tables import error_console
 BUG: Final = 1
 SOME_FAILED: Final = 7
 INTERRUPTED: Final = 130
-TERMINATED: Final = 143
+OF_SIGNAL: Final = 128  # and its number: 129 = SIGHUP, 143 = SIGTERM
 CODES: Final[dict[type[errors.VossegError], int]] = {
     errors.InputError: 3,
     errors.CheckpointError: 4,
@@ -54,32 +54,31 @@ class ErrorGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - Typer's vendored context
         """Run the command that was asked for."""
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, _terminate)
-            if signal.getsignal(signal.SIGINT) is leave:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
+            _take_signals()
         console = error_console()
         try:
             return super().invoke(ctx)
-        except errors.VossegError as error:
-            if ctx.params.get("debug"):
-                traceback.print_exc()
-            console.print("error:", style="bold red", end=" ")
-            console.print(str(error), markup=False)
-            raise typer.Exit(code_of(error)) from error
         except KeyboardInterrupt as stop:
             again = " with --resume" if ctx.invoked_subcommand == "train" else ""
             console.print(f"interrupted: what was finished stays; the same command{again} goes on from here")
-            raise typer.Exit(TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED) from None
+            raise typer.Exit(OF_SIGNAL + stop.number if isinstance(stop, _Terminated) else INTERRUPTED) from None
+        except _TYPER_CONTROL as error:
+            _add_hint(error)
+            raise
+        except (errors.VossegError, OSError) as error:
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            told = errors.system_error(error) if isinstance(error, OSError) else error
+            console.print("error:", style="bold red", end=" ")
+            console.print(str(told), markup=False)
+            raise typer.Exit(BUG if told.where is None and told is not error else code_of(told)) from error
         except Exception as error:
-            if isinstance(error, _TYPER_CONTROL):
-                _add_hint(error)
-                raise
             traceback.print_exc(file=sys.stderr)
             console.print("this is a bug in vosseg: please report it with the lines above", style="bold red")
             raise typer.Exit(BUG) from error
 
 
-def _add_hint(error: Exception) -> None:
+def _add_hint(error: BaseException) -> None:
     """Say what to do where a shell made many arguments of a pattern, and show only the first one of them."""
     found = re.fullmatch(r"Got unexpected extra argument\S* \((.*)\)", str(getattr(error, "message", "")), re.DOTALL)
     if found:
@@ -101,8 +100,22 @@ _TYPER_CONTROL = _typer_control()
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a run like Ctrl-C but for the exit code."""
+    """SIGTERM, or SIGHUP of a terminal that is closed, which end a run like Ctrl-C but for the exit code."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    raise _Terminated
+def _take_signals() -> None:
+    """Let signals end the command by an exception; what the shell has ignored, as `nohup` does, stays so."""
+    signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGINT) is leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    hang_up = getattr(signal, "SIGHUP", None)  # not on Windows
+    if hang_up is not None and signal.getsignal(hang_up) is signal.SIG_DFL:
+        signal.signal(hang_up, _terminate)
+
+
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    raise _Terminated(number)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import IO, Any, cast
 
 import typer
 from rich.console import Console
@@ -13,9 +16,33 @@ from rich.text import Text
 PIPE_WIDTH = 4096
 
 
+class _LastingStderr:
+    """Writes to stderr until that goes away, with a terminal or a pipe that is closed; a run does not end with it."""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - of any file
+        return getattr(sys.stderr, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return sys.stderr.write(text)
+        except OSError:
+            self._go_silent()
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            sys.stderr.flush()
+        except OSError:
+            self._go_silent()
+
+    def _go_silent(self) -> None:
+        # What is left to write to the old one would fail at the exit.
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the end
+
+
 def error_console() -> Console:
     """Make a console on stderr that prints text as it is."""
-    return Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+    return Console(file=cast(IO[str], _LastingStderr()), soft_wrap=True, highlight=False, emoji=False)
 
 
 def show_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -1,15 +1,18 @@
-"""Ctrl-C and SIGTERM wait for the end of a step, so that the state that is saved then is whole."""
+"""Ctrl-C, SIGTERM and SIGHUP wait for the end of a step, so that the state that is saved then is whole."""
 
 from __future__ import annotations
 
 import signal
 import threading
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, Final
+
+#: SIGHUP comes when a terminal is closed; Windows lacks it.
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
 
 
 class Interruption:
-    """Holds back SIGINT and SIGTERM inside a `with` block; a second one acts at once.
+    """Holds back these signals inside a `with` block; a second one acts at once.
 
     Signals that are ignored stay so, and so does all outside the main thread, where Python allows no handlers.
 
@@ -23,7 +26,7 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _STOPPING:
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
                     self._handlers[number] = signal.signal(number, self._note)
         return self

@@ -61,6 +61,19 @@ def test_a_full_disk_is_an_input_error(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_disk_that_fails_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a: cannot be written \(Input/output error\)"), atomic_path(tmp_path / "a"):
+        raise OSError(errno.EIO, "Input/output error")
+    with pytest.raises(InputError, match=r"b: cannot be written"), atomic_path(tmp_path / "b") as temporary:
+        temporary.unlink()
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_another_file_is_passed_on(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="absent"), atomic_path(tmp_path / "a"):
+        (tmp_path / "absent").read_bytes()
+
+
 def test_left_overs_of_killed_processes_are_removed_and_nothing_else(tmp_path: Path) -> None:
     code = (
         "import os, pathlib, sys\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
 import secrets
@@ -44,12 +43,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise _write_error(path, error) from error
     try:
         yield temporary
-        try:
-            temporary.replace(path)
-        except OSError as error:
-            raise _write_error(path, error) from error
+        temporary.replace(path)
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        own = error.filename is None or str(error.filename).endswith(temporary.name)
+        if error.errno is not None and own:  # not of a file that is read meanwhile
             raise _write_error(path, error) from error
         raise
     finally:

@@ -1,12 +1,13 @@
 """Locks on an output folder, so that two runs do not work in it at the same time.
 
-The system takes a lock away when its process ends, however it ends. Windows has no such locks, and nothing is checked
-there.
+The system takes a lock away when its process ends, however it ends. Windows and some file systems of networks have no
+such locks, and nothing is checked there.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ try:
     import fcntl
 except ImportError:
     fcntl = None  # type: ignore[assignment]
+
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})  # of a file system that lacks them
 
 
 @contextmanager
@@ -68,6 +71,9 @@ def _locked(path: Path, output: Path, *, shared: bool = False, wait: bool = Fals
             except BlockingIOError as error:
                 fix = "wait until it has ended, or give another folder with --output"
                 raise InputError(f"is in use by another run{_owner(file)}", where=output, fix=fix) from error
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
             _sign(file, "" if shared else f"process {os.getpid()} on {socket.gethostname()}")
         yield
 

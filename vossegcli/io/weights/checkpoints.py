@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from vossegcli.errors import CheckpointError
@@ -60,6 +60,14 @@ class Checkpoint:
     sha256: str
     header: CheckpointHeader
     tensors: dict[str, Tensor]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Send the weights to another process as bytes: tensors take a file descriptor each, and shared memory."""
+        return {**self.__dict__, "tensors": save(self.tensors)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Receive them."""
+        self.__dict__.update(state, tensors=load(state["tensors"]))
 
 
 @dataclass(frozen=True)
