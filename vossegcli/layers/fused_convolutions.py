@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vossegcli.layers.winograd import WinogradConv2d
+
 Sides = tuple[int, int, int, int]
 Padding = tuple[int, ...]
 
@@ -59,6 +61,8 @@ def convolve_relu6(conv: nn.Conv2d, x: Tensor, sides: Sides | None) -> Tensor:
 
 def convolve_relu(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """Convolve (B,C,h,w) and cut off what is negative, likewise."""
+    if isinstance(conv, WinogradConv2d) and conv.suits(x):
+        return conv.convolve(x, relu=True)
     if not _fuses(conv, x):
         return F.relu(conv(x), inplace=True)
     fused: Tensor = torch.ops.mkldnn._convolution_pointwise(
@@ -125,7 +129,9 @@ def _placed(conv: nn.Conv2d, sides: Sides | None) -> tuple[Tensor, Padding]:
 
 
 def _fuses(conv: nn.Conv2d, x: Tensor) -> bool:
-    """Return True where the fused convolution is available, which autocast and autograd do not know."""
+    """Return True where the fused convolution is the fastest; autocast and autograd do not know it."""
+    if isinstance(conv, WinogradConv2d) and conv.suits(x):
+        return False
     if x.device.type != "cpu" or torch.is_grad_enabled() or not _has_fused(conv.weight.dtype):
         return False
     wanted = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vossegcli.layers.fused_convolutions import ConvolutionReLU
+from vossegcli.layers.winograd import use_winograd
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -24,11 +25,16 @@ class Folding(Protocol):
         """Fold batch norms (in eval mode) into their convolutions, in place; once folded, change nothing."""
 
 
-def inference_copy(network: Network) -> Network:
+def inference_copy(network: Network, precision: torch.dtype = torch.float32) -> Network:
     """Copy a network for inference; the original stays as it is.
 
+    Args:
+        network: on its device.
+        precision: type in which it computes.
+
     Returns:
-        The copy in eval mode, without gradients, with batch norms folded into the convolutions before them.
+        The copy in eval mode, without gradients, with batch norms folded into the convolutions before them. In float32
+        on a CPU, wide 3x3 convolutions also keep their kernels as Winograd's algorithm takes them.
     """
     twin = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
     for part in list(twin.modules()):
@@ -36,6 +42,8 @@ def inference_copy(network: Network) -> Network:
             part.fold()
         elif isinstance(part, nn.Sequential):
             _fold_sequence(part)
+    if precision == torch.float32:
+        use_winograd(twin)
     return twin
 
 

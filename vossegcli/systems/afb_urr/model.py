@@ -214,7 +214,7 @@ def folded_copy(model: AFBURR, precision: torch.dtype) -> AFBURR:
 
     The convolutions' weights are stored in `precision`: autocast would convert them anew at every call.
     """
-    twin = inference_copy(model)
+    twin = inference_copy(model, precision)
     store_convolutions(twin, precision)
     return twin.to(memory_format=torch.channels_last)
 

@@ -112,6 +112,6 @@ class B2InstPredictor:
 
 def _ready(model: B2Inst, precision: torch.dtype) -> B2Inst:
     """Copy a network for inference, channels last."""
-    copied = inference_copy(model)
+    copied = inference_copy(model, precision)
     store_convolutions(copied.backbone, precision)
     return copied.to(memory_format=torch.channels_last)

@@ -77,7 +77,7 @@ class FWBPredictor:
         counts: Counts | None = None,
         min_confidence: float = 0.0,
     ) -> None:
-        self.model = inference_copy(model)
+        self.model = inference_copy(model, precision)
         store_convolutions(self.model.backbone, precision)
         self.device = next(self.model.parameters()).device
         self.precision = precision

@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vossegcli.layers.inference import inference_copy, store_convolutions
-from vossegcli.layers.winograd import use_winograd
 from vossegcli.ops.canvas import Canvas, scaled_canvas
 from vossegcli.ops.images import in_unit_range
 from vossegcli.ops.precision import autocast
@@ -40,9 +39,8 @@ class _Network:
     """The network with resizing and padding around it."""
 
     def __init__(self, model: MobileInst, precision: torch.dtype, short_side: int | None) -> None:
-        self.model = inference_copy(model).to(memory_format=torch.channels_last)
+        self.model = inference_copy(model, precision).to(memory_format=torch.channels_last)
         store_convolutions(self.model, precision)
-        use_winograd(self.model.mask_decoder)
         self.device = next(self.model.parameters()).device
         self.precision = precision
         self.short_side = model.config.short_side if short_side is None else short_side
