@@ -1,3 +1,8 @@
+"""The predictor: what it keeps from frame to frame, and what may be computed ahead.
+
+Covers: systems.afb_urr.newest
+"""
+
 import weakref
 from dataclasses import replace
 
