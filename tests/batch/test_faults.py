@@ -20,6 +20,7 @@ import pytest
 from tests.batch.faulty import FaultyCommand, run_faulty
 from tests.conftest import VOSSEG, Clip, Outcome, Told, draw_mask, draw_video, files_below, finish, start
 from vossegcli.batch import run
+from vossegcli.batch.command import Done, Item
 from vossegcli.errors import InputError
 from vossegcli.io.records.locks import output_lock
 from vossegcli.runners.propagate.options import PropagateOptions
@@ -183,19 +184,19 @@ def test_a_run_that_breaks_off_says_so(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_an_item_that_the_disk_does_not_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    unlink = Path.unlink
+    run_item = FaultyCommand.run
 
-    def stale(path: Path, *, missing_ok: bool = False) -> None:
-        if path.name == "ok-1.safetensors":
-            raise OSError(errno.ESTALE, "Stale file handle", str(path))
-        unlink(path, missing_ok=missing_ok)
+    def stale(command: FaultyCommand, item: Item, *more: Any, **other: Any) -> Done:
+        if item.name == "ok-1":
+            raise OSError(errno.ESTALE, "Stale file handle", "frames/00000.png")
+        return run_item(command, item, *more, **other)
 
-    monkeypatch.setattr(Path, "unlink", stale)
+    monkeypatch.setattr(FaultyCommand, "run", stale)
     record = run_faulty(tmp_path / "out", Told(), "ok-1", "ok-2")
     assert record["totals"]["done"] == 1, "the next one may be luckier"
     (failed,) = record["failed"]
     assert (failed["name"], failed["error"]) == ("ok-1", "InputError")
-    assert "ok-1.safetensors: cannot be" in failed["reason"]
+    assert failed["reason"].startswith("frames/00000.png: cannot be read or written (Stale file handle)")
 
 
 def test_an_item_that_cannot_be_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
