@@ -4,6 +4,7 @@ Covers: io.media.display_matrix, io.media.reading, io.media.timing, io.media.vid
 io.media.video_writer
 """
 
+import gc
 import os
 import re
 from collections.abc import Iterator
@@ -169,6 +170,19 @@ def test_the_whole_display_matrix_is_applied(name: str, tmp_path: Path) -> None:
     frames = VideoFrames(path)
     assert frames.size == turned(stored).shape[:2]
     np.testing.assert_array_equal(next(frames.iterate()).image, turned(stored))
+
+
+def test_decoded_frames_are_freed_at_once(tmp_path: Path) -> None:
+    """Not by the garbage collector, which counts objects: of large frames there would be gigabytes until it comes."""
+    frames = VideoFrames(_encode(tmp_path / "video.mp4", 30))
+    gc.collect()
+    gc.disable()
+    try:
+        assert sum(1 for _ in frames.iterate()) == 30
+        left = sum(type(thing) is av.VideoFrame for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert left <= 1, "the one whose turn was looked up"
 
 
 @pytest.mark.parametrize("matrix", [(2, 0, 0, 1), (1, 1, -1, 1), (1, 1, 0, 1)])

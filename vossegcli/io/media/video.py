@@ -127,9 +127,15 @@ class VideoFrames:
             for index in range(last - 1, first - 1, -1):
                 yield self._converted(index, run.pop())
 
-    @cached_property
+    @property
     def _turn(self) -> Turn:
-        return turn_of(self._frame_at(0), self._path)
+        return self._first_turn[0]
+
+    @cached_property
+    def _first_turn(self) -> tuple[Turn, int]:
+        """Turn of the first frame, and its rotation alone, in degrees."""
+        first = self._frame_at(0)
+        return turn_of(first, self._path), first.rotation
 
     @cached_property
     def _depth(self) -> VideoDepth:
@@ -177,7 +183,10 @@ class VideoFrames:
             last = first
 
     def _converted(self, index: int, frame: VideoFrame) -> Frame:
-        image = turn_of(frame, self._path).applied(self._depth.shown(frame, str(self._path)))
+        turn, rotation = self._first_turn
+        if frame.rotation != rotation:  # a frame whose side data PyAV has shown stays until garbage is collected
+            turn = turn_of(frame, self._path)
+        image = turn.applied(self._depth.shown(frame, str(self._path)))
         if image.shape[:2] != self.size:
             raise InputError(
                 f"frame {self.names[index]} has another size than the first",
