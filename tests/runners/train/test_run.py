@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from vossegcli.errors import CheckpointError, ConfigError, InputError
+from vossegcli.io.records.locks import output_lock
 from vossegcli.io.records.run_records import read_jsonl
 from vossegcli.io.weights.checkpoints import read_checkpoint, write_checkpoint
 from vossegcli.models.chosen_model import build_network
@@ -304,6 +305,12 @@ def test_a_run_leaves_checkpoint_log_and_report_and_resumes_exactly(
     settings.write_text(SETTINGS.format(holdout=0.1))
     with pytest.raises(CheckpointError, match="other settings: holdout"):
         runner.train(options(discs, settings, parts, resume=True), silent)
+
+
+def test_two_trainings_do_not_share_a_folder(discs: Path, settings: Path, tmp_path: Path) -> None:
+    with output_lock(tmp_path / "out", None), pytest.raises(InputError, match="in use by another run"):
+        runner.train(options(discs, settings, tmp_path / "out", resume=True), silent)
+    assert not (tmp_path / "out" / "samples.jpg").exists()
 
 
 def test_annotated_videos_are_trained_on(settings: Path, tmp_path: Path) -> None:

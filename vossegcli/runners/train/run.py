@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from vossegcli.io.datasets.video_folders import holds_videos, read_video_folders
 from vossegcli.io.records.atomic import make_folder
 from vossegcli.io.records.configs import read_toml
 from vossegcli.io.records.json_files import read_json
+from vossegcli.io.records.locks import output_lock
 from vossegcli.io.weights.checkpoints import read_checkpoint
 from vossegcli.io.weights.pretrained import read_imagenet
 from vossegcli.models.chosen_model import start_from
@@ -70,6 +72,19 @@ def train(options: TrainOptions, on_progress: OnProgress, on_note: Callable[[str
     device = resolve_device(options.device)
     precision = resolve_precision(options.precision, device)
     _check_output(options)
+    with nullcontext() if options.dry_run else output_lock(options.output, None):
+        return _train(options, system, settings, (device, precision), on_progress, on_note)
+
+
+def _train(
+    options: TrainOptions,
+    system: System,
+    settings: TrainingSettings,
+    where: tuple[torch.device, torch.dtype],
+    on_progress: OnProgress,
+    on_note: Callable[[str], None],
+) -> Facts:
+    device, precision = where
     (images, notes), (validation, more) = (_read_fitted(options, part) for part in ("train", "val"))
     notes = [*notes, *more, *_repeated(images), *_shared(images, validation)]
     notes += _strange_classes(images, validation) if system.task != "propagate" else []
