@@ -202,8 +202,11 @@ def start(args: Sequence[object], **environment: str) -> subprocess.Popen[str]:
     """Start a program of this environment as a process of its own."""
     env: Mapping[str, str] = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     words = [str(arg) for arg in args]
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # tests that run in the background; a process inherits it
+    # Tests that run in the background or under nohup ignore these; a process inherits it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
 
 
