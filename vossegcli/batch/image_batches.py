@@ -178,7 +178,7 @@ class ImageSession(Session[ImageItemT]):
         """Do an item; what is left of one that fails is dropped."""
         try:
             return self._do(item, self._batches.of(item.query))
-        except Exception:  # out of memory, too, which becomes another error outside
+        except Exception:  # of any kind, as out of memory, which only becomes a VossegError outside
             self._batches.skip(item.query)
             raise
 
