@@ -14,6 +14,7 @@ from contextlib import closing
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -313,3 +314,14 @@ def test_ray_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="no Ray cluster"):
         run_faulty(tmp_path, Told(), "ok-1", executor=RayCluster(1, "127.0.0.1:1"))
+
+
+def test_a_cluster_that_asks_for_a_token() -> None:
+    """Ray 2.60 and later ask where an earlier run has left a token, and tell nobody why they do not connect."""
+
+    def init(**_: object) -> None:
+        raise ConnectionError("Failed to connect to Ray cluster")
+
+    ray = SimpleNamespace(init=init)
+    with pytest.raises(DeviceError, match=r"no Ray cluster .*RAY_AUTH_MODE=token"), ray_cluster.connected(ray, "auto"):
+        pass

@@ -99,10 +99,26 @@ def test_torchscript_gives_the_same_masks(tiny_tracker: Path, tmp_path: Path, vo
 def test_what_cannot_be_exported_is_refused(tiny_tracker: Path, tmp_path: Path, vosseg: Command) -> None:
     outcome = vosseg("checkpoints", "export", "fwb-compact", "-o", tmp_path / "net.onnx")
     assert outcome.code == 5
-    assert "'fwb' has nothing to export" in outcome.stderr
+    assert "'fwb' has nothing to export. Give a checkpoint of mobileinst" in outcome.stderr
     outcome = vosseg("checkpoints", "export", tiny_tracker, "--size", "100x100", "-o", tmp_path / "net.onnx")
     assert outcome.code == 5
     assert "multiples of 64" in outcome.stderr
     assert vosseg("checkpoints", "export", tiny_tracker, "--size", "big", "-o", tmp_path / "net.onnx").code == 2
     assert vosseg("checkpoints", "export", tiny_tracker, "--format", "tflite", "-o", tmp_path / "net.onnx").code == 5
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "said"),
+    [
+        ("net.pt", 5, "named like torchscript, not onnx. Give --format torchscript"),
+        ("", 3, "is a folder"),
+    ],
+)
+def test_what_is_no_name_for_the_format_is_refused(
+    output: str, code: int, said: str, tiny_tracker: Path, tmp_path: Path, vosseg: Command
+) -> None:
+    outcome = vosseg("checkpoints", "export", tiny_tracker, "--size", "64x64", "-o", tmp_path / output)
+    assert outcome.code == code
+    assert said in " ".join(outcome.stderr.split())
     assert not list(tmp_path.iterdir())

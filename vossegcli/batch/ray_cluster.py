@@ -51,7 +51,7 @@ def connected(ray: Any, address: str | None) -> Iterator[None]:  # noqa: ANN401
         )  # fmt: skip
     except Exception as error:  # noqa: BLE001 - Ray raises just that where a node does not start
         reason = str(error).splitlines()[0]
-        fix = "start it with `ray start --head`, or give another --address"
+        fix = "start it with `ray start --head`, or give another --address; with tokens, set RAY_AUTH_MODE=token"
         raise DeviceError(f"no Ray cluster ({reason})", where=address, fix=fix) from error
     try:
         if threading.current_thread() is threading.main_thread():

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
-from vossegcli.errors import ConfigError
+from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.records.atomic import atomic_path
 from vossegcli.io.weights.checkpoints import read_checkpoint
 from vossegcli.models.chosen_model import build_network, system_of
+from vossegcli.systems import SYSTEMS
 from vossegcli.systems.base import Graph
 
 
@@ -26,26 +27,39 @@ def export_checkpoint(name: str, kind: str, size: tuple[int, int], output: Path)
 
     Raises:
         CheckpointError: it cannot be read.
-        ConfigError: the system has no graphs, the size does not fit, or a package is missing.
+        ConfigError: the system has no graphs, the size does not fit, the output is named like another format, or a
+            package is missing.
+        InputError: the output is a folder.
     """
-    if kind not in WRITERS:
-        raise ConfigError(f"unknown format '{kind}'", fix=f"use one of {', '.join(WRITERS)}")
+    stem = _stem(kind, output)
     checkpoint = read_checkpoint(name)
     system = system_of(checkpoint)
     if system.graphs is None:
-        raise ConfigError(
-            f"the system '{system.name}' has nothing to export", fix="give a checkpoint of another system"
-        )
+        others = ", ".join(other.name for other in SYSTEMS.values() if other.graphs)
+        raise ConfigError(f"the system '{system.name}' has nothing to export", fix=f"give a checkpoint of {others}")
     network = build_network(checkpoint, system)
     written = []
     for graph in system.graphs(network, size):
-        suffix = output.suffix if output.suffix in SUFFIXES else ""
-        path = output.with_name(f"{output.name.removesuffix(suffix)}.{graph.name}{suffix or SUFFIXES_OF[kind]}")
+        path = output.with_name(f"{stem}.{graph.name}{output.name.removeprefix(stem) or SUFFIXES_OF[kind][0]}")
         with atomic_path(path) as temporary, torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporters warn of their own workings
             WRITERS[kind](graph, temporary)
         written.append(path)
     return written
+
+
+def _stem(kind: str, output: Path) -> str:
+    """Return the name of the output without the suffix of its format."""
+    if kind not in WRITERS:
+        raise ConfigError(f"unknown format '{kind}'", fix=f"use one of {', '.join(WRITERS)}")
+    if output.is_dir():
+        raise InputError("is a folder", where=output, fix="give the name of a file in it")
+    named = next((other for other, suffixes in SUFFIXES_OF.items() if output.suffix.lower() in suffixes), None)
+    if named not in (None, kind):
+        raise ConfigError(
+            f"named like {named}, not {kind}", where=output, fix=f"give --format {named}, or another name"
+        )
+    return output.stem if named else output.name
 
 
 def write_onnx(graph: Graph, path: Path) -> None:
@@ -70,6 +84,5 @@ def _write_torchscript(graph: Graph, path: Path) -> None:
     torch.jit.trace(graph.module, tuple(graph.inputs.values())).save(str(path))
 
 
-SUFFIXES_OF = {"onnx": ".onnx", "torchscript": ".pt"}
-SUFFIXES = frozenset({".onnx", ".pt", ".ts", ".torchscript"})
+SUFFIXES_OF = {"onnx": (".onnx",), "torchscript": (".pt", ".ts", ".torchscript")}
 WRITERS: Mapping[str, Callable[[Graph, Path], None]] = {"onnx": write_onnx, "torchscript": _write_torchscript}
