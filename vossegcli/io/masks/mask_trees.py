@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,6 +15,7 @@ from vossegcli.io.masks.indexed_images import is_plain_palette
 from vossegcli.io.masks.label_maps import MANY_OBJECTS, VOID, read_label_map
 from vossegcli.io.masks.plain_png import read_plain_png
 from vossegcli.io.masks.stored_masks import png_header, read_stored_mask
+from vossegcli.io.media.contents import walk
 from vossegcli.io.media.images import opened_image
 from vossegcli.io.media.orientation import orientation_of
 from vossegcli.io.media.sequences import folder_name, list_images
@@ -93,16 +93,8 @@ def _sequence_name(folder: Path) -> str:
 
 
 def _folders_below(root: Path) -> Iterator[Path]:
-    """All folders of a tree, linked ones too, hidden ones left out; one that is reached twice comes once."""
-    visited = set()
-    for path, names, _ in os.walk(root, followlinks=True):
-        folder = Path(path)
-        real = folder.resolve()
-        if real in visited:
-            names.clear()
-            continue
-        visited.add(real)
-        names[:] = [name for name in names if not name.startswith(".")]
+    """All folders of a tree; of `<video>/frames` and `<video>/masks`, the latter."""
+    for folder, _, _ in walk(root):
         if folder != root and not (folder.name == "frames" and folder.with_name("masks").is_dir()):
             yield folder
 

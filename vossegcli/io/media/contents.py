@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import os
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,6 +122,26 @@ def entries_of(folder: Path) -> list[Path]:
         raise InputError(f"cannot be listed ({error.strerror})", where=folder, fix="check it") from error
     visible = (entry for entry in entries if not is_clutter(entry.name))
     return sorted(visible, key=lambda entry: natural_key(entry.name))
+
+
+def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield the folders of a tree as `os.walk` does, the root first; linked folders too, each once.
+
+    Hidden names and the clutter of operating systems are left out.
+
+    Yields:
+        a folder, the names of its subfolders in natural order, of which the caller may remove some, and of its files.
+    """
+    visited = set()
+    for path, names, files in os.walk(root, followlinks=True):
+        folder = Path(path)
+        real = folder.resolve()
+        if real in visited:
+            names.clear()
+            continue
+        visited.add(real)
+        names[:] = sorted((name for name in names if not is_clutter(name)), key=natural_key)
+        yield folder, names, [name for name in files if not is_clutter(name)]
 
 
 def is_clutter(name: str) -> bool:

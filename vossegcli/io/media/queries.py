@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from vossegcli.errors import InputError
-from vossegcli.io.media.contents import counted, is_clutter, split_arrays
+from vossegcli.io.media.contents import counted, split_arrays, walk
 from vossegcli.io.media.image_files import ImageFinder, as_posix
 from vossegcli.io.media.kinds import kind_of, kind_of_anything
 from vossegcli.io.media.patterns import expand, is_pattern
@@ -126,15 +125,9 @@ def _check_names(queries: Sequence[Query]) -> None:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    visited = set()
-    for path, names, files in os.walk(folder, followlinks=True):
-        real = Path(path).resolve()
-        if real in visited:
-            names.clear()
-            continue
-        visited.add(real)
-        names[:] = [name for name in names if not is_clutter(name) and not holds_run(Path(path, name))]
-        yield from (Path(path) / file for file in files if not is_clutter(file))
+    for path, names, files in walk(folder):
+        names[:] = [name for name in names if not holds_run(path / name)]
+        yield from (path / file for file in files)
 
 
 def _folders_between(root: Path, file: Path) -> Iterator[Path]:
