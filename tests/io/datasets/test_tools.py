@@ -243,11 +243,39 @@ def test_parts_of_a_data_set_are_told_by_the_folders_of_their_files(tmp_path: Pa
         (tmp_path / part).mkdir()
         shapes = {f"{part}.jpg": [{"category_id": 1, "segmentation": rle(box(1))}]}
         coco(tmp_path / part / "_annotations.coco.json", shapes, {1: "cat"})
-    for subset, name in (("train", "train.jpg"), ("val", "valid.jpg")):
+    for subset, name, others in (("train", "train.jpg", ("test", "valid")), ("val", "valid.jpg", ("test", "train"))):
         found = read_annotations(tmp_path, subset)
         assert [image.name for image in found.images] == [name]
-        assert found.notes == (f"2 images of other parts than '{subset}' were left out",)
+        files = ", ".join(f"{other}/_annotations.coco.json" for other in others)
+        assert found.notes == (f"2 images of other parts than '{subset}' were left out: {files}",)
     assert len(read_annotations(tmp_path).images) == 3
+
+
+def test_files_are_parts_by_their_names_at_any_depth_unless_they_are_named_after_their_image(tmp_path: Path) -> None:
+    for name in ("cats/train", "cats/val", "dogs/dogs_test", "birds"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shapes = {f"{Path(name).name}-0.jpg": [{"category_id": 1, "segmentation": rle(box(1))}]}
+        coco(tmp_path / f"{name}.json", shapes, {1: "cat"})
+    found = read_annotations(tmp_path, "train")
+    assert [(image.name, image.dataset) for image in found.images] == [
+        ("birds-0.jpg", "birds"),
+        ("train-0.jpg", "cats"),
+    ]
+    assert found.notes == ("2 images of other parts than 'train' were left out: cats/val.json, dogs/dogs_test.json",)
+    assert [image.name for image in read_annotations(tmp_path, "val").images] == ["val-0.jpg"]
+    (tmp_path / "cats/val.json").unlink()
+    assert [image.name for image in read_annotations(tmp_path, "val").images] == ["dogs_test-0.jpg"]
+    for name in ("test_1", "other"):
+        labelme(tmp_path / "labelme" / f"{name}.json")
+    assert len(read_annotations(tmp_path / "labelme", "train").images) == 2
+
+
+def test_files_of_another_tool_are_told(tmp_path: Path) -> None:
+    coco(tmp_path / "instances.json", {"a.jpg": [{"category_id": 1, "segmentation": rle(box(1))}]}, {1: "cat"})
+    labelme(tmp_path / "more" / "b.json")
+    found = read_annotations(tmp_path)
+    assert [image.name for image in found.images] == ["a.jpg"]
+    assert found.notes == ("left out, as of another tool than the rest (give them by themselves): more/b.json",)
 
 
 def via_region(kind: str, **numbers: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -330,6 +331,29 @@ def test_annotated_videos_are_refused_where_they_cannot_be_learnt_from(task: Tas
         runner.read_images([Path(__file__).parents[3] / "examples/bunny"], task)
 
 
+def test_videos_and_annotation_files_of_one_folder_are_both_trained_on(own_discs: Path, tmp_path: Path) -> None:
+    shutil.copytree(Path(__file__).parents[3] / "examples/bunny", tmp_path / "data/clip")
+    shutil.copytree(own_discs.parent, tmp_path / "data/stills")
+    found = runner.read_images([tmp_path / "data"], "propagate")
+    assert Counter(image.source == "clip" for image in found.images) == {True: 8, False: 4}
+    assert found.notes == (
+        "data: 1 object in 8 frames of 1 video", "data: 4 pictures of annotation files besides the videos"
+    )  # fmt: skip
+    still = runner.read_images([tmp_path / "data"], "instance")
+    assert len(still.images) == 4
+    what = "annotated videos, and only systems of `vosseg propagate` learn from those"
+    assert still.notes == (f"data: left out: {what}",)
+
+
+def test_annotations_of_frames_whose_masks_are_known_are_not_trained_on_twice(own_discs: Path, tmp_path: Path) -> None:
+    shutil.copytree(own_discs.parent, tmp_path / "clip/frames")
+    (tmp_path / "clip/masks").mkdir()
+    for image in runner.read_images([own_discs], "instance").images[:2]:
+        Image.new("L", (image.width, image.height), 1).save(tmp_path / f"clip/masks/{image.path.stem}.png")
+    found = runner.read_images([tmp_path / "clip"], "propagate")
+    assert len({image.path for image in found.images}) == len(found.images) == 4
+
+
 def test_frames_that_are_no_clips_are_told(settings: Path, tmp_path: Path) -> None:
     bunny = Path(__file__).parents[3] / "examples/bunny"
     for frames in ("clip/frames", "still/images"):
@@ -533,12 +557,15 @@ def test_a_folder_of_files_is_read_by_part(discs: Path, tmp_path: Path) -> None:
         shutil.copy(discs, tmp_path / f"{name}.json")
     found = runner.read_images([tmp_path], "instance", "train", discs.parent)
     assert {image.dataset for image in found.images} == {"instances_train2017"}
-    assert "left out, as of another part than 'train': instances_val2017.json, more-test.json" in found.notes[0]
+    assert (
+        "8 images of other parts than 'train' were left out: instances_val2017.json, more-test.json" in found.notes[0]
+    )
     held_out = runner.read_images([tmp_path], "instance", "val", discs.parent)
-    assert {image.dataset for image in held_out.images} == {"instances_val2017", "more-test"}
+    assert {image.dataset for image in held_out.images} == {"instances_val2017"}
     (tmp_path / "instances_train2017.json").unlink()
+    (tmp_path / "more-test.json").unlink()
     every = runner.read_images([tmp_path], "instance", "train", discs.parent)
-    assert len(every.images) == 8, "there is nothing else to train on"
+    assert len(every.images) == 4, "there is nothing else to train on"
 
 
 def test_pictures_that_are_listed_twice_are_told(discs: Path, settings: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vossegcli.errors import InputError
-from vossegcli.io.datasets.formats import read_annotations
+from vossegcli.io.datasets.formats import dataset_name, read_annotations
 from vossegcli.io.datasets.mask_pairs import part_of
 from vossegcli.io.datasets.shapes import Annotations, Faults, encode, is_empty
 from vossegcli.io.datasets.supports import find_supports, read_support
@@ -15,8 +15,6 @@ from vossegcli.io.datasets.tools.coco import is_coco, read_categories
 from vossegcli.io.media.image_files import ImageFinder
 from vossegcli.io.records.json_files import read_json
 from vossegcli.types import AnnotatedImage
-
-_PARTS = frozenset({"train", "val"})
 
 
 @dataclass(frozen=True)
@@ -79,8 +77,7 @@ def read_annotated_images(path: Path, images: Path | None = None, subset: str | 
         InputError: it is of no tool that is known, or malformed.
     """
     annotations = read_annotations(path, subset, images)
-    dataset = path.parent.name if path.stem in _PARTS else path.stem
-    return locate_images(annotations, images, dataset or path.resolve().name)
+    return locate_images(annotations, images, dataset_name(path))
 
 
 def locate_images(annotations: Annotations, images: Path | None, dataset: str) -> AnnotatedImages:
@@ -89,7 +86,7 @@ def locate_images(annotations: Annotations, images: Path | None, dataset: str) -
     Args:
         annotations: of any tool.
         images: a folder that the images lie below; None = the usual places.
-        dataset: name of the data set, for balanced sampling.
+        dataset: name of the data set, for balanced sampling, where an image has no other.
     """
     numbers = class_numbers(annotations)
     finder_of = _finders(annotations, images)
@@ -107,7 +104,7 @@ def locate_images(annotations: Annotations, images: Path | None, dataset: str) -
                 categories=tuple(numbers[shape.label] for shape in shapes),
                 names=tuple(shape.label for shape in shapes),
                 source=image.source or image.name,
-                dataset=dataset,
+                dataset=image.dataset or dataset,
             )
         )
     return AnnotatedImages(tuple(found), annotations.notes)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vossegcli.errors import InputError
+from vossegcli.io.datasets.ids import listed_some
 from vossegcli.io.datasets.shapes import Annotations, ShapedImage
 from vossegcli.io.datasets.tools.coco import is_coco, read_coco
 from vossegcli.io.datasets.tools.cvat import read_cvat
@@ -23,6 +25,12 @@ Payload = tuple[Path, Any]
 _HEAD = 512
 _YAML = frozenset({".yaml", ".yml"})
 _NOT_ANNOTATIONS = frozenset({"run.json", "classes.json", "images.json", "meta.json", "report.json", "dataset.json"})
+_PARTS = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
+    "testing": "test",
+}  # fmt: skip
+#: Part that is asked for -> parts of which images are taken, the first set that some images are of.
+_WANTED = {"train": ({"train", ""},), "val": ({"val"}, {"test"})}
 _KNOWN = "labelme, COCO (which most tools export), YouTube-VIS, CVAT, Supervisely, Datumaro or VIA"
 
 
@@ -43,12 +51,28 @@ def _one_by_one(read: Callable[[Path, Any], Annotations]) -> Callable[[Path, Seq
     return lambda path, files, _: _joined(path, [read(file, payload) for file, payload in files])
 
 
+def _each_a_set(read: Callable[[Path, Any], Annotations]) -> Callable[[Path, Sequence[Payload], object], Annotations]:
+    """Read files that are a data set each."""
+
+    def read_set(path: Path, payload: Any) -> Annotations:  # noqa: ANN401 - JSON
+        found = read(path, payload)
+        return replace(found, images=tuple(replace(image, dataset=dataset_name(path)) for image in found.images))
+
+    return _one_by_one(read_set)
+
+
+def dataset_name(path: Path) -> str:
+    """Name the data set of an annotation file or folder."""
+    name = path.parent.name if path.stem in {"train", "val"} else path.stem
+    return name or path.resolve().name
+
+
 JSON_FORMATS = (
+    JsonFormat(is_coco, _each_a_set(read_coco)),
     JsonFormat(is_labelme, lambda path, files, _: read_labelme(path, files)),
     JsonFormat(is_supervisely, lambda path, files, _: read_supervisely(path, files)),
     JsonFormat(is_via, read_via),
     JsonFormat(is_datumaro, _one_by_one(read_datumaro)),
-    JsonFormat(is_coco, _one_by_one(read_coco)),
 )
 
 
@@ -99,7 +123,9 @@ def read_annotations(path: Path, subset: str | None = None, images: Path | None 
     for form in JSON_FORMATS:
         own = [(file, payload) for file, payload in files if payload is not None and form.claims(payload)]
         if own:
-            return only_subset(form.read(path, own, images), subset)
+            found = form.read(path, own, images)
+            notes = _of_other_tools(path, {file for file, _ in files} - {file for file, _ in own})
+            return only_subset(replace(found, notes=(*found.notes, *notes)), subset)
     if files:
         return only_subset(_joined(path, [read_cvat(file) for file, _ in files]), subset)
     if is_yolo(path):
@@ -108,25 +134,50 @@ def read_annotations(path: Path, subset: str | None = None, images: Path | None 
 
 
 def only_subset(annotations: Annotations, subset: str | None) -> Annotations:
-    """Keep the images of a part, where some lie in folders called `train` and others in `val`, `valid` or `test`."""
+    """Keep the images of a part, where there are some; `val` stands for `test` where there is no other.
+
+    The part of an image is in the names of its folders, of its annotation file or of that file's folders: `train/`,
+    `valid/`, `instances_val2017.json`. Images that no name assigns to a part are for training.
+    """
     if subset is None:
         return annotations
-    own = {"val", "valid"} if subset == "val" else {subset}
-    others = {"train", "val", "valid", "test"} - own
-
-    def parts(image: ShapedImage) -> set[str]:
-        """Folders of the image, and of the file that annotates it."""
-        found = {part.lower() for part in Path(image.name).parts[:-1]}
-        if image.file is not None and image.file.is_relative_to(annotations.path):
-            found |= {part.lower() for part in image.file.relative_to(annotations.path).parts[:-1]}
-        return found
-
-    if not any(parts(image) & own for image in annotations.images):
+    parts = [_parts_of(image, annotations.path) for image in annotations.images]
+    wanted = next((wanted for wanted in _WANTED[subset] if any(part <= wanted for part in parts)), None)
+    if wanted is None:
         return annotations
-    kept = tuple(image for image in annotations.images if not parts(image) & others)
-    left = len(annotations.images) - len(kept)
-    notes = (f"{left} images of other parts than '{subset}' were left out",) if left else ()
-    return replace(annotations, images=kept, notes=(*annotations.notes, *notes))
+    images = tuple(image for image, part in zip(annotations.images, parts, strict=True) if part <= wanted)
+    left = [image for image, part in zip(annotations.images, parts, strict=True) if not part <= wanted]
+    if not left:
+        return annotations
+    files = {image.file for image in left if image.file is not None and not _is_named_after(image.file, image)}
+    named = listed_some(sorted(_below(annotations.path, file) for file in files))
+    what = f"{len(left)} images of other parts than '{subset}' were left out"
+    return replace(annotations, images=images, notes=(*annotations.notes, f"{what}: {named}" if named else what))
+
+
+def _parts_of(image: ShapedImage, path: Path) -> set[str]:
+    """Parts that an image is of; {""} where no name tells."""
+    words = list(Path(image.name).parts[:-1])
+    if image.file is not None and image.file.is_relative_to(path):
+        below = image.file.relative_to(path)
+        words += below.parts[:-1]
+        if not _is_named_after(below, image):
+            words += re.split(r"[_\-. ]", below.stem)
+    return {_PARTS[word] for word in (word.lower().rstrip("0123456789") for word in words) if word in _PARTS} or {""}
+
+
+def _is_named_after(file: Path, image: ShapedImage) -> bool:
+    return file.stem in {Path(image.name).stem, Path(image.name).name}
+
+
+def _of_other_tools(path: Path, files: Collection[Path]) -> Iterator[str]:
+    if files:
+        named = listed_some(sorted(_below(path, file) for file in files))
+        yield f"left out, as of another tool than the rest (give them by themselves): {named}"
+
+
+def _below(folder: Path, file: Path) -> str:
+    return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else file.name
 
 
 def _read_file(path: Path, images: Path | None) -> Annotations:
@@ -159,7 +210,7 @@ def _files_of_tools(folder: Path, most: int | None = None) -> Iterator[Payload]:
     count = 0
     found = [file for file in folder.rglob("*") if file.suffix.lower() in {".json", ".xml"}]
     for file in sorted(found, key=lambda file: natural_key(file.relative_to(folder).as_posix())):
-        if _is_hidden(file, folder) or file.name in _NOT_ANNOTATIONS or not file.is_file():
+        if _is_hidden(file, folder) or not file.is_file():
             continue
         if file.suffix.lower() == ".xml":
             if b"<annotations" not in head_of(file):
@@ -167,7 +218,8 @@ def _files_of_tools(folder: Path, most: int | None = None) -> Iterator[Payload]:
             yield file, None
         else:
             payload = read_json(file)
-            if not any(form.claims(payload) for form in JSON_FORMATS):
+            known = JSON_FORMATS[:1] if file.name in _NOT_ANNOTATIONS else JSON_FORMATS
+            if not any(form.claims(payload) for form in known):
                 continue
             yield file, payload
         count += 1

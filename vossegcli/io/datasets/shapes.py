@@ -62,6 +62,7 @@ class ShapedImage:
         file: the file that annotates this image alone, beside which it may lie, or None.
         path: the image, where the file says so and it is there; None = to be looked for by its name.
         source: images that share it come from one photo or slide; empty = each from its own.
+        dataset: name of the data set, where the path holds several; else empty.
     """
 
     name: str
@@ -71,6 +72,7 @@ class ShapedImage:
     file: Path | None = None
     source: str = ""
     path: Path | None = None
+    dataset: str = ""
 
 
 @dataclass(frozen=True)

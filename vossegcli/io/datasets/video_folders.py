@@ -5,8 +5,8 @@ Shapes: H W pixels.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,11 +17,10 @@ from vossegcli.io.datasets.mask_pairs import part_of
 from vossegcli.io.masks.label_maps import read_label_map
 from vossegcli.io.masks.mask_trees import find_sequence_list, read_sequence_names
 from vossegcli.io.masks.shared_ids import shared_ids
-from vossegcli.io.media.contents import entries_of, is_clutter
+from vossegcli.io.media.contents import entries_of, walk
 from vossegcli.io.media.frame_matches import match_frames
 from vossegcli.io.media.layouts import layout_of, layout_sequences
 from vossegcli.io.media.sequences import folder_name, list_images
-from vossegcli.io.records.file_names import natural_key
 from vossegcli.io.results.exports import shapes_of_ids
 from vossegcli.io.results.rle import region_rle
 from vossegcli.types import AnnotatedImage, LabelMap
@@ -43,29 +42,63 @@ class Video(NamedTuple):
     masks: Path
 
 
-def holds_videos(folder: Path) -> bool:
-    """Say whether a folder holds videos with masks at any depth, in one of `LAYOUTS`, or is such a video."""
-    return folder.is_dir() and any(True for _ in _videos(folder))
+@dataclass(frozen=True)
+class Videos:
+    """Videos with masks below a folder.
+
+    Attributes:
+        folder: that they were looked for in.
+        videos: in natural order.
+        notes: what was left out.
+    """
+
+    folder: Path
+    videos: tuple[Video, ...]
+    notes: tuple[str, ...] = ()
 
 
-def read_video_folders(folder: Path, subset: str | None = None) -> AnnotatedImages:
+def find_videos(folder: Path, subset: str | None = None) -> Videos:
+    """Find the videos with masks below a folder, or the one that it is.
+
+    Args:
+        folder: in one of `LAYOUTS`, at any depth; DAVIS and YouTube-VOS have the first.
+        subset: `train` or `val`: the part to take where the folder has both, as folders or as lists in `ImageSets`.
+
+    Raises:
+        InputError: none of the listed videos is there.
+    """
+    every = list(_videos(folder))
+    part = part_of(folder, subset, lambda below: any(video.frames.is_relative_to(below) for video in every))
+    videos = tuple(
+        video._replace(name=video.name.removeprefix(f"{part.relative_to(folder).as_posix()}/"))
+        for video in every
+        if video.frames.is_relative_to(part)
+    )
+    listing = find_sequence_list([part], subset) if videos and subset else None
+    if listing is None:
+        return Videos(folder, videos)
+    listed = set(read_sequence_names(listing))
+    kept = tuple(video for video in videos if video.name in listed)
+    if not kept:
+        raise InputError("lists no video that is there", where=listing, fix="correct it, or remove it to take all")
+    where = listing.relative_to(part).as_posix()
+    left_out = len(videos) - len(kept)
+    return Videos(folder, kept, (f": left out, as not in {where}: {_counted(left_out, 'video')}",) if left_out else ())
+
+
+def read_videos(found: Videos) -> AnnotatedImages:
     """Read the frames that have a mask, with the identities of their objects; each object is a class of its own.
 
     Frames without a mask are left out, and so are masks without a frame. A mask without objects is a frame without.
 
-    Args:
-        folder: in one of `LAYOUTS`, at any depth; DAVIS and YouTube-VOS have the first.
-        subset: `train` or `val`: the part to read where the folder has both, as folders or as lists in `ImageSets`.
-
     Raises:
         InputError: no frame has a mask, or masks cannot be read, which are listed.
     """
-    dataset = folder.resolve().name
+    dataset = found.folder.resolve().name
     images: list[AnnotatedImage] = []
-    videos, notes = _of_subset(part_of(folder, subset, holds_videos), subset)
-    faults: list[str] = []
+    notes, faults = list(found.notes), []
     numbers: dict[tuple[str, int], int] = {}
-    for name, frames, masks in videos:
+    for name, frames, masks in found.videos:
         pairs, more = _pairs(frames, masks)
         notes += [f"/{name}: {note}" for note in more]
         try:
@@ -77,44 +110,22 @@ def read_video_folders(folder: Path, subset: str | None = None) -> AnnotatedImag
             faults.append(str(error))
     if faults:
         what = f"{_counted(len(faults), 'video')} with masks that cannot be used: {listed_some(faults, _LISTED)}"
-        raise InputError(what, where=folder, fix="correct or remove them")
+        raise InputError(what, where=found.folder, fix="correct or remove them")
     if not images:
-        raise InputError("no frame has a mask", where=folder, fix=f"give {LAYOUTS}, with masks called like frames")
-    told = f"{_counted(len(numbers), 'object')} in {_counted(len(images), 'frame')} of {_counted(len(videos), 'video')}"
-    return AnnotatedImages(tuple(images), tuple(f"{dataset}{note}" for note in (f": {told}", *notes)))
-
-
-def _of_subset(folder: Path, subset: str | None) -> tuple[list[Video], list[str]]:
-    """The videos of a folder, of a data set with lists those of the list `train` or `val`; and notes.
-
-    Raises:
-        InputError: none of the listed videos is there.
-    """
-    videos = list(_videos(folder))
-    listing = find_sequence_list([folder], subset) if subset else None
-    if listing is None:
-        return videos, []
-    listed = set(read_sequence_names(listing))
-    kept = [video for video in videos if video.name in listed]
-    if not kept:
-        raise InputError("lists no video that is there", where=listing, fix="correct it, or remove it to take all")
-    where = listing.relative_to(folder).as_posix()
-    left_out = len(videos) - len(kept)
-    return kept, [f": left out, as not in {where}: {_counted(left_out, 'video')}"] if left_out else []
+        fix = f"give {LAYOUTS}, with masks called like frames"
+        raise InputError("no frame has a mask", where=found.folder, fix=fix)
+    counts = (numbers, "object"), (images, "frame"), (found.videos, "video")
+    objects, frames_text, videos = (_counted(len(counted), name) for counted, name in counts)
+    told = f": {objects} in {frames_text} of {videos}"
+    return AnnotatedImages(tuple(images), tuple(f"{dataset}{note}" for note in (told, *notes)))
 
 
 def _videos(root: Path) -> Iterator[Video]:
-    """The videos below a folder, and the folder itself if it is one; linked folders too, each once."""
-    visited = set()
-    for path, names, _ in os.walk(root, followlinks=True):
-        folder = Path(path)
-        real = folder.resolve()
-        found = [] if real in visited else list(_direct_videos(root, folder))
-        entered = (
-            [] if real in visited else [name for name in names if not (is_clutter(name) or found and name in _TAKEN)]
-        )
-        visited.add(real)
-        names[:] = sorted(entered, key=natural_key)
+    """The videos below a folder, and the folder itself if it is one."""
+    for folder, names, _ in walk(root):
+        found = list(_direct_videos(root, folder))
+        if found:
+            names[:] = [name for name in names if name not in _TAKEN]
         yield from found
 
 

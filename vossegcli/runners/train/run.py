@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -20,13 +19,12 @@ from vossegcli.io.datasets.archives import opened_archive
 from vossegcli.io.datasets.formats import is_annotation
 from vossegcli.io.datasets.instance_folders import read_instance_folders
 from vossegcli.io.datasets.mask_pairs import LAYOUTS
-from vossegcli.io.datasets.tools.coco import is_coco
 from vossegcli.io.datasets.video_folders import LAYOUTS as VIDEO_LAYOUTS
-from vossegcli.io.datasets.video_folders import holds_videos, read_video_folders
+from vossegcli.io.datasets.video_folders import Videos, find_videos, read_videos
 from vossegcli.io.records.atomic import make_folder
 from vossegcli.io.records.configs import read_toml
-from vossegcli.io.records.json_files import read_json
 from vossegcli.io.records.locks import output_lock
+from vossegcli.io.records.run_records import holds_masks_of_run
 from vossegcli.io.weights.checkpoints import read_checkpoint
 from vossegcli.io.weights.pretrained import read_imagenet
 from vossegcli.models.chosen_model import start_from
@@ -50,7 +48,6 @@ SAMPLES: Mapping[str, Callable[..., TrainingSamples]] = {
     "track": TrainingTracks,
 }
 STATE = "state.safetensors"
-_HELD_OUT = re.compile(r"(val|valid|validation|test|testing)\d*")
 Facts = dict[str, Any]
 
 
@@ -188,23 +185,39 @@ def read_images(
 
 
 def _read_path(path: Path, task: Task, subset: str | None, folder: Path | None) -> Iterator[AnnotatedImages]:
-    coco = [file for file in sorted(path.glob("*.json")) if is_coco(read_json(file))] if path.is_dir() else []
-    if not coco and (task == "propagate" or not is_annotation(path)) and holds_videos(path):
-        if task != "propagate":
-            what = "holds annotated videos, and only systems of `vosseg propagate` learn from those"
-            raise InputError(what, where=path, fix=f"give an annotation file, or {LAYOUTS}")
-        yield read_video_folders(path, subset)
+    """Read a file, or what a folder holds for a task: videos and annotation files, else images with masks."""
+    has_files = is_annotation(path) and not holds_masks_of_run(path)
+    videos = find_videos(path, subset) if path.is_dir() else Videos(path, ())
+    if videos.videos and task == "propagate":
+        found = read_videos(videos)
+        yield found
+        if has_files:
+            files = _without(_read_files(path, subset, folder), found.images)
+            more = f"{path.name}: {len(files.images)} pictures of annotation files besides the videos"
+            yield AnnotatedImages(files.images, (*files.notes, more))
         return
-    if not coco and not is_annotation(path):
+    if has_files:
+        yield _read_files(path, subset, folder)
+    elif not videos.videos:
         yield _read_folders(path, task, subset)
-        return
-    kept = [file for file in coco if _is_of_validation(file) == (subset == "val")] or coco if subset else coco
-    if len(kept) < len(coco):
-        listed = ", ".join(file.name for file in coco if file not in kept)
-        yield AnnotatedImages((), (f"{path.name}: left out, as of another part than '{subset}': {listed}",))
-    for file in kept or [path]:
-        found = read_annotated_images(file, folder, subset)
-        yield AnnotatedImages(found.images, tuple(f"{file.name}: {note}" for note in found.notes))
+    if videos.videos:
+        what = "annotated videos, and only systems of `vosseg propagate` learn from those"
+        if not has_files:
+            raise InputError(f"holds {what}", where=path, fix=f"give an annotation file, or {LAYOUTS}")
+        yield AnnotatedImages((), (f"{path.name}: left out: {what}",))
+
+
+def _read_files(path: Path, subset: str | None, folder: Path | None) -> AnnotatedImages:
+    """Read an annotation file, or those of a folder."""
+    found = read_annotated_images(path, folder, subset)
+    return AnnotatedImages(found.images, tuple(f"{path.name}: {note}" for note in found.notes))
+
+
+def _without(found: AnnotatedImages, known: Sequence[AnnotatedImage]) -> AnnotatedImages:
+    """Leave out what annotates frames whose masks are known already."""
+    frames = {image.path.resolve() for image in known}
+    kept = tuple(image for image in found.images if image.path.resolve() not in frames)
+    return AnnotatedImages(kept, found.notes)
 
 
 def _read_folders(path: Path, task: Task, subset: str | None) -> AnnotatedImages:
@@ -219,11 +232,6 @@ def _read_folders(path: Path, task: Task, subset: str | None) -> AnnotatedImages
         return found
     note = f"{path.resolve().name}: images/ holds single pictures; if they are frames of a video, call it frames/"
     return AnnotatedImages(found.images, (*found.notes, note))
-
-
-def _is_of_validation(file: Path) -> bool:
-    """Tell `val.json`, `instances_val2017.json`, `test.json` and the like by their names."""
-    return any(_HELD_OUT.fullmatch(part) for part in re.split(r"[_\-. ]", file.stem.lower()))
 
 
 def _repeated(images: Sequence[AnnotatedImage]) -> list[str]:
