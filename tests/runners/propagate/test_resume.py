@@ -106,6 +106,24 @@ def test_a_killed_run_goes_on_with_the_same_result(
     assert not ItemState(out, "clip").snapshot.exists()
 
 
+def test_a_mask_that_a_power_cut_emptied_is_made_again(
+    options: PropagateOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    options = replace(options, snapshot_every=2)
+    propagate(replace(options, output=tmp_path / "undisturbed"), Told())
+    with monkeypatch.context() as patch:
+        patch.setattr(ItemState, "mark_done", stop)
+        with pytest.raises(KeyboardInterrupt):
+            propagate(options, Told())
+    first = min((tmp_path / "out/masks").rglob("*.png"))
+    first.write_bytes(b"")
+    propagate(options, Told())
+    assert files_below(tmp_path / "out/masks") == files_below(tmp_path / "undisturbed/masks")
+
+
 def test_temporaries_of_a_killed_run_are_removed(options: PropagateOptions, tmp_path: Path) -> None:
     dead = start([sys.executable, "-c", "pass"])
     finish(dead)

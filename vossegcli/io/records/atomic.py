@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -10,6 +11,7 @@ import socket
 import time
 import zlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from vossegcli.errors import InputError
 
 _TEMPORARY = re.compile(r"^\.vosseg-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}(\.[^.]+)?$")
 _ABANDONED_AFTER_SECONDS = 24 * 3600.0
+_SYNCED_AT_A_TIME = 16
+_NO_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})  # of a file system that lacks it
 
 
 @contextmanager
@@ -93,6 +97,28 @@ def write_lines_atomic(path: Path, lines: Iterable[str]) -> None:
     """
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         file.writelines(lines)
+
+
+def sync_files(paths: Iterable[Path]) -> None:
+    """Wait until files are on the disk, so that a power cut cannot empty them.
+
+    Many are waited for at a time, as a disk that does one after the other takes 20 times as long.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    with ThreadPoolExecutor(_SYNCED_AT_A_TIME) as pool:
+        for _ in pool.map(_sync, paths):
+            pass
+
+
+def _sync(path: Path) -> None:
+    try:
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise _write_error(path, error) from error
 
 
 def clean_temporaries(folder: Path) -> int:

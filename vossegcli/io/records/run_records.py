@@ -13,7 +13,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from vossegcli.errors import InputError
-from vossegcli.io.records.atomic import write_text_atomic
+from vossegcli.io.records.atomic import sync_files, write_text_atomic
 from vossegcli.types import FrameSequence, Shard
 
 STATE_FOLDER = ".vosseg"
@@ -117,7 +117,15 @@ class ItemState:
         return self.rows.exists() and not self.marker.exists()
 
     def mark_done(self, key: str, outputs: Iterable[Path], device: str = "") -> None:
-        """Record that the item is done: key, kind of device, files below the output folder that must exist."""
+        """Record that the item is done: key, kind of device, files below the output folder that must exist.
+
+        These files are on the disk before the record is.
+
+        Raises:
+            InputError: a file cannot be written.
+        """
+        outputs = list(outputs)
+        sync_files([*outputs, *(path for path in (self.rows, self.tracks) if path.exists())])
         listed = [path.relative_to(self.output).as_posix() for path in outputs]
         write_text_atomic(self.marker, json.dumps({"key": key, "device": device, "outputs": listed}))
         self.snapshot.unlink(missing_ok=True)

@@ -277,7 +277,7 @@ def _restore(item: PropagateItem, predictor: VideoPredictor) -> _Position:
     position = _Position(int(metadata["pass_number"]), int(metadata["done"]), int(metadata["rows"]))
     before = [i for way in item.passes[: position.pass_number] for i in way.indices()]
     before += [*item.passes[position.pass_number].indices()[: position.done], *item.left_out]
-    written = all(item.mask_path(item.reader.names[index]).is_file() for index in before)
+    written = all(length_of(item.mask_path(item.reader.names[index])) > 0 for index in before)  # 0: after a power cut
     if not written or length_of(item.state.rows) < position.rows:
         return _Position()
     predictor.load_state(tensors)
