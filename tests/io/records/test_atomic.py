@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from vossegcli.errors import InputError
-from vossegcli.io.records.atomic import atomic_path, clean_temporaries, write_bytes_atomic, write_text_atomic
+from vossegcli.io.records.atomic import (
+    atomic_folder,
+    atomic_path,
+    clean_temporaries,
+    clean_tree,
+    write_bytes_atomic,
+    write_text_atomic,
+)
 
 
 def test_file_appears_at_the_end_with_missing_folders(tmp_path: Path) -> None:
@@ -93,6 +100,34 @@ def test_left_overs_of_killed_processes_are_removed_and_nothing_else(tmp_path: P
         assert own.exists()
     assert not left_over.exists()
     assert all(other.exists() for other in others)
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "deep/a") as temporary:
+        (temporary / "x").write_bytes(b"1")
+        assert not (tmp_path / "deep/a").exists()
+        assert clean_tree(tmp_path) == 0, "its process lives"
+    with atomic_folder(tmp_path / "deep/a") as temporary:
+        (temporary / "x").write_bytes(b"2")
+    assert (tmp_path / "deep/a/x").read_bytes() == b"1"
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "deep/b") as temporary:
+        raise KeyboardInterrupt
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a"]
+
+
+def test_folders_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, sys\n"
+        "from vossegcli.io.records.atomic import atomic_folder\n"
+        "with atomic_folder(pathlib.Path(sys.argv[1])) as temporary:\n"
+        "    (temporary / 'mask.png').write_bytes(b'half')\n"
+        "    os._exit(9)\n"
+    )
+    repository = Path(__file__).resolve().parents[3]
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "deep/a")], check=False, cwd=repository)
+    assert len(list((tmp_path / "deep").iterdir())) == 1
+    assert clean_tree(tmp_path) == 1
+    assert not list((tmp_path / "deep").iterdir())
 
 
 def test_old_left_overs_of_another_machine_are_removed(tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ Shapes: H W pixels; T frames; K objects.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.masks.label_stacks import read_label_stack
 from vossegcli.io.media.kinds import kind_of
 from vossegcli.io.media.stacks import is_stack
+from vossegcli.io.records.atomic import atomic_folder
 from vossegcli.io.records.file_names import IMAGE_SUFFIXES
 from vossegcli.io.records.run_records import fingerprint
 
@@ -135,20 +134,13 @@ def made_once(
         settings: whatever else changes them.
         make: writes masks into a folder and tells what was interpreted.
     """
-    work = place.parent / fingerprint(files, {"settings": list(settings)})[:16]
-    folder = work / place.name
+    folder = place.parent / fingerprint(files, {"settings": list(settings)})[:16] / place.name
     marker = folder / _DONE
     if marker.is_file():
         return WrittenMasks(folder, tuple(marker.read_text(encoding="utf-8").splitlines()))
-    work.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=work, prefix=".making-"))
-    try:
+    with atomic_folder(folder) as temporary:
         notes = tuple(make(temporary))
         (temporary / _DONE).write_text("\n".join(notes), encoding="utf-8")
-        if not folder.exists():
-            temporary.rename(folder)  # whole or not at all: several runs may share the folder
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return WrittenMasks(folder, notes)
 
 

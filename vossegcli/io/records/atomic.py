@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: a private temporary name in the same folder, then a rename."""
+"""Files and folders that appear whole or not at all: a private temporary name beside their own, then a rename."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import socket
 import time
 import zlib
@@ -56,6 +57,29 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):  # a vanished temporary must not hide the first error
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder that becomes `path` when the block ends well; a `path` that is there by then stays.
+
+    Its files are on the disk before it gets its name.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    temporary = path.parent / _temporary_name("")
+    make_folder(temporary)
+    try:
+        yield temporary
+        sync_files(file for file in temporary.rglob("*") if file.is_file())
+        try:
+            temporary.rename(path)
+        except OSError as error:
+            if not path.is_dir():  # not that of another run, which was faster
+                raise _write_error(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def make_folder(path: Path) -> None:
@@ -122,17 +146,17 @@ def _sync(path: Path) -> None:
 
 
 def clean_temporaries(folder: Path) -> int:
-    """Remove the temporary files that killed runs left directly in `folder`.
+    """Remove the temporary files and folders that killed runs left directly in `folder`.
 
-    A file is left over when its name is one that `atomic_path` makes and its process is gone. Files of
-    living processes stay, since several workers may write to one folder; so do those of other machines,
-    until they are a day old.
+    One is left over when its name is one that this module gives and its process is gone. Those of living
+    processes stay, since several workers may write to one folder; so do those of other machines, until they
+    are a day old.
 
     Args:
         folder: the folder to clean; it may be absent.
 
     Returns:
-        how many files were removed.
+        how many were removed.
     """
     if not folder.is_dir():
         return 0
@@ -143,13 +167,13 @@ def clean_temporaries(folder: Path) -> int:
             continue
         with contextlib.suppress(OSError):  # another worker may clean the same folder
             if _is_left_over(path, match["host"], int(match["pid"])):
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
                 removed += 1
     return removed
 
 
 def clean_tree(folder: Path) -> int:
-    """Clean all folders of a tree; returns how many files were removed."""
+    """Clean all folders of a tree; returns how many temporaries were removed."""
     return sum(clean_temporaries(Path(path)) for path, _, _ in os.walk(folder))
 
 
