@@ -12,12 +12,12 @@ import pytest
 from vossegcli.names import SYSTEM_NAMES
 
 PACKAGE = Path(__file__).parents[1] / "vossegcli"
-STDLIB_ONLY = {"names", "types", "scores", "errors"}
+STDLIB_ONLY = {"names", "types", "scores", "errors", "given"}
 TORCH_ONLY = {"samples"}
 RECORDS = STDLIB_ONLY | TORCH_ONLY
 ALLOWED = {
-    "api": {"runners", "batch", "models", "systems", "io", "metrics", "ops", "types", "errors"},
-    "cli": {"runners", "batch", "reports", "names", "errors", "types"},
+    "api": {"runners", "batch", "models", "systems", "io", "metrics", "ops", "types", "errors", "given"},
+    "cli": {"runners", "batch", "reports", "names", "errors", "types", "given"},
     "runners": {
         "batch",
         "models",
@@ -49,6 +49,7 @@ ALLOWED = {
     "types": set(),
     "scores": set(),
     "errors": set(),
+    "given": set(),
 }
 #: The kinds of files, and what each knows of the others; other tools' annotations hold the RLE of results.
 IO_ALLOWED = {

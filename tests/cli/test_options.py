@@ -1,11 +1,14 @@
 """Values of options that are not plain numbers."""
 
+import ast
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import typer
 
-from vossegcli.cli.options import comma_list, frame_rate
+from vossegcli.cli import options
+from vossegcli.cli.options import comma_list, frame_rate, path, words
 
 
 @pytest.mark.parametrize(("text", "rate"), [
@@ -34,3 +37,16 @@ def test_comma_lists() -> None:
 def test_a_list_that_names_nothing_is_not_taken_for_everything(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="names nothing"):
         comma_list(text, "--objects")
+
+
+def test_every_path_may_begin_with_the_home_folder_and_is_not_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No shell replaces `~` in quotes or after `--mask=`; an empty path, as of an unset variable, is not `.`."""
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert path("~/x.png") == Path("/home/ada/x.png")
+    assert words("~/clip/*.png") == "/home/ada/clip/*.png"
+    assert (words("afb-urr-compact"), words("a~/b"), words("~~~/b")) == ("afb-urr-compact", "a~/b", "~~~/b")
+    for file in Path(options.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Annotated":
+                text = ast.unparse(node.slice)
+                assert "Path" not in text.split(",")[0] or "parser=" in text, f"{file.name}: {text} lacks parser=o.path"

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from vossegcli.batch.processes import Processes
 from vossegcli.batch.run import SILENT
 from vossegcli.batch.work import RunProgress
+from vossegcli.given import given_names, given_path, given_text, optional_path
 from vossegcli.runners.fewshot.run import FewshotOptions
 from vossegcli.runners.fewshot.run import fewshot as _fewshot
 from vossegcli.runners.instance.run import InstanceOptions
@@ -70,7 +71,10 @@ def propagate(
         0
     """
     settings = PropagateOptions(
-        frames=Path(frames), mask=_path(mask), **_common(output, save, checkpoint, size, device, precision), **options
+        frames=given_path(frames),
+        mask=optional_path(mask),
+        **_common(output, save, checkpoint, size, device, precision),
+        **options,
     )
     return _propagate(settings, progress, dry_run=dry_run, executor=Processes(workers))
 
@@ -121,7 +125,8 @@ def fewshot(
         {'1': 'gland', '2': 'stroma'}
     """
     settings = FewshotOptions(
-        queries=str(queries), support=Path(support), **_common(output, save, checkpoint, size, device, precision),
+        queries=given_text(queries), support=given_path(support),
+        **_common(output, save, checkpoint, size, device, precision),
         **options,
     )  # fmt: skip
     return _fewshot(settings, progress, dry_run=dry_run, executor=Processes(workers))
@@ -169,7 +174,7 @@ def instance(
         True
     """
     settings = InstanceOptions(
-        images=str(images), **_common(output, save, checkpoint, size, device, precision), **options
+        images=given_text(images), **_common(output, save, checkpoint, size, device, precision), **options
     )
     return _instance(settings, progress, dry_run=dry_run, executor=Processes(workers))
 
@@ -216,24 +221,16 @@ def track(
         1
     """
     settings = TrackOptions(
-        frames=Path(frames), **_common(output, save, checkpoint, size, device, precision), **options
+        frames=given_path(frames), **_common(output, save, checkpoint, size, device, precision), **options
     )
     return _track(settings, progress, dry_run=dry_run, executor=Processes(workers))
-
-
-def _path(file: File | None) -> Path | None:
-    return None if file is None else Path(file)
-
-
-def _names(names: Sequence[str]) -> tuple[str, ...]:
-    """Names in a sequence, or in a text with commas between them, as the commands take them."""
-    return tuple(part.strip() for part in names.split(",")) if isinstance(names, str) else tuple(names)
 
 
 def _common(
     output: File | None, save: Sequence[str], checkpoint: str | None, size: Size, device: str, precision: str
 ) -> dict[str, Any]:
     return {
-        "output": _path(output), "save": _names(save), "checkpoint": checkpoint, "device": device,
+        "output": optional_path(output), "save": given_names(save), "device": device,
+        "checkpoint": None if checkpoint is None else given_text(checkpoint),
         "precision": precision, "short_side": 0 if size == "native" else size, "command": "vossegcli",
     }  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vossegcli.batch.processes import Processes
+from vossegcli.given import given_names, given_path, optional_path
 from vossegcli.runners.evaluate.run import EvaluateOptions, evaluate
 from vossegcli.runners.evaluate.selection import Selection
 
@@ -62,9 +63,9 @@ def evaluate_vos(
         compare,
         protocol=protocol,
         subset=subset,
-        frames=_path(frames),
-        meta=_path(meta),
-        unseen=_path(unseen),
+        frames=optional_path(frames),
+        meta=optional_path(meta),
+        unseen=optional_path(unseen),
     )
 
 
@@ -189,22 +190,24 @@ def evaluate_track(
     return _evaluate(1, "track", results, truth, output, compare, max_dets=max_dets, selection=selection)
 
 
-def _path(file: File | None) -> Path | None:
-    return None if file is None else Path(file)
-
-
 def _selection(
     names: Mapping[str, str] | None, classes: Sequence[str], images: Collection[str] | None, *, class_agnostic: bool
 ) -> Selection:
     listed = None if images is None else frozenset(images)
-    return Selection(names or {}, tuple(classes), listed, class_agnostic)
+    return Selection(names or {}, given_names(classes), listed, class_agnostic)
 
 
 def _evaluate(
     workers: int, task: str, predictions: File, truth: File, output: File | None, compare: File | None, **more: Any
 ) -> Report:
     options = EvaluateOptions(
-        task, Path(predictions), Path(truth), _path(output), _path(compare), command="vossegcli", **more
+        task,
+        given_path(predictions),
+        given_path(truth),
+        optional_path(output),
+        optional_path(compare),
+        command="vossegcli",
+        **more,
     )
     report = evaluate(options, executor=Processes(workers))
     assert isinstance(report, dict)  # only a shard waits for others

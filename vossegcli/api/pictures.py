@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vossegcli.errors import InputError
+from vossegcli.given import given_path
 from vossegcli.io.masks.label_maps import read_label_map
 from vossegcli.io.media.images import read_image as _read_image
 from vossegcli.ops.images import image_tensor as _image_tensor
@@ -30,7 +31,7 @@ def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
         >>> vossegcli.read_image("examples/nuclei/images/fluorescence.png").shape
         (512, 512, 3)
     """
-    return _read_image(Path(path))
+    return _read_image(given_path(path))
 
 
 def read_mask(path: str | Path) -> Tensor:
@@ -44,7 +45,7 @@ def read_mask(path: str | Path) -> Tensor:
         >>> sorted(vossegcli.read_mask("examples/bunny/masks/00000.png").unique().tolist())[0]
         0
     """
-    return torch.from_numpy(read_label_map(Path(path), repairable=False).ids_map.astype(np.int32))
+    return torch.from_numpy(read_label_map(given_path(path), repairable=False).ids_map.astype(np.int32))
 
 
 def image_tensor(image: npt.NDArray[np.uint8]) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, get_args, overload
 
 from vossegcli.errors import ConfigError
+from vossegcli.given import given_text
 from vossegcli.io.weights.checkpoints import read_checkpoint
 from vossegcli.models.chosen_model import choose_model, system_of
 from vossegcli.systems.base import FewshotPredictor, InstancePredictor, TrackPredictor, VideoPredictor
@@ -80,8 +81,8 @@ def load_predictor(
         >>> found.label_map.shape == frame.shape[1:]
         True
     """
-    checkpoint = None if name in get_args(Task) else name
-    wanted: Task = task or (name if checkpoint is None else system_of(read_checkpoint(name)).task)  # type: ignore[assignment]
+    checkpoint = None if name in get_args(Task) else given_text(name)
+    wanted: Task = task or (name if checkpoint is None else system_of(read_checkpoint(checkpoint)).task)  # type: ignore[assignment]
     model = choose_model(wanted, checkpoint, device, precision)
     try:
         return model.predictor(short_side=_short_side(wanted, size, model.short_side), **settings)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vossegcli.given import given_path, given_text, optional_path
 from vossegcli.runners.train.options import TrainOptions
 from vossegcli.runners.train.run import train as _train
 
@@ -60,11 +61,11 @@ def train(
         2
     """
     options = TrainOptions(
-        system, _paths(data), Path(config), Path(output), val=_paths(val), init=init, resume=resume, dry_run=dry_run,
-        device=device, precision=precision, images=None if images is None else Path(images),
+        system, _paths(data), given_path(config), given_path(output), val=_paths(val), init=given_text(init),
+        resume=resume, dry_run=dry_run, device=device, precision=precision, images=optional_path(images),
     )  # fmt: skip
     return _train(options, on_step, on_note)
 
 
 def _paths(files: File | Sequence[File]) -> tuple[Path, ...]:
-    return (Path(files),) if isinstance(files, str | Path) else tuple(Path(file) for file in files)
+    return (given_path(files),) if isinstance(files, str | Path) else tuple(given_path(file) for file in files)

@@ -15,7 +15,7 @@ from vossegcli.names import SYSTEM_NAMES
 app = typer.Typer(no_args_is_help=True, help="List, show, verify, import and export checkpoints.")
 
 
-Name = Annotated[str, typer.Argument(help="Name or file of a checkpoint.")]
+Name = Annotated[str, typer.Argument(parser=o.words, help="Name or file of a checkpoint.")]
 
 
 def height_and_width(text: str) -> tuple[int, int]:
@@ -70,10 +70,11 @@ def verify(*, name: Name) -> None:
 def import_checkpoint(
     *,
     file: Annotated[
-        Path, typer.Argument(help="Published checkpoint (.pth); it is read as data, no code in it is run.")
+        Path,
+        typer.Argument(parser=o.path, help="Published checkpoint (.pth); it is read as data, no code in it is run."),
     ],
     system: Annotated[str, typer.Option(help=f"System of the file: {', '.join(SYSTEM_NAMES)}.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Write this .safetensors file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", parser=o.path, help="Write this .safetensors file.")],
     half: Annotated[bool, typer.Option("--half", help="Store in half precision.")] = False,
 ) -> None:
     """Import published weights; every key is mapped or refused by name."""
@@ -91,7 +92,9 @@ def import_checkpoint(
 def export(
     *,
     name: Name,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Write this file; each graph adds its name.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", parser=o.path, help="Write this file; each graph adds its name.")
+    ],
     kind: Annotated[str, typer.Option("--format", help="onnx (needs vosseg[onnx]) or torchscript.")] = "onnx",
     size: Annotated[
         Any, typer.Option(parser=height_and_width, metavar="HxW", help="Height x width of the images, e.g. 512x640.")

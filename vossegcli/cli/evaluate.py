@@ -27,9 +27,10 @@ app = typer.Typer(no_args_is_help=True, help="Measure masks with the official me
 Protocol = Literal["davis", "davis2016", "mose", "youtube-vos", "lvos", "long-video", "all-frames"]
 
 Report = Annotated[
-    Path | None, typer.Option("-o", "--output", help="Write report.html, report.json and tables into this folder.")
+    Path | None,
+    typer.Option("-o", "--output", parser=o.path, help="Write report.html, report.json and tables into this folder."),
 ]
-Compare = Annotated[Path | None, typer.Option(help="Show the differences to this report.json.")]
+Compare = Annotated[Path | None, typer.Option(parser=o.path, help="Show the differences to this report.json.")]
 Workers = Annotated[int, o.spread(min=0, help="Number of processes; 0 = one per core.")]
 OneWorker = Annotated[int, typer.Option("--workers", min=0, help="Accepted for scripts; pycocotools uses one process.")]
 MapNames = Annotated[
@@ -39,7 +40,9 @@ Classes = Annotated[str | None, typer.Option(help="Evaluate only these classes o
 Images = Annotated[
     Path | None,
     typer.Option(
-        help="Text file: evaluate only these images (or videos), one name per line. Folder: where the images of GT lie."
+        parser=o.path,
+        help="Text file: evaluate only these images (or videos), one name per line. Folder: where the images of GT "
+        "lie.",
     ),
 ]
 ClassAgnostic = Annotated[bool, typer.Option("--class-agnostic", help="Compare without regard to classes.")]
@@ -141,11 +144,12 @@ def vos(
     predictions: Annotated[
         Path,
         typer.Argument(
+            parser=o.path,
             metavar="PRED",
             help="Predicted masks: a folder, or a root of folders; annotations of labelme, COCO, CVAT; a zip, a .npy.",
         ),
     ],
-    truth: Annotated[Path, typer.Argument(metavar="GT", help="Ground truth, in the same form.")],
+    truth: Annotated[Path, typer.Argument(parser=o.path, metavar="GT", help="Ground truth, in the same form.")],
     protocol: Annotated[
         Protocol,
         typer.Option(
@@ -156,19 +160,26 @@ def vos(
     ] = "davis",
     subset: Annotated[
         str | None,
-        typer.Option("--set", help="Evaluate only the sequences of a list: its name in ImageSets of GT, or a file."),
+        typer.Option(
+            "--set",
+            parser=o.words,
+            help="Evaluate only the sequences of a list: its name in ImageSets of GT, or a file.",
+        ),
     ] = None,
     frames: Annotated[
-        Path | None, typer.Option(help="Frames for the pictures of the report (default: JPEGImages of GT).")
+        Path | None,
+        typer.Option(parser=o.path, help="Frames for the pictures of the report (default: JPEGImages of GT)."),
     ] = None,
     meta: Annotated[
-        Path | None, typer.Option(help="meta.json of youtube-vos or lvos (default: the one in or above GT).")
+        Path | None,
+        typer.Option(parser=o.path, help="meta.json of youtube-vos or lvos (default: the one in or above GT)."),
     ] = None,
     unseen: Annotated[
         Path | None,
         typer.Option(
+            parser=o.path,
             help="Videos or classes that are unseen in training, one name per line, or meta.json of the training set"
-            " (default: unseen_videos.txt of GT for lvos, the classes that YouTube-VOS calls so)."
+            " (default: unseen_videos.txt of GT for lvos, the classes that YouTube-VOS calls so).",
         ),
     ] = None,
     common: MaskOptions,
@@ -189,10 +200,12 @@ def fewshot(
     predictions: Annotated[
         Path,
         typer.Argument(
-            metavar="PRED", help="Predicted masks: a tree <class>/<image>.png, or label maps with classes.json."
+            parser=o.path,
+            metavar="PRED",
+            help="Predicted masks: a tree <class>/<image>.png, or label maps with classes.json.",
         ),
     ],
-    truth: Annotated[Path, typer.Argument(metavar="GT", help="Ground truth, in the same form.")],
+    truth: Annotated[Path, typer.Argument(parser=o.path, metavar="GT", help="Ground truth, in the same form.")],
     ignore_label: Annotated[
         int | None,
         typer.Option(min=1, help="Ignore this value of GT (default: 255, where masks hold other values too)."),
@@ -209,8 +222,12 @@ def fewshot(
 @with_common_options
 def instance(
     *,
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="COCO results, or folder of label maps.")],
-    truth: Annotated[Path, typer.Argument(metavar="GT", help="COCO instances file, or folder of label maps.")],
+    results: Annotated[
+        Path, typer.Argument(parser=o.path, metavar="RESULTS", help="COCO results, or folder of label maps.")
+    ],
+    truth: Annotated[
+        Path, typer.Argument(parser=o.path, metavar="GT", help="COCO instances file, or folder of label maps.")
+    ],
     iou: Annotated[
         Literal["segm", "bbox", "boundary"], typer.Option(help="Compare masks, boxes or boundaries.")
     ] = "segm",
@@ -224,8 +241,8 @@ def instance(
 @with_common_options
 def track(
     *,
-    results: Annotated[Path, typer.Argument(metavar="RESULTS.json", help="YouTube-VIS results.")],
-    truth: Annotated[Path, typer.Argument(metavar="GT.json", help="YouTube-VIS ground truth.")],
+    results: Annotated[Path, typer.Argument(parser=o.path, metavar="RESULTS.json", help="YouTube-VIS results.")],
+    truth: Annotated[Path, typer.Argument(parser=o.path, metavar="GT.json", help="YouTube-VIS ground truth.")],
     common: ResultOptions,
 ) -> None:
     """Instances in videos: AP, as YouTube-VIS measures it."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from vossegcli.given import given_names, given_path, given_text
 from vossegcli.types import Shard
 
 if TYPE_CHECKING:
@@ -33,20 +34,20 @@ spread = partial(typer.Option, rich_help_panel="Many machines, many cores")
 
 
 def path(text: str) -> Path:
-    """Read a path; an empty one, as from an unset variable of a shell, is none.
+    """Read a path, with `~` for the home folder; an empty one, as from an unset variable of a shell, is none.
 
     Raises:
         typer.BadParameter: it is empty.
     """
     if not text:
         raise typer.BadParameter("is empty; give a path")
-    return Path(text)
+    return given_path(text)
 
 
 def words(text: str) -> str:
-    """Read a path or pattern, likewise."""
+    """Read a path, a pattern or a name, likewise."""
     path(text)
-    return text
+    return given_text(text)
 
 
 def shard(text: str) -> Shard:
@@ -209,7 +210,7 @@ def comma_list(text: str | None, option: str) -> tuple[str, ...]:
     Raises:
         typer.BadParameter: it was given without a part, as by a variable of a script that is not set.
     """
-    parts = tuple(part.strip() for part in (text or "").split(",") if part.strip())
+    parts = given_names(text or "")
     if text is not None and not parts:
         what = f"'{text}' names nothing. Give names with commas between them, or leave the option out"
         raise typer.BadParameter(what, param_hint=option)

@@ -23,17 +23,26 @@ def train(
     data: Annotated[
         list[Path],
         typer.Option(
+            parser=o.path,
             help="Annotation file of any tool, folder of them (files of val and test are left out), or folder of images"
-            " with masks; repeatable."
+            " with masks; repeatable.",
         ),
     ],
     val: Annotated[
-        list[Path] | None, typer.Option(help="Images to validate on (default: hold out a part of the data).")
+        list[Path] | None,
+        typer.Option(parser=o.path, help="Images to validate on (default: hold out a part of the data)."),
     ] = None,
-    config: Annotated[Path, typer.Option(help="TOML file with the settings; see docs/train.md.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Output folder for checkpoint, log and report.")],
+    config: Annotated[Path, typer.Option(parser=o.path, help="TOML file with the settings; see docs/train.md.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", parser=o.path, help="Output folder for checkpoint, log and report.")
+    ],
     images: o.ImagesFolder = None,
-    init: Annotated[str, typer.Option(help="Start from a checkpoint (name or file), imagenet, or none.")] = "none",
+    init: Annotated[
+        str,
+        typer.Option(
+            parser=o.words, metavar="NAME|FILE", help="Start from a checkpoint (name or file), imagenet, or none."
+        ),
+    ] = "none",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the state in the output folder.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the data, write samples.jpg, do not train.")
