@@ -1,6 +1,6 @@
 """The start of the program: signals that come while it loads, and what a command loads at all.
 
-Covers: cli.early_signals
+Covers: cli.early_signals, cli.entry
 """
 
 import signal
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import draw_mask, draw_video, finish, start
+from vossegcli.io.records.json_files import read_run
 
 SCRIPT = """
 import pathlib, signal, sys, time
@@ -50,6 +51,25 @@ def test_a_signal_while_loading(tmp_path: Path, number: signal.Signals, code: in
 def test_what_the_shell_ignores_stays_ignored(tmp_path: Path) -> None:
     before = "signal.signal(signal.SIGINT, signal.SIG_IGN)"
     assert stop_early(tmp_path, signal.SIGINT, signal.SIGTERM, before=before) == (143, "")
+
+
+CLOSED = """
+import sys
+from vossegcli.cli.entry import main
+sys.argv[1:] = ["instance", {image!r}, "--checkpoint", {checkpoint!r}, "-o", {output!r}]
+main()
+"""
+
+
+def test_closed_streams_are_nowhere(tiny_tracker: Path, tmp_path: Path) -> None:
+    """As a scheduler closes them: a file that is opened next would get the number of stderr and what is said there."""
+    (name,) = draw_video(tmp_path / "clip", 1)
+    image, output = tmp_path / "clip" / f"{name}.jpg", tmp_path / "out"
+    script = tmp_path / "script.py"
+    script.write_text(CLOSED.format(image=str(image), checkpoint=str(tiny_tracker), output=str(output)))
+    outcome = finish(start(["sh", "-c", f"exec {sys.executable} {script} <&- >&- 2>&-"]))
+    assert outcome.code == 0
+    assert read_run(output)["status"] == "finished"
 
 
 LOADED = """

@@ -136,6 +136,18 @@ def test_the_default_output_is_not_shared_by_inputs_of_one_name(
     assert run(command, "b/photos", *shard, "-o", "other").code == 0
 
 
+def test_commands_do_not_share_an_output(run: Command, tmp_path: Path) -> None:
+    """Masks of one would lie among those of the other, or in their place."""
+    source, output = draw_input(tmp_path / "clip", "track"), tmp_path / "out"
+    assert run("track", source, "-o", output, "--shard", "1/1").code == 0
+    before = files_below(output)
+    for more in ((), ("--dry-run",), ("--overwrite",)):
+        outcome = run("propagate", source, "-o", output, *more)
+        assert outcome.code == 3
+        assert f"{output}: holds the results of vosseg track. Give another folder with -o/--output" in outcome.stderr
+    assert files_below(output) == before
+
+
 NAMES = ("lock", "tables.lock", "lock-1-of-2", "items", "rows", "a", "a.rows", "a.adapted", "a.json")
 
 

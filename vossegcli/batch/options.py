@@ -13,7 +13,7 @@ from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.media.depth import parse_range
 from vossegcli.io.media.reading import Reading
 from vossegcli.io.media.stack_axes import parse_axes
-from vossegcli.io.records.json_files import inputs_of_runs
+from vossegcli.io.records.json_files import records_of_runs
 from vossegcli.names import MAX_PIXELS
 from vossegcli.types import Shard, Task
 
@@ -144,7 +144,10 @@ class BatchOptions(ABC):
         for path in self.reads:
             if any(path.resolve().is_relative_to(folder / kind) for kind in self.SAVES):
                 raise InputError("would be overwritten", where=path, fix="copy it, or give another -o/--output")
-        found = [Path(name).resolve() for name in inputs_of_runs(self.folder)]
+        records = records_of_runs(self.folder)
+        for task in {record["task"] for record in records if "task" in record} - {self.COMMAND}:
+            raise InputError(f"holds the results of vosseg {task}", where=self.folder, fix=fix)
+        found = [Path(record["input"]).resolve() for record in records if isinstance(record.get("input"), str)]
         if self.output is None and any(other != source for other in found):
             raise InputError(f"holds the results of another input, {found[0]}", where=self.folder, fix=fix)
 

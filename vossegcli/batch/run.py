@@ -66,8 +66,9 @@ def run_command(
     planned = [_plan(command, source) for source in inputs]
     items = [item for item in planned if isinstance(item, Item)]
     facts = {
-        "version": __version__, "command": options.command, "input": str(options.source.resolve()),
-        "output": str(options.folder), "seed": options.seed, **command.facts(items), **model.facts,
+        "version": __version__, "task": options.COMMAND, "command": options.command,
+        "input": str(options.source.resolve()), "output": str(options.folder), "seed": options.seed,
+        **command.facts(items), **model.facts,
         **({"images_folder": str(options.images_folder.resolve())} if options.images_folder else {}),
         "range": options.value_range or "content", "notes": list(command.input_notes),
     }  # fmt: skip

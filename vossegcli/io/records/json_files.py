@@ -50,10 +50,9 @@ def read_run(output: Path) -> dict[str, Any]:
     return read_record(output / "run.json")
 
 
-def inputs_of_runs(output: Path) -> list[str]:
-    """List the inputs of the runs that wrote a folder, one a record, also those of shards."""
-    records = [read_run(output), *(read_record(path) for path in output.glob("run-*-of-*.json"))]
-    return [record["input"] for record in records if isinstance(record.get("input"), str)]
+def records_of_runs(output: Path) -> list[dict[str, Any]]:
+    """Read the records of the runs that wrote a folder, also those of shards."""
+    return [read_run(output), *(read_record(path) for path in output.glob("run-*-of-*.json"))]
 
 
 def find_run_record(path: Path) -> dict[str, Any]:
