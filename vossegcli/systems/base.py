@@ -70,6 +70,9 @@ class VideoPredictor(Protocol):
         It changes nothing, so that another thread can do it ahead; `before` is what it gave for the frame before.
         """
 
+    def clear(self) -> None:
+        """Forget the video, and free its memory."""
+
     def start(self, frame: Any, label_map: Tensor) -> None:  # noqa: ANN401
         """Forget everything and begin with an annotated frame; label_map is (H,W) of integer ids."""
 

@@ -28,6 +28,7 @@ from vossegcli.io.media.video import VideoFrames
 from vossegcli.io.media.video_writer import VideoWriter
 from vossegcli.runners.propagate.options import PropagateOptions
 from vossegcli.runners.propagate.run import propagate
+from vossegcli.systems.afb_urr.feature_bank import FeatureBank
 from vossegcli.systems.afb_urr.predict import AFBURRPredictor
 from vossegcli.systems.base import Segmentation
 
@@ -116,6 +117,27 @@ def test_what_a_step_gave_is_gone_at_the_next_one(run: Run, clip: Clip, monkeypa
     run(clip.frames, clip.mask)
     assert set(alive) == {False}
     assert len(alive) > 1
+
+
+def test_a_sequence_that_is_done_smaller_has_the_memory_of_the_larger_one(
+    run: Run, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = AFBURRPredictor.step
+    banks: dict[int | None, weakref.ref[FeatureBank]] = {}
+    alive = []
+
+    def limited(predictor: AFBURRPredictor, frame: torch.Tensor) -> Segmentation:
+        found = step(predictor, frame)
+        banks.setdefault(predictor.short_side, weakref.ref(predictor.bank))
+        if predictor.short_side is None:
+            raise torch.OutOfMemoryError
+        alive.append(banks[None]() is not None)
+        return found
+
+    monkeypatch.setattr(AFBURRPredictor, "step", limited)
+    record = run(clip.frames, mask=clip.mask, oom="shrink", short_side=0)
+    assert record["totals"]["done"] == 1
+    assert alive == [False] * 5
 
 
 def test_a_mask_without_background(run: Run, clip: Clip, tmp_path: Path) -> None:

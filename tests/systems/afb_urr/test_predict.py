@@ -12,7 +12,7 @@ import torch
 from tests.systems.afb_urr import test_contract as contract
 from tests.systems.afb_urr.test_contract import WIDTHS
 from tests.systems.contracts.scenes import square_clip
-from vossegcli.errors import ConfigError
+from vossegcli.errors import ConfigError, InputError
 from vossegcli.systems.afb_urr import model
 from vossegcli.systems.afb_urr.config import COMPACT
 from vossegcli.systems.afb_urr.feature_bank import FeatureBank
@@ -124,6 +124,37 @@ def test_masks_of_the_frame_before_are_gone_while_a_frame_is_decoded(monkeypatch
         before = weakref.ref(predictor._newest.masks)
         predictor.step(frame)
     assert alive == [False, False]
+
+
+@pytest.mark.parametrize("part", ["encode_memory", "decode"])
+def test_a_step_that_failed_is_told_and_start_begins_anew(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_memory(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    torch.manual_seed(0)
+    predictor = AFBURRPredictor(AFBURR(replace(COMPACT, **WIDTHS)).eval())
+    video, labels = square_clip(3, (48, 64), (1, 2))
+    predictor.start(video[0], labels[0])
+    expected = predictor.step(video[1])
+    with monkeypatch.context() as patch:
+        patch.setattr(predictor.model, part, out_of_memory)
+        predictor.start(video[0], labels[0])
+        with pytest.raises(torch.OutOfMemoryError):
+            predictor.step(video[1])
+    with pytest.raises(RuntimeError, match=r"a step has failed.*call start\(\) or load_state\(\)"):
+        predictor.step(video[1])
+    predictor.start(video[0], labels[0])
+    assert torch.equal(predictor.step(video[1]).label_map, expected.label_map)
+
+
+def test_a_frame_of_another_size_can_be_followed_by_the_right_one() -> None:
+    torch.manual_seed(0)
+    predictor = AFBURRPredictor(AFBURR(replace(COMPACT, **WIDTHS)).eval())
+    video, labels = square_clip(2, (48, 64), (1,))
+    predictor.start(video[0], labels[0])
+    with pytest.raises(InputError, match="unlike the frames before"):
+        predictor.step(torch.rand(3, 32, 32))
+    assert predictor.step(video[1]).label_map.shape == (48, 64)
 
 
 @torch.inference_mode()

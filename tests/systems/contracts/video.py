@@ -47,6 +47,16 @@ class VideoContract(SystemContract):
         assert result.uncertainty.shape == (1,)
         assert 0.0 <= float(result.probs.min()) <= float(result.probs.max()) <= 1.0
 
+    def test_a_cleared_predictor_begins_anew(self) -> None:
+        predictor = self.predictor()
+        expected = self.outcome(predictor)
+        predictor.clear()
+        assert predictor.ids == ()
+        with pytest.raises(RuntimeError, match="there is no video yet"):
+            predictor.step(self.inputs[1])
+        for found, wanted in zip(self.outcome(predictor), expected, strict=True):
+            assert torch.equal(found, wanted)
+
     def test_ids_are_kept(self) -> None:
         video, labels = square_clip(2, (64, 64), (3, 7, 300))
         predictor = self.predictor()

@@ -115,7 +115,7 @@ def segment_sequence(item: PropagateItem, predictor: VideoPredictor, progress: P
 
     Args:
         item: the sequence.
-        predictor: its memory is replaced.
+        predictor: forgets what it knows, at the end this sequence too, so that no memory is held for it.
         progress: told of every frame.
 
     Returns:
@@ -124,6 +124,14 @@ def segment_sequence(item: PropagateItem, predictor: VideoPredictor, progress: P
     Raises:
         VossegError: a frame or a mask cannot be used; what was written before stays and is resumed from.
     """
+    try:
+        return _segment_rest(item, predictor, progress)
+    finally:
+        predictor.clear()
+
+
+def _segment_rest(item: PropagateItem, predictor: VideoPredictor, progress: Progress) -> int:
+    """Segment what no run before has segmented."""
     position = _restore(item, predictor)
     before = sum(way.written() for way in item.passes[: position.pass_number])
     before += item.passes[position.pass_number].written(position.done)

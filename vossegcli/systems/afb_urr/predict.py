@@ -130,19 +130,27 @@ class AFBURRPredictor:
         ids = _ids_of(label_map, encoded.canvas.native)
         if not ids:
             raise InputError("the mask holds no object", fix="mark at least one object")
+        self.clear()
         self._ids = ids
-        self.bank, self._readable = self._new_bank(), None
         masks = shrunk_classes(label_map.to(self.device), ids, encoded.canvas.enter)  # (1,K,H',W')
         keys, annotated = encoded.query[:2], frozenset(range(len(ids) + 1))
         sight = in_sight(len(ids), self.device)
         self._newest = Newest(encoded.pixels, *keys, masks, 0, annotated, memorised=False, sight=sight)
 
+    def clear(self) -> None:
+        """Forget the video, and free its memory."""
+        self._ids = ()
+        self.bank = self._new_bank()
+        self._newest = self._readable = None
+
     @torch.inference_mode()
     def step(self, frame: Tensor | EncodedFrame) -> Segmentation:
         """Segment the next frame (3,H,W) RGB, float in [0, 1] or uint8, or what `encode` makes of it.
 
+        After any other error, as out of memory, only `start`, `load_state` and `clear` can be called.
+
         Raises:
-            InputError: the frame has another size than the first one.
+            InputError: the frame has another size than the first one; the next step may have the right one.
         """
         newest = self._memorised(frame.closest if isinstance(frame, EncodedFrame) else None)
         encoded = self._encoded(frame)
@@ -228,8 +236,8 @@ class AFBURRPredictor:
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Continue from `state()`."""
+        self.clear()
         self._ids = tuple(int(i) for i in tensors["ids"])
-        self.bank, self._readable = self._new_bank(), None
         of_bank = {n.removeprefix("bank."): v for n, v in tensors.items() if n.startswith("bank.")}
         self.bank.load_state(of_bank)
         frame, key, masks = (tensors[f"newest.{name}"].to(self.device) for name in ("frame", "key", "masks"))
@@ -243,6 +251,7 @@ class AFBURRPredictor:
         """Return the newest frame, after it has been taken into the bank if it is due and was not."""
         newest = self._after_start()
         nearby = closest if closest is not None and closest.key is newest.key else None
+        self._newest = None  # a bank that an error leaves half changed is not to be read
         due = newest.annotated or newest.index % self.bank_config.memory_every == 0
         if due and not newest.memorised:
             with self._autocast():
@@ -270,7 +279,8 @@ class AFBURRPredictor:
 
     def _after_start(self) -> Newest:
         if self._newest is None:
-            raise RuntimeError("call start() first")
+            what = "a step has failed, and what it needed is gone" if self._ids else "there is no video yet"
+            raise RuntimeError(f"{what}: call start() or load_state() first")
         return self._newest
 
     def _autocast(self) -> torch.autocast:
