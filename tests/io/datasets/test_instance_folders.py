@@ -37,6 +37,7 @@ def pair(folder: Path, image: str, mask: str, index: int = 0) -> None:
 LAYOUTS: dict[str, Callable[[Path], None]] = {
     "class folder": lambda root: pair(root, "nucleus/0.jpg", "nucleus/0.png"),
     "two folders in a class": lambda root: pair(root, "nucleus/images/0.jpg", "nucleus/masks/0.png"),
+    "capitals": lambda root: pair(root, "nucleus/Images/0.jpg", "nucleus/MASKS/0.png"),
     "Cellpose TIFF": lambda root: pair(root, "nucleus/0.tif", "nucleus/0_masks.tif"),
     "Cellpose PNG": lambda root: pair(root, "nucleus/0_img.png", "nucleus/0_masks.png"),
     "Cellpose as saved": lambda root: pair(root, "nucleus/0.png", "nucleus/0_cp_masks.png"),

@@ -103,17 +103,17 @@ def test_folders_of_masks_are_taken_as_they_are(tmp_path: Path) -> None:
     assert not (tmp_path / "work").exists()
 
 
-@pytest.mark.parametrize("place", ["clip/masks", "clip", "clip/frames"])
+@pytest.mark.parametrize("place", ["clip/masks", "clip/Masks", "clip", "clip/frames"])
 def test_frames_that_lie_below_their_video_find_its_masks(tmp_path: Path, place: str) -> None:
     for name in ("clip", "other"):
         put(tmp_path / "root" / place.replace("clip", name) / "00000.png", label_map())
-    if place == "clip/masks":
+    if place.lower() == "clip/masks":
         put(tmp_path / "root/clip/frames/00000.png", label_map())
     found = find_mask_files(tmp_path / "root", "clip/frames", FRAMES, tmp_path / "work", alone=False)
     assert found.files == {0: tmp_path / "root" / place / "00000.png"}
 
 
-@pytest.mark.parametrize("root", ["masks", "Annotations", "Annotations/480p"])
+@pytest.mark.parametrize("root", ["masks", "Annotations", "annotations/480P"])
 @pytest.mark.parametrize("alone", [True, False])
 def test_a_run_and_a_data_set_are_folders_of_their_masks(tmp_path: Path, root: str, *, alone: bool) -> None:
     put(tmp_path / "run" / root / "clip/00000.png", label_map())

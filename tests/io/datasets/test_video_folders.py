@@ -19,6 +19,8 @@ LAYOUTS = {
     "DAVIS": ("JPEGImages/480p/clip", "Annotations/480p/clip"),
     "YouTube-VOS": ("JPEGImages/clip", "Annotations/clip"),
     "frames beside the output of a command": ("frames/clip", "masks/clip"),
+    "Frames and MASKS": ("clip/Frames", "clip/MASKS"),
+    "DAVIS in small letters": ("jpegimages/480P/clip", "annotations/480p/clip"),
 }
 
 

@@ -33,7 +33,7 @@ def put(path: Path) -> None:
     write_label_map(path, IDS)
 
 
-@pytest.mark.parametrize("root", ["", "Annotations/480p", "Annotations", "masks"])
+@pytest.mark.parametrize("root", ["", "Annotations/480p", "annotations", "Masks"])
 def test_layouts_give_the_same_sequences(tmp_path: Path, root: str) -> None:
     for name in ("bear/00010", "bear/00002", "trip 1/cam/a"):
         put(tmp_path / root / f"{name}.png")
@@ -42,11 +42,12 @@ def test_layouts_give_the_same_sequences(tmp_path: Path, root: str) -> None:
     assert {name: list(frames) for name, frames in found.items()} == {"bear": ["00002", "00010"], "trip 1/cam": ["a"]}
 
 
-def test_frames_beside_masks_are_no_masks(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("frames", "masks"), [("frames", "masks"), ("Frames", "Masks")])
+def test_frames_beside_masks_are_no_masks(tmp_path: Path, frames: str, masks: str) -> None:
     for name in ("a", "b"):
-        put(tmp_path / name / "masks" / "1.png")
-        put(tmp_path / name / "frames" / "1.png")
-    assert list(find_mask_sequences(tmp_path)) == ["a/masks", "b/masks"]
+        put(tmp_path / name / masks / "1.png")
+        put(tmp_path / name / frames / "1.png")
+    assert list(find_mask_sequences(tmp_path)) == [f"a/{masks}", f"b/{masks}"]
 
 
 def test_a_folder_of_masks_is_one_sequence(tmp_path: Path) -> None:

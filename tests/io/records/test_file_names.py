@@ -1,8 +1,10 @@
-"""Folders of classes: distinct on every file system, and read back."""
+"""Folders of classes: distinct on every file system, and read back; known folders."""
+
+from pathlib import Path
 
 import pytest
 
-from vossegcli.io.records.file_names import folders_of_labels, label_of_folder
+from vossegcli.io.records.file_names import folders_of_labels, label_of_folder, subfolder
 
 
 @pytest.mark.parametrize(
@@ -52,3 +54,16 @@ def test_folders_of_classes_differ_whatever_the_file_system(labels: tuple[str, .
 
 def test_only_names_that_may_be_taken_for_one_are_written_differently() -> None:
     assert folders_of_labels(["Dog", "cat", "Cat"]) == {"Dog": "Dog", "cat": "cat", "Cat": "%43at"}
+
+
+def test_known_folders_are_found_whatever_their_cases(tmp_path: Path) -> None:
+    for name in ("Masks/Deep", "masks2", "IMAGES"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "Frames").touch()
+    assert subfolder(tmp_path, "masks", "deep") == tmp_path / "Masks/Deep"
+    assert subfolder(tmp_path, "images") == tmp_path / "IMAGES"
+    assert subfolder(tmp_path, "frames") == tmp_path / "frames", "a file is none"
+    assert subfolder(tmp_path / "absent", "masks") == tmp_path / "absent/masks"
+    if not (tmp_path / "masks").exists():  # a file system that tells cases apart
+        (tmp_path / "masks").mkdir()
+        assert subfolder(tmp_path, "masks") == tmp_path / "masks"

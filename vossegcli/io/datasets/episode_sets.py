@@ -21,7 +21,7 @@ from vossegcli.io.datasets.tools.voc import PASCAL_CLASSES
 from vossegcli.io.masks.label_maps import VOID
 from vossegcli.io.masks.stored_masks import read_stored_mask
 from vossegcli.io.media.images import read_image
-from vossegcli.io.records.file_names import natural_key
+from vossegcli.io.records.file_names import natural_key, subfolder
 
 CocoSplit = Literal["interleaved", "contiguous"]
 FOLDS = 4
@@ -109,7 +109,8 @@ def find_episode_set(
     """
     if fold is not None and not 0 <= fold < FOLDS:
         raise ConfigError(f"fold is {fold}", where="--fold", fix="give 0, 1, 2 or 3")
-    pascal = next((dataset / root for root in _PASCAL_ROOTS if (dataset / root / "JPEGImages").is_dir()), None)
+    roots = (dataset / root for root in _PASCAL_ROOTS)
+    pascal = next((root for root in roots if subfolder(root, "JPEGImages").is_dir()), None)
     coco = next((dataset / file for file in _COCO_FILES if (dataset / file).is_file()), None)
     if pascal is not None:
         found = _pascal(pascal, fold, listing)
@@ -185,11 +186,11 @@ def _pascal(root: Path, fold: int | None, listing: Path | None) -> EpisodeSet:
         pairs = [(name, i) for name in names for i in np.unique(read_stored_mask(masks / f"{name}.png").pixels)]
         pairs = [(name, int(i)) for name, i in pairs if i in ids]
     classes: dict[str, list[ClassImage]] = {PASCAL_CLASSES[i - 1]: [] for i in ids}
-    queries = []
+    queries, images = [], subfolder(root, "JPEGImages")
     for name, i in pairs:
         shown = classes[PASCAL_CLASSES[i - 1]]
         queries.append((PASCAL_CLASSES[i - 1], len(shown)))
-        shown.append(ClassImage(name, root / "JPEGImages" / f"{name}.jpg", MaskFile(masks / f"{name}.png", i)))
+        shown.append(ClassImage(name, images / f"{name}.jpg", MaskFile(masks / f"{name}.png", i)))
     which = "all" if fold is None else f"fold {fold}"
     return EpisodeSet(f"PASCAL-5i {which}", {k: tuple(v) for k, v in classes.items()}, tuple(queries))
 

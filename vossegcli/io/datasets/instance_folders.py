@@ -15,10 +15,19 @@ from scipy import ndimage
 from vossegcli.errors import InputError
 from vossegcli.io.datasets.annotations import AnnotatedImages
 from vossegcli.io.datasets.ids import listed_some
-from vossegcli.io.datasets.mask_pairs import LAYOUTS, Pair, find_pairs, part_of, read_ids
+from vossegcli.io.datasets.mask_pairs import (
+    IMAGES,
+    LAYOUTS,
+    MASKS,
+    Pair,
+    find_pairs,
+    has_two_folders,
+    part_of,
+    read_ids,
+)
 from vossegcli.io.media.images import size_text
 from vossegcli.io.media.sequences import list_images
-from vossegcli.io.records.file_names import natural_key
+from vossegcli.io.records.file_names import natural_key, subfolder
 from vossegcli.io.results.exports import shapes_of_ids
 from vossegcli.io.results.rle import region_rle
 from vossegcli.types import AnnotatedImage
@@ -84,9 +93,9 @@ def _one_mask_an_object(folder: Path) -> list[tuple[Path, tuple[Path, ...]]]:
     """Images of subfolders `<image>/images/` and `<image>/masks/` with masks of other names; else none."""
     found = []
     for below in _subfolders(folder):
-        if not ((below / "images").is_dir() and (below / "masks").is_dir()):
+        if not has_two_folders(below):
             return []
-        images, masks = list_images(below / "images"), list_images(below / "masks")
+        images, masks = list_images(subfolder(below, IMAGES)), list_images(subfolder(below, MASKS))
         if len(images) != 1 or not masks or images[0].stem in {mask.stem for mask in masks}:
             return []
         found.append((images[0], masks))

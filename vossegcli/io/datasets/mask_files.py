@@ -23,7 +23,7 @@ from vossegcli.io.masks.label_maps import read_mask_folder
 from vossegcli.io.masks.mask_trees import root_of_masks
 from vossegcli.io.media.frame_matches import match_frames, without_suffix
 from vossegcli.io.media.sequences import list_images
-from vossegcli.io.records.file_names import IMAGE_SUFFIXES
+from vossegcli.io.records.file_names import IMAGE_SUFFIXES, is_called, subfolder
 from vossegcli.io.records.run_records import holds_masks_of_run
 
 _NAMED = 3
@@ -105,9 +105,9 @@ def _root_of(path: Path, sequence: str) -> Path:
 def _own_folder(path: Path, sequence: str) -> Path:
     """The folder of a sequence's masks; frames of `<video>/frames/` have theirs in `<video>/masks/` or `<video>/`."""
     folder = path / sequence
-    if folder.name != "frames":
+    if not is_called(folder.name, "frames"):
         return folder
-    beside = folder.with_name("masks")
+    beside = subfolder(folder.parent, "masks")
     if beside.is_dir():
         return beside
     return folder if folder.is_dir() else folder.parent

@@ -19,7 +19,7 @@ from vossegcli.io.masks.shared_ids import WHITE
 from vossegcli.io.masks.two_levels import cut_at_half
 from vossegcli.io.media.sequences import list_images
 from vossegcli.io.media.stacks import is_stack
-from vossegcli.io.records.file_names import check_unique_stems
+from vossegcli.io.records.file_names import check_unique_stems, subfolder
 from vossegcli.types import LabelMap
 
 LAYOUTS = (
@@ -27,7 +27,7 @@ LAYOUTS = (
     " <n>.tif beside <n>_masks.tif"
 )
 MASK_SUFFIX = ".png"
-_IMAGES, _MASKS = "images", "masks"
+IMAGES, MASKS = "images", "masks"
 _MASK_ENDS = ("_masks", "_cp_masks", "_mask")  # the first that is there counts
 _IMAGE_END = "_img"
 _OTHER_ENDS = ("_flows", "_cp_outlines", "_outlines", "_cp_output", "_probs")  # what else Cellpose writes
@@ -42,7 +42,7 @@ class Pair(NamedTuple):
 
 def has_two_folders(folder: Path) -> bool:
     """Say whether a folder has `images/` and `masks/`."""
-    return (folder / _IMAGES).is_dir() and (folder / _MASKS).is_dir()
+    return subfolder(folder, IMAGES).is_dir() and subfolder(folder, MASKS).is_dir()
 
 
 def part_of(folder: Path, subset: str | None, holds: Callable[[Path], bool] = has_two_folders) -> Path:
@@ -54,7 +54,7 @@ def part_of(folder: Path, subset: str | None, holds: Callable[[Path], bool] = ha
         holds: says whether a folder holds what is looked for.
     """
     names = {"train": ("train",), "val": ("val", "valid", "test")}.get(subset or "", ())
-    return next((folder / name for name in names if holds(folder / name)), folder)
+    return next((part for name in names if holds(part := subfolder(folder, name))), folder)
 
 
 def find_pairs(folder: Path) -> list[Pair]:
@@ -71,7 +71,7 @@ def find_pairs(folder: Path) -> list[Pair]:
         InputError: an image or a mask stands alone, two have one name, or all are PNG files of different names.
     """
     if has_two_folders(folder):
-        return _same_stems(list_images(folder / _IMAGES), list_images(folder / _MASKS))
+        return _same_stems(list_images(subfolder(folder, IMAGES)), list_images(subfolder(folder, MASKS)))
     files = list_images(folder)
     named = _named_by_ends(folder, files)
     if named:

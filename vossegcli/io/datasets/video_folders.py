@@ -21,6 +21,7 @@ from vossegcli.io.media.contents import entries_of, walk
 from vossegcli.io.media.frame_matches import match_frames
 from vossegcli.io.media.layouts import layout_of, layout_sequences
 from vossegcli.io.media.sequences import folder_name, list_images
+from vossegcli.io.records.file_names import is_called, subfolder
 from vossegcli.io.results.exports import shapes_of_ids
 from vossegcli.io.results.rle import region_rle
 from vossegcli.types import AnnotatedImage, LabelMap
@@ -30,7 +31,7 @@ LAYOUTS = (
     " masks/<video>/"
 )
 _FRAMES, _MASKS = "frames", "masks"
-_TAKEN = frozenset({_FRAMES, _MASKS, "JPEGImages", "Annotations"})
+_TAKEN = (_FRAMES, _MASKS, "JPEGImages", "Annotations")
 _LISTED = 10
 
 
@@ -125,14 +126,14 @@ def _videos(root: Path) -> Iterator[Video]:
     for folder, names, _ in walk(root):
         found = list(_direct_videos(root, folder))
         if found:
-            names[:] = [name for name in names if name not in _TAKEN]
+            names[:] = [name for name in names if not is_called(name, *_TAKEN)]
         yield from found
 
 
 def _direct_videos(root: Path, folder: Path) -> Iterator[Video]:
     """The videos of a folder in one of `LAYOUTS`; the output of a command has `masks/<video>/` alone."""
     layout = layout_of(folder)
-    frames, masks = folder / _FRAMES, folder / _MASKS
+    frames, masks = subfolder(folder, _FRAMES), subfolder(folder, _MASKS)
     if layout is not None:
         for sequence in layout_sequences(root, folder, *layout):
             if sequence.masks is not None and sequence.frames:

@@ -19,14 +19,14 @@ from vossegcli.io.media.contents import walk
 from vossegcli.io.media.images import opened_image
 from vossegcli.io.media.orientation import orientation_of
 from vossegcli.io.media.sequences import folder_name, list_images
-from vossegcli.io.records.file_names import IMAGE_SUFFIXES, check_unique_stems, natural_key
+from vossegcli.io.records.file_names import IMAGE_SUFFIXES, check_unique_stems, is_called, natural_key, subfolder
 from vossegcli.io.records.name_lists import read_names
 
 IdsMap = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Mask = npt.NDArray[np.bool_]
 MaskSequences = Mapping[str, Mapping[str, Path]]
 
-_ROOTS = ("Annotations/480p", "Annotations/Full-Resolution", "Annotations", "masks")
+_ROOTS = (("Annotations", "480p"), ("Annotations", "Full-Resolution"), ("Annotations",), ("masks",))
 LABEL_MAP_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
 _GENERIC = frozenset({"masks", "mask", "annotations"})
 _BYTE = 8
@@ -66,7 +66,7 @@ def find_mask_sequences(path: Path) -> dict[str, dict[str, Path]]:
 
 def root_of_masks(path: Path) -> Path:
     """Return the folder of the masks of a data set's root or a run's output, else the folder itself."""
-    return next((path / name for name in _ROOTS if (path / name).is_dir()), path)
+    return next((root for names in _ROOTS if (root := subfolder(path, *names)).is_dir()), path)
 
 
 def find_label_maps(folder: Path) -> dict[str, Path]:
@@ -78,7 +78,8 @@ def find_label_maps(folder: Path) -> dict[str, Path]:
     Raises:
         InputError: there are none.
     """
-    root = folder / "masks" if (folder / "masks").is_dir() else folder
+    below = subfolder(folder, "masks")
+    root = below if below.is_dir() else folder
     files = (path for path in root.rglob("*") if path.suffix.lower() in LABEL_MAP_SUFFIXES and path.is_file())
     found = {path.relative_to(root).with_suffix("").as_posix(): path for path in files}
     if not found:
@@ -95,7 +96,8 @@ def _sequence_name(folder: Path) -> str:
 def _folders_below(root: Path) -> Iterator[Path]:
     """All folders of a tree; of `<video>/frames` and `<video>/masks`, the latter."""
     for folder, _, _ in walk(root):
-        if folder != root and not (folder.name == "frames" and folder.with_name("masks").is_dir()):
+        of_frames = is_called(folder.name, "frames") and subfolder(folder.parent, "masks").is_dir()
+        if folder != root and not of_frames:
             yield folder
 
 
@@ -230,7 +232,7 @@ def check_is_mask(path: Path, ids_map: IdsMap) -> None:
 
 def find_sequence_list(roots: Iterable[Path], name: str, year: str = "2017") -> Path | None:
     """Find a list of sequences in the `ImageSets` of data sets, that of a year of DAVIS first; None = there is none."""
-    lists = (path for root in roots for path in (root / "ImageSets").rglob("*.txt") if path.stem == name)
+    lists = (path for root in roots for path in subfolder(root, "ImageSets").rglob("*.txt") if path.stem == name)
     return min(lists, key=lambda path: (year not in path.parts, path), default=None)
 
 

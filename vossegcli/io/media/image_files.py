@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from vossegcli.errors import InputError
-from vossegcli.io.records.file_names import IMAGE_SUFFIXES
+from vossegcli.io.records.file_names import IMAGE_SUFFIXES, subfolder
 
 _DRIVE = re.compile(r"^[A-Za-z]:")
 _SUBFOLDERS = ("", "images", "images/default", "JPEGImages", "data", "imgs", "img", "train", "val", "test")
@@ -115,8 +115,9 @@ def _roots(annotations: Path, folder: Path | None) -> Iterator[Path]:
 def _with_subfolders(root: Path, names: Iterable[str]) -> Iterator[Path]:
     listed = list(names)
     for below in (*_SUBFOLDERS, *listed, *(f"images/{name}" for name in listed)):
-        if (root / below).is_dir():
-            yield root / below
+        folder = subfolder(root, *Path(below).parts)
+        if folder.is_dir():
+            yield folder
 
 
 def _subset_names(stem: str) -> Iterator[str]:

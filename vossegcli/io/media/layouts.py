@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vossegcli.io.media.contents import contents_of, entries_of
+from vossegcli.io.records.file_names import subfolder
 from vossegcli.types import FrameSequence
 
 _DAVIS_RESOLUTIONS = ("480p", "Full-Resolution")
@@ -17,12 +18,13 @@ def layout_of(folder: Path) -> tuple[str, str] | None:
     Raises:
         InputError: a folder cannot be listed.
     """
-    frames = folder / "JPEGImages"
+    frames = subfolder(folder, "JPEGImages")
     if not frames.is_dir() or contents_of(frames).images:
         return None
     for resolution in _DAVIS_RESOLUTIONS:
-        if (frames / resolution).is_dir() and not contents_of(frames / resolution).images:
-            return "davis", resolution
+        below = subfolder(frames, resolution)
+        if below.is_dir() and not contents_of(below).images:
+            return "davis", below.name
     if not any(entry.is_dir() for entry in entries_of(frames)):
         return None
     if not (folder / "meta.json").is_file() and (folder / "val.txt").is_file():
@@ -36,9 +38,9 @@ def layout_sequences(root: Path, folder: Path, layout: str, resolution: str) -> 
     Raises:
         InputError: a folder cannot be listed.
     """
-    for entry in entries_of(folder / "JPEGImages" / resolution):
+    for entry in entries_of(subfolder(folder, "JPEGImages") / resolution):
         if not entry.is_dir():
             continue
-        masks = folder / "Annotations" / resolution / entry.name
+        masks = subfolder(folder, "Annotations", resolution) / entry.name
         name = (folder.relative_to(root) / entry.name).as_posix()
         yield FrameSequence(name, contents_of(entry).images, None, layout, masks if masks.is_dir() else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -22,6 +23,27 @@ VIDEO_SUFFIXES = frozenset({
 #: Not allowed in names by some file system, or with a meaning there; `%2F` as such; dots and blanks at the ends.
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]|%(?=[0-9A-Fa-f]{2})|^\.|[. ]+$')
 _UNSAFE_IN_DOUBT = re.compile(rf"{_UNSAFE.pattern}|[^\x20-\x40\x5b-\x7e]|%")
+
+
+def subfolder(folder: Path, *names: str) -> Path:
+    """Return a folder below another by the names on the way, whatever their cases: `Masks` for `masks`.
+
+    Where there are several, the one as it is written counts; where there is none, the path may lead nowhere.
+    """
+    for name in names:
+        exact = folder / name
+        if exact.is_dir() or not folder.is_dir():
+            folder = exact
+            continue
+        with os.scandir(folder) as entries:
+            alike = sorted(entry.name for entry in entries if is_called(entry.name, name) and entry.is_dir())
+        folder = folder / alike[0] if alike else exact
+    return folder
+
+
+def is_called(name: str, *known: str) -> bool:
+    """Say whether a name is one of those that are known, whatever its cases."""
+    return name.casefold() in {one.casefold() for one in known}
 
 
 def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:

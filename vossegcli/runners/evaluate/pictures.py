@@ -12,6 +12,7 @@ from vossegcli.errors import InputError
 from vossegcli.io.masks.mask_trees import IdsMap
 from vossegcli.io.media.frames import open_frames
 from vossegcli.io.media.sequences import find_sequences
+from vossegcli.io.records.file_names import subfolder
 from vossegcli.io.results.overlays import data_uri, draw_errors, draw_overlay
 from vossegcli.reports.evaluation import Report
 from vossegcli.reports.evaluation_page import Picture
@@ -125,7 +126,7 @@ def find_images(plan: Plan, frames: Path | None) -> FrameImages:
     names = {group.sequence for group in plan.groups}
     if frames is None:
         try:
-            found = find_sequences(plan.truth) if (plan.truth / "JPEGImages").is_dir() else []
+            found = find_sequences(plan.truth) if subfolder(plan.truth, "JPEGImages").is_dir() else []
         except InputError:
             found = []
     else:

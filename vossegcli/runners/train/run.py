@@ -23,6 +23,7 @@ from vossegcli.io.datasets.video_folders import LAYOUTS as VIDEO_LAYOUTS
 from vossegcli.io.datasets.video_folders import Videos, find_videos, read_videos
 from vossegcli.io.records.atomic import make_folder
 from vossegcli.io.records.configs import read_toml
+from vossegcli.io.records.file_names import is_called
 from vossegcli.io.records.locks import output_lock
 from vossegcli.io.records.run_records import holds_masks_of_run
 from vossegcli.io.weights.checkpoints import read_checkpoint
@@ -227,7 +228,7 @@ def _read_folders(path: Path, task: Task, subset: str | None) -> AnnotatedImages
     if task != "propagate":
         return read_instance_folders(path, subset)
     found = read_instance_folders(path, subset, f"{LAYOUTS}; of videos, {VIDEO_LAYOUTS}")
-    folders = Counter(image.path.parent for image in found.images if image.path.parent.name == "images")
+    folders = Counter(image.path.parent for image in found.images if is_called(image.path.parent.name, "images"))
     if max(folders.values(), default=0) < 2:
         return found
     note = f"{path.resolve().name}: images/ holds single pictures; if they are frames of a video, call it frames/"
