@@ -21,7 +21,8 @@ VIDEO_SUFFIXES = frozenset({
     ".3g2", ".ogv", ".y4m", ".mxf", ".vob",
 })  # fmt: skip
 #: Not allowed in names by some file system, or with a meaning there; `%2F` as such; dots and blanks at the ends.
-_UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]|%(?=[0-9A-Fa-f]{2})|^\.|[. ]+$')
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]|%(?=[0-9A-Fa-f]{2})|^%$|^\.|[. ]+$')
+_NAMELESS = "%"  # folder of the class whose name is empty; no other class is written so
 _UNSAFE_IN_DOUBT = re.compile(rf"{_UNSAFE.pattern}|[^\x20-\x40\x5b-\x7e]|%")
 
 
@@ -63,17 +64,17 @@ def folders_of_labels(labels: Iterable[str]) -> dict[str, str]:
     Names that a file system may take for one, as `cat` and `Cat`, differ: their capitals and letters beyond ASCII are
     written in the same way. `label_of_folder` gives the name of the class again.
     """
-    plain = {label: _UNSAFE.sub(_escaped, label) or "_" for label in labels}
+    plain = {label: _UNSAFE.sub(_escaped, label) or _NAMELESS for label in labels}
     taken = Counter(map(_folded, plain.values()))
     return {
-        label: folder if taken[_folded(folder)] == 1 else (_UNSAFE_IN_DOUBT.sub(_escaped, label) or "_")
+        label: folder if taken[_folded(folder)] == 1 else _UNSAFE_IN_DOUBT.sub(_escaped, label)
         for label, folder in plain.items()
     }
 
 
 def label_of_folder(folder: str) -> str:
     """Read the name of a class from that of its folder."""
-    return unquote(folder, errors="surrogateescape")
+    return "" if folder == _NAMELESS else unquote(folder, errors="surrogateescape")
 
 
 def _escaped(found: re.Match[str]) -> str:
