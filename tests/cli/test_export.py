@@ -15,7 +15,7 @@ from vossegcli.io.weights.checkpoints import read_checkpoint
 from vossegcli.models.chosen_model import build_network
 from vossegcli.ops.cells import cell_centres
 from vossegcli.ops.images import image_tensor
-from vossegcli.runners.checkpoints.export import write_onnx
+from vossegcli.runners.checkpoints.export import write_onnx, write_torchscript
 from vossegcli.systems import get_system
 from vossegcli.systems.base import Graph
 from vossegcli.systems.mobileinst.mask_decoder import mask_logits
@@ -94,6 +94,15 @@ def test_torchscript_gives_the_same_masks(tiny_tracker: Path, tmp_path: Path, vo
         own = mask_logits(network.detect(encoded).kernels, encoded.embedded).sigmoid()
     assert torch.allclose(masks, own, atol=1e-4)
     assert torch.allclose(again, own, atol=1e-4)
+
+
+@pytest.mark.parametrize("write", [write_onnx, write_torchscript])
+def test_a_full_disk_is_an_error_of_the_system(write: Callable[[Graph, Path], None]) -> None:
+    if write is write_onnx:
+        pytest.importorskip("onnxscript", reason="needs vosseg[onnx]")
+    inputs = {"image": torch.zeros(1, 3, 8, 8)}
+    with pytest.raises(OSError, match="No space left"), torch.no_grad():
+        write(Graph("one", torch.nn.Conv2d(3, 200, 3).eval(), inputs, ("out",)), Path("/dev/full"))
 
 
 def test_what_cannot_be_exported_is_refused(tiny_tracker: Path, tmp_path: Path, vosseg: Command) -> None:

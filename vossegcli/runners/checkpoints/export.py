@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -80,9 +81,16 @@ def write_onnx(graph: Graph, path: Path) -> None:
     program.save(str(path))
 
 
-def _write_torchscript(graph: Graph, path: Path) -> None:
-    torch.jit.trace(graph.module, tuple(graph.inputs.values())).save(str(path))
+def write_torchscript(graph: Graph, path: Path) -> None:
+    """Write a graph as TorchScript.
+
+    Raises:
+        OSError: the disk is full, as for any file; PyTorch would end the program if it wrote the file itself.
+    """
+    content = BytesIO()
+    torch.jit.save(torch.jit.trace(graph.module, tuple(graph.inputs.values())), content)
+    path.write_bytes(content.getbuffer())
 
 
 SUFFIXES_OF = {"onnx": (".onnx",), "torchscript": (".pt", ".ts", ".torchscript")}
-WRITERS: Mapping[str, Callable[[Graph, Path], None]] = {"onnx": write_onnx, "torchscript": _write_torchscript}
+WRITERS: Mapping[str, Callable[[Graph, Path], None]] = {"onnx": write_onnx, "torchscript": write_torchscript}
