@@ -97,3 +97,21 @@ def test_a_white_truth_is_not_taken_for_void() -> None:
     assert vossegcli.mean_iou({"a": [white]}, {"a": [white]}, void=None)["mIoU"] == 1.0
     empty = {"a": [square(2) * 0]}
     assert vossegcli.mean_iou(empty, empty)["FB-IoU"] >= 0.0, "nothing is white: nothing to ask"
+
+
+def test_probabilities_and_stacks_are_no_masks() -> None:
+    """Every pixel of a probability map is above 0."""
+    mask = square(2)
+    soft = mask * 0.98 + 0.01
+    for name in ("jaccard", "boundary_f"):
+        with pytest.raises(ValueError, match="hold fractions: compare probabilities with a threshold"):
+            getattr(vossegcli, name)(soft, mask)
+        with pytest.raises(ValueError, match=r"give \(H,W\)"):
+            getattr(vossegcli, name)(mask[None], mask[None])
+    with pytest.raises(ValueError, match="fractions"):
+        vossegcli.j_and_f([soft], [mask])
+    with pytest.raises(ValueError, match="fractions"):
+        vossegcli.mean_iou({"a": [soft]}, {"a": [mask]})
+    with pytest.raises(ValueError, match="fractions"):
+        vossegcli.average_precision([{"masks": soft[None], "scores": np.ones(1)}], [{"masks": mask[None]}])
+    assert vossegcli.jaccard(mask * 1.0, mask) == 1.0

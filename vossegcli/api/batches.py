@@ -28,6 +28,7 @@ def propagate(
     frames: File,
     mask: File | None = None,
     *,
+    at: str | int | None = None,
     output: File | None = None,
     save: Sequence[str] = ("masks",),
     checkpoint: str | None = None,
@@ -44,6 +45,7 @@ def propagate(
     Args:
         frames: folder of frames, video file, or root of sequences.
         mask: mask file, folder of masks, or folder of such folders; None = what a data set brings.
+        at: frame of a mask file: its name, its number or its index; None = the first.
         output: folder; None = `runs/propagate/<name of the input>`.
         save: kinds of output: `masks`, `overlay`, `video`, `stack`, `cutouts`, `matte`, `prores`, `probabilities`,
             `labelme`, `coco`, `cvat`, `report`.
@@ -54,7 +56,7 @@ def propagate(
         workers: number of processes.
         dry_run: return the plan, write nothing.
         progress: told how it goes.
-        **options: other fields of `PropagateOptions`: `at`, `use_masks`, `direction`, `adapt`, `overwrite`, ...
+        **options: other fields of `PropagateOptions`: `use_masks`, `objects`, `direction`, `adapt`, `overwrite`, ...
 
     Returns:
         the record of the run, as in `run.json`; failed items are listed under `failed`.
@@ -73,6 +75,7 @@ def propagate(
     settings = PropagateOptions(
         frames=given_path(frames),
         mask=optional_path(mask),
+        at=None if at is None else str(at),
         **_common(output, save, checkpoint, size, device, precision),
         **options,
     )

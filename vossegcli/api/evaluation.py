@@ -102,7 +102,7 @@ def evaluate_fewshot(
         >>> sorted(report["numbers"])
         ['FB-IoU', 'mIoU']
     """
-    selection = Selection({}, images=None if images is None else frozenset(images))
+    selection = Selection({}, images=None if images is None else frozenset(given_names(images)))
     return _evaluate(
         workers, "fewshot", predictions, truth, output, compare, ignore_label=ignore_label, selection=selection
     )
@@ -193,7 +193,7 @@ def evaluate_track(
 def _selection(
     names: Mapping[str, str] | None, classes: Sequence[str], images: Collection[str] | None, *, class_agnostic: bool
 ) -> Selection:
-    listed = None if images is None else frozenset(images)
+    listed = None if images is None else frozenset(given_names(images))
     return Selection(names or {}, given_names(classes), listed, class_agnostic)
 
 

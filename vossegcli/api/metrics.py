@@ -16,7 +16,7 @@ from vossegcli.metrics.instance import instance_precision
 
 Array = npt.NDArray[Any]
 
-_MASK_AXES = 3
+_AXES = 2  # of a mask
 
 
 def jaccard(predicted: Array, truth: Array) -> float:
@@ -29,8 +29,8 @@ def jaccard(predicted: Array, truth: Array) -> float:
         >>> vossegcli.jaccard(truth[:, ::-1], truth)
         1.0
     """
-    _check_shapes(predicted, truth)
-    return _regions.jaccard(np.asarray(predicted) > 0, np.asarray(truth) > 0)
+    ours, theirs = _checked(predicted, truth)
+    return _regions.jaccard(ours > 0, theirs > 0)
 
 
 def boundary_f(predicted: Array, truth: Array, radius: int | None = None) -> float:
@@ -48,9 +48,8 @@ def boundary_f(predicted: Array, truth: Array, radius: int | None = None) -> flo
         >>> vossegcli.boundary_f(np.zeros((8, 8), bool), truth)
         0.0
     """
-    _check_shapes(predicted, truth)
-    ours, theirs = np.asarray(predicted) > 0, np.asarray(truth) > 0
-    return contour_accuracy(ours, theirs, tolerance(*theirs.shape) if radius is None else radius)
+    ours, theirs = _checked(predicted, truth)
+    return contour_accuracy(ours > 0, theirs > 0, tolerance(*theirs.shape) if radius is None else radius)
 
 
 def j_and_f(
@@ -79,8 +78,7 @@ def j_and_f(
         raise ValueError(f"{len(predicted)} predicted and {len(truth)} true frames")
     frames = []
     for index in vos.scored_frames(len(truth), protocol):
-        ours, theirs = np.asarray(predicted[index]), np.asarray(truth[index])
-        _check_shapes(ours, theirs)
+        ours, theirs = _checked(predicted[index], truth[index])
         empty = None if void is None else theirs == void
         frames.append((str(index), vos.score_frame(ours, theirs, empty)))
     ids = {int(i) for labels in truth for i in np.unique(labels)} - {0, void}
@@ -115,9 +113,7 @@ def mean_iou(
     for name, masks in truth.items():
         if name not in predicted:
             raise ValueError(f"no masks of class '{name}' are predicted")
-        pairs = [(np.asarray(a), np.asarray(b)) for a, b in zip(predicted[name], masks, strict=True)]
-        for ours, theirs in pairs:
-            _check_shapes(ours, theirs)
+        pairs = [_checked(a, b) for a, b in zip(predicted[name], masks, strict=True)]
         if (
             void is not None
             and not any(((b > 0) & (b != void)).any() for _, b in pairs)
@@ -162,7 +158,7 @@ def average_precision(
     results: list[dict[str, Any]] = []
     for number, (ours, theirs) in enumerate(zip(predicted, truth, strict=True), start=1):
         shapes = np.shape(ours["masks"]), np.shape(theirs["masks"])
-        if {len(shape) for shape in shapes} != {_MASK_AXES} or shapes[0][1:] != shapes[1][1:]:
+        if {len(shape) for shape in shapes} != {_AXES + 1} or shapes[0][1:] != shapes[1][1:]:
             raise ValueError(f"masks of {shapes[0]} and {shapes[1]}: give (N,H,W) of one size")
         height, width = shapes[1][1:]
         images.append({"id": number, "height": int(height), "width": int(width)})
@@ -183,7 +179,7 @@ def average_precision(
 
 def _entries(image: int, shown: Mapping[str, Array], *, first: int) -> list[dict[str, Any]]:
     """The instances of an image as COCO annotations."""
-    masks = np.asarray(shown["masks"]) > 0
+    masks = _whole(np.asarray(shown["masks"])) > 0
     labels = np.asarray(shown.get("labels", np.zeros(len(masks), np.int64)))
     entries = []
     for number, (mask, label) in enumerate(zip(masks, labels, strict=True), start=first):
@@ -195,6 +191,24 @@ def _entries(image: int, shown: Mapping[str, Array], *, first: int) -> list[dict
     return entries
 
 
-def _check_shapes(predicted: Array, truth: Array) -> None:
-    if np.shape(predicted) != np.shape(truth):
-        raise ValueError(f"masks of {np.shape(predicted)} and {np.shape(truth)}")
+def _checked(predicted: Array, truth: Array) -> tuple[Array, Array]:
+    """Give two masks or label maps as arrays.
+
+    Raises:
+        ValueError: they are not (H,W) of one size, or hold fractions.
+    """
+    ours, theirs = np.asarray(predicted), np.asarray(truth)
+    if ours.shape != theirs.shape or ours.ndim != _AXES:
+        raise ValueError(f"masks of {ours.shape} and {theirs.shape}: give (H,W) of one size")
+    return _whole(ours), _whole(theirs)
+
+
+def _whole(masks: Array) -> Array:
+    """Return masks that hold whole numbers.
+
+    Raises:
+        ValueError: they do not, as probabilities do not: every pixel would count.
+    """
+    if masks.dtype.kind == "f" and (masks != np.floor(masks)).any():
+        raise ValueError("masks hold fractions: compare probabilities with a threshold first")
+    return masks

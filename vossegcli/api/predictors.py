@@ -93,6 +93,8 @@ def load_predictor(
 def _short_side(task: Task, size: Size, own: int) -> int | None:
     """Give the size as the predictors take it: that for given masks knows no default, and None is native for it."""
     pixels = 0 if size == "native" else size
+    if pixels is not None and (not isinstance(pixels, int) or pixels < 0):
+        raise ConfigError(f"size is {size!r}", fix="give pixels, 'native' or None")
     if task == "propagate":
         return own if pixels is None else pixels or None
     return pixels

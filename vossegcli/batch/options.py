@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from vossegcli.batch.option_types import settle_types
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.media.depth import parse_range
 from vossegcli.io.media.reading import Reading
@@ -73,8 +74,9 @@ class BatchOptions(ABC):
         """Check what can be checked without opening a file.
 
         Raises:
-            ConfigError: an unknown kind of output, or a number out of range.
+            ConfigError: an unknown kind of output, a number out of range, or another type than the field's.
         """
+        settle_types(self)
         _ = self.reading
         if self.max_pixels < 1:
             raise ConfigError(f"max-pixels is {self.max_pixels}", fix="give 1 or more")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vossegcli import __version__
+from vossegcli.batch.option_types import settle_types
 from vossegcli.batch.processes import Processes
 from vossegcli.batch.work import Executor
 from vossegcli.errors import ConfigError, InputError
@@ -20,10 +21,12 @@ from vossegcli.io.records.json_files import find_run_record, read_report
 from vossegcli.io.records.locks import output_lock, tables_lock
 from vossegcli.io.records.run_records import fingerprint
 from vossegcli.io.records.tables import write_csv
+from vossegcli.metrics.vos import LEFT_OUT
 from vossegcli.reports import evaluation as reports
 from vossegcli.reports.evaluation import Report
 from vossegcli.reports.evaluation_page import Picture, evaluation_page
 from vossegcli.runners.evaluate.fewshot import conclude_fewshot, fewshot_scoring, plan_fewshot
+from vossegcli.runners.evaluate.object_rules import PROTOCOLS as OF_META
 from vossegcli.runners.evaluate.pairs import Plan, plan_vos
 from vossegcli.runners.evaluate.parts import OnDone, Parts, Scoring
 from vossegcli.runners.evaluate.pictures import FrameImages, find_images, frame_pictures, worst_frames
@@ -34,6 +37,8 @@ from vossegcli.runners.evaluate.vos import conclude_vos, vos_scoring
 from vossegcli.types import Shard
 
 R = TypeVar("R")
+
+PROTOCOLS = (*LEFT_OUT, *OF_META)
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,16 @@ class EvaluateOptions:
     shard: Shard | None = None
     command: str = ""
     root: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without opening a file.
+
+        Raises:
+            ConfigError: an unknown protocol, or another type than the field's.
+        """
+        settle_types(self)
+        if self.protocol not in PROTOCOLS:
+            raise ConfigError(f"protocol is '{self.protocol}'", fix=f"use {', '.join(PROTOCOLS)}")
 
 
 @dataclass(frozen=True)
