@@ -1,6 +1,6 @@
 """Arguments of the batch functions that no command line has checked.
 
-Covers: batch.option_types
+Covers: setting_types
 """
 
 from pathlib import Path

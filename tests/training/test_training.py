@@ -56,7 +56,10 @@ def test_learning_rate_by_hand() -> None:
         ({"config": "x", "stages": [{**STAGE, "frames": 0}]}, "frames"),
         ({"config": "x", "stages": [{**STAGE, "backbone_rate": -0.1}]}, "backbone_rate"),
         ({"config": "x", "stages": [{**STAGE, "learning_rate": math.nan}]}, "learning_rate is nan"),
-        ({"config": "x", "stages": [{"name": "a"}]}, "missing"),
+        ({"config": "x", "stages": [{"name": "a"}]}, r"\[\[stages\]\] 1: has no setting 'objective'. Add it"),
+        ({"config": "x", "stages": [{**STAGE, "steps": "5"}]}, "stage 'a': steps is '5'. Give a whole number"),
+        ({"config": "x", "stages": [{**STAGE, "freeze_norm": 1}]}, "freeze_norm is 1. Give True or False"),
+        ({"config": "x", "stages": [STAGE], "model": 3}, "training settings: model is 3. Give a Mapping"),
         ({"config": "x", "stages": [STAGE], "sead": 1}, "sead"),
     ],
 )

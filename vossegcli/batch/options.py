@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from vossegcli.batch.option_types import settle_types
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.media.depth import parse_range
 from vossegcli.io.media.reading import Reading
 from vossegcli.io.media.stack_axes import parse_axes
 from vossegcli.io.records.json_files import records_of_runs
 from vossegcli.names import MAX_PIXELS
+from vossegcli.setting_types import settle_types
 from vossegcli.types import Shard, Task
 
 OOM = ("fail", "shrink")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from vossegcli.errors import ConfigError
+from vossegcli.setting_types import settle_types
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,12 @@ class Stage:
     frozen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check ranges.
+        """Check types and ranges.
 
         Raises:
-            ConfigError: a value is out of range.
+            ConfigError: a value is of another type or out of range.
         """
+        settle_types(self, f"stage '{self.name}'")
         for name in ("steps", "batch", "size", "frames", "objects", "shots", "short_side", "warmup"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"stage '{self.name}': {name} is {getattr(self, name)}", fix="give 1 or more")
@@ -105,11 +107,12 @@ class TrainingSettings:
     holdout: float = 0.05
 
     def __post_init__(self) -> None:
-        """Check ranges.
+        """Check types and ranges.
 
         Raises:
-            ConfigError: a share is out of range.
+            ConfigError: a value is of another type, or a share is out of range.
         """
+        settle_types(self, "training settings")
         for name in ("pseudo_objects", "real_clips", "ema", "holdout"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name} is {getattr(self, name)}", fix="give a share from 0 to 1")
@@ -143,11 +146,11 @@ class TrainingSettings:
 
 
 def _build(cls: type[Any], values: dict[str, Any], where: str) -> Any:  # noqa: ANN401 - a record of type cls
-    known = {one.name for one in fields(cls)}
-    unknown = sorted(set(values) - known)
+    known = {one.name: one for one in fields(cls)}
+    unknown = sorted(set(values) - known.keys())
     if unknown:
         raise ConfigError(f"unknown setting '{unknown[0]}'", where=where, fix=f"use one of {', '.join(sorted(known))}")
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise ConfigError(str(error), where=where, fix="add the missing setting or fix its type") from error
+    for name, one in known.items():
+        if name not in values and one.default is MISSING and one.default_factory is MISSING:
+            raise ConfigError(f"has no setting '{name}'", where=where, fix="add it")
+    return cls(**values)

@@ -624,3 +624,16 @@ def test_settings_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_bytes("# größer\n".encode("latin-1"))
     with pytest.raises(ConfigError, match=r"a\.toml: is not TOML: it is no text in UTF-8"):
         runner.read_settings(tmp_path / "a.toml", get_system("afb-urr"))
+
+
+def test_a_byte_order_mark_is_no_setting(discs: Path, settings: Path, tmp_path: Path) -> None:
+    settings.write_bytes(b"\xef\xbb\xbf" + settings.read_bytes())
+    runner.train(options(discs, settings, tmp_path / "out", dry_run=True), silent)
+
+
+def test_a_dry_run_refuses_a_start_that_does_not_fit(discs: Path, settings: Path, tmp_path: Path) -> None:
+    """Before it is submitted to a queue for a night."""
+    for init in ("nowhere", "fwb-compact"):
+        with pytest.raises(CheckpointError, match=init):
+            runner.train(options(discs, settings, tmp_path / "out", dry_run=True, init=init), silent)
+    assert not list((tmp_path / "out").iterdir())

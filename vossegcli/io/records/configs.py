@@ -16,8 +16,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigError: it is absent or not TOML.
     """
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))  # editors of Windows write a byte order mark
     except OSError as error:
         raise ConfigError(f"cannot be read ({error.strerror})", where=path, fix="give a TOML file") from error
     except UnicodeDecodeError as error:

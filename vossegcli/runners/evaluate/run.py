@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vossegcli import __version__
-from vossegcli.batch.option_types import settle_types
 from vossegcli.batch.processes import Processes
 from vossegcli.batch.work import Executor
 from vossegcli.errors import ConfigError, InputError
@@ -34,6 +33,7 @@ from vossegcli.runners.evaluate.precision import EVERYTHING, evaluate_instance, 
 from vossegcli.runners.evaluate.selection import Selection
 from vossegcli.runners.evaluate.sources import Sources, class_sources, instance_sources, video_sources
 from vossegcli.runners.evaluate.vos import conclude_vos, vos_scoring
+from vossegcli.setting_types import settle_types
 from vossegcli.types import Shard
 
 R = TypeVar("R")

@@ -91,18 +91,18 @@ def _train(
     samples = SAMPLES[system.task](images, validation, settings, device)
     for note in samples.notes:
         on_note(note)
-    resumed = options.resume and (options.output / STATE).exists()
-    if options.dry_run or not resumed:
-        sheet = write_contact_sheet(options.output, samples.batches(0), samples.names)
-        on_note(f"look at {sheet}: samples as training sees them")
-    if options.dry_run:
-        return {**samples.facts, "notes": [*notes, *samples.notes]}
     config = system.parse_config({**system.configs[settings.config].to_dict(), **settings.model})
     if samples.labels:
         config = config.with_labels(samples.labels)
     torch.manual_seed(settings.seed)
     model = system.build(config).to(device).to(memory_format=torch.channels_last)
     _start(model, system, config, options.init, samples.labels)
+    resumed = options.resume and (options.output / STATE).exists()
+    if options.dry_run or not resumed:
+        sheet = write_contact_sheet(options.output, samples.batches(0), samples.names)
+        on_note(f"look at {sheet}: samples as training sees them")
+    if options.dry_run:
+        return {**samples.facts, "notes": [*notes, *samples.notes]}
     trainer = Trainer(model, settings, system.backbone)
     data = data_fingerprint([*images, *validation])
     recorder = Recorder(options, settings, system, config, samples, precision, on_progress, data)
