@@ -1,7 +1,8 @@
-"""Videos made harder: real sequences with masks, changed so that masks fail, to fit and measure the score of doubt.
+"""Videos made harder: real sequences with masks, changed so that masks fail, to choose by and to measure the score.
 
 `shrinking` begins with a window that the object fills and widens to the whole frame: what fills its first frame must
-become small. `with_a_cut` goes on with the frames of another video, where the objects no longer are.
+become small. `growing` begins with the whole frame and ends with what the object fills. `with_a_cut` goes on with the
+frames of another video, where the objects no longer are.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ Picture = npt.NDArray[np.uint8]
 LabelMap = npt.NDArray[np.integer]
 Window = tuple[float, float, float, float]
 
-FRAMES_OF_SHRINKING = 20
+FRAMES_OF_ZOOM = 20
 FRAMES_BEFORE_CUT, FRAMES_AFTER_CUT = 10, 8
-FILLED = 1.15  # side of the first window to that of the object's box
+FILLED = 1.15  # side of the smallest window to that of the object's box
 
 
 @dataclass(frozen=True)
@@ -45,23 +46,40 @@ def read_video(name: str, folder: Path, most: int | None) -> Video:
 
 def shrinking(video: Video) -> Video | None:
     """A window that widens from the largest object of the first mask to the frame; None where too few masks follow."""
-    masked = [stem for stem in video.frames if stem in video.masks][:FRAMES_OF_SHRINKING]
+    return _zooming(video, "shrinking", outwards=True)
+
+
+def growing(video: Video) -> Video | None:
+    """A window that follows the largest object of the first mask, from the frame to its last mask; None likewise."""
+    return _zooming(video, "growing", outwards=False)
+
+
+def _zooming(video: Video, what: str, *, outwards: bool) -> Video | None:
+    """A window whose sides change by the same factor from frame to frame."""
+    masked = [stem for stem in video.frames if stem in video.masks][:FRAMES_OF_ZOOM]
     first = video.masks[masked[0]]
     ids, areas = np.unique(first[first > 0], return_counts=True)
-    if len(masked) < FRAMES_OF_SHRINKING or not len(ids):
+    if len(masked) < FRAMES_OF_ZOOM or not len(ids):
         return None
     own = int(ids[areas.argmax()])
-    y, x = np.nonzero(first == own)
-    height, width = first.shape
-    share = FILLED * max((np.ptp(y) + 1) / height, (np.ptp(x) + 1) / width)
+    share, centre = _view(video.masks[masked[0 if outwards else -1]] == own)
     frames, masks = {}, {}
     for number, stem in enumerate(masked):
-        now = min(1.0, share ** (1.0 - number / (len(masked) - 1)))
-        window = _window(float(x.mean()), float(y.mean()), now, (height, width))
+        done = number / (len(masked) - 1)
+        if not outwards and (video.masks[stem] == own).any():
+            centre = _view(video.masks[stem] == own)[1]
+        window = _window(*centre, min(1.0, share ** (1.0 - done if outwards else done)), first.shape)
         frames[stem] = _Zoomed(video.frames[stem], window)
         label_map = np.where(video.masks[stem] == own, 1, 0).astype(np.uint8)
         masks[stem] = _zoom(label_map, window, Image.Resampling.NEAREST)
-    return Video(f"{video.name} shrinking", frames, masks)
+    return Video(f"{video.name} {what}", frames, masks)
+
+
+def _view(mask: npt.NDArray[np.bool_]) -> tuple[float, tuple[float, float]]:
+    """Share of the frame's sides that an object fills, with a margin, and its middle (x, y)."""
+    y, x = np.nonzero(mask)
+    share = FILLED * max((np.ptp(y) + 1) / mask.shape[0], (np.ptp(x) + 1) / mask.shape[1])
+    return float(share), (float(x.mean()), float(y.mean()))
 
 
 def with_a_cut(video: Video, other: Video) -> Video:

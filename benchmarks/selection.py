@@ -6,10 +6,11 @@ DATA/video holds the sequences named in `SEQUENCES`, each with `frames/` and `ma
 bunny of `examples/` is added. Objects count from the frame after their first mask on, the mean is over sequences. The
 floor copies each object's first mask; the baseline copies labels by nearest features (`nearest_features.py`). Nothing
 is adapted. `--hard` adds sequences in which masks fail (`hard_videos.py`), to fit and measure the score. `--frames`
-looks at the first frames of each sequence alone. The row "score" is the area under the ROC curve of the score in
-confidence.csv for "J < 0.5", and "review" the share of the masks with less and with more that confidence.csv marks for
-review. `--fit-score` prints the weights of the score that logistic regression gives on these videos (a video counts the
-same whatever its length), and the area under the ROC curve of each video with weights fitted to all others.
+looks at the first frames of each sequence alone, but windows take theirs from all of it. The row "score" is the area
+under the ROC curve of the score in confidence.csv for "J < 0.5", and "review" the share of the masks with less and with
+more that confidence.csv marks for review. `--fit-score` prints the weights of the score that logistic regression gives
+on these videos (a video counts the same whatever its length), and the area under the ROC curve of each video with
+weights fitted to all others.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from hard_videos import Video, read_video, shrinking, with_a_cut
+from hard_videos import Video, growing, read_video, shrinking, with_a_cut
 from nearest_features import NearestFeatures
 from rich.console import Console
 from rich.table import Table
@@ -196,12 +197,12 @@ def main() -> None:
     values: dict[str, dict[str, float]] = {}
     rated: dict[str, list[Rated]] = {label: [] for label in methods}
     last: dict[str, Followed] = {}
-    videos = [
-        read_video(name, BUNNY if name == "bunny" else arguments.videos / name, arguments.frames) for name in chosen
-    ]
+    folders = {name: BUNNY if name == "bunny" else arguments.videos / name for name in chosen}
+    videos = [read_video(name, folder, arguments.frames) for name, folder in folders.items()]
     if arguments.hard:
         cuts = [with_a_cut(video, other) for video, other in zip(videos, videos[1:] + videos[:1], strict=True)]
-        videos += [*filter(None, map(shrinking, videos)), *cuts]
+        whole = [read_video(name, folder, None) for name, folder in folders.items()]
+        videos += [*filter(None, [*map(shrinking, whole), *map(growing, whole)]), *cuts]
     for video in videos:
         name = video.name
         values[name] = {}

@@ -58,3 +58,21 @@ def test_labels_are_copied_from_the_nearest_features_of_the_window(selection):  
         nearest.copy_labels(features, [far], labels), labels[0].roll(-2 * nearest.RADIUS, dims=2)
     ))  # fmt: skip
     assert not torch.allclose(copied, moved, atol=0.05), "what lies beyond the window is not found"
+
+
+def test_windows_widen_from_an_object_or_close_in_on_it(selection):
+    hard = importlib.import_module("hard_videos")
+    label_map = np.zeros((40, 60), np.uint8)
+    label_map[4:12, 44:52] = 3
+    stems = [f"{index:02d}" for index in range(hard.FRAMES_OF_ZOOM)]
+    picture = np.repeat(label_map[..., np.newaxis], 3, axis=2)
+    video = hard.Video("a", dict.fromkeys(stems, lambda: picture), dict.fromkeys(stems, label_map))
+    growing, shrinking = hard.growing(video), hard.shrinking(video)
+    shares = [[float((one.masks[stem] == 1).mean()) for stem in stems] for one in (growing, shrinking)]
+    assert shares[0] == sorted(shares[0])
+    assert shares[1] == sorted(shares[1], reverse=True)
+    assert min(shares[0]) == min(shares[1]) == 64 / 2400
+    assert max(shares[0]) > 0.4
+    assert np.array_equal(growing.frames[stems[0]](), picture)
+    assert ((growing.frames[stems[-1]]()[..., 0] > 1) == growing.masks[stems[-1]]).mean() > 0.98
+    assert hard.growing(hard.Video("b", dict.fromkeys(stems[:5]), dict.fromkeys(stems[:5], label_map))) is None

@@ -122,6 +122,8 @@ class AFBURRConfig:
         cut_similarity: where the keys of a frame are found in the frame before with a lower mean cosine, another scene
             begins: objects are painted again only where the annotated frames confirm them (`sight.py`; addition, needs
             annotated_read). 0 = cuts are not looked for (paper).
+        growths: when the side of an object has grown by these factors since it was annotated, its annotated frame is
+            memorised again, enlarged (`growth.py`; addition); empty = never (paper).
         bank: defaults of the feature bank.
         short_side: frames with a larger short side are worked on at this size, if nobody asks for another.
         adapt_steps: steps of training on the given masks before a video is segmented, if nobody asks for another
@@ -143,6 +145,7 @@ class AFBURRConfig:
     light_skips: bool = False
     context: bool = False
     cut_similarity: float = 0.0
+    growths: tuple[float, ...] = ()
     bank: BankConfig = BankConfig()
     short_side: int = 480
     adapt_steps: int = 0
@@ -161,6 +164,8 @@ class AFBURRConfig:
             raise ConfigError("context needs an EfficientNet-Lite", fix="set query_trunk.variant or context = false")
         if not 0.0 <= self.cut_similarity < 1.0:
             raise ConfigError(f"cut_similarity is {self.cut_similarity}", fix="give a cosine from 0 (none) to 1")
+        if list(self.growths) != sorted(set(self.growths)) or min(self.growths, default=2.0) <= 1.0:
+            raise ConfigError(f"growths are {list(self.growths)}", fix="give ascending factors above 1")
         if self.cut_similarity and not self.annotated_read:
             raise ConfigError("cut_similarity needs annotated_read", fix="set cut_similarity = 0")
         published_trunks = isinstance(self.query_trunk, TrunkConfig) and _width(self.query_trunk) == _width(
@@ -201,6 +206,7 @@ class AFBURRConfig:
             fields["query_trunk"] = _trunk(fields["query_trunk"])
             fields["memory_trunk"] = _trunk(fields["memory_trunk"])
             fields["bank"] = BankConfig(**fields["bank"])
+            fields["growths"] = tuple(fields.get("growths", ()))
             fields["locality"] = LocalityConfig(**fields["locality"]) if fields["locality"] else None
             return cls(**fields)
         except (KeyError, TypeError, ValueError) as error:
@@ -237,6 +243,7 @@ COMPACT = AFBURRConfig(
     light_skips=True,
     context=True,
     cut_similarity=0.75,
+    growths=(1.15, 1.4, 1.8, 2.4, 3.2),
     bank=BankConfig(budget=60_000, update_rate=0.1, merge_threshold=0.95, protect_annotated=True, memory_every=3),
     short_side=400,
 )

@@ -108,6 +108,13 @@ class BankEntries:
         return [closest_entries(new_keys, keys) for _, keys, _ in self.groups]
 
 
+class Readable(NamedTuple):
+    """Entries that some more frames will read, unless masks are added to one of them."""
+
+    entries: BankEntries
+    last: int  # number of the last of these frames
+
+
 class Closest(NamedTuple):
     """The entries of a bank that are closest to the cells of a frame which is to be memorised.
 

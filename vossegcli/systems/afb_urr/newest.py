@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from vossegcli.systems.afb_urr.growth import Growth, growth_from_state
 from vossegcli.systems.afb_urr.sight import Sight
 
 
@@ -21,3 +24,29 @@ class Newest:
     annotated: frozenset[int]  # classes whose mask was given
     memorised: bool
     sight: Sight
+    growth: Growth
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all that is needed of a frame that is memorised, as named tensors."""
+        tensors = {"frame": self.frame, "key": self.key, "masks": self.masks, "index": torch.tensor(self.index)}
+        tensors |= {"agreement": self.sight.agreement, "lost": self.sight.lost}
+        if self.fine_key is not None:
+            tensors["fine_key"] = self.fine_key
+        return tensors | {f"growth.{name}": value for name, value in self.growth.state().items()}
+
+
+def newest_from_state(growths: tuple[float, ...], tensors: Mapping[str, Tensor], device: torch.device) -> Newest:
+    """Restore `Newest.state()`; `growths` are those of the configuration."""
+    on_device = {name: value.to(device) for name, value in tensors.items()}
+    of_growth = {name.removeprefix("growth."): value for name, value in on_device.items()}
+    return Newest(
+        frame=on_device["frame"].contiguous(memory_format=torch.channels_last),
+        key=on_device["key"],
+        fine_key=on_device.get("fine_key"),
+        masks=on_device["masks"],
+        index=int(tensors["index"]),
+        annotated=frozenset(),
+        memorised=True,
+        sight=Sight(on_device["agreement"], on_device["lost"]),
+        growth=growth_from_state(growths, of_growth),
+    )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,21 +18,15 @@ from vossegcli.ops.precision import autocast
 from vossegcli.ops.resize import Size
 from vossegcli.systems.afb_urr.config import BankConfig
 from vossegcli.systems.afb_urr.encoded_frame import EncodedFrame, prepared_pixels, relation
-from vossegcli.systems.afb_urr.entries import BankEntries, Closest
+from vossegcli.systems.afb_urr.entries import Closest, Readable
 from vossegcli.systems.afb_urr.feature_bank import FeatureBank
+from vossegcli.systems.afb_urr.growth import no_growth
 from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, flatten_cells, folded_copy, masks_at_stride4
 from vossegcli.systems.afb_urr.native_size import NativeProbabilities, native_labels, shrunk_classes
-from vossegcli.systems.afb_urr.newest import Newest
-from vossegcli.systems.afb_urr.sight import Sight, agreement, in_sight, nothing_like
+from vossegcli.systems.afb_urr.newest import Newest, newest_from_state
+from vossegcli.systems.afb_urr.sight import agreement, in_sight, nothing_like
 from vossegcli.systems.afb_urr.stripes import largest_probabilities
 from vossegcli.systems.base import Segmentation
-
-
-class _Readable(NamedTuple):
-    """Entries that some more frames will read, unless masks are added to one of them."""
-
-    entries: BankEntries
-    last: int  # number of the last of these frames
 
 
 class AFBURRPredictor:
@@ -75,7 +68,7 @@ class AFBURRPredictor:
         self._ids: tuple[int, ...] = ()
         self.bank = self._new_bank()
         self._newest: Newest | None = None
-        self._readable: _Readable | None = None
+        self._readable: Readable | None = None
 
     def with_network(self, network: AFBURR) -> AFBURRPredictor:
         """Build a predictor with the same settings around other weights; it remembers nothing yet."""
@@ -135,7 +128,8 @@ class AFBURRPredictor:
         masks = shrunk_classes(label_map.to(self.device), ids, encoded.canvas.enter)  # (1,K,H',W')
         keys, annotated = encoded.query[:2], frozenset(range(len(ids) + 1))
         sight = in_sight(len(ids), self.device)
-        self._newest = Newest(encoded.pixels, *keys, masks, 0, annotated, memorised=False, sight=sight)
+        growth = no_growth(self.model.config.growths, self.device).with_given(encoded.pixels, masks, range(len(ids)))
+        self._newest = Newest(encoded.pixels, *keys, masks, 0, annotated, memorised=False, sight=sight, growth=growth)
 
     def clear(self) -> None:
         """Forget the video, and free its memory."""
@@ -161,10 +155,10 @@ class AFBURRPredictor:
             )
         entries = self.bank.entries(self.precision)
         until_memorised = -(newest.index + 1) % self.bank_config.memory_every  # frames after this one
-        self._readable = _Readable(entries, encoded.number + until_memorised)
+        self._readable = Readable(entries, encoded.number + until_memorised)
         read = self.bank.take(entries, encoded.read(entries)).unsqueeze(0)  # (1,K,hw,V)
         _, weights, cut = encoded.related(newest.key, newest.fine_key, self.model, self.precision)
-        local, sight, index = None, newest.sight, newest.index
+        local, sight, growth, index = None, newest.sight, newest.growth, newest.index
         if weights is not None:
             before = masks_at_stride4(newest.masks)
             if cut is not None:
@@ -190,7 +184,7 @@ class AFBURRPredictor:
                 logits = sight.hide(logits)
                 memory = pad(self.model.remembered(logits), canvas.padding)
         self._newest = Newest(
-            encoded.pixels, *query[:2], memory, index + 1, frozenset(), memorised=False, sight=sight
+            encoded.pixels, *query[:2], memory, index + 1, frozenset(), memorised=False, sight=sight, growth=growth
         )  # fmt: skip
         return self._segmentation(logits, canvas.native, agreed)
 
@@ -220,32 +214,25 @@ class AFBURRPredictor:
             masks[:, 0] += masks[:, k]
             masks[:, k] = annotated[:, k]
         marked = newest.annotated | frozenset(classes)
-        sight = newest.sight.with_marked([k - 1 for k in classes], len(self._ids))
-        self._newest = replace(newest, masks=masks, annotated=marked, memorised=False, sight=sight)
+        given_now = [k - 1 for k in classes]
+        sight = newest.sight.with_marked(given_now, len(self._ids))
+        growth = newest.growth.with_given(newest.frame, masks, given_now)
+        self._newest = replace(newest, masks=masks, annotated=marked, memorised=False, sight=sight, growth=growth)
 
     def state(self) -> dict[str, Tensor]:
         """Return the memory as named tensors; memorise the newest frame first, which changes nothing."""
         with torch.inference_mode():
             newest = self._memorised()
-        tensors = {f"bank.{name}": value for name, value in self.bank.state().items()}
-        tensors |= {"newest.frame": newest.frame, "newest.key": newest.key, "newest.masks": newest.masks}
-        tensors |= {"newest.agreement": newest.sight.agreement, "newest.lost": newest.sight.lost}
-        if newest.fine_key is not None:
-            tensors["newest.fine_key"] = newest.fine_key
-        return tensors | {"newest.index": torch.tensor(newest.index), "ids": torch.tensor(self._ids)}
+        parts = {"bank": self.bank.state(), "newest": newest.state()}
+        tensors = {f"{part}.{name}": value for part, state in parts.items() for name, value in state.items()}
+        return tensors | {"ids": torch.tensor(self._ids)}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Continue from `state()`."""
         self.clear()
         self._ids = tuple(int(i) for i in tensors["ids"])
-        of_bank = {n.removeprefix("bank."): v for n, v in tensors.items() if n.startswith("bank.")}
-        self.bank.load_state(of_bank)
-        frame, key, masks = (tensors[f"newest.{name}"].to(self.device) for name in ("frame", "key", "masks"))
-        index = int(tensors["newest.index"])
-        frame = frame.contiguous(memory_format=torch.channels_last)
-        fine_key = tensors["newest.fine_key"].to(self.device) if "newest.fine_key" in tensors else None
-        sight = Sight(*(tensors[f"newest.{name}"].to(self.device) for name in ("agreement", "lost")))
-        self._newest = Newest(frame, key, fine_key, masks, index, frozenset(), memorised=True, sight=sight)
+        self.bank.load_state(_below(tensors, "bank."))
+        self._newest = newest_from_state(self.model.config.growths, _below(tensors, "newest."), self.device)
 
     def _memorised(self, closest: Closest | None = None) -> Newest:
         """Return the newest frame, after it has been taken into the bank if it is due and was not."""
@@ -260,8 +247,19 @@ class AFBURRPredictor:
             if missing:
                 self.bank.add_classes(missing, memory.keys.shape[3], memory.values.shape[3])
             self.bank.update(memory.keys[0], memory.values[0], newest.index, newest.annotated, nearby)
+            newest = self._with_grown(newest)
         self._newest = replace(newest, memorised=True)
         return self._newest
+
+    def _with_grown(self, newest: Newest) -> Newest:
+        """Memorise the annotated frames of objects that have grown, enlarged."""
+        growth, grown = newest.growth.after(newest.masks)
+        for frame, masks in growth.enlarged(grown):
+            with self._autocast():
+                memory = self.model.encode_memory(frame, masks, self.model.encode_keys(frame)[0])
+            everything = frozenset(range(masks.shape[1]))
+            self.bank.update(memory.keys[0], memory.values[0], newest.index, everything)
+        return replace(newest, growth=growth)
 
     def _segmentation(self, logits: Tensor, native: Size, agreed: Tensor) -> Segmentation:
         """From logits of the classes (1,K,h,w) and the objects' agreement (K-1,) to native size."""
@@ -294,3 +292,8 @@ def _ids_of(label_map: Tensor, size: Size) -> tuple[int, ...]:
             fix="give a mask of the frame's size",
         )
     return tuple(int(i) for i in label_map.unique() if i > 0)
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
