@@ -12,12 +12,12 @@ import pytest
 from vossegcli.names import SYSTEM_NAMES
 
 PACKAGE = Path(__file__).parents[1] / "vossegcli"
-STDLIB_ONLY = {"names", "types", "scores", "errors", "given", "setting_types"}
+STDLIB_ONLY = {"names", "types", "scores", "errors", "given", "setting_types", "wording"}
 TORCH_ONLY = {"samples"}
 RECORDS = STDLIB_ONLY | TORCH_ONLY
 ALLOWED = {
     "api": {"runners", "batch", "models", "systems", "io", "metrics", "ops", "types", "errors", "given"},
-    "cli": {"runners", "batch", "reports", "names", "errors", "types", "given"},
+    "cli": {"runners", "batch", "reports", "names", "errors", "types", "given", "wording"},
     "runners": {
         "batch",
         "models",
@@ -34,15 +34,16 @@ ALLOWED = {
         "scores",
         "errors",
         "setting_types",
+        "wording",
     },
     "batch": {"models", "io", "reports", "types", "errors", "names", "setting_types"},
     "models": {"systems", "io", "ops", "types", "errors"},
     "training": {"types", "errors", "setting_types"},
-    "data": {"io", "ops", "samples", "types", "errors"},
+    "data": {"io", "ops", "samples", "types", "errors", "wording"},
     "systems": {"layers", "ops", "samples", "types", "errors"},
     "reports": {"scores"},
     "metrics": {"ops", "scores", "types", "errors"},
-    "io": {"types", "errors"},
+    "io": {"types", "errors", "wording"},
     "layers": {"ops"},
     "ops": set(),
     "samples": set(),
@@ -52,6 +53,7 @@ ALLOWED = {
     "errors": set(),
     "given": set(),
     "setting_types": {"errors"},
+    "wording": set(),
 }
 #: The kinds of files, and what each knows of the others; other tools' annotations hold the RLE of results.
 IO_ALLOWED = {

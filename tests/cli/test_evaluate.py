@@ -96,7 +96,7 @@ def test_unknown_ids_alone_are_a_warning(vosseg: Vosseg, truth: Path, predicted:
     write_label_map(predicted / "early" / "00002.png", ids_map)
     outcome = vosseg("evaluate", "vos", predicted, truth)
     assert outcome.code == 0
-    assert "id 77 is predicted in 1 frames" in outcome.stderr
+    assert "id 77 is predicted in 1 frame" in outcome.stderr
 
 
 def test_a_missing_sequence_counts_as_empty(vosseg: Vosseg, truth: Path, predicted: Path) -> None:
@@ -247,8 +247,8 @@ def test_what_does_not_match_is_said(vosseg: Vosseg, truth: Path, predicted: Pat
     for path in list((truth / "late").iterdir())[1:]:
         path.unlink()
     outcome = vosseg("evaluate", "vos", predicted, truth)
-    assert "1 predicted frames have no ground truth: 00099" in outcome.stderr
-    assert "not scored: late: 1 frames" in outcome.stderr
+    assert "1 predicted frame has no ground truth: 00099" in outcome.stderr
+    assert "not scored: late: 1 frame" in outcome.stderr
 
 
 def test_workers_change_nothing(vosseg: Vosseg, tmp_path: Path) -> None:
@@ -648,7 +648,7 @@ def test_results_shorter_than_their_video_are_told(vosseg: Vosseg, tmp_path: Pat
     assert outcome.code == 0, outcome.stderr
     numbers = outcome.json()
     assert (numbers["AP50"], numbers["AP75"]) == (pytest.approx(1.0), 0.0), "IoU is two thirds; ytvoseval says 1"
-    assert "1 of 1 results are shorter or longer than their video" in str(numbers["problems"])
+    assert "1 of 1 results is shorter or longer than their video" in str(numbers["problems"])
 
 
 def test_lvis_is_refused(vosseg: Vosseg, tmp_path: Path) -> None:

@@ -149,8 +149,8 @@ def test_supports_of_a_file_whose_images_lie_elsewhere(
     record = outcome.json()
     assert record["shots"] == {"cat": 1}
     assert record["notes"] == [
-        "coco.json: left out: 1 annotations with nothing but degenerate polygons",
-        "coco.json: left out: 1 annotations of images that are not listed",
+        "coco.json: left out: 1 annotation with nothing but degenerate polygons",
+        "coco.json: left out: 1 annotation of images that are not listed",
     ]
 
 

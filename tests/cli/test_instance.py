@@ -248,7 +248,7 @@ def test_what_is_missing_of_a_list_is_told(run: Command, images: Path, tmp_path:
     listing.write_text(json.dumps({"images": listed, "annotations": [], "categories": []}))
     outcome = run(of=listing)
     assert outcome.code == 7, outcome.stderr
-    assert "1 of 2 images that x.json lists are missing" in outcome.stdout + outcome.stderr
+    assert "1 of 2 images that x.json lists is missing" in outcome.stdout + outcome.stderr
     assert "gone.jpg" in outcome.stderr
     for name in names.values():
         (images / name).unlink(missing_ok=True)

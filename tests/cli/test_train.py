@@ -90,8 +90,8 @@ def test_annotations_that_are_left_out_are_counted(run: Callable[..., Outcome], 
     outcome = run("--data", file, "--images", discs.parent, "--dry-run")
     assert outcome.code == 0, outcome.stderr
     for reason in ("nothing but degenerate polygons", "of images that are not listed"):
-        assert f"note: x.json: left out: 1 annotations {'with ' if 'poly' in reason else ''}{reason}" in outcome.stderr
-    assert "note: x.json: left out: 1 crowds" in outcome.stderr
+        assert f"note: x.json: left out: 1 annotation {'with ' if 'poly' in reason else ''}{reason}" in outcome.stderr
+    assert "note: x.json: left out: 1 crowd" in outcome.stderr
 
 
 def test_all_faults_are_listed_with_their_annotations(run: Callable[..., Outcome], discs: Path, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_picture_that_is_cut_off_is_found_at_once(tmp_path: Path, suffix: str)
     path.write_bytes(whole + b"appended by some camera")
     assert fit_to_pictures([record(path, stored_mask())])[1] == []
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match=r"1 pictures cannot be used.*damaged or truncated"):
+    with pytest.raises(InputError, match=r"1 picture cannot be used.*damaged or truncated"):
         fit_to_pictures([record(path, stored_mask())])
 
 
@@ -75,7 +75,7 @@ def test_annotations_of_the_unrotated_picture_are_turned(tmp_path: Path, orienta
     assert iou(decoded(image), shown) > 0.95
     assert "turned" in note
     assert ("scaled" in note) == (scale == 2)
-    assert "1 pictures" in note
+    assert "1 picture" in note
 
 
 @pytest.mark.parametrize("orientation", [6, 8])
@@ -109,7 +109,7 @@ def test_what_nothing_tells_is_told(tmp_path: Path, orientation: int) -> None:
     before = [record(tmp_path / name, square) for name in ("a.jpg", "b.jpg")]
     images, (note,) = fit_to_pictures(before)
     assert images == before
-    assert "look at them (1 pictures)" in note
+    assert "look at them (1 picture)" in note
 
 
 @pytest.mark.parametrize("factor", [2, 3])
@@ -131,7 +131,7 @@ def test_faults_are_listed_together(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"2 pictures cannot be used: .*a\.png: is 60x40.*69x40.*b\.png"):
         fit_to_pictures([record(tmp_path / name, wrong) for name in ("a.png", "b.png")])
     (tmp_path / "c.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match=r"1 pictures cannot be used: .*c\.png"):
+    with pytest.raises(InputError, match=r"1 picture cannot be used: .*c\.png"):
         fit_to_pictures([record(tmp_path / "c.png", wrong)])
 
 

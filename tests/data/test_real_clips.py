@@ -13,7 +13,7 @@ from PIL import Image
 
 from vossegcli.data.clips import ClipSpec, ClipStream
 from vossegcli.data.real_clips import can_be_followed, draw_real_clip, videos_of
-from vossegcli.io.datasets.video_folders import read_video_folders
+from vossegcli.io.datasets.video_folders import find_videos, read_videos
 from vossegcli.samples import ClipSamples
 from vossegcli.systems.afb_urr.losses import correspondence_targets
 from vossegcli.types import AnnotatedImage
@@ -36,7 +36,7 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> list[AnnotatedImage]:
             picture[disc], ids[disc] = COLOURS[number], number
         Image.fromarray(picture).save(root / f"clip/frames/{index}.png")
         Image.fromarray(ids).save(root / f"clip/masks/{index}.png")
-    return list(read_video_folders(root).images)
+    return list(read_videos(find_videos(root)).images)
 
 
 def test_an_id_is_the_same_object_in_all_frames_of_a_clip(frames: list[AnnotatedImage]) -> None:

@@ -11,6 +11,7 @@ import typer
 from vossegcli.cli import options as o
 from vossegcli.cli.batch_command import CommonOptions
 from vossegcli.cli.common_options import with_common_options
+from vossegcli.wording import counted
 
 large = partial(typer.Option, rich_help_panel="Large images")
 
@@ -67,4 +68,4 @@ def instance(
 
 
 def _show(record: dict[str, Any]) -> None:
-    typer.echo(f"{record['instances']} instances: {record['output']}/instances.csv")
+    typer.echo(f"{counted(record['instances'], 'instance[|s]')}: {record['output']}/instances.csv")

@@ -8,6 +8,7 @@ from rich.text import Text
 from vossegcli.batch.work import RunProgress
 from vossegcli.cli.tables import error_console
 from vossegcli.types import ItemResult
+from vossegcli.wording import counted
 
 NAME_WIDTH = 28
 
@@ -71,7 +72,7 @@ class BatchProgress(RunProgress):
         elif self._lines:
             text = f"[{self._ended}/{self._items}] {result.status}: {result.name}"
             if result.frames:
-                text += f", {result.frames} frames, {result.seconds:.1f} s"
+                text += f", {counted(result.frames, 'frame[|s]')}, {result.seconds:.1f} s"
             self._console.print(text, markup=False)
         if not self._quiet:
             for note in result.notes:

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vossegcli.wording import counted
+
 PIPE_WIDTH = 4096
 
 
@@ -72,7 +74,7 @@ def show_totals(record: Mapping[str, Any]) -> None:
     totals = record["totals"]
     parts = [f"{totals[status]} {status}" for status in ("done", "skipped", "failed") if totals[status]]
     if totals["frames_per_second"]:
-        parts.append(f"{totals['frames']} frames at {totals['frames_per_second']:.1f} frames/s")
+        parts.append(f"{counted(totals['frames'], 'frame[|s]')} at {totals['frames_per_second']:.1f} frames/s")
     typer.echo(" · ".join(parts))
     _show_notes(record)
     if totals["done"] + totals["skipped"]:

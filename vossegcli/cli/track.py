@@ -11,6 +11,7 @@ import typer
 from vossegcli.cli import options as o
 from vossegcli.cli.batch_command import CommonOptions
 from vossegcli.cli.common_options import with_common_options
+from vossegcli.wording import counted
 
 tracks = partial(typer.Option, rich_help_panel="Tracks")
 
@@ -68,4 +69,4 @@ def track(
 
 
 def _show(record: dict[str, Any]) -> None:
-    typer.echo(f"{record['tracks']} tracks: {record['output']}/tracks.csv")
+    typer.echo(f"{counted(record['tracks'], 'track[|s]')}: {record['output']}/tracks.csv")

@@ -20,6 +20,7 @@ from vossegcli.io.media.endings import lacks_end
 from vossegcli.io.media.images import opened_image, read_image, read_image_size, size_text
 from vossegcli.io.media.orientation import MIRRORED, ON_THEIR_SIDE, UPSIDE_DOWN, orientation_of, upright_samples
 from vossegcli.types import AnnotatedImage
+from vossegcli.wording import counted
 
 Mask = npt.NDArray[np.uint8]
 LISTED = 20  # faults that one message lists
@@ -63,7 +64,7 @@ def fit_to_pictures(images: Sequence[AnnotatedImage]) -> tuple[list[AnnotatedIma
     missing = [str(image.path) for image in images if not image.path.is_file()]
     if missing:
         fix = "give their folder with --images, or check the file names in the annotations"
-        raise InputError(f"{len(missing)} pictures are missing: {_listed(missing)}", fix=fix)
+        raise InputError(f"{counted(len(missing), 'picture[|s] [is|are] missing')}: {_listed(missing)}", fix=fix)
     fits, faults = [], []
     for image in images:
         try:
@@ -71,7 +72,9 @@ def fit_to_pictures(images: Sequence[AnnotatedImage]) -> tuple[list[AnnotatedIma
         except InputError as error:
             faults.append(str(error))
     if faults:
-        raise InputError(f"{len(faults)} pictures cannot be used: {_listed(faults)}", fix="correct or remove them")
+        raise InputError(
+            f"{counted(len(faults), 'picture[|s]')} cannot be used: {_listed(faults)}", fix="correct or remove them"
+        )
     told: dict[str, set[bool]] = {image.dataset: set() for image in images}
     for fit in fits:
         if fit.stored is not None and fit.orientation in _TURNED:
@@ -86,7 +89,7 @@ def fit_to_pictures(images: Sequence[AnnotatedImage]) -> tuple[list[AnnotatedIma
         fitted.append(one)
         if note:
             counts[f"{fit.image.dataset}: annotations {note}"] += 1
-    return fitted, [f"{note} ({count} pictures)" for note, count in counts.items()]
+    return fitted, [f"{note} ({counted(count, 'picture[|s]')})" for note, count in counts.items()]
 
 
 def _fit(image: AnnotatedImage) -> _Fit:

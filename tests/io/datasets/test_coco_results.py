@@ -47,7 +47,7 @@ def test_degenerate_polygons_and_strangers_are_left_out_and_counted(tmp_path: Pa
     dataset = read_instance_truth(path, "segm")
     assert len(dataset["annotations"]) == 1
     assert dataset["notes"] == (
-        "left out: 1 annotations of images that are not listed",
+        "left out: 1 annotation of images that are not listed",
         "left out: 2 annotations with nothing but degenerate polygons",
     )
 
@@ -105,7 +105,7 @@ def test_track_truths_have_the_same_ids(tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text(json.dumps(payload))
     found = read_track_truth(tmp_path / "t.json")
     assert [(a["video_id"], a["category_id"]) for a in found["annotations"]] == [("0012", 1)]
-    assert found["notes"] == ("left out: 1 annotations of videos that are not listed",)
+    assert found["notes"] == ("left out: 1 annotation of videos that are not listed",)
 
 
 def test_a_size_in_any_spelling(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_boxes_without_masks_are_left_out_or_refused(tmp_path: Path) -> None:
     mixed = ({"segmentation": rle(box(1))}, {"segmentation": None, "bbox": [1, 2, 3, 4]})
     dataset = read_instance_truth(truth(tmp_path / "t.json", *mixed), "segm")
     assert len(dataset["annotations"]) == 1
-    assert "left out: 1 annotations without mask" in dataset["notes"]
+    assert "left out: 1 annotation without mask" in dataset["notes"]
     for nothing in (None, []):
         path = truth(tmp_path / "t.json", {"segmentation": nothing, "bbox": [1, 2, 3, 4]})
         with pytest.raises(InputError, match="none of them has a mask"):

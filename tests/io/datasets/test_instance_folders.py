@@ -54,7 +54,7 @@ def test_ids_are_instances_of_the_folders_class(layout: str, tmp_path: Path) -> 
         assert image.names == ("nucleus",) * 5
         masks = [coco_mask.decode(rle) > 0 for rle in image.segmentations]
         assert all(np.array_equal(mask, squares(0, IDS) == number) for number, mask in zip(IDS, masks, strict=True))
-        assert "5 objects of class nucleus in 1 images; each id of a mask is one object" in found.notes[0]
+        assert "5 objects of class nucleus in 1 image; each id of a mask is one object" in found.notes[0]
 
 
 def test_for_few_shot_training_ids_of_two_folders_are_classes(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_one_id_in_several_parts_is_noted(tmp_path: Path) -> None:
     Image.fromarray(ids.astype(np.uint8) * np.uint8(255)).save(tmp_path / "set" / "0.png")
     found = read_instance_folders(tmp_path / "set")
     assert len(found.images[0].segmentations) == 1
-    assert "1 masks have one id in several parts" in found.notes[1]
+    assert "1 mask has one id in several parts" in found.notes[1]
 
 
 def test_every_mask_that_cannot_be_used_is_listed(tmp_path: Path) -> None:

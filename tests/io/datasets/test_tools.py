@@ -205,8 +205,8 @@ def test_what_does_no_harm_in_coco_is_left_out_and_counted(tmp_path: Path) -> No
     assert len(image.shapes) == 1
     assert np.array_equal(image.shapes[0].mask(), box(1))
     assert found.notes == (
-        "left out: 2 annotations with nothing but degenerate polygons", "left out: 1 annotations without mask",
-        "left out: 1 crowds", "left out: 1 annotations of images that are not listed",
+        "left out: 2 annotations with nothing but degenerate polygons", "left out: 1 annotation without mask",
+        "left out: 1 crowd", "left out: 1 annotation of images that are not listed",
     )  # fmt: skip
 
 
@@ -303,7 +303,7 @@ def test_via(tmp_path: Path, version: object) -> None:
     assert [shape.label for shape in image.shapes] == ["cat", "cat", "cat", "dog"]
     assert np.array_equal(image.shapes[0].mask(), box(1))
     assert image.shapes[2].mask().sum() == 72
-    assert found.notes == ("left out: 1 regions of the kind 'point'",)
+    assert found.notes == ("left out: 1 region of the kind 'point'",)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "a.jpg").rename(tmp_path / "elsewhere" / "a.jpg")
     with pytest.raises(InputError, match=r"a\.jpg: is not found: VIA does not say the sizes"):
@@ -337,9 +337,9 @@ def test_what_looks_wrong_in_coco_is_told(tmp_path: Path) -> None:
     found = read_annotations(coco(tmp_path / "x.json", {"a.jpg": annotations}, {1: "cat"}))
     assert [shape.label for shape in found.images[0].shapes] == ["cat", "cat", "7"]
     assert found.notes == (
-        "left out: 1 annotations without a pixel",
-        "1 annotations reach beyond their images: was another size annotated?",
-        "1 annotations have a category that is not listed: it is called by its number",
+        "left out: 1 annotation without a pixel",
+        "1 annotation reaches beyond the image: was another size annotated?",
+        "1 annotation has a category that is not listed: it is called by its number",
     )
 
 
@@ -533,8 +533,8 @@ def test_yolo_segmentation(tmp_path: Path, listed: str) -> None:
     assert [i.name for i in read_annotations(root / "labels" / "val").images] == ["b.jpg"]
     (root / "labels" / "val" / "b.txt").write_text(yolo_line(7, box(2)))
     assert read_annotations(root, "val").notes[1:] == (
-        "1 lines of YOLO have a class that is not listed: it is called by its number",
-        "1 images of other parts than 'val' were left out",
+        "1 line of YOLO has a class that is not listed: it is called by its number",
+        "1 image of other parts than 'val' was left out",
     )
 
 

@@ -40,7 +40,7 @@ def test_classes_that_the_truth_lacks_are_ignored_and_counted() -> None:
     annotations, rows, problems = chosen(Selection({}))
     assert annotations == [1, 2, 3]
     assert rows == [(1, 3), (2, 5)]
-    assert problems == ["1 results of a class that the ground truth does not list"]
+    assert problems == ["1 result of a class that the ground truth does not list"]
 
 
 @pytest.mark.parametrize(("name", "classes"), [("7", {}), ("Nuclei", {7: "Nuclei"})])
@@ -84,7 +84,7 @@ def test_results_that_cover_a_part_say_so() -> None:
     selection = Selection({}, classes=("nucleus",))
     truth = select_truth(TRUTH, selection, "images")
     _, problems = select_results(RESULTS, TRUTH, truth, selection, {}, "images")
-    assert "1 of 2 images with objects have no result" in [problem.detail for problem in problems]
+    assert "1 of 2 images with objects has no result" in [problem.detail for problem in problems]
 
 
 def test_what_is_asked_for_must_be_there() -> None:
@@ -139,6 +139,6 @@ def test_lists_of_other_tools() -> None:
     maps = {"1": Path("1.png"), "2": Path("2.png")}
     chosen, notes = select_maps(maps, Selection({}, images=frozenset({"./images/2.png", "D:\\set\\3.png"})))
     assert list(chosen) == ["2"]
-    assert notes == ("1 of 2 names of the list are not in the ground truth: D:\\set\\3.png",)
+    assert notes == ("1 of 2 names of the list is not in the ground truth: D:\\set\\3.png",)
     found = select_truth(TRUTH, Selection({}, images=frozenset({"y", "gone"})), "images")
-    assert found["notes"] == ("1 of 2 names of the list are not in the ground truth: gone",)
+    assert found["notes"] == ("1 of 2 names of the list is not in the ground truth: gone",)

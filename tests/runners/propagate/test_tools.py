@@ -126,9 +126,7 @@ def test_frames_before_a_mask_in_the_middle_are_told(run: Run, tmp_path: Path) -
     assert notes("forward") == [
         "2 frames before the first given mask were left empty: --direction both segments them too"
     ]
-    assert notes("backward") == [
-        "1 frames after the last given mask were left empty: --direction both segments them too"
-    ]
+    assert notes("backward") == ["1 frame after the last given mask was left empty: --direction both segments it too"]
     assert notes("both") == []
 
 

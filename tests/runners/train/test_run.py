@@ -365,7 +365,7 @@ def test_frames_that_are_no_clips_are_told(settings: Path, tmp_path: Path) -> No
     notes: list[str] = []
     for name in ("clip", "still"):
         runner.train(options(tmp_path / name, settings, tmp_path / "out", dry_run=True), silent, notes.append)
-    one = "1 of 1 videos show objects in one frame or none: no clips are taken from them, only single pictures"
+    one = "1 of 1 videos shows objects in one frame or none: no clips are taken from them, only single pictures"
     assert one in notes
     assert "still: images/ holds single pictures; if they are frames of a video, call it frames/" in notes
     assert not any("taken from annotated videos" in note for note in notes)
@@ -580,7 +580,7 @@ def test_pictures_that_show_several_classes_are_no_repetition(discs: Path) -> No
     image, *others = runner.read_images([discs], "fewshot").images
     two = [image, replace(image, names=("other",) * len(image.names)), *others]
     assert runner._repeated(two) == []
-    assert runner._repeated([*two, replace(image, names=(), segmentations=())])[0].startswith("1 pictures")
+    assert runner._repeated([*two, replace(image, names=(), segmentations=())])[0].startswith("1 picture is")
 
 
 def test_a_project_of_supervisely_is_read(discs: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from vossegcli.io.datasets.tools.coco import is_coco, read_categories
 from vossegcli.io.media.image_files import ImageFinder
 from vossegcli.io.records.json_files import read_json
 from vossegcli.types import AnnotatedImage
+from vossegcli.wording import counted
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,9 @@ def read_class_folders(folder: Path, subset: str | None = None) -> AnnotatedImag
     by_id = any(support.object_id is not None for shown in supports.values() for support in shown)
     kind = "each id of a mask is a class" if by_id else "each folder is a class"
     listed = ", ".join(list(supports)[:8]) + (", ..." if len(supports) > 8 else "")
-    return AnnotatedImages(tuple(found), (f"{folder.resolve().name}: {len(supports)} classes ({listed}); {kind}",))
+    return AnnotatedImages(
+        tuple(found), (f"{folder.resolve().name}: {counted(len(supports), 'class[|es]')} ({listed}); {kind}",)
+    )
 
 
 def _finders(annotations: Annotations, images: Path | None) -> Callable[[Path | None], ImageFinder]:

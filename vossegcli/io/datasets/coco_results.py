@@ -205,7 +205,7 @@ def _read_truth(path: Path, owners: str, owner_key: str, kind: str) -> tuple[Jso
         if read_id(annotation.get(owner_key)) is None:
             faults.add(_named(annotation), f"the {owner_key} {annotation.get(owner_key)!r:.40} is no id")
         elif owner is None:
-            faults.drop(f"annotations of {owners} that are not listed")
+            faults.drop(f"annotation[|s] of {owners} that are not listed")
         elif category not in names:
             faults.add(_named(annotation), f"its category_id {annotation.get('category_id')!r:.40} is not listed")
         else:
@@ -264,7 +264,7 @@ def _complete(annotation: Json, image: Json, path: Path, form: str, faults: Faul
     segmentation = annotation.get("segmentation", {})
     if usable_segmentation(segmentation) is None:
         reason = "with nothing but degenerate polygons" if isinstance(segmentation, list) else "without mask"
-        faults.drop(f"annotations {reason}")
+        faults.drop(f"annotation[|s] {reason}")
         return False
     if isinstance(segmentation, list):
         annotation["segmentation"] = usable_segmentation(segmentation)

@@ -20,6 +20,7 @@ from vossegcli.io.datasets.tools.voc import read_voc, voc_root
 from vossegcli.io.datasets.tools.yolo import is_yolo, read_yolo
 from vossegcli.io.records.file_names import natural_key
 from vossegcli.io.records.json_files import read_json
+from vossegcli.wording import counted
 
 Payload = tuple[Path, Any]
 _HEAD = 512
@@ -151,7 +152,7 @@ def only_subset(annotations: Annotations, subset: str | None) -> Annotations:
         return annotations
     files = {image.file for image in left if image.file is not None and not _is_named_after(image.file, image)}
     named = listed_some(sorted(_below(annotations.path, file) for file in files))
-    what = f"{len(left)} images of other parts than '{subset}' were left out"
+    what = counted(len(left), f"image[|s] of other parts than '{subset}' [was|were] left out")
     return replace(annotations, images=images, notes=(*annotations.notes, f"{what}: {named}" if named else what))
 
 

@@ -31,6 +31,7 @@ from vossegcli.io.records.file_names import natural_key, subfolder
 from vossegcli.io.results.exports import shapes_of_ids
 from vossegcli.io.results.rle import region_rle
 from vossegcli.types import AnnotatedImage
+from vossegcli.wording import counted
 
 _LISTED = 10
 _PARTS = frozenset({"train", "val", "valid", "test", "images", "data"})
@@ -76,7 +77,7 @@ def read_instance_folders(folder: Path, subset: str | None = None, layouts: str 
         parted += len(masks) == 1 and _is_one_of_parts(ids)
         images.append(_annotated(image, ids, number, name, dataset))
     if faults:
-        what = f"{len(faults)} masks cannot be used: {listed_some(faults, _LISTED)}"
+        what = f"{counted(len(faults), 'mask[|s]')} cannot be used: {listed_some(faults, _LISTED)}"
         raise InputError(what, where=folder, fix="correct or remove them")
     return AnnotatedImages(tuple(images), tuple(_notes(dataset, images, parted)))
 
@@ -150,6 +151,8 @@ def _notes(dataset: str, images: list[AnnotatedImage], parted: int) -> Iterator[
     objects = sum(len(image.segmentations) for image in images)
     names = list(dict.fromkeys(name for image in images for name in image.names))
     classes = f"of class {names[0]}" if len(names) == 1 else f"of {len(names)} classes"
-    yield f"{dataset}: {objects} objects {classes} in {len(images)} images; each id of a mask is one object"
+    where = counted(len(images), "image[|s]")
+    yield f"{dataset}: {counted(objects, 'object[|s]')} {classes} in {where}; each id of a mask is one object"
     if parted:
-        yield f"{dataset}: {parted} masks have one id in several parts, read as one object: give each object an id"
+        what = counted(parted, "mask[|s] [has|have] one id in several parts, read as one object")
+        yield f"{dataset}: {what}: give each object an id"

@@ -12,6 +12,7 @@ from vossegcli.io.datasets.object_ids import draw_label_map, number_objects
 from vossegcli.io.datasets.shapes import Annotations, ShapedImage
 from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.records.atomic import write_text_atomic
+from vossegcli.wording import counted
 
 CLASSES = "classes.json"
 
@@ -62,7 +63,7 @@ def write_label_maps(annotations: Annotations, folder: Path, on_top: Collection[
             write_label_map(folder / below / f"{stem}.png", ids_map)
         if overlap:
             upper = "a chosen one, else the later one of the file" if on_top else "the later one of the file"
-            notes.append(f"{overlap} pixels belong to several objects: {upper} lies on top")
+            notes.append(f"{counted(overlap, 'pixel[|s] belong[s|]')} to several objects: {upper} lies on top")
         write_classes(folder / below / CLASSES, found.names)
     return WrittenMasks(folder, tuple(dict.fromkeys(notes)))
 

@@ -16,6 +16,7 @@ from vossegcli.io.masks.label_maps import read_label_map, write_label_map
 from vossegcli.io.media.images import size_text
 from vossegcli.io.media.sequences import list_images
 from vossegcli.io.records.file_names import natural_key
+from vossegcli.wording import counted
 
 ObjectMasks = dict[str, dict[str, Path]]
 _LARGEST_ID = 65535
@@ -83,7 +84,7 @@ def write_object_masks(
     notes = ["one mask an object: " + ", ".join(f"{name} = {ids[name]}" for name in names[:8])]
     if overlap:
         upper = "a chosen one, else the one with the greater id" if on_top else "the one with the greater id"
-        notes.append(f"{overlap} pixels belong to several objects: {upper} lies on top")
+        notes.append(f"{counted(overlap, 'pixel[|s] belong[s|]')} to several objects: {upper} lies on top")
     return tuple(notes)
 
 

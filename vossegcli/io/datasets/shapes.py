@@ -20,6 +20,7 @@ from pycocotools import mask as coco_mask
 from vossegcli.errors import InputError
 from vossegcli.io.datasets.ids import listed_some
 from vossegcli.io.results.rle import compressed_rle
+from vossegcli.wording import counted
 
 Mask = npt.NDArray[np.bool_]
 Rle = dict[str, Any]
@@ -129,8 +130,8 @@ class Faults:
     @property
     def notes(self) -> tuple[str, ...]:
         """Tell the user what was left out, and what looks wrong."""
-        left_out = [f"left out: {count} {reason}" for reason, count in self.dropped.items()]
-        return (*left_out, *(f"{count} {what}" for what, count in self.doubtful.items()))
+        left_out = [f"left out: {counted(count, reason)}" for reason, count in self.dropped.items()]
+        return (*left_out, *(counted(count, what) for what, count in self.doubtful.items()))
 
     def check(self, fix: str) -> None:
         """Refuse the file if it is unusable.

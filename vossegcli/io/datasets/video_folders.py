@@ -25,6 +25,7 @@ from vossegcli.io.records.file_names import is_called, subfolder
 from vossegcli.io.results.exports import shapes_of_ids
 from vossegcli.io.results.rle import region_rle
 from vossegcli.types import AnnotatedImage, LabelMap
+from vossegcli.wording import counted
 
 LAYOUTS = (
     "JPEGImages/<video>/ and Annotations/<video>/, <video>/frames/ and <video>/masks/, or frames/<video>/ and"
@@ -84,7 +85,9 @@ def find_videos(folder: Path, subset: str | None = None) -> Videos:
         raise InputError("lists no video that is there", where=listing, fix="correct it, or remove it to take all")
     where = listing.relative_to(part).as_posix()
     left_out = len(videos) - len(kept)
-    return Videos(folder, kept, (f": left out, as not in {where}: {_counted(left_out, 'video')}",) if left_out else ())
+    return Videos(
+        folder, kept, (f": left out, as not in {where}: {counted(left_out, 'video[|s]')}",) if left_out else ()
+    )
 
 
 def read_videos(found: Videos) -> AnnotatedImages:
@@ -110,14 +113,13 @@ def read_videos(found: Videos) -> AnnotatedImages:
         except InputError as error:
             faults.append(str(error))
     if faults:
-        what = f"{_counted(len(faults), 'video')} with masks that cannot be used: {listed_some(faults, _LISTED)}"
+        what = f"{counted(len(faults), 'video[|s]')} with masks that cannot be used: {listed_some(faults, _LISTED)}"
         raise InputError(what, where=found.folder, fix="correct or remove them")
     if not images:
         fix = f"give {LAYOUTS}, with masks called like frames"
         raise InputError("no frame has a mask", where=found.folder, fix=fix)
-    counts = (numbers, "object"), (images, "frame"), (found.videos, "video")
-    objects, frames_text, videos = (_counted(len(counted), name) for counted, name in counts)
-    told = f": {objects} in {frames_text} of {videos}"
+    where = f"{counted(len(images), 'frame[|s]')} of {counted(len(found.videos), 'video[|s]')}"
+    told = f": {counted(len(numbers), 'object[|s]')} in {where}"
     return AnnotatedImages(tuple(images), tuple(f"{dataset}{note}" for note in (told, *notes)))
 
 
@@ -148,10 +150,6 @@ def _direct_videos(root: Path, folder: Path) -> Iterator[Video]:
             yield Video(name, frames, below[0] if len(below) == 1 and not list_images(masks) else masks)
 
 
-def _counted(count: int, name: str) -> str:
-    return f"{count} {name}" if count == 1 else f"{count} {name}s"
-
-
 def _pairs(frames: Path, masks: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
     """Frames with a mask, in the order of the frames, and notes."""
     of_frames, of_masks = list_images(frames), list_images(masks)
@@ -160,7 +158,7 @@ def _pairs(frames: Path, masks: Path) -> tuple[list[tuple[Path, Path]], list[str
     index_of, note = match_frames([mask.stem for mask in of_masks], [frame.stem for frame in of_frames])
     found = sorted((index_of[mask.stem], mask) for mask in of_masks if mask.stem in index_of)
     alone = len(of_masks) - len(found)
-    left_out = [f"left out: {_counted(alone, 'mask')} of no frame"] if alone else []
+    left_out = [f"left out: {counted(alone, 'mask[|s]')} of no frame"] if alone else []
     return [(of_frames[index], mask) for index, mask in found], [*([note] if note else []), *left_out]
 
 

@@ -17,6 +17,7 @@ from vossegcli.errors import InputError
 from vossegcli.io.masks.mask_stacks import MaskStack, stack_names
 from vossegcli.io.media.array_frames import ARRAY_SIGNATURE
 from vossegcli.io.records.file_names import natural_key
+from vossegcli.wording import counted
 
 _LARGEST_ID = 65535
 _MOST_LAYERS = 33  # an axis at the end that is shorter than this, and than the others, is no width
@@ -118,7 +119,9 @@ def _stack_of(array: Array, path: Path, frames: Sequence[str]) -> MaskStack:
         ids_map = _ids(array if array.ndim == 2 else array[0], path, stack.notes)
         stack.maps = iter([(None, ids_map)])
     elif array.ndim == 3 and _are_objects(array, frames):
-        stack.notes.append(f"{array.shape[0]} masks of one frame were read as objects 1 to {array.shape[0]}")
+        stack.notes.append(
+            counted(array.shape[0], f"mask[|s] of one frame [was|were] read as objects 1 to {array.shape[0]}")
+        )
         stack.maps = iter([(None, _stacked(array, path, stack.notes))])
     elif array.ndim == 3:
         names = stack_names(array.shape[0], frames, path)
@@ -144,7 +147,7 @@ def _are_masks(array: Array) -> bool:
 def _stacked(masks: Array, path: Path, notes: list[str]) -> npt.NDArray[np.integer]:
     """Lay masks (K,H,W) over each other, later ones on top, with the ids 1 to K."""
     if masks.shape[0] > _LARGEST_ID:
-        raise InputError(f"holds {masks.shape[0]} objects in one frame", where=path, fix=_FIX)
+        raise InputError(f"holds {counted(masks.shape[0], 'object[|s]')} in one frame", where=path, fix=_FIX)
     ids_map = np.zeros(masks.shape[1:], np.uint16 if masks.shape[0] > 254 else np.uint8)
     shared = np.zeros(masks.shape[1:], np.bool_)
     for number, mask in enumerate(masks, start=1):

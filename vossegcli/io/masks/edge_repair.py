@@ -24,6 +24,7 @@ from vossegcli.io.masks.soft_edges import (
     snap_to_flat,
 )
 from vossegcli.io.masks.stored_masks import StoredMask
+from vossegcli.wording import counted
 
 _MAX_SNAPPED_SHARE = 0.25
 _NOTED_VALUES = 8
@@ -128,7 +129,8 @@ def _snapped(path: Path, mask: IndexedMask, report: EdgeReport) -> tuple[Indexed
     snapped, changed = snap_to_flat(mask, report)
     if changed > _MAX_SNAPPED_SHARE * mask.codes.size:
         raise photograph_error(path, len(mask.values))
-    return snapped, f"{changed} anti-aliased pixels were snapped to {len(snapped.values)} flat values"
+    flat = counted(len(snapped.values), "flat value[|s]")
+    return snapped, f"{counted(changed, 'anti-aliased pixel[|s] [was|were] snapped')} to {flat}"
 
 
 def _refused(path: Path, mask: IndexedMask, report: EdgeReport, *, repairable: bool) -> NoReturn:

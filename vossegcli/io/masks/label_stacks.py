@@ -19,6 +19,7 @@ from vossegcli.io.masks.palette import PALETTE
 from vossegcli.io.media.images import opened_image, rgb_over_black
 from vossegcli.io.media.stacks import StackFrames
 from vossegcli.io.media.tiff_stacks import is_tiff
+from vossegcli.wording import counted
 
 _MOST = np.iinfo(np.uint16).max
 _VOID = 255
@@ -60,7 +61,9 @@ def read_label_stack(path: Path, frames: Sequence[str] = ()) -> MaskStack:
     """
     reader = _open(path)
     names = stack_names(len(reader), frames, path)
-    stack = MaskStack(iter(()), [f"{len(names)} masks were read from the pages of {path.name}", *reader.notes])
+    stack = MaskStack(
+        iter(()), [counted(len(names), f"mask[|s] [was|were] read from the pages of {path.name}"), *reader.notes]
+    )
     if len(frames) > len(names):
         stack.notes.append(f"the stack of masks ends after {len(names)} of {len(frames)} frames")
     meaning = _meaning(path, reader)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vossegcli.errors import InputError
+from vossegcli.wording import counted
 
 
 @dataclass
@@ -34,5 +35,7 @@ def stack_names(count: int, frames: Sequence[str], path: Path) -> list[str]:
     if not frames:
         return [f"{number:05d}" for number in range(count)]
     if count > len(frames):
-        raise InputError(f"holds {count} masks for {len(frames)} frames", where=path, fix="give one mask a frame")
+        raise InputError(
+            f"holds {count} masks for {counted(len(frames), 'frame[|s]')}", where=path, fix="give one mask a frame"
+        )
     return list(frames[:count])

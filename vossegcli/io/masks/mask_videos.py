@@ -18,6 +18,7 @@ from vossegcli.io.masks.mask_stacks import MaskStack, stack_names
 from vossegcli.io.masks.palette import PALETTE
 from vossegcli.io.masks.soft_edges import IndexedMask, index_values, inspect_edges, snap_to_flat
 from vossegcli.io.media.video import VideoFrames
+from vossegcli.wording import counted
 
 _LOSSLESS = frozenset({"ffv1", "png", "apng", "gif", "huffyuv", "ffvhuff", "utvideo", "qtrle", "rawvideo", "magicyuv"})
 _NEAR = 40  # levels: what a codec adds to a flat colour, in any frame
@@ -48,7 +49,7 @@ def read_mask_video(path: Path, frames: Sequence[str] = ()) -> MaskStack:
     exact = _codec(path) in _LOSSLESS
     reader = VideoFrames(path)
     names = stack_names(len(reader), frames, path)
-    stack = MaskStack(iter(()), [f"{len(names)} masks were read from a video, from the first frame on"])
+    stack = MaskStack(iter(()), [counted(len(names), "mask[|s] [was|were] read from a video, from the first frame on")])
     if len(frames) > len(names):
         stack.notes.append(f"the video of masks ends after {len(names)} of {len(frames)} frames")
     white = _white(reader)

@@ -12,6 +12,7 @@ from vossegcli.io.media.array_frames import is_array_frame
 from vossegcli.io.media.frame_numbers import in_order
 from vossegcli.io.media.kinds import kind_of
 from vossegcli.io.records.file_names import natural_key
+from vossegcli.wording import counted
 
 _CLUTTER = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})
 _SHOWN = 3
@@ -44,8 +45,8 @@ class Contents:
         if not self.images or not self.videos:
             return None
         videos, images = (
-            counted(self.videos, "video or image stack", "videos or image stacks"),
-            counted(self.images, "picture"),
+            counted_names(self.videos, "video[|s] or image stack[|s]"),
+            counted_names(self.images, "picture[|s]"),
         )
         return f"holds {videos} beside {images}: which of them are meant is not known"
 
@@ -149,8 +150,8 @@ def is_clutter(name: str) -> bool:
     return name.startswith(".") or name.casefold() in _CLUTTER
 
 
-def counted(paths: Iterable[Path], one: str, many: str | None = None) -> str:
+def counted_names(paths: Iterable[Path], text: str) -> str:
     """Count and name paths: `2 videos (a.mp4, b.mp4)`."""
     names = [path.name for path in paths]
     listed = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-    return f"{len(names)} {one if len(names) == 1 else many or one + 's'} ({listed})"
+    return f"{counted(len(names), text)} ({listed})"

@@ -14,6 +14,7 @@ from pathlib import Path
 import tifffile
 
 from vossegcli.io.media.images import opened_image
+from vossegcli.wording import counted
 
 _GIF_END, _PNG_END = b";", b"IEND"
 _RIFF = 8
@@ -37,8 +38,9 @@ class CutStack:
     @property
     def note(self) -> str:
         """A sentence that says so."""
-        of = "" if self.announced is None or self.announced <= self.count else f" of {self.announced}"
-        return f"ends after {self.count}{of} frames: the file is cut off"
+        whole = self.announced is None or self.announced <= self.count
+        what = "frame[|s]" if whole else f"of {self.announced} frames"
+        return f"ends after {counted(self.count, what)}: the file is cut off"
 
 
 def cut_tiff(file: tifffile.TiffFile, path: Path) -> CutStack | None:

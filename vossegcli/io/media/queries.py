@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from vossegcli.errors import InputError
-from vossegcli.io.media.contents import counted, split_arrays, walk
+from vossegcli.io.media.contents import counted_names, split_arrays, walk
 from vossegcli.io.media.image_files import ImageFinder, as_posix
 from vossegcli.io.media.kinds import kind_of, kind_of_anything
 from vossegcli.io.media.patterns import expand, is_pattern
@@ -15,6 +15,7 @@ from vossegcli.io.records.file_names import natural_key
 from vossegcli.io.records.json_files import read_json
 from vossegcli.io.records.run_records import holds_run
 from vossegcli.types import Found
+from vossegcli.wording import counted
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def find_queries(text: str, images: Path | None = None) -> Found[Query]:
         raise InputError("holds no images", where=text, fix="give an image, a folder of images, a pattern, or a video")
     _check_names(queries)
     others = [file for file, found in kinds.items() if found is None]
-    notes = (f"left out: {counted(others, 'file')} that cannot be segmented",) if others else ()
+    notes = (f"left out: {counted_names(others, 'file[|s]')} that cannot be segmented",) if others else ()
     return Found(tuple(sorted(queries, key=lambda query: natural_key(query.name))), notes)
 
 
@@ -93,7 +94,7 @@ def _listed(path: Path, folder: Path | None) -> Found[Query]:
     files = {name: finder.find(name) for name in dict.fromkeys(names)}
     if files and not any(files.values()):
         first = finder.expected(names[0])
-        what = f"lists {len(files)} images, and none of them was found (looked for {first}, for example)"
+        what = f"lists {counted(len(files), 'image[|s]')}, of which none was found (looked for {first}, for example)"
         raise InputError(what, where=path, fix="give the folder of the images with --images")
     roots = [root for root in (folder, path.parent, path.parent.parent) if root is not None]
     found = {file or finder.expected(name): name for name, file in files.items()}
@@ -103,7 +104,7 @@ def _listed(path: Path, folder: Path | None) -> Found[Query]:
         raise InputError("lists no images", where=path, fix="give a COCO instances file")
     _check_names(queries)
     missing = sum(file is None for file in files.values())
-    notes = (f"{missing} of {len(files)} images that {path.name} lists are missing",) if missing else ()
+    notes = (counted(missing, f"of {len(files)} images that {path.name} lists [is|are] missing"),) if missing else ()
     return Found(tuple(sorted(queries, key=lambda query: natural_key(query.name))), notes)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vossegcli.errors import InputError
-from vossegcli.io.media.contents import Contents, contents_of, counted, entries_of, siblings_of, split_arrays
+from vossegcli.io.media.contents import Contents, contents_of, counted_names, entries_of, siblings_of, split_arrays
 from vossegcli.io.media.frame_numbers import in_order
 from vossegcli.io.media.images import read_image_size
 from vossegcli.io.media.kinds import kind_of, kind_of_anything
@@ -135,7 +135,7 @@ def _sorted(path: Path, found: tuple[list[FrameSequence], list[Path]]) -> Found[
     sequences, others = found
     if not any(sequence.frames or sequence.video or sequence.problem for sequence in sequences):
         raise InputError("holds no frames", where=path, fix=f"expected {_WANTED}")
-    notes = (f"left out: {counted(others, 'file')} that cannot be segmented",) if others else ()
+    notes = (f"left out: {counted_names(others, 'file[|s]')} that cannot be segmented",) if others else ()
     return Found(tuple(sorted(_distinct(sequences), key=lambda one: natural_key(one.name))), notes)
 
 
@@ -191,10 +191,10 @@ def _is_of_frames(folder: Path) -> bool:
 def _left_out(contents: Contents) -> Iterator[str]:
     """Say what lies beside frames and is not taken."""
     if contents.others:
-        yield f"left out: {counted(contents.others, 'file')} that cannot be segmented"
+        yield f"left out: {counted_names(contents.others, 'file[|s]')} that cannot be segmented"
     folders = [folder for folder in contents.folders if _is_of_frames(folder)]
     if folders:
-        yield f"left out: {counted(folders, 'subfolder')} beside the frames"
+        yield f"left out: {counted_names(folders, 'subfolder[|s]')} beside the frames"
 
 
 def _mask_notes(folder: Path, masks: Collection[Path]) -> Iterator[str]:
@@ -204,7 +204,7 @@ def _mask_notes(folder: Path, masks: Collection[Path]) -> Iterator[str]:
             yield f"{mask.name} is given as a mask: it is not taken for a frame"
             others = siblings_of(mask, [path for path in list_images(folder) if path.resolve() not in masks])
             if others:
-                yield f"left out: {counted(others, 'file')} called like the mask {mask.name}"
+                yield f"left out: {counted_names(others, 'file[|s]')} called like the mask {mask.name}"
 
 
 def _distinct(found: Sequence[FrameSequence]) -> list[FrameSequence]:

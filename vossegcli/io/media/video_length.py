@@ -15,6 +15,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from vossegcli.io.media.video_index import opened_video
+from vossegcli.wording import counted
 
 #: Containers whose headers say how long they are; for others FFmpeg estimates it from what is there.
 _TELL_THEIR_LENGTH = frozenset({"matroska,webm", "asf", "flv", "nut", "mxf"})
@@ -57,7 +58,7 @@ def cut_off_note(path: Path, found: int) -> str | None:
             return _note(found, round(found * length / video), about="about ")
     if whole and not _lacks_its_end(path, kind):
         return None
-    return f"ends after {found} frames, in the middle of a packet: the file is cut off"
+    return f"ends after {counted(found, 'frame[|s]')}, in the middle of a packet: the file is cut off"
 
 
 def _note(found: int, announced: int, about: str = "") -> str:

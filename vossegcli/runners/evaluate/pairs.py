@@ -12,6 +12,7 @@ from vossegcli.io.media.frame_matches import match_frames
 from vossegcli.metrics import vos
 from vossegcli.runners.evaluate.object_rules import PROTOCOLS, ObjectRules, object_rules
 from vossegcli.scores import Problem
+from vossegcli.wording import counted
 
 FRAMES_A_GROUP = 16
 NAMED = 5
@@ -170,11 +171,16 @@ def _unmatched(
 ) -> Iterator[Problem]:
     """Yield what does not match in a sequence as a whole."""
     if not scored:
-        yield Problem("not scored", sequence, None, f"{len(theirs)} frames with ground truth leave none to score")
+        yield Problem(
+            "not scored", sequence, None, counted(len(theirs), "frame[|s] with ground truth leave[s|] none to score")
+        )
     surplus = [name for name in ours if name not in theirs]
     if surplus and ours:
         yield Problem(
-            "extra", sequence, None, f"{len(surplus)} predicted frames have no ground truth: {_some(surplus)}"
+            "extra",
+            sequence,
+            None,
+            f"{counted(len(surplus), 'predicted frame[|s] [has|have] no ground truth')}: {_some(surplus)}",
         )
 
 

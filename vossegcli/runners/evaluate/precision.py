@@ -24,6 +24,7 @@ from vossegcli.metrics.instance_maps import label_map_numbers, match_label_maps
 from vossegcli.metrics.track import track_precision
 from vossegcli.runners.evaluate.selection import Selection, select_maps, select_results, select_truth
 from vossegcli.scores import AveragePrecision, Problem
+from vossegcli.wording import counted
 
 FEWEST_DETS = 10
 INSTANCES, TRACKS = "instances.json", "tracks.json"  # in the folder of a run
@@ -91,8 +92,8 @@ def _lengths(truth: dict[str, Any], found: list[dict[str, Any]]) -> list[str]:
     known = {one["video_id"]: len(one["segmentations"]) for one in truth["annotations"]}
     wanted = {video: count or known.get(video) for video, count in frames.items()}
     other = sum(len(one["segmentations"]) != (wanted[one["video_id"]] or -1) for one in found)
-    text = "results are shorter or longer than their video; frames that they lack count as frames without a mask"
-    return [f"{other} of {len(found)} {text}"] if other else []
+    text = f"of {len(found)} results [is|are] shorter or longer than their video"
+    return [f"{counted(other, text)}; frames that they lack count as frames without a mask"] if other else []
 
 
 def evaluate_label_maps(

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.records.name_lists import read_names
 from vossegcli.scores import Problem
+from vossegcli.wording import counted
 
 Json = dict[str, Any]
 Items = Sequence[Json]
@@ -109,7 +110,7 @@ def _listed(labels: Mapping[K, set[str]], wanted: frozenset[str], kind: str) -> 
         if chosen:
             known = {label for key in chosen for label in labels[key]}
             absent = sorted(name for name, short in names.items() if short not in known)
-            told = f"{len(absent)} of {len(wanted)} names of the list are not in the ground truth: "
+            told = counted(len(absent), f"of {len(wanted)} names of the list [is|are] not in the ground truth: ")
             return chosen, (told + ", ".join(absent[:_TOLD]),) if absent else ()
     raise InputError(f"none of the {kind} in the list are in the ground truth", where="--images", fix=_LIST)
 
@@ -151,7 +152,12 @@ def select_results(
             if category in kept:
                 found.append({**result, "category_id": category})
     problems = [
-        Problem("ignored", f"class {name}", None, f"{count} results of a class that the ground truth does not list")
+        Problem(
+            "ignored",
+            f"class {name}",
+            None,
+            counted(count, "result[|s] of a class that the ground truth does not list"),
+        )
         for name, count in sorted(unknown.items())
     ]
     return found, problems + _uncovered(found, chosen, owner, kind)
@@ -172,7 +178,7 @@ def _uncovered(results: Items, truth: Json, owner: str, kind: str) -> list[Probl
     missing = annotated - {result[owner] for result in results}
     if not missing:
         return []
-    detail = f"{len(missing)} of {len(annotated)} {kind} with objects have no result"
+    detail = counted(len(missing), f"of {len(annotated)} {kind} with objects [has|have] no result")
     return [Problem("uncovered", kind, None, detail)]
 
 

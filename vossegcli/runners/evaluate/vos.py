@@ -17,6 +17,7 @@ from vossegcli.runners.evaluate.object_rules import ObjectRules
 from vossegcli.runners.evaluate.pairs import FrameGroup, FramePair, Plan
 from vossegcli.runners.evaluate.parts import Scoring
 from vossegcli.scores import FrameScores, ObjectScores, Problem, VosScores
+from vossegcli.wording import counted
 
 WORTH_PROCESSES = 5  # groups; with fewer, processes take longer to start than to work
 LISTED_FAULTS = 40
@@ -148,7 +149,9 @@ def faults_of_truth(faults: Sequence[str], where: Path) -> InputError:
     """One error that names everything that is wrong with the ground truth."""
     more = [f"... and {len(faults) - LISTED_FAULTS} more"] if len(faults) > LISTED_FAULTS else []
     listed = "\n  ".join([*faults[:LISTED_FAULTS], *more])
-    return InputError(f"{len(faults)} faults in the ground truth:\n  {listed}", where=where, fix="fix these files")
+    return InputError(
+        f"{counted(len(faults), 'fault[|s]')} in the ground truth:\n  {listed}", where=where, fix="fix these files"
+    )
 
 
 def _half_defined(objects: Sequence[ObjectScores], rules: ObjectRules) -> Iterator[Problem]:
@@ -185,7 +188,10 @@ def _unknown_ids(results: Sequence[FrameResult]) -> list[Problem]:
             counts[object_id] = counts.get(object_id, 0) + 1
     return [
         Problem(
-            "unknown id", sequence, None, f"id {object_id} is predicted in {count} frames, the truth has no such id"
+            "unknown id",
+            sequence,
+            None,
+            f"id {object_id} is predicted in {counted(count, 'frame[|s]')}, the truth has no such id",
         )
         for sequence, counts in found.items()
         for object_id, count in sorted(counts.items())

@@ -39,6 +39,7 @@ from vossegcli.runners.instance.painting import IdPainter, painted_overlay
 from vossegcli.runners.instance.slides import Part, read_parts
 from vossegcli.runners.instance.tiles import merge_over_seams
 from vossegcli.systems.base import InstancePredictor, Instances
+from vossegcli.wording import counted
 
 FIELDS = ("image", "instance", "class", "score", "area", "x", "y", "width", "height")
 RESULT_FIELDS = ("image_id", "category_id", "bbox", "score", "segmentation")
@@ -169,7 +170,7 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Part, Instance
             reader = open_query(source, self.options.reading)
             notes = reader.notes
             if len(reader) != 1:
-                what = f"is a video or an image stack of {len(reader)} frames"
+                what = f"is a video or an image stack of {counted(len(reader), 'frame[|s]')}"
                 raise InputError(what, where=source.path, fix="give images, or its frames as a folder")
         image_id = self.image_ids[source.name]
         return InstanceItem(

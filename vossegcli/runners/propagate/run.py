@@ -29,6 +29,7 @@ from vossegcli.runners.propagate.options import PropagateOptions, check_mask, ma
 from vossegcli.runners.propagate.segment import PropagateItem, segment_sequence
 from vossegcli.systems.base import VideoPredictor
 from vossegcli.types import Frame, FrameSequence
+from vossegcli.wording import counted
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,11 @@ def _notes_on(left_out: range, direction: str) -> tuple[str, ...]:
     if not left_out:
         return ()
     side = "after the last" if direction == "backward" else "before the first"
-    return (f"{len(left_out)} frames {side} given mask were left empty: --direction both segments them too",)
+    return (
+        counted(
+            len(left_out), f"frame[|s] {side} given mask [was|were] left empty: --direction both segments [it|them] too"
+        ),
+    )
 
 
 def _draw(item: PropagateItem, frame: Frame) -> npt.NDArray[np.uint8]:

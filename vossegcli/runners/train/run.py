@@ -40,6 +40,7 @@ from vossegcli.systems.base import System
 from vossegcli.training.loop import Trainer, run_training
 from vossegcli.training.settings import Stage, TrainingSettings
 from vossegcli.types import AnnotatedImage, Task
+from vossegcli.wording import counted
 
 #: Task of a system -> what it is trained on.
 SAMPLES: Mapping[str, Callable[..., TrainingSamples]] = {
@@ -194,7 +195,7 @@ def _read_path(path: Path, task: Task, subset: str | None, folder: Path | None) 
         yield found
         if has_files:
             files = _without(_read_files(path, subset, folder), found.images)
-            more = f"{path.name}: {len(files.images)} pictures of annotation files besides the videos"
+            more = f"{path.name}: {counted(len(files.images), 'picture[|s]')} of annotation files besides the videos"
             yield AnnotatedImages(files.images, (*files.notes, more))
         return
     if has_files:
@@ -241,8 +242,8 @@ def _repeated(images: Sequence[AnnotatedImage]) -> list[str]:
     for image in images:
         entries.setdefault(image.path, []).append(set(image.names))
     count = sum(_overlap(classes) for classes in entries.values())
-    text = f"{count} pictures are listed more than once: what only one entry marks is background in the other"
-    return [text] if count else []
+    what = "picture[|s] [is|are] listed more than once: what only one entry marks is background in the other"
+    return [counted(count, what)] if count else []
 
 
 def _overlap(classes: Sequence[set[str]]) -> bool:
@@ -268,7 +269,8 @@ def _shared(images: Sequence[AnnotatedImage], validation: Sequence[AnnotatedImag
     """Tell how many pictures of the validation data are trained on."""
     known = {image.path.resolve() for image in images}
     count = len({image.path.resolve() for image in validation} & known)
-    return [f"{count} pictures of --val are also in --data: what is measured on them is too good"] if count else []
+    what = "picture[|s] of --val [is|are] also in --data: what is measured on [it|them] is too good"
+    return [counted(count, what)] if count else []
 
 
 def _check_stage(stage: Stage, system: System, where: Path) -> None:

@@ -18,6 +18,7 @@ from vossegcli.samples import ClipSamples, EpisodeSamples
 from vossegcli.systems.base import FewshotPredictor, VideoPredictor
 from vossegcli.training.settings import TrainingSettings
 from vossegcli.types import AnnotatedImage, Task
+from vossegcli.wording import counted
 
 VALIDATION_STEP = 1 << 30  # far from every training step, so that validation samples are never trained on
 VALIDATION_BATCHES = 6
@@ -110,7 +111,7 @@ class TrainingClips:
             share = self._settings.real_clips
             notes.append(f"{share:.0%} of the clips are taken from annotated videos ({followed})")
         if len(videos) > followed:
-            what = f"{len(videos) - followed} of {len(videos)} videos show objects in one frame or none"
+            what = counted(len(videos) - followed, f"of {len(videos)} videos show[s|] objects in one frame or none")
             notes.append(f"{what}: no clips are taken from them, only single pictures")
         return notes
 
@@ -197,8 +198,12 @@ class TrainingEpisodes:
     @property
     def notes(self) -> list[str]:
         """Number of classes that are held out."""
-        held_out = f"{len(self._held_out)} classes are held out for validation" if self._held_out else NO_VALIDATION
-        return [f"{len(self._training)} classes to train on; {held_out}"]
+        held_out = (
+            counted(len(self._held_out), "class[|es] [is|are] held out for validation")
+            if self._held_out
+            else NO_VALIDATION
+        )
+        return [f"{counted(len(self._training), 'class[|es]')} to train on; {held_out}"]
 
     def batches(self, start: int) -> Iterator[EpisodeSamples]:
         """Yield the episodes from a step on."""
@@ -228,9 +233,10 @@ class TrainingEpisodes:
 def holdout_note(training: int, held_out: Sequence[AnnotatedImage]) -> str:
     """Say how many pictures are trained on and held out, and whether those can be scored."""
     if not held_out:
-        return f"{training} pictures to train on; {NO_VALIDATION}"
+        return f"{counted(training, 'picture[|s]')} to train on; {NO_VALIDATION}"
     objects = sum(len(image.segmentations) for image in held_out)
-    text = f"{training} pictures to train on, {len(held_out)} for validation with {objects} objects"
+    kept = f"{len(held_out)} for validation with {counted(objects, 'object[|s]')}"
+    text = f"{counted(training, 'picture[|s]')} to train on, {kept}"
     return text if objects else f"{text}: nothing is measured"
 
 

@@ -68,9 +68,9 @@ def read_coco(path: Path, payload: Json) -> Annotations:
         if read_id(annotation.get(owner_key)) is None:
             faults.add(where, f"the {owner_key} {annotation.get(owner_key)!r:.40} is neither a number nor a text")
         elif owner is None:
-            faults.drop(f"annotations of {owners} that are not listed")
+            faults.drop(f"annotation[|s] of {owners} that are not listed")
         elif is_crowd(annotation) and not (are_objects or isinstance(annotation.get("attributes"), dict)):
-            faults.drop("crowds")
+            faults.drop("crowd[|s]")
         else:
             shapes[owner] += _shapes(annotation, where, listed[owner], categories, faults)
     images = [image for owner, item in listed.items() for image in _images(owner, item, shapes[owner], faults)]
@@ -192,7 +192,7 @@ def _shapes(
         faults.add(where, f"the category_id {annotation.get('category_id')!r:.40} is no whole number")
         return []
     if categories and category not in categories:
-        faults.doubtful["annotations have a category that is not listed: it is called by its number"] += 1
+        faults.doubtful["annotation[|s] [has|have] a category that is not listed: it is called by its number"] += 1
     label = categories.get(category, str(category))
     if "segmentations" in annotation:
         listed = annotation["segmentations"] if isinstance(annotation["segmentations"], list) else []
@@ -212,8 +212,8 @@ def _shapes(
 def _rle(segmentation: object, where: str, owner: Json, faults: Faults) -> Rle | None:
     usable = usable_segmentation(segmentation)
     if usable is None:
-        reason = "degenerate polygons" if isinstance(segmentation, list) else "annotations without mask"
-        faults.drop(f"annotations with nothing but {reason}" if reason[0] == "d" else reason)
+        what = "with nothing but degenerate polygons" if isinstance(segmentation, list) else "without mask"
+        faults.drop(f"annotation[|s] {what}")
         return None
     try:
         height, width = check_size(owner.get("height"), owner.get("width"))
@@ -222,10 +222,10 @@ def _rle(segmentation: object, where: str, owner: Json, faults: Faults) -> Rle |
         faults.add(where, error)
         return None
     if is_empty(rle):
-        faults.drop("annotations without a pixel")
+        faults.drop("annotation[|s] without a pixel")
         return None
     if isinstance(usable, list) and _reaches_beyond(usable, height, width):
-        faults.doubtful["annotations reach beyond their images: was another size annotated?"] += 1
+        faults.doubtful["annotation[|s] reach[es|] beyond the image: was another size annotated?"] += 1
     return rle
 
 

@@ -118,7 +118,7 @@ def _group(element: ET.Element) -> int | None:
 def _rle(element: ET.Element, where: str, height: int, width: int, faults: Faults) -> Rle | None:
     if element.tag not in _KNOWN:
         if element.tag in _WITHOUT_AREA:
-            faults.drop(f"shapes of the kind '{element.tag}'")
+            faults.drop(f"shape[|s] of the kind '{element.tag}'")
         return None
     try:
         rle = _drawn(element, height, width)
@@ -126,7 +126,7 @@ def _rle(element: ET.Element, where: str, height: int, width: int, faults: Fault
         faults.add(where, error)
         return None
     if rle is None or is_empty(rle):
-        faults.drop("shapes of CVAT without area")
+        faults.drop("shape[|s] of CVAT without area")
         return None
     return rle
 

@@ -80,7 +80,7 @@ def _image(path: Path, file: Path, payload: dict[str, Any], faults: Faults) -> S
             faults.add(where, error)
             continue
         if rle is None or is_empty(rle):
-            faults.drop("shapes of labelme without area")
+            faults.drop("shape[|s] of labelme without area")
             continue
         shapes.append(Shape(str(shape.get("label", "")) or "object", rle, read_id(shape.get("group_id"))))
     found = place.resolve() if given and place.is_file() else None
@@ -115,7 +115,7 @@ def _rle(shape: Any, height: int, width: int, faults: Faults) -> Rle | None:  # 
         left, top = (round(v) for v in points[0])
         return placed_rle(picture if picture.ndim == 2 else picture[..., 0], left, top, height, width)
     if kind not in _DRAWN:
-        faults.drop(f"shapes of the kind '{kind}', which is not known")
+        faults.drop(f"shape[|s] of the kind '{kind}', which is not known")
         return None
     return drawn_rle(_DRAWN[kind], points, height, width)
 

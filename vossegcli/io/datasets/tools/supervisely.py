@@ -73,7 +73,7 @@ def read_supervisely(path: Path, payloads: Sequence[tuple[Path, Json]]) -> Annot
             try:
                 rle = _object(entry, height, width)
                 if rle is None or is_empty(rle):
-                    faults.drop("shapes of Supervisely without area")
+                    faults.drop("shape[|s] of Supervisely without area")
                     continue
                 shapes.append(Shape(str(entry.get("classTitle", "object")), rle, read_id(entry.get("instance"))))
             except (ValueError, TypeError, KeyError, OSError) as error:
@@ -125,7 +125,7 @@ def _datumaro_shapes(
             faults.add(f"{where}, annotation {entry.get('id')}", error)
             continue
         if rle is None or is_empty(rle):
-            faults.drop("shapes of Datumaro without area")
+            faults.drop("shape[|s] of Datumaro without area")
         else:
             found.append(Shape(label, rle, key))
     return tuple(found)

@@ -81,14 +81,14 @@ def _shapes(entry: Json, name: str, height: int, width: int, faults: Faults) -> 
         try:
             shape = region["shape_attributes"]
             if shape["name"] in _WITHOUT_AREA:
-                faults.drop(f"regions of the kind '{shape['name']}'")
+                faults.drop(f"region[|s] of the kind '{shape['name']}'")
                 continue
             rle = _rle(shape, height, width)
         except (KeyError, TypeError, ValueError) as error:
             faults.add(f"{name}, region {number}", f"is malformed ({error})")
             continue
         if rle is None or is_empty(rle):
-            faults.drop("regions of VIA without area")
+            faults.drop("region[|s] of VIA without area")
         else:
             yield Shape(_label(region.get("region_attributes") or {}), rle)
 

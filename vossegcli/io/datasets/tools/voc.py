@@ -14,6 +14,7 @@ from vossegcli.io.masks.label_maps import VOID, read_label_map
 from vossegcli.io.masks.palette import PALETTE
 from vossegcli.io.media.images import opened_image
 from vossegcli.io.records.file_names import IMAGE_SUFFIXES, natural_key
+from vossegcli.wording import counted
 
 TOOL = "Pascal VOC"
 OBJECTS, CLASSES = "SegmentationObject", "SegmentationClass"
@@ -95,7 +96,7 @@ def _listed(root: Path, folder: Path, files: Sequence[Path], subset: str | None)
         return list(files), ()
     names = {line.strip() for line in listing.read_text(encoding="utf-8-sig").splitlines()}
     kept = [file for file in files if file.relative_to(folder).with_suffix("").as_posix() in names]
-    return kept, (f"{len(kept)} of {len(files)} images are in {listing.name}",)
+    return kept, (counted(len(kept), f"of {len(files)} images [is|are] in {listing.name}"),)
 
 
 def _image(root: Path, folder: Path, file: Path, colors: Mapping[Color, str], *, by_id: bool) -> ShapedImage:

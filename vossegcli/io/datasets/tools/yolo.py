@@ -67,14 +67,20 @@ def read_yolo(path: Path, folder: Path | None = None) -> Annotations:
                 continue
             boxes += found is None and len(line.split()) == _BOX
             if found is not None and names and int(float(line.split()[0])) not in names:
-                faults.doubtful["lines of YOLO have a class that is not listed: it is called by its number"] += 1
+                faults.doubtful[
+                    "line[|s] of YOLO [has|have] a class that is not listed: it is called by its number"
+                ] += 1
             if found is not None and not is_empty(found.rle):
                 shapes.append(found)
             elif line.strip():
-                faults.drop("lines of YOLO that are boxes" if len(line.split()) == _BOX else "degenerate polygons")
+                faults.drop(
+                    "line[|s] of YOLO that [is a box|are boxes]"
+                    if len(line.split()) == _BOX
+                    else "degenerate polygon[|s]"
+                )
         images.append(ShapedImage(_name_of(root, file, image), height, width, tuple(shapes), file))
     for _ in _without_label_files(annotated):
-        faults.drop("images of YOLO without a label file (an empty file says that there is no object)")
+        faults.drop("image[|s] of YOLO without a label file (an empty file says that there is no object)")
     faults.check("correct the lines, or put the images into images/ beside labels/")
     if boxes and not any(image.shapes for image in images):
         raise InputError("holds boxes alone, no masks", where=path, fix="export polygons (YOLO segmentation)")
