@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vossegcli.layers.fused_convolutions import convolve_add, convolve_add_relu, convolve_relu
-from vossegcli.layers.winograd import WinogradConv2d
+from vossegcli.layers.winograd import takes_winograd
 
 
 def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
@@ -49,7 +49,7 @@ def partial_conv(conv: nn.Conv2d, x: Tensor, first: int, *, with_bias: bool = Fa
         first: index of the first one.
         with_bias: add the bias, which one of the parts must bring.
     """
-    if isinstance(conv, WinogradConv2d) and conv.suits(x):
+    if takes_winograd(conv, x):
         return conv.convolve(x, first, with_bias=with_bias)
     return F.conv2d(x, conv.weight[:, first : first + x.shape[1]], conv.bias if with_bias else None, padding=1)
 

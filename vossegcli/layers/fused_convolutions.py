@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vossegcli.layers.winograd import WinogradConv2d
+from vossegcli.layers.winograd import takes_winograd
 
 Sides = tuple[int, int, int, int]
 Padding = tuple[int, ...]
@@ -61,7 +61,7 @@ def convolve_relu6(conv: nn.Conv2d, x: Tensor, sides: Sides | None) -> Tensor:
 
 def convolve_relu(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """Convolve (B,C,h,w) and cut off what is negative, likewise."""
-    if isinstance(conv, WinogradConv2d) and conv.suits(x):
+    if takes_winograd(conv, x):
         return conv.convolve(x, relu=True)
     if not _fuses(conv, x):
         return F.relu(conv(x), inplace=True)
@@ -130,7 +130,7 @@ def _placed(conv: nn.Conv2d, sides: Sides | None) -> tuple[Tensor, Padding]:
 
 def _fuses(conv: nn.Conv2d, x: Tensor) -> bool:
     """Return True where the fused convolution is the fastest; autocast and autograd do not know it."""
-    if isinstance(conv, WinogradConv2d) and conv.suits(x):
+    if takes_winograd(conv, x):
         return False
     if x.device.type != "cpu" or torch.is_grad_enabled() or not _has_fused(conv.weight.dtype):
         return False

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from functools import cache, cached_property
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -100,6 +101,11 @@ class WinogradConv2d(nn.Conv2d):
             products[_ONES] += bias
         cells = _transformed(_matrix(_OUTPUT), products.unflatten(0, (side, side)), spaces)
         return cells.view(TILE, TILE, *tiles.shape[2:5], -1).permute(2, 3, 0, 4, 1, 5)
+
+
+def takes_winograd(conv: nn.Conv2d, x: Tensor) -> TypeGuard[WinogradConv2d]:
+    """Return True where a convolution has Winograd's algorithm, and it suits (B,C,h,w)."""
+    return isinstance(conv, WinogradConv2d) and conv.suits(x)
 
 
 def use_winograd(network: nn.Module) -> None:
