@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,33 +36,49 @@ MODEL, BEST, VALIDATION = "model.safetensors", "best.safetensors", "validation.j
 OnProgress = Callable[[int, int, Mapping[str, float]], None]
 
 
+@dataclass(frozen=True)
+class TrainingRun:
+    """Choices of the user for one training.
+
+    Attributes:
+        options: of the command line.
+        system: to train.
+        settings: of the TOML file.
+        device: where it is trained.
+        precision: type of the arithmetic.
+    """
+
+    options: TrainOptions
+    system: System
+    settings: TrainingSettings
+    device: torch.device
+    precision: torch.dtype
+
+
 class Recorder:
     """Writes the log, the state, the checkpoint and the report of a training run."""
 
     def __init__(
         self,
-        options: TrainOptions,
-        settings: TrainingSettings,
-        system: System,
+        run: TrainingRun,
         config: Any,  # noqa: ANN401 - the system's own record
         samples: TrainingSamples,
-        precision: torch.dtype,
         on_progress: OnProgress,
         data: str,
     ) -> None:
-        self.options = options
-        self.settings = settings
-        self.system = system
+        self.options = run.options
+        self.settings = run.settings
+        self.system = run.system
+        self.precision = run.precision
         self.config = config
         self.samples = samples
-        self.precision = precision
         self.on_progress = on_progress
         self.data = data
         self.rows: list[dict[str, Any]] = []
         self.began = time.time()
-        options.output.mkdir(parents=True, exist_ok=True)
-        self.log_path = options.output / "train.jsonl"
-        self.state_path = options.output / "state.safetensors"
+        self.options.output.mkdir(parents=True, exist_ok=True)
+        self.log_path = self.options.output / "train.jsonl"
+        self.state_path = self.options.output / "state.safetensors"
 
     def resume(self, trainer: Trainer) -> None:
         """Load the state and cut the log back to it; without a state the run starts.

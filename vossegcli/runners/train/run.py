@@ -33,7 +33,7 @@ from vossegcli.models.devices import resolve_device, resolve_precision
 from vossegcli.runners.train.contact_sheet import write_contact_sheet
 from vossegcli.runners.train.instances import TrainingInstances, TrainingTracks
 from vossegcli.runners.train.options import TrainOptions
-from vossegcli.runners.train.recorder import OnProgress, Recorder
+from vossegcli.runners.train.recorder import OnProgress, Recorder, TrainingRun
 from vossegcli.runners.train.samples import TrainingClips, TrainingEpisodes, TrainingSamples
 from vossegcli.systems import get_system
 from vossegcli.systems.base import System
@@ -71,32 +71,26 @@ def train(options: TrainOptions, on_progress: OnProgress, on_note: Callable[[str
     device = resolve_device(options.device)
     precision = resolve_precision(options.precision, device)
     _check_output(options)
+    run = TrainingRun(options, system, settings, device, precision)
     with nullcontext() if options.dry_run else output_lock(options.output, None):
-        return _train(options, system, settings, (device, precision), on_progress, on_note)
+        return _train(run, on_progress, on_note)
 
 
-def _train(
-    options: TrainOptions,
-    system: System,
-    settings: TrainingSettings,
-    where: tuple[torch.device, torch.dtype],
-    on_progress: OnProgress,
-    on_note: Callable[[str], None],
-) -> Facts:
-    device, precision = where
+def _train(run: TrainingRun, on_progress: OnProgress, on_note: Callable[[str], None]) -> Facts:
+    options, system, settings = run.options, run.system, run.settings
     (images, notes), (validation, more) = (_read_fitted(options, part) for part in ("train", "val"))
     notes = [*notes, *more, *_repeated(images), *_shared(images, validation)]
     notes += _strange_classes(images, validation) if system.task != "propagate" else []
     for note in notes:
         on_note(note)
-    samples = SAMPLES[system.task](images, validation, settings, device)
+    samples = SAMPLES[system.task](images, validation, settings, run.device)
     for note in samples.notes:
         on_note(note)
     config = system.parse_config({**system.configs[settings.config].to_dict(), **settings.model})
     if samples.labels:
         config = config.with_labels(samples.labels)
     torch.manual_seed(settings.seed)
-    model = system.build(config).to(device).to(memory_format=torch.channels_last)
+    model = system.build(config).to(run.device).to(memory_format=torch.channels_last)
     _start(model, system, config, options.init, samples.labels)
     resumed = options.resume and (options.output / STATE).exists()
     if options.dry_run or not resumed:
@@ -106,10 +100,10 @@ def _train(
         return {**samples.facts, "notes": [*notes, *samples.notes]}
     trainer = Trainer(model, settings, system.backbone)
     data = data_fingerprint([*images, *validation])
-    recorder = Recorder(options, settings, system, config, samples, precision, on_progress, data)
+    recorder = Recorder(run, config, samples, on_progress, data)
     if options.resume:
         recorder.resume(trainer)
-    run_training(trainer, system.objectives, samples.batches(trainer.step), recorder, precision=precision)
+    run_training(trainer, system.objectives, samples.batches(trainer.step), recorder, precision=run.precision)
     return recorder.finish(trainer)
 
 
