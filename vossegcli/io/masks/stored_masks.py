@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from vossegcli.errors import InputError
 from vossegcli.io.masks.cut_outs import alpha_is_mask, opacity, shown_over_black
 from vossegcli.io.masks.indexed_images import read_indexed
+from vossegcli.io.media.endings import check_end
 from vossegcli.io.media.images import TIFF_SIGNATURES, opened_image, read_samples
 from vossegcli.io.media.stacks import is_stack
 
@@ -67,6 +68,7 @@ def read_stored_mask(path: Path) -> StoredMask:
         raise InputError("holds several pages, and a mask of one frame has one", where=path, fix=fix)
     if _is_rare_tiff(path):
         return StoredMask(_as_uint16(read_samples(path), path), 65535, "grey", lossy=False)
+    check_end(path)
     with opened_image(path) as image:
         lossy = _is_lossy(image, path)
         depth, color_type = png_header(path)

@@ -13,12 +13,9 @@ from pathlib import Path
 
 import tifffile
 
+from vossegcli.io.media.endings import lacks_end
 from vossegcli.io.media.images import opened_image
 from vossegcli.wording import counted
-
-_GIF_END, _PNG_END = b";", b"IEND"
-_RIFF = 8
-_TAIL = 64
 
 
 @dataclass(frozen=True)
@@ -74,9 +71,9 @@ def cut_tiff(file: tifffile.TiffFile, path: Path) -> CutStack | None:
 
 def cut_animation(path: Path) -> CutStack | None:
     """Find out whether a GIF, PNG or WebP file lacks frames; None if it is whole."""
+    if not lacks_end(path):
+        return None
     with opened_image(path) as image:
-        if _is_whole(path, image.format or ""):
-            return None
         announced = int(getattr(image, "n_frames", 1)) if image.format == "PNG" else None
         count = 0
         try:
@@ -86,20 +83,6 @@ def cut_animation(path: Path) -> CutStack | None:
                 count += 1
         except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error):
             return CutStack(count, announced)
-
-
-def _is_whole(path: Path, kind: str) -> bool:
-    """Return True if a file ends as those of its kind do."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(_RIFF)
-        file.seek(max(0, size - _TAIL))
-        tail = file.read()
-    if kind == "GIF":
-        return tail.rstrip(b"\0").endswith(_GIF_END)
-    if kind == "PNG":
-        return _PNG_END in tail
-    return kind != "WEBP" or struct.unpack("<I", head[4:])[0] + _RIFF <= size
 
 
 def _next_page(file: tifffile.TiffFile) -> int:

@@ -21,6 +21,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from vossegcli.errors import InputError
 from vossegcli.io.media.array_frames import ARRAY_SIGNATURE, open_array
 from vossegcli.io.media.depth import RangeChoice, Samples, is_deep, scale_image
+from vossegcli.io.media.endings import check_end
 from vossegcli.io.media.orientation import EXIF_ORIENTATION, ON_THEIR_SIDE, orientation_of, upright_samples
 
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -69,6 +70,7 @@ def read_samples(path: Path) -> Samples:
         return _deep_png(path)
     if signature[:4] in TIFF_SIGNATURES and not _is_plain_tiff(path):
         return _tiff(path)
+    check_end(path)
     with opened_image(path) as image:
         turned = orientation_of(image) != 1
         upright = ImageOps.exif_transpose(image) if turned else image  # it copies in any case
