@@ -150,6 +150,31 @@ def test_16_bit_grey(tmp_path: Path) -> None:
     assert label_map.ids == (255, 300, 40600)
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_one_mask_in_three_channels_keeps_its_ids(tmp_path: Path, dtype: type, planes: str) -> None:
+    """Pillow gives the upper 8 bits alone, or nothing."""
+    ids = np.array([[0, 1, 255], [300, 0, 1]], dtype)
+    three = np.stack([ids] * 3, axis=0 if planes == "separate" else 2)
+    tifffile.imwrite(tmp_path / "m.tif", three, photometric="rgb", planarconfig=planes)
+    assert np.array_equal(read_label_map(tmp_path / "m.tif").ids_map, ids)
+
+
+def test_colours_in_16_bits_are_colours(tmp_path: Path) -> None:
+    colors = np.zeros((6, 6, 3), np.uint16)
+    colors[:2, :2, 0] = colors[4:, 4:, 1] = 65535
+    tifffile.imwrite(tmp_path / "m.tif", colors, photometric="rgb")
+    assert read_label_map(tmp_path / "m.tif").ids == (1, 2)
+
+
+def test_several_masks_in_the_channels_of_one_page_are_refused(tmp_path: Path) -> None:
+    """As tifffile writes three label maps unless it is told that they are pages."""
+    stack = np.arange(3 * 6 * 8, dtype=np.int32).reshape(3, 6, 8) // 40
+    tifffile.imwrite(tmp_path / "m.tif", stack, photometric="rgb", planarconfig="separate")
+    with pytest.raises(InputError, match=r"three values a pixel that differ.*photometric='minisblack'"):
+        read_label_map(tmp_path / "m.tif")
+
+
 def test_16_bit_grey_with_alpha_is_refused(tmp_path: Path) -> None:
     samples = np.zeros((4, 4), dtype=np.uint8)
     path = _raw_png(tmp_path / "la.png", samples, 8, 4)

@@ -23,7 +23,9 @@ from vossegcli.io.media.stacks import is_stack
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _WIDE = 64
-_PNG_GREY, _PNG_GREY_ALPHA = 0, 4
+_BYTE, _BYTE_TWICE = 8, 257  # bits; what a byte is multiplied with to fill 16
+_COLORS = 3
+_PNG_GREY, _PNG_RGB, _PNG_GREY_ALPHA = 0, 2, 4
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,9 @@ def read_stored_mask(path: Path) -> StoredMask:
     if is_stack(path):
         fix = "give it for a whole video with --mask, or save the page that is meant"
         raise InputError("holds several pages, and a mask of one frame has one", where=path, fix=fix)
-    if _is_rare_tiff(path):
-        return StoredMask(_as_uint16(read_samples(path), path), 65535, "grey", lossy=False)
+    wide = _wide_samples(path)
+    if wide is not None:
+        return StoredMask(_as_uint16(wide, path), 65535, "grey", lossy=False)
     check_end(path)
     with opened_image(path) as image:
         lossy = _is_lossy(image, path)
@@ -105,17 +108,48 @@ def png_header(path: Path) -> tuple[int, int]:
     return header[24], header[25]
 
 
-def _is_rare_tiff(path: Path) -> bool:
-    """Tell a TIFF file of samples that Pillow does not open: 64 bits, or floating point of 16; one a pixel."""
+def _wide_samples(path: Path) -> npt.NDArray[np.generic] | None:
+    """Read the samples (H,W) of a file of which Pillow does not give all bits; None = it does, or they are colours.
+
+    Raises:
+        InputError: three a pixel are neither one mask nor colours of 8 bits.
+    """
+    kind = _kind_of_samples(path)
+    if kind == "plain":
+        return None
+    samples = read_samples(path)
+    if kind == "rare":
+        return samples
+    if samples.dtype == np.uint16 and not (samples % _BYTE_TWICE).any():
+        return None
+    if (samples == samples[..., :1]).all():
+        return samples[..., 0]
+    what = "holds three values a pixel that differ, of more than 8 bits"
+    fix = (
+        "save a mask with one value a pixel, and a stack of masks with a page each (tifffile: photometric='minisblack')"
+    )
+    raise InputError(what, where=path, fix=fix)
+
+
+def _kind_of_samples(path: Path) -> Literal["plain", "rare", "triple"]:
+    """Tell files of which Pillow does not give all bits.
+
+    Rare are 64 bits, or floating point of 16; triple are three samples a pixel of more than 8 bits.
+    """
     try:
+        depth, color_type = png_header(path)
+        if color_type == _PNG_RGB and depth > _BYTE:
+            return "triple"
         with path.open("rb") as file:
             if file.read(4) not in TIFF_SIGNATURES:
-                return False
+                return "plain"
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages.first
-            return page.samplesperpixel == 1 and (page.bitspersample == _WIDE or page.dtype == np.float16)
+            if page.samplesperpixel == 1 and (page.bitspersample == _WIDE or page.dtype == np.float16):
+                return "rare"
+            return "triple" if page.samplesperpixel == _COLORS and page.bitspersample > _BYTE else "plain"
     except Exception:  # noqa: BLE001 - Pillow says what is wrong
-        return False
+        return "plain"
 
 
 def _is_lossy(image: Image.Image, path: Path) -> bool:
