@@ -3,6 +3,7 @@
 Covers: io.media.contents, io.media.patterns
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from vossegcli.io.media.frames import open_frames
 from vossegcli.io.media.kinds import kind_of, kind_of_anything
+from vossegcli.io.media.queries import find_queries
 from vossegcli.io.media.sequences import find_sequences
 
 VIDEOS = {
@@ -86,3 +88,16 @@ def test_what_somebody_names_is_tried(tmp_path: Path) -> None:
     Image.new("RGB", (9, 9)).save(tmp_path / "picture.pcx")
     assert kind_of(tmp_path / "picture.pcx") is None
     assert kind_of_anything(tmp_path / "picture.pcx") == "image"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_pipes_among_frames_are_left_out_and_told(tmp_path: Path) -> None:
+    """Whoever opens one waits for ever; where this fails, it hangs."""
+    Image.new("RGB", (8, 6)).save(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "b.png")
+    (sequence,) = find_sequences(tmp_path).items
+    assert [frame.name for frame in sequence.frames] == ["a.png"]
+    assert "b.png" in " ".join(sequence.notes)
+    found = find_queries(str(tmp_path))
+    assert [query.name for query in found.items] == ["a"]
+    assert found.notes == ("left out: 1 file (b.png) that cannot be segmented",)

@@ -6,6 +6,7 @@ is left out; and content that is recognised goes before any suffix.
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Literal
 
@@ -41,6 +42,8 @@ def kind_of(path: Path) -> Kind | None:
     Args:
         path: a file. It need not be readable: then its suffix decides.
     """
+    if _is_no_file(path):
+        return None
     header = _header(path)
     if path.suffix.lower() in _VIDEOS_OF_IMAGES:
         return "video"
@@ -96,6 +99,15 @@ def _by_content(header: bytes) -> Kind | None:
 
 def _is_webp(header: bytes) -> bool:
     return header.startswith(b"RIFF") and header[8:12] == b"WEBP"
+
+
+def _is_no_file(path: Path) -> bool:
+    """Return True for a pipe, a socket or a device, where a reader would wait for ever."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _header(path: Path) -> bytes:
