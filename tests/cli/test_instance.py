@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
@@ -224,6 +225,16 @@ def test_a_video_is_no_image_unless_it_has_one_frame(run: Command, tmp_path: Pat
         assert "is a video" in outcome.stderr
 
 
+def test_of_a_stack_of_channels_one_is_chosen(run: Command, tmp_path: Path) -> None:
+    stack = tmp_path / "cells.tif"
+    tifffile.imwrite(stack, np.zeros((2, 40, 50), np.uint8), metadata={"axes": "CYX"})
+    outcome = run(of=stack)
+    assert outcome.code == 3
+    assert "image stack of 2 frames" in outcome.stderr
+    assert "or one of its channels or slices with --channel or --axis" in outcome.stderr
+    assert run("--channel", "1", of=stack).code == 0
+
+
 @pytest.mark.parametrize(
     "name", ["2.jpg", "C:\\photos\\deep\\3.png", "/somewhere/else/10.jpg", "../2.jpg", "deep/3.tif"]
 )
@@ -254,4 +265,4 @@ def test_what_is_missing_of_a_list_is_told(run: Command, images: Path, tmp_path:
         (images / name).unlink(missing_ok=True)
     outcome = run(of=listing)
     assert outcome.code == 3
-    assert "none of them was found" in outcome.stderr and "--images" in outcome.stderr
+    assert "of which none was found" in outcome.stderr and "--images" in outcome.stderr

@@ -171,7 +171,8 @@ class InstanceCommand(ImageCommand[InstanceOptions, InstanceItem, Part, Instance
             notes = reader.notes
             if len(reader) != 1:
                 what = f"is a video or an image stack of {counted(len(reader), 'frame[|s]')}"
-                raise InputError(what, where=source.path, fix="give images, or its frames as a folder")
+                fix = "give images, its frames as a folder, or one of its channels or slices with --channel or --axis"
+                raise InputError(what, where=source.path, fix=fix)
         image_id = self.image_ids[source.name]
         return InstanceItem(
             name=source.name, frames=1, key=self.key([source.path], id=image_id), output=self.options.folder,
