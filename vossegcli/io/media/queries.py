@@ -94,7 +94,7 @@ def _listed(path: Path, folder: Path | None) -> Found[Query]:
     files = {name: finder.find(name) for name in dict.fromkeys(names)}
     if files and not any(files.values()):
         first = finder.expected(names[0])
-        what = f"lists {counted(len(files), 'image[|s]')}, of which none was found (looked for {first}, for example)"
+        what = f"lists {counted(len(files), 'image[|s]')}, and none of them was found (looked for {first}, for example)"
         raise InputError(what, where=path, fix="give the folder of the images with --images")
     roots = [root for root in (folder, path.parent, path.parent.parent) if root is not None]
     found = {file or finder.expected(name): name for name, file in files.items()}
