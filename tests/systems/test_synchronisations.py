@@ -95,7 +95,7 @@ def test_instance() -> None:
 def test_fewshot(own_surroundings: int) -> None:
     config = FWBConfig(
         "efficientnet_lite0", projected=8, head_channels=16, prototypes=2, own_surroundings=own_surroundings, steps=3,
-        short_side=64,
+        short_side=64, coverage=1.0,
     )  # fmt: skip
     torch.manual_seed(0)
     predictor = FWBPredictor(FWB(config))

@@ -29,6 +29,10 @@ class FWBConfig:
         margin_per_support: as much more for each support beyond the first: prototypes of many are better.
         own_surroundings: prototypes of an image's own surroundings that join those of the supports in a second look,
             with one of the class (an addition, `own_prototypes.py`); 0 = one look.
+        presence: weight of the log-odds that `presence.py` gives, in the confidence.
+        coverage: log-odds for each unit by which the parts of the class that are matched worst are nearer to what was
+            found than `coverage_level` (an addition, `coverage.py`); 0 = the confidence stands on `presence` alone.
+        coverage_level: distance that speaks neither for nor against the class.
         refine_channels: width of the refinement at stride 4 (an addition); 0 = none.
         steps: steps of boosting, which is also the number of experts.
         rate: learning rate of boosting.
@@ -44,6 +48,9 @@ class FWBConfig:
     margin: float = 0.0
     margin_per_support: float = 0.0
     own_surroundings: int = 0
+    presence: float = 1.0
+    coverage: float = 0.0
+    coverage_level: float = 0.0
     refine_channels: int = 0
     steps: int = 10
     rate: float = 1e-2
@@ -59,8 +66,9 @@ class FWBConfig:
         """
         if self.backbone not in get_args(Backbone):
             raise ConfigError(f"unknown backbone '{self.backbone}'", fix=f"use one of {', '.join(get_args(Backbone))}")
-        if self.prototypes < 1:
-            raise ConfigError(f"prototypes are {self.prototypes}", fix="give 1 or more")
+        for name in ("prototypes", "steps", "short_side"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}", fix="give 1 or more")
         if (self.margin or self.margin_per_support) and self.prototypes == 1:
             raise ConfigError("one prototype has no margin", fix="set margin = 0 and margin_per_support = 0")
         if self.own_surroundings < 0 or (self.own_surroundings and self.prototypes == 1):
@@ -68,16 +76,13 @@ class FWBConfig:
                 f"own_surroundings are {self.own_surroundings} and prototypes {self.prototypes}",
                 fix="set own_surroundings = 0, or more prototypes than one",
             )
-        if self.refine_channels and self.backbone != "efficientnet_lite0":
-            raise ConfigError(f"{self.backbone} has no features at stride 4", fix="set refine_channels = 0")
-        if self.steps < 1:
-            raise ConfigError(f"steps of boosting are {self.steps}", fix="give 1 or more")
+        for name in ("coverage", "refine_channels"):
+            if getattr(self, name) and self.backbone != "efficientnet_lite0":
+                raise ConfigError(f"{self.backbone} does not give the stages for {name}", fix=f"set {name} = 0")
         if self.rate <= 0.0:
             raise ConfigError(f"rate of boosting is {self.rate}", fix="give a number above 0")
         if not 0.0 < self.threshold < 1.0:
             raise ConfigError(f"threshold is {self.threshold}", fix="give a number between 0 and 1")
-        if self.short_side < 1:
-            raise ConfigError(f"short_side is {self.short_side}", fix="give 1 or more")
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -110,6 +115,9 @@ COMPACT = FWBConfig(
     margin=15.0,
     margin_per_support=4.0,
     own_surroundings=16,
+    presence=0.4,
+    coverage=11.0,
+    coverage_level=1.1,
     refine_channels=24,
     steps=5,
     rate=1e-3,

@@ -85,6 +85,16 @@ class FWB(NormalisedInput):
         margin, more = self.config.margin, self.config.margin_per_support
         return odds + (margin + more * (supports - 1)) * maps[:, -1] if margin or more else odds
 
+    def confidence(self, statistics: Tensor, missing: Tensor | None) -> Tensor:
+        """Return the log-odds (B,) that a class is there.
+
+        Args:
+            statistics: (B,S) from `presence_statistics`.
+            missing: (B,) from `missing_parts`; None = it does not count.
+        """
+        odds: Tensor = self.config.presence * self.presence(statistics)[:, 0]
+        return odds if missing is None else odds + self.config.coverage * (self.config.coverage_level - missing)
+
     def refine(self, odds: Tensor, maps: Tensor, encoded: Encoded) -> Tensor:
         """Refine log-odds (B,h,w) of the class, found from maps (B,M,h,w), to stride 4, where the network can."""
         if self.refinement is None:

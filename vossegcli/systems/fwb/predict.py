@@ -21,6 +21,7 @@ from vossegcli.ops.resize import Size, size_of
 from vossegcli.systems.base import ClassSegmentation
 from vossegcli.systems.fwb.backbones import Encoded
 from vossegcli.systems.fwb.boosting import Experts, boost, join_experts, mean_iou
+from vossegcli.systems.fwb.coverage import class_cells, missing_parts
 from vossegcli.systems.fwb.feature_weighting import class_difference, relevance
 from vossegcli.systems.fwb.losses import VOID, mask_cross_entropy
 from vossegcli.systems.fwb.model import FWB
@@ -40,12 +41,14 @@ class _Class:
         experts: vectors of the class (N,V,C) and their trust (N,).
         weights: (C,) relevance of the features.
         reference: what the supports look like.
+        cells: (K,S,C) of the class; None where it does not count what of them an image shows.
         supports: number of them.
     """
 
     experts: Experts
     weights: Tensor
     reference: Reference
+    cells: Tensor | None
     supports: int
 
 
@@ -117,7 +120,8 @@ class FWBPredictor:
         experts = self._fit_experts(supports, weights, base)
         maps, odds = self._rough(self._compare(experts, weights, features), experts.weights, base)
         reference = make_reference(features, supports.inside, supports.outside, maps, self.model.groups)
-        self._classes.append(_Class(experts, weights, reference, len(images)))
+        cells = class_cells(features, supports.inside) if self.model.config.coverage else None
+        self._classes.append(_Class(experts, weights, reference, cells, len(images)))
         return self._support_iou(self._finish(odds, maps, supports.encoded, len(images)), supports)
 
     def _fit_experts(self, supports: Supports, weights: Tensor, base: Tensor) -> Experts:
@@ -155,10 +159,13 @@ class FWBPredictor:
             compared = self._compare(known.experts, known.weights, encoded.features)
             maps, odds = self._rough(compared, known.experts.weights, base)
             statistics = presence_statistics(known.reference, encoded.features, maps, odds.sigmoid(), self.model.groups)
-            confidence.append(self.model.presence(statistics)[:, 0].sigmoid())
             found = self._finish(odds, maps, encoded, known.supports)
             if self.own_surroundings:
                 found = self._look_again(known, compared, encoded, base, found)
+            missing = None
+            if known.cells is not None:  # in the stages; the projection was trained to find other classes
+                missing = missing_parts(known.cells, encoded.features, found.sigmoid(), self.model.groups[:-1])
+            confidence.append(self.model.confidence(statistics, missing).sigmoid())
             probs.append(at_native_size(found).sigmoid())  # (B,H,W)
         stacked = torch.stack(probs, dim=1)  # (B,L,H,W)
         sure = torch.stack(confidence, dim=1)  # (B,L)

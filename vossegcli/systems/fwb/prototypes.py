@@ -59,7 +59,7 @@ def class_vectors(features: Tensor, inside: Tensor, outside: Tensor, counts: Cou
         cells = features.flatten(2).transpose(1, 2).flatten(0, 1)  # (K*h*w,C)
         for share, count in zip((inside, outside), counts, strict=True):
             if count:
-                vectors.append(prototypes_of(cells, _clear(share.flatten()), count, most))
+                vectors.append(prototypes_of(cells, clear_share(share.flatten()), count, most))
         return torch.cat(vectors)
 
 
@@ -132,7 +132,7 @@ def nearest_prototypes(
     """
     with torch.autocast(features.device.type, enabled=False):
         parts = zip(prototypes.split(list(groups), dim=2), features.split(list(groups), dim=1), strict=True)
-        squares = torch.stack([_squared_distances(*part) for part in parts], dim=2)  # (B,N,G,P,h,w)
+        squares = torch.stack([squared_distances(*part) for part in parts], dim=2)  # (B,N,G,P,h,w)
         squares = torch.cat([squares, squares.sum(dim=2, keepdim=True)], dim=2)
         return squares[:, :, :, :count].amin(dim=3), squares[:, :, :, count:].amin(dim=3)
 
@@ -159,7 +159,7 @@ def maps_count(count: int, groups: Sequence[int]) -> int:
     return 1 if not count else 3 if len(groups) == 1 else 3 + len(groups)
 
 
-def _squared_distances(vectors: Tensor, features: Tensor) -> Tensor:
+def squared_distances(vectors: Tensor, features: Tensor) -> Tensor:
     """Squared distances of all cells of (B,C,h,w) to vectors (N,P,C): (B,N,P,h,w), above 0."""
     cells, flat = features.flatten(2), vectors.flatten(0, 1)  # (B,C,h*w), (N*P,C)
     squares = cells.square().sum(dim=1, keepdim=True) + flat.square().sum(dim=1).view(1, -1, 1)
@@ -168,7 +168,7 @@ def _squared_distances(vectors: Tensor, features: Tensor) -> Tensor:
     return shaped
 
 
-def _clear(share: Tensor) -> Tensor:
+def clear_share(share: Tensor) -> Tensor:
     """Shares of cells (n,) without those of less than a half, unless all are."""
     clear = torch.where(share >= HALF, share, 0.0)
     return torch.where(clear.any(), clear, share)
