@@ -44,6 +44,14 @@ def test_each_growth_is_passed_once() -> None:
     assert growth.after(squares(25, 25))[1] == []
 
 
+def test_what_stretches_in_one_direction_has_not_come_nearer() -> None:
+    growth, longer = given(squares(10)), torch.zeros(1, 2, 64, 96)
+    longer[0, 1, 10:20, 4:60] = 1.0
+    assert growth.after(longer)[1] == []
+    longer[0, 1, 10:40, 4:60] = 1.0
+    assert growth.after(longer)[1] == [(0, 2.0)]
+
+
 def test_where_nothing_is_asked_for_nothing_is_kept() -> None:
     growth = given(squares(10), growths=())
     assert growth.annotated == ()
@@ -86,7 +94,7 @@ def test_state() -> None:
     growth = given(squares(10, 10)).after(squares(13, 13))[0].with_given(torch.rand(1, 3, 64, 96), squares(13, 9), [1])
     again = growth_from_state(GROWTHS, growth.state())
     assert (again.where, again.passed) == (growth.where, growth.passed)
-    assert torch.equal(again.areas, growth.areas)
+    assert torch.equal(again.extents, growth.extents)
     assert all(
         torch.equal(a, b)
         for old, new in zip(growth.annotated, again.annotated, strict=True)

@@ -122,8 +122,8 @@ class AFBURRConfig:
         cut_similarity: where the keys of a frame are found in the frame before with a lower mean cosine, another scene
             begins: objects are painted again only where the annotated frames confirm them (`sight.py`; addition, needs
             annotated_read). 0 = cuts are not looked for (paper).
-        growths: when the side of an object has grown by these factors since it was annotated, its annotated frame is
-            memorised again, enlarged (`growth.py`; addition); empty = never (paper).
+        growths: when an object has grown by these factors since it was annotated, its annotated frame is memorised
+            again, enlarged (`growth.py`; addition); empty = never (paper).
         bank: defaults of the feature bank.
         short_side: frames with a larger short side are worked on at this size, if nobody asks for another.
         adapt_steps: steps of training on the given masks before a video is segmented, if nobody asks for another

@@ -22,6 +22,8 @@ from vossegcli.ops.resize import resize_smooth, size_of
 
 #: How much larger than now an object is shown: the memory then knows what is coming, and what lies between.
 AHEAD = 1.6
+#: Pixels: lines that are thinner do not grow.
+LEAST_EXTENT = 0.5
 
 
 class Annotated(NamedTuple):
@@ -66,18 +68,18 @@ class Growth:
     """Growth of objects since their masks were given.
 
     Attributes:
-        growths: ascending, ratios of an object's side (the square root of its area) to that in its annotated frame,
-            from which on it is memorised again; empty = never.
+        growths: ascending, ratios of an object's extent to that in its annotated frame, from which on it is memorised
+            again; empty = never. What comes nearer grows in height and width alike: the lesser ratio counts.
         annotated: frames in which objects were given.
         where: of each object, the index of the last one of them.
-        areas: (K-1,) of each object there, in pixels of the working size.
+        extents: (K-1,2) of each object there.
         passed: how many of the growths each object has passed.
     """
 
     growths: tuple[float, ...]
     annotated: tuple[Annotated, ...]
     where: tuple[int, ...]
-    areas: Tensor
+    extents: Tensor
     passed: tuple[int, ...]
 
     def with_given(self, frame: Tensor, masks: Tensor, given: Sequence[int]) -> Growth:
@@ -98,11 +100,11 @@ class Growth:
         here = torch.zeros(count, dtype=torch.bool)
         here[list(given)] = True
         here = here.to(masks.device, non_blocking=True)
-        areas = torch.where(here, masks[0, 1:].sum(dim=(1, 2)), F.pad(self.areas, (0, fresh)))
+        extents = torch.where(here.unsqueeze(1), extents_of(masks), F.pad(self.extents, (0, 0, 0, fresh)))
         frames = (*self.annotated, Annotated(frame, masks[0].argmax(dim=0).int()))
         used = sorted(set(where))
         kept = tuple(frames[i] for i in used)
-        return Growth(self.growths, kept, tuple(used.index(i) for i in where), areas, tuple(passed))
+        return Growth(self.growths, kept, tuple(used.index(i) for i in where), extents, tuple(passed))
 
     def after(self, masks: Tensor) -> tuple[Growth, list[tuple[int, float]]]:
         """Look for objects that have passed further growths.
@@ -115,7 +117,7 @@ class Growth:
         """
         if not self.growths:
             return self, []
-        ratios = (masks[0, 1:].sum(dim=(1, 2)) / self.areas.clamp_min(1.0)).sqrt().tolist()
+        ratios = (extents_of(masks) / self.extents.clamp_min(LEAST_EXTENT)).amin(dim=1).tolist()
         news = []
         for k, (before, ratio) in enumerate(zip(self.passed, ratios, strict=True)):
             now = bisect_left(self.growths, ratio)
@@ -133,7 +135,7 @@ class Growth:
 
     def state(self) -> dict[str, Tensor]:
         """Return all of it as named tensors."""
-        tensors = {"areas": self.areas}
+        tensors = {"extents": self.extents}
         tensors |= {name: torch.tensor(getattr(self, name), dtype=torch.int64) for name in ("where", "passed")}
         for index, (frame, classes) in enumerate(self.annotated):
             tensors |= {f"{index}.frame": frame, f"{index}.classes": classes}
@@ -142,7 +144,7 @@ class Growth:
 
 def no_growth(growths: tuple[float, ...], device: torch.device) -> Growth:
     """Return the state before any object was given."""
-    return Growth(growths, (), (), torch.zeros(0, device=device), ())
+    return Growth(growths, (), (), torch.zeros(0, 2, device=device), ())
 
 
 def growth_from_state(growths: tuple[float, ...], tensors: Mapping[str, Tensor]) -> Growth:
@@ -152,4 +154,16 @@ def growth_from_state(growths: tuple[float, ...], tensors: Mapping[str, Tensor])
     for index in range(1 + max(where, default=-1)):
         frame = tensors[f"{index}.frame"].contiguous(memory_format=torch.channels_last)
         frames.append(Annotated(frame, tensors[f"{index}.classes"]))
-    return Growth(growths, tuple(frames), where, tensors["areas"], passed)
+    return Growth(growths, tuple(frames), where, tensors["extents"], passed)
+
+
+def extents_of(masks: Tensor) -> Tensor:
+    """Height and width of objects in masks (1,K,H',W'), as standard deviations of their pixels' places: (K-1,2)."""
+    found = []
+    for across in (2, 1):
+        shares = masks[0, 1:].sum(dim=across)  # (K-1,L) of each row, of each column
+        shares = shares / shares.sum(dim=1, keepdim=True).clamp_min(1.0)
+        places = torch.arange(shares.shape[1], device=masks.device, dtype=shares.dtype)
+        distances = places - (shares * places).sum(dim=1, keepdim=True)
+        found.append((shares * distances.square()).sum(dim=1).sqrt())
+    return torch.stack(found, dim=1)
