@@ -71,6 +71,11 @@ def _cpu_has_bf16_instructions() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported()) or bool(torch.cpu._is_amx_tile_supported())
 
 
+def expect_one_size() -> None:
+    """Let cuDNN measure which algorithms are the fastest: worth it where all frames of a video have one size."""
+    torch.backends.cudnn.benchmark = True
+
+
 @contextmanager
 def memory_errors(where: str) -> Iterator[None]:
     """Turn running out of memory, on the device or not, into a typed error.

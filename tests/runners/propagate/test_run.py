@@ -140,6 +140,14 @@ def test_a_sequence_that_is_done_smaller_has_the_memory_of_the_larger_one(
     assert alive == [False] * 5
 
 
+def test_on_a_gpu_the_fastest_convolutions_are_looked_for(
+    run: Run, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)  # a CPU has nothing to choose from
+    run(clip.frames, clip.mask)
+    assert torch.backends.cudnn.benchmark
+
+
 def test_a_mask_without_background(run: Run, clip: Clip, tmp_path: Path) -> None:
     full = np.full((HEIGHT, WIDTH), 2, np.uint8)
     full[:, : WIDTH // 2] = 5

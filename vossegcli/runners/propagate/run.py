@@ -21,6 +21,7 @@ from vossegcli.io.records.run_records import read_jsonl, sequence_files
 from vossegcli.io.results.label_stacks import stack_path, write_label_stack
 from vossegcli.io.results.overlay_video import overlay_path, render_sequence, video_path
 from vossegcli.io.results.overlays import draw_overlay
+from vossegcli.models.devices import expect_one_size
 from vossegcli.runners.propagate.confidence import write_confidence
 from vossegcli.runners.propagate.exports import export_sequence, write_object_names
 from vossegcli.runners.propagate.given_masks import find_given_masks, plan_passes
@@ -89,6 +90,7 @@ class PropagateCommand(SingleItemCommand[PropagateOptions, FrameSequence, Propag
 
     def new_predictor(self, short_side: int | None) -> VideoPredictor:
         """Build the predictor; its memory is replaced by every sequence."""
+        expect_one_size()
         options = self.options
         predictor: VideoPredictor = self.model.predictor(
             short_side=self.model.short_side if short_side is None else short_side or None, budget=options.budget,

@@ -24,6 +24,7 @@ from vossegcli.io.results.ctc import write_ctc
 from vossegcli.io.results.label_stacks import stack_path, write_label_stack
 from vossegcli.io.results.overlay_video import overlay_path, render_sequence, video_path
 from vossegcli.models.chosen_model import ChosenModel, check_classes, check_score
+from vossegcli.models.devices import expect_one_size
 from vossegcli.runners.track.divisions import Lineage, find_divisions, lineage_of
 from vossegcli.runners.track.follow import TrackItem, follow_sequence
 from vossegcli.runners.track.results import (
@@ -164,6 +165,7 @@ class TrackCommand(SingleItemCommand[TrackOptions, FrameSequence, TrackItem, Tra
 
     def new_predictor(self, short_side: int | None) -> TrackPredictor:
         """Build the predictor; every sequence starts it anew."""
+        expect_one_size()
         options = self.options
         predictor: TrackPredictor = self.model.predictor(
             short_side=short_side,
