@@ -191,8 +191,11 @@ def main() -> None:
     chosen = arguments.sequences.split(",") if arguments.sequences else [*SEQUENCES, "bunny"]
     methods: dict[str, Any] = {} if arguments.only_checkpoints else {FLOOR: CopiedMasks(), BASELINE: NearestFeatures()}
     for name in arguments.checkpoints:
+        label = Path(name).stem
+        if label in methods:
+            parser.error(f"two checkpoints are called {label}")
         model = choose_model("propagate", name, "cpu", "auto")
-        methods[Path(name).stem] = model.predictor(short_side=arguments.size)
+        methods[label] = model.predictor(short_side=arguments.size)
     table, console = Table("sequence", *methods, box=None), Console()
     values: dict[str, dict[str, float]] = {}
     rated: dict[str, list[Rated]] = {label: [] for label in methods}

@@ -69,10 +69,11 @@ class Growth:
 
     Attributes:
         growths: ascending, ratios of an object's extent to that in its annotated frame, from which on it is memorised
-            again; empty = never. What comes nearer grows in height and width alike: the lesser ratio counts.
+            again; empty = never. The extent is the geometric mean of height and width: unlike the area, it does not
+            shrink when parts inside are lost.
         annotated: frames in which objects were given.
         where: of each object, the index of the last one of them.
-        extents: (K-1,2) of each object there.
+        extents: (K-1,) of each object there.
         passed: how many of the growths each object has passed.
     """
 
@@ -100,7 +101,7 @@ class Growth:
         here = torch.zeros(count, dtype=torch.bool)
         here[list(given)] = True
         here = here.to(masks.device, non_blocking=True)
-        extents = torch.where(here.unsqueeze(1), extents_of(masks), F.pad(self.extents, (0, 0, 0, fresh)))
+        extents = torch.where(here, extents_of(masks), F.pad(self.extents, (0, fresh)))
         frames = (*self.annotated, Annotated(frame, masks[0].argmax(dim=0).int()))
         used = sorted(set(where))
         kept = tuple(frames[i] for i in used)
@@ -117,7 +118,7 @@ class Growth:
         """
         if not self.growths:
             return self, []
-        ratios = (extents_of(masks) / self.extents.clamp_min(LEAST_EXTENT)).amin(dim=1).tolist()
+        ratios = (extents_of(masks) / self.extents.clamp_min(LEAST_EXTENT)).tolist()
         news = []
         for k, (before, ratio) in enumerate(zip(self.passed, ratios, strict=True)):
             now = bisect_left(self.growths, ratio)
@@ -144,7 +145,7 @@ class Growth:
 
 def no_growth(growths: tuple[float, ...], device: torch.device) -> Growth:
     """Return the state before any object was given."""
-    return Growth(growths, (), (), torch.zeros(0, 2, device=device), ())
+    return Growth(growths, (), (), torch.zeros(0, device=device), ())
 
 
 def growth_from_state(growths: tuple[float, ...], tensors: Mapping[str, Tensor]) -> Growth:
@@ -158,12 +159,12 @@ def growth_from_state(growths: tuple[float, ...], tensors: Mapping[str, Tensor])
 
 
 def extents_of(masks: Tensor) -> Tensor:
-    """Height and width of objects in masks (1,K,H',W'), as standard deviations of their pixels' places: (K-1,2)."""
-    found = []
+    """Geometric mean (K-1,) of height and width of objects in masks (1,K,H',W'), as standard deviations of places."""
+    variances = []
     for across in (2, 1):
         shares = masks[0, 1:].sum(dim=across)  # (K-1,L) of each row, of each column
         shares = shares / shares.sum(dim=1, keepdim=True).clamp_min(1.0)
         places = torch.arange(shares.shape[1], device=masks.device, dtype=shares.dtype)
         distances = places - (shares * places).sum(dim=1, keepdim=True)
-        found.append((shares * distances.square()).sum(dim=1).sqrt())
-    return torch.stack(found, dim=1)
+        variances.append((shares * distances.square()).sum(dim=1))
+    return (variances[0] * variances[1]) ** 0.25
