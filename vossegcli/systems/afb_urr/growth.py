@@ -22,8 +22,6 @@ from vossegcli.ops.resize import resize_smooth, size_of
 
 #: How much larger than now an object is shown: the memory then knows what is coming, and what lies between.
 AHEAD = 1.6
-#: Pixels: lines that are thinner do not grow.
-LEAST_EXTENT = 0.5
 
 
 class Annotated(NamedTuple):
@@ -68,19 +66,18 @@ class Growth:
     """Growth of objects since their masks were given.
 
     Attributes:
-        growths: ascending, ratios of an object's extent to that in its annotated frame, from which on it is memorised
-            again; empty = never. The extent is the geometric mean of height and width: unlike the area, it does not
-            shrink when parts inside are lost.
+        growths: ascending, ratios of an object's side (the square root of its area) to that in its annotated frame,
+            from which on it is memorised again; empty = never.
         annotated: frames in which objects were given.
         where: of each object, the index of the last one of them.
-        extents: (K-1,) of each object there.
+        areas: (K-1,) of each object there, in pixels of the working size.
         passed: how many of the growths each object has passed.
     """
 
     growths: tuple[float, ...]
     annotated: tuple[Annotated, ...]
     where: tuple[int, ...]
-    extents: Tensor
+    areas: Tensor
     passed: tuple[int, ...]
 
     def with_given(self, frame: Tensor, masks: Tensor, given: Sequence[int]) -> Growth:
@@ -101,11 +98,11 @@ class Growth:
         here = torch.zeros(count, dtype=torch.bool)
         here[list(given)] = True
         here = here.to(masks.device, non_blocking=True)
-        extents = torch.where(here, extents_of(masks), F.pad(self.extents, (0, fresh)))
+        areas = torch.where(here, areas_of(masks), F.pad(self.areas, (0, fresh)))
         frames = (*self.annotated, Annotated(frame, masks[0].argmax(dim=0).int()))
         used = sorted(set(where))
         kept = tuple(frames[i] for i in used)
-        return Growth(self.growths, kept, tuple(used.index(i) for i in where), extents, tuple(passed))
+        return Growth(self.growths, kept, tuple(used.index(i) for i in where), areas, tuple(passed))
 
     def after(self, masks: Tensor) -> tuple[Growth, list[tuple[int, float]]]:
         """Look for objects that have passed further growths.
@@ -118,7 +115,7 @@ class Growth:
         """
         if not self.growths:
             return self, []
-        ratios = (extents_of(masks) / self.extents.clamp_min(LEAST_EXTENT)).tolist()
+        ratios = (areas_of(masks) / self.areas.clamp_min(1.0)).sqrt().tolist()
         news = []
         for k, (before, ratio) in enumerate(zip(self.passed, ratios, strict=True)):
             now = bisect_left(self.growths, ratio)
@@ -136,7 +133,7 @@ class Growth:
 
     def state(self) -> dict[str, Tensor]:
         """Return all of it as named tensors."""
-        tensors = {"extents": self.extents}
+        tensors = {"areas": self.areas}
         tensors |= {name: torch.tensor(getattr(self, name), dtype=torch.int64) for name in ("where", "passed")}
         for index, (frame, classes) in enumerate(self.annotated):
             tensors |= {f"{index}.frame": frame, f"{index}.classes": classes}
@@ -155,16 +152,9 @@ def growth_from_state(growths: tuple[float, ...], tensors: Mapping[str, Tensor])
     for index in range(1 + max(where, default=-1)):
         frame = tensors[f"{index}.frame"].contiguous(memory_format=torch.channels_last)
         frames.append(Annotated(frame, tensors[f"{index}.classes"]))
-    return Growth(growths, tuple(frames), where, tensors["extents"], passed)
+    return Growth(growths, tuple(frames), where, tensors["areas"], passed)
 
 
-def extents_of(masks: Tensor) -> Tensor:
-    """Geometric mean (K-1,) of height and width of objects in masks (1,K,H',W'), as standard deviations of places."""
-    variances = []
-    for across in (2, 1):
-        shares = masks[0, 1:].sum(dim=across)  # (K-1,L) of each row, of each column
-        shares = shares / shares.sum(dim=1, keepdim=True).clamp_min(1.0)
-        places = torch.arange(shares.shape[1], device=masks.device, dtype=shares.dtype)
-        distances = places - (shares * places).sum(dim=1, keepdim=True)
-        variances.append((shares * distances.square()).sum(dim=1))
-    return (variances[0] * variances[1]) ** 0.25
+def areas_of(masks: Tensor) -> Tensor:
+    """Areas (K-1,) of the objects in masks (1,K,H',W')."""
+    return masks[0, 1:].sum(dim=(1, 2))
