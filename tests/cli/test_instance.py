@@ -265,4 +265,4 @@ def test_what_is_missing_of_a_list_is_told(run: Command, images: Path, tmp_path:
         (images / name).unlink(missing_ok=True)
     outcome = run(of=listing)
     assert outcome.code == 3
-    assert "of which none was found" in outcome.stderr and "--images" in outcome.stderr
+    assert "none of them was found" in outcome.stderr and "--images" in outcome.stderr
