@@ -81,16 +81,21 @@ def test_an_error_of_another_file_is_passed_on(tmp_path: Path) -> None:
         (tmp_path / "absent").read_bytes()
 
 
-def test_left_overs_of_killed_processes_are_removed_and_nothing_else(tmp_path: Path) -> None:
+def die_while_writing(manager: str, path: Path, write: str) -> None:
+    """Kill a process of its own in the block of `atomic_path` or `atomic_folder`, after it has written something."""
     code = (
         "import os, pathlib, sys\n"
-        "from vossegcli.io.records.atomic import atomic_path\n"
-        "with atomic_path(pathlib.Path(sys.argv[1])) as temporary:\n"
-        "    temporary.write_bytes(b'half')\n"
+        f"from vossegcli.io.records.atomic import {manager}\n"
+        f"with {manager}(pathlib.Path(sys.argv[1])) as temporary:\n"
+        f"    {write}\n"
         "    os._exit(9)\n"
     )
     repository = Path(__file__).resolve().parents[3]
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.png")], check=False, cwd=repository)
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False, cwd=repository)
+
+
+def test_left_overs_of_killed_processes_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    die_while_writing("atomic_path", tmp_path / "a.png", "temporary.write_bytes(b'half')")
     (left_over,) = tmp_path.iterdir()
     others = [tmp_path / ".hidden.png", tmp_path / ".vosseg-notes.png", tmp_path / "a.tmp"]
     for other in others:
@@ -116,15 +121,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_folders_of_killed_processes_are_removed(tmp_path: Path) -> None:
-    code = (
-        "import os, pathlib, sys\n"
-        "from vossegcli.io.records.atomic import atomic_folder\n"
-        "with atomic_folder(pathlib.Path(sys.argv[1])) as temporary:\n"
-        "    (temporary / 'mask.png').write_bytes(b'half')\n"
-        "    os._exit(9)\n"
-    )
-    repository = Path(__file__).resolve().parents[3]
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "deep/a")], check=False, cwd=repository)
+    die_while_writing("atomic_folder", tmp_path / "deep/a", "(temporary / 'mask.png').write_bytes(b'half')")
     assert len(list((tmp_path / "deep").iterdir())) == 1
     assert clean_tree(tmp_path) == 1
     assert not list((tmp_path / "deep").iterdir())
