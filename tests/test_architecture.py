@@ -12,7 +12,7 @@ import pytest
 from vossegcli.names import SYSTEM_NAMES
 
 PACKAGE = Path(__file__).parents[1] / "vossegcli"
-STDLIB_ONLY = {"names", "types", "scores", "errors", "given", "setting_types", "wording"}
+STDLIB_ONLY = {"names", "types", "scores", "errors", "given", "named_parts", "setting_types", "wording"}
 TORCH_ONLY = {"samples"}
 RECORDS = STDLIB_ONLY | TORCH_ONLY
 ALLOWED = {
@@ -38,9 +38,9 @@ ALLOWED = {
     },
     "batch": {"models", "io", "reports", "types", "errors", "names", "setting_types"},
     "models": {"systems", "io", "ops", "types", "errors"},
-    "training": {"types", "errors", "setting_types"},
+    "training": {"types", "errors", "named_parts", "setting_types"},
     "data": {"io", "ops", "samples", "types", "errors", "wording"},
-    "systems": {"layers", "ops", "samples", "types", "errors"},
+    "systems": {"layers", "ops", "samples", "types", "errors", "named_parts"},
     "reports": {"scores"},
     "metrics": {"ops", "scores", "types", "errors"},
     "io": {"types", "errors", "wording"},
@@ -52,6 +52,7 @@ ALLOWED = {
     "scores": set(),
     "errors": set(),
     "given": set(),
+    "named_parts": set(),
     "setting_types": {"errors"},
     "wording": set(),
 }

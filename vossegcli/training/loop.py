@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vossegcli.errors import ConfigError, VossegError
+from vossegcli.named_parts import joined_parts, part_of
 from vossegcli.training.interruption import Interruption
 from vossegcli.training.settings import Stage, TrainingSettings
 
@@ -54,18 +55,17 @@ class Trainer:
 
     def state(self) -> dict[str, Tensor]:
         """Return everything that resuming needs as named tensors."""
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        for index, moments in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{index}.{k}": torch.as_tensor(v) for k, v in moments.items()}
-        return {k: v.detach().contiguous() for k, v in tensors.items()}
+        moments = self.optimiser.state_dict()["state"]
+        optimiser = {f"{index}.{k}": torch.as_tensor(v) for index, one in moments.items() for k, v in one.items()}
+        parts = {"model": self.model.state_dict(), "average": self.average.state_dict(), "optimiser": optimiser}
+        return {k: v.detach().contiguous() for k, v in joined_parts(parts).items()}
 
     def load_state(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Continue from `state()` after `step` steps; the keys must match exactly."""
-        self.model.load_state_dict(_below(tensors, "model."))
-        self.average.load_state_dict(_below(tensors, "average."))
+        self.model.load_state_dict(part_of(tensors, "model"))
+        self.average.load_state_dict(part_of(tensors, "average"))
         moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in _below(tensors, "optimiser.").items():
+        for name, value in part_of(tensors, "optimiser").items():
             index, key = name.split(".")
             moments.setdefault(int(index), {})[key] = value
         groups = self.optimiser.state_dict()["param_groups"]
@@ -207,7 +207,3 @@ def learning_rate(stage: Stage, inner_step: int) -> float:
     warm = min(1.0, (inner_step + 1) / stage.warmup)
     cosine = 0.5 * (1.0 + math.cos(math.pi * inner_step / stage.steps))
     return stage.learning_rate * warm * (0.01 + 0.99 * cosine)
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

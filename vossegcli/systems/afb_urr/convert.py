@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from vossegcli.errors import CheckpointError, ConfigError
+from vossegcli.named_parts import renamed_parts
 from vossegcli.systems.afb_urr.config import PUBLISHED, RESNET50, AFBURRConfig, LiteTrunk
 from vossegcli.systems.afb_urr.lite_encoders import LiteMemoryEncoder, LiteQueryEncoder
 from vossegcli.systems.afb_urr.model import AFBURR
@@ -77,12 +78,7 @@ def load_imagenet(model: AFBURR, weights: Mapping[str, Tensor]) -> None:
 
 def _load_resnets(model: AFBURR, weights: Mapping[str, Tensor]) -> None:
     stages = {"layer1.": "res2.", "layer2.": "res3.", "layer3.": "res4.", "conv1.": "conv1.", "bn1.": "bn1."}
-    trunk = {
-        ours + name.removeprefix(theirs): value
-        for name, value in weights.items()
-        for theirs, ours in stages.items()
-        if name.startswith(theirs)
-    }
+    trunk = renamed_parts(weights, stages)
     for encoder in (model.encoder_q, model.encoder_m):
         state = encoder.state_dict()
         own = {"mean", "std", "conv1_m.weight", "conv1_o.weight"}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vossegcli.named_parts import joined_parts, part_of
 from vossegcli.systems.afb_urr.growth import Growth, growth_from_state
 from vossegcli.systems.afb_urr.sight import Sight
 
@@ -32,13 +33,12 @@ class Newest:
         tensors |= {"agreement": self.sight.agreement, "lost": self.sight.lost}
         if self.fine_key is not None:
             tensors["fine_key"] = self.fine_key
-        return tensors | {f"growth.{name}": value for name, value in self.growth.state().items()}
+        return tensors | joined_parts({"growth": self.growth.state()})
 
 
 def newest_from_state(growths: tuple[float, ...], tensors: Mapping[str, Tensor], device: torch.device) -> Newest:
     """Restore `Newest.state()`; `growths` are those of the configuration."""
     on_device = {name: value.to(device) for name, value in tensors.items()}
-    of_growth = {name.removeprefix("growth."): value for name, value in on_device.items()}
     return Newest(
         frame=on_device["frame"].contiguous(memory_format=torch.channels_last),
         key=on_device["key"],
@@ -48,5 +48,5 @@ def newest_from_state(growths: tuple[float, ...], tensors: Mapping[str, Tensor],
         annotated=frozenset(),
         memorised=True,
         sight=Sight(on_device["agreement"], on_device["lost"]),
-        growth=growth_from_state(growths, of_growth),
+        growth=growth_from_state(growths, part_of(on_device, "growth")),
     )

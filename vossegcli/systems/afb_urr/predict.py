@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vossegcli.errors import InputError
+from vossegcli.named_parts import joined_parts, part_of
 from vossegcli.ops.canvas import shrunk_canvas
 from vossegcli.ops.padding import pad, unpad
 from vossegcli.ops.precision import autocast
@@ -224,15 +225,14 @@ class AFBURRPredictor:
         with torch.inference_mode():
             newest = self._memorised()
         parts = {"bank": self.bank.state(), "newest": newest.state()}
-        tensors = {f"{part}.{name}": value for part, state in parts.items() for name, value in state.items()}
-        return tensors | {"ids": torch.tensor(self._ids)}
+        return joined_parts(parts) | {"ids": torch.tensor(self._ids)}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Continue from `state()`."""
         self.clear()
         self._ids = tuple(int(i) for i in tensors["ids"])
-        self.bank.load_state(_below(tensors, "bank."))
-        self._newest = newest_from_state(self.model.config.growths, _below(tensors, "newest."), self.device)
+        self.bank.load_state(part_of(tensors, "bank"))
+        self._newest = newest_from_state(self.model.config.growths, part_of(tensors, "newest"), self.device)
 
     def _memorised(self, closest: Closest | None = None) -> Newest:
         """Return the newest frame, after it has been taken into the bank if it is due and was not."""
@@ -292,8 +292,3 @@ def _ids_of(label_map: Tensor, size: Size) -> tuple[int, ...]:
             fix="give a mask of the frame's size",
         )
     return tuple(int(i) for i in label_map.unique() if i > 0)
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose names begin with a prefix, without it."""
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

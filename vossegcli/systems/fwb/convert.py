@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from vossegcli.errors import CheckpointError
 from vossegcli.layers.efficientnet_lite import imagenet_names
+from vossegcli.named_parts import renamed_parts
 from vossegcli.systems.base import Imported
 from vossegcli.systems.fwb.backbones import EfficientNetBackbone
 from vossegcli.systems.fwb.config import FWBConfig
@@ -46,17 +47,8 @@ def load_imagenet(model: FWB, weights: Mapping[str, Tensor]) -> None:
         found = {ours: weights[theirs] for ours, theirs in imagenet_names(trunk).items() if theirs in weights}
         _load(trunk, found, f"give weights of {model.config.backbone}")
         return
-    found = _renamed(weights, _VGG if model.config.backbone == "vgg16" else _RESNET)
+    found = renamed_parts(weights, _VGG if model.config.backbone == "vgg16" else _RESNET)
     _load(model.backbone.trunk, found, f"give weights of {model.config.backbone}")
-
-
-def _renamed(weights: Mapping[str, Tensor], places: Mapping[str, str]) -> dict[str, Tensor]:
-    return {
-        ours + name.removeprefix(theirs): value
-        for name, value in weights.items()
-        for theirs, ours in places.items()
-        if name.startswith(theirs)
-    }
 
 
 def _load(network: nn.Module, found: Mapping[str, Tensor], fix: str) -> None:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vossegcli.layers.inference import inference_copy, store_convolutions
+from vossegcli.named_parts import joined_parts, part_of
 from vossegcli.ops.canvas import Canvas, scaled_canvas
 from vossegcli.ops.images import in_unit_range
 from vossegcli.ops.precision import autocast
@@ -179,15 +180,13 @@ class MobileInstTracker:
 
     def state(self) -> dict[str, Tensor]:
         """Return the memory as named tensors."""
-        tensors = {f"tracks.{name}": value for name, value in self._tracker.state().items()}
         own = {"ids": self._ids, "kernels": self._kernels, "points": self._points, "scores": self._scores}
-        return tensors | own | {"frames": torch.tensor(self._frames)}
+        return joined_parts({"tracks": self._tracker.state()}) | own | {"frames": torch.tensor(self._frames)}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Continue from `state()`."""
         self._tracker = self._new_tracker()
-        prefix = "tracks."
-        self._tracker.load_state({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+        self._tracker.load_state(part_of(tensors, "tracks"))
         self._frames = int(tensors["frames"])
         self._ids, self._kernels, self._points, self._scores = (
             tensors[name].clone() for name in ("ids", "kernels", "points", "scores")
