@@ -3,6 +3,7 @@
 Covers: ops.images, runners.checkpoints.export, systems.mobileinst.export
 """
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,12 +34,14 @@ def frames() -> list[torch.Tensor]:
 
 
 def test_onnx_gives_the_same_masks(
-    frames: list[torch.Tensor], tiny_tracker: Path, tmp_path: Path, vosseg: Command
+    frames: list[torch.Tensor], tiny_tracker: Path, tmp_path: Path, vosseg: Command, caplog: pytest.LogCaptureFixture
 ) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs vosseg[onnx]")
     pytest.importorskip("onnxscript", reason="needs vosseg[onnx]")
     outcome = vosseg("checkpoints", "export", tiny_tracker, "--size", "128x128", "-o", tmp_path / "net.onnx")
     assert outcome.code == 0, outcome.stderr
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING], "of the exporters' workings"
+    assert outcome.stderr == ""
     sessions = {
         name: onnxruntime.InferenceSession(str(tmp_path / f"net.{name}.onnx"), providers=["CPUExecutionProvider"])
         for name in ("key", "reuse")

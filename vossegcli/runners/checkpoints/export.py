@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -42,11 +44,23 @@ def export_checkpoint(name: str, kind: str, size: tuple[int, int], output: Path)
     written = []
     for graph in system.graphs(network, size):
         path = output.with_name(f"{stem}.{graph.name}{output.name.removeprefix(stem) or SUFFIXES_OF[kind][0]}")
-        with atomic_path(path) as temporary, torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporters warn of their own workings
+        with atomic_path(path) as temporary, torch.no_grad(), _quiet_exporters():
             WRITERS[kind](graph, temporary)
         written.append(path)
     return written
+
+
+@contextmanager
+def _quiet_exporters() -> Iterator[None]:
+    """Keep back what the exporters warn and log of their own workings; what they cannot do is an error."""
+    before = logging.root.manager.disable
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(before)
 
 
 def _stem(kind: str, output: Path) -> str:
