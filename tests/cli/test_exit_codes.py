@@ -16,7 +16,7 @@ import torch
 
 from tests.conftest import VOSSEG, Clip, Outcome, draw_mask, draw_video, files_below, finish, start
 from vossegcli.cli.exit_codes import BUG, CODES, code_of, code_of_record
-from vossegcli.errors import VossegError
+from vossegcli.errors import InputError, VossegError
 from vossegcli.runners.propagate import run as runner
 
 Vosseg = Callable[..., Outcome]
@@ -130,6 +130,42 @@ def test_6_out_of_memory(
     assert outcome.code == 6
     assert "failed: clip: out of memory" in outcome.stderr
     assert len(_lines(outcome)) == 1
+
+
+def test_6_address_space_limit() -> None:
+    """PyTorch alone maps more than 3 GB when it is loaded."""
+    words = ["propagate", "absent", "--mask", "absent.png"]
+    outcome = finish(start(["bash", "-c", 'ulimit -v 1000000; exec "$@"', "bash", VOSSEG, *words]))
+    assert outcome.code == 6
+    assert _lines(outcome)[-1].startswith("error: out of memory: the address space is limited to 976 MiB (")
+    assert _lines(outcome)[-1].endswith("Raise the limit, as by `ulimit -v unlimited`: PyTorch alone maps some GiB")
+    assert "bug" not in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("can't start new thread"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+    ],
+)
+def test_6_memory_that_cannot_be_had_anywhere(
+    vosseg: Vosseg, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Here while the sequences are looked for; what a reader makes of it is not what is said."""
+
+    def greedy(*_: object, **__: object) -> None:
+        raise InputError("is damaged", where="a.tif", fix="replace it") from error
+
+    monkeypatch.setattr(runner, "find_sequences", greedy)
+    outcome = vosseg("propagate", clip.frames, "--mask", clip.mask, "-o", tmp_path / "out")
+    assert outcome.code == 6
+    assert len(_lines(outcome)) == 1
+    assert _lines(outcome)[0].startswith("error: a.tif: out of memory")
+    assert "Close other programs, or use a smaller --size or fewer --workers" in outcome.stderr
 
 
 def test_7_some_failed(vosseg: Vosseg, tmp_path: Path) -> None:

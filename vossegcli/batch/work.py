@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from vossegcli.errors import VossegError
+from vossegcli.errors import VossegError, memory_error
 from vossegcli.types import ItemResult
 
 STRIKES = 3  # processes that a job may cost
@@ -168,6 +168,11 @@ def serve(worker: Worker[Any, Any], jobs: Sequence[tuple[int, Any]], send: Calla
             send(("result", result))
     except VossegError as error:
         send(("error", error))
+    except Exception as error:
+        lacking = memory_error(error)
+        if lacking is None:
+            raise
+        send(("error", lacking))
 
 
 def receive(message: Message, progress: Progress) -> list[Any]:

@@ -65,17 +65,28 @@ class ErrorGroup(TyperGroup):
         except _TYPER_CONTROL as error:
             _add_hint(error)
             raise
-        except (errors.VossegError, OSError) as error:
+        except Exception as error:
+            told = _told(error)
+            if told is None:
+                traceback.print_exc(file=sys.stderr)
+                console.print("this is a bug in vosseg: please report it with the lines above", style="bold red")
+                raise typer.Exit(BUG) from error
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            told = errors.system_error(error) if isinstance(error, OSError) else error
             console.print("error:", style="bold red", end=" ")
             console.print(str(told), markup=False)
-            raise typer.Exit(BUG if told.where is None and told is not error else code_of(told)) from error
-        except Exception as error:
-            traceback.print_exc(file=sys.stderr)
-            console.print("this is a bug in vosseg: please report it with the lines above", style="bold red")
-            raise typer.Exit(BUG) from error
+            nowhere = isinstance(error, OSError) and isinstance(told, errors.InputError) and told.where is None
+            raise typer.Exit(BUG if nowhere else code_of(told)) from error
+
+
+def _told(error: Exception) -> errors.VossegError | None:
+    """Return what is said of an error, or None if it is a bug."""
+    lacking = errors.memory_error(error)
+    if lacking is not None:
+        return lacking
+    if isinstance(error, OSError):
+        return errors.system_error(error)
+    return error if isinstance(error, errors.VossegError) else None
 
 
 def _add_hint(error: BaseException) -> None:

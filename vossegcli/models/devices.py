@@ -8,9 +8,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from vossegcli.errors import ConfigError, DeviceError, OutOfMemoryError
+from vossegcli.errors import ConfigError, DeviceError, OutOfMemoryError, memory_error
 from vossegcli.ops.images import in_unit_range
 
+_SMALLER = "use a smaller --size"
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -85,12 +86,14 @@ def memory_errors(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
-        text = str(error)
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in text:
+    except torch.OutOfMemoryError as error:  # of the device: the limits of the machine's memory have no part in it
+        reason = f" ({text.splitlines()[0]})" if (text := str(error)) else ""
+        raise OutOfMemoryError(f"out of memory{reason}", where=where, fix=_SMALLER) from error
+    except Exception as error:
+        lacking = memory_error(error, where, fix=_SMALLER)
+        if lacking is None:
             raise
-        reason = f" ({text.splitlines()[0]})" if text else ""
-        raise OutOfMemoryError(f"out of memory{reason}", where=where, fix="use a smaller --size") from error
+        raise lacking from error
 
 
 def float_images(pixels: Tensor, device: torch.device) -> Tensor:
