@@ -1,6 +1,6 @@
 """Inputs and outputs of all commands for batches: where they may lie, their names, what stays and what goes.
 
-Covers: cli.app, cli.batch_command, cli.common_options, cli.options
+Covers: cli.app, cli.batch_command, cli.common_options, cli.options, io.records.output_folders
 """
 
 import csv
@@ -134,6 +134,50 @@ def test_the_default_output_is_not_shared_by_inputs_of_one_name(
     assert files_below(tmp_path / "runs") == before
     assert run(command, tmp_path / "a" / "photos", *shard, "--json").json()["totals"]["done"] == 0, "the same input"
     assert run(command, "b/photos", *shard, "-o", "other").code == 0
+
+
+def test_kinds_of_results_of_one_command_do_not_share_an_output(run: Command, tmp_path: Path) -> None:
+    sources = {
+        "episodes": draw_input(tmp_path / "set", "episodes"),
+        "fewshot": draw_input(tmp_path / "clip", "fewshot"),
+    }
+    for first, second, owner in (("episodes", "fewshot", "fewshot --episodes"), ("fewshot", "episodes", "fewshot")):
+        output = tmp_path / first
+        assert run(first, sources[first], "-o", output).code == 0
+        before = files_below(output)
+        outcome = run(second, sources[second], "-o", output)
+        assert outcome.code == 3
+        assert f"{output}: holds the results of vosseg {owner}. Give another folder" in outcome.stderr
+        assert files_below(output) == before
+        assert run(first, sources[first], "-o", output).code == 0
+
+
+def test_reports_of_evaluations_and_of_training_lie_in_folders_of_their_own(
+    run: Command, vosseg: Command, tmp_path: Path
+) -> None:
+    """All are called report.html: one would be written over another."""
+    source, truth = draw_input(tmp_path / "clip", "propagate"), tmp_path / "truth" / "clip"
+    draw_mask(truth / "00000.png")
+    assert run("propagate", source, "-o", tmp_path / "run").code == 0
+    fewshot = ("evaluate", "fewshot", tmp_path / "truth", tmp_path / "truth")
+    vos = ("evaluate", "vos", truth, truth, "--protocol", "all-frames")
+    settings = Path(__file__).parents[2] / "examples" / "training" / "fwb-compact.toml"
+    train = ("train", "fwb", "--data", tmp_path / "truth", "--config", settings)
+    assert vosseg(*vos, "-o", tmp_path / "report").code == 0
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "state.safetensors").touch()
+    before = files_below(tmp_path)
+    for folder, owner, others in (
+        ("run", "propagate", (vos, train)),
+        ("report", "evaluate vos", (fewshot, train, ("propagate", source, "--mask", tmp_path / "mask.png"))),
+        ("training", "train", (vos, fewshot)),
+    ):
+        for other in others:
+            outcome = vosseg(*other, "-o", tmp_path / folder)
+            assert outcome.code == 3
+            assert f"{tmp_path / folder}: holds the results of vosseg {owner}. Give another" in outcome.stderr
+    assert files_below(tmp_path) == before
+    assert vosseg(*vos, "-o", tmp_path / "report").code == 0
 
 
 def test_commands_do_not_share_an_output(run: Command, tmp_path: Path) -> None:

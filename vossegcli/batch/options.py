@@ -14,6 +14,7 @@ from vossegcli.io.media.depth import parse_range
 from vossegcli.io.media.reading import Reading
 from vossegcli.io.media.stack_axes import parse_axes
 from vossegcli.io.records.json_files import records_of_runs
+from vossegcli.io.records.output_folders import FIX, check_owner
 from vossegcli.names import MAX_PIXELS
 from vossegcli.setting_types import settle_types
 from vossegcli.types import Shard, Task
@@ -48,6 +49,7 @@ class BatchOptions(ABC):
     """
 
     COMMAND: ClassVar[Task]
+    MODE: ClassVar[str] = ""  # option that makes results of a kind of its own
     #: Kinds of output, with patterns for their files; `{files}` stands for an item's name or the files in its folder.
     SAVES: ClassVar[Mapping[str, tuple[str, ...]]]
     ALWAYS: ClassVar[tuple[str, ...]] = ()  # kinds that are written in any case
@@ -126,6 +128,11 @@ class BatchOptions(ABC):
         return Reading(parse_range(self.value_range), parse_axes(self.axis, self.channel))
 
     @property
+    def results(self) -> str:
+        """Kind of results, which is alone in its output folder."""
+        return f"{self.COMMAND} {self.MODE}".rstrip()
+
+    @property
     def kinds(self) -> list[str]:
         """The kinds of output that are written for each item."""
         return sorted({*self.ALWAYS, *self.save} - {REPORT})
@@ -138,20 +145,18 @@ class BatchOptions(ABC):
         Raises:
             InputError: another folder is needed.
         """
-        fix = "give another folder with -o/--output"
         source, folder = self.source.resolve(), self.folder.resolve()
         for tree in filter(None, map(_searched, self.trees)) if self.output is not None else ():
             if folder.is_relative_to(tree):
-                raise InputError("lies inside the input folder", where=self.folder, fix=fix)
+                raise InputError("lies inside the input folder", where=self.folder, fix=FIX)
         for path in self.reads:
             if any(path.resolve().is_relative_to(folder / kind) for kind in self.SAVES):
                 raise InputError("would be overwritten", where=path, fix="copy it, or give another -o/--output")
+        check_owner(self.folder, self.results)
         records = records_of_runs(self.folder)
-        for task in {record["task"] for record in records if "task" in record} - {self.COMMAND}:
-            raise InputError(f"holds the results of vosseg {task}", where=self.folder, fix=fix)
         found = [Path(record["input"]).resolve() for record in records if isinstance(record.get("input"), str)]
         if self.output is None and any(other != source for other in found):
-            raise InputError(f"holds the results of another input, {found[0]}", where=self.folder, fix=fix)
+            raise InputError(f"holds the results of another input, {found[0]}", where=self.folder, fix=FIX)
 
 
 def check_fps(fps: float | None) -> None:

@@ -21,7 +21,7 @@ LARGEST_WIDTH, SMALLEST_WIDTH = 480, 160
 BYTES_PER_PIXEL = 0.16  # of a JPEG as a data URI, about
 STRIP = 12  # pictures of a video
 BINS = 20
-_LEFT_OUT = {"task", "failed", "totals", "classes", "plan", "review_first", "support_iou", "shots"}
+_LEFT_OUT = {"task", "results", "failed", "totals", "classes", "plan", "review_first", "support_iou", "shots"}
 _VIDEO_COMMANDS = {"propagate", "track"}
 
 

@@ -66,7 +66,7 @@ def run_command(
     planned = [_plan(command, source) for source in inputs]
     items = [item for item in planned if isinstance(item, Item)]
     facts = {
-        "version": __version__, "task": options.COMMAND, "command": options.command,
+        "version": __version__, "task": options.COMMAND, "results": options.results, "command": options.command,
         "input": str(options.source.resolve()), "output": str(options.folder), "seed": options.seed,
         **command.facts(items), **model.facts,
         **({"images_folder": str(options.images_folder.resolve())} if options.images_folder else {}),

@@ -51,6 +51,7 @@ class EpisodeOptions(BatchOptions):
     """
 
     COMMAND = "fewshot"
+    MODE = "--episodes"
     SAVES = {"masks": ("masks/{files}.png", "truth/{files}.png"), "overlay": ("overlay/{files}.jpg",)}
     ALWAYS = ("masks",)
 

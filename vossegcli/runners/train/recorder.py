@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vossegcli.errors import CheckpointError
 from vossegcli.io.records.atomic import atomic_path, write_text_atomic
+from vossegcli.io.records.output_folders import TRAINING_STATE
 from vossegcli.io.records.run_records import append_jsonl, read_jsonl
 from vossegcli.io.weights.checkpoints import (
     CheckpointHeader,
@@ -78,7 +79,7 @@ class Recorder:
         self.began = time.time()
         self.options.output.mkdir(parents=True, exist_ok=True)
         self.log_path = self.options.output / "train.jsonl"
-        self.state_path = self.options.output / "state.safetensors"
+        self.state_path = self.options.output / TRAINING_STATE
 
     def resume(self, trainer: Trainer) -> None:
         """Load the state and cut the log back to it; without a state the run starts.

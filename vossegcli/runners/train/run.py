@@ -25,6 +25,7 @@ from vossegcli.io.records.atomic import make_folder
 from vossegcli.io.records.configs import read_toml
 from vossegcli.io.records.file_names import is_called
 from vossegcli.io.records.locks import output_lock
+from vossegcli.io.records.output_folders import TRAINING_STATE, check_owner
 from vossegcli.io.records.run_records import holds_masks_of_run
 from vossegcli.io.weights.checkpoints import read_checkpoint
 from vossegcli.io.weights.pretrained import read_imagenet
@@ -49,7 +50,6 @@ SAMPLES: Mapping[str, Callable[..., TrainingSamples]] = {
     "instance": TrainingInstances,
     "track": TrainingTracks,
 }
-STATE = "state.safetensors"
 Facts = dict[str, Any]
 
 
@@ -92,7 +92,7 @@ def _train(run: TrainingRun, on_progress: OnProgress, on_note: Callable[[str], N
     torch.manual_seed(settings.seed)
     model = system.build(config).to(run.device).to(memory_format=torch.channels_last)
     _start(model, system, config, options.init, samples.labels)
-    resumed = options.resume and (options.output / STATE).exists()
+    resumed = options.resume and (options.output / TRAINING_STATE).exists()
     if options.dry_run or not resumed:
         sheet = write_contact_sheet(options.output, samples.batches(0), samples.names)
         on_note(f"look at {sheet}: samples as training sees them")
@@ -153,7 +153,8 @@ def _check_output(options: TrainOptions) -> None:
         ConfigError: it holds a training run, and this one does not resume it.
     """
     make_folder(options.output)
-    if not (options.resume or options.dry_run) and (options.output / STATE).exists():
+    check_owner(options.output, "train")
+    if not (options.resume or options.dry_run) and (options.output / TRAINING_STATE).exists():
         raise ConfigError("holds a training run", where=options.output, fix="add --resume or give another folder")
 
 
