@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from vossegcli.batch import processes
 from vossegcli.cli.app import app
 from vossegcli.io.masks.label_maps import write_label_map
+from vossegcli.io.records.atomic import _host_tag
 from vossegcli.io.weights.checkpoints import CheckpointHeader, write_checkpoint
 from vossegcli.systems.afb_urr.config import AFBURRConfig, BankConfig, LocalityConfig, TrunkConfig
 from vossegcli.systems.afb_urr.model import AFBURR
@@ -219,6 +220,15 @@ def finish(process: "subprocess.Popen[str]", seconds: float = 300.0) -> Outcome:
         stdout, stderr = process.communicate()
         pytest.fail(f"did not end within {seconds:.0f} s:\n{stdout}\n{stderr}")
     return Outcome(process.returncode, stdout, stderr)
+
+
+def leave_temporaries(*folders: Path) -> None:
+    """Leave a file in each folder that a process was writing when it was killed."""
+    dead = start([sys.executable, "-c", "pass"])
+    finish(dead)
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f".vosseg-{_host_tag()}-{dead.pid}-00000000.png").write_bytes(b"half")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 Covers: runners.evaluate.sources
 """
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from tests.conftest import Outcome, squares
+from tests.conftest import Outcome, files_below, leave_temporaries, squares
 from vossegcli.io.datasets.unfolded_stacks import find_stacks
 
 TRUTH = np.stack([squares(index, (1, 2, 300)) for index in range(5)])
@@ -50,6 +51,28 @@ def test_stacks_score_like_folders(task: str, vosseg: Vosseg, masks: Path) -> No
 def test_a_sequence_is_called_like_its_stack(vosseg: Vosseg, masks: Path) -> None:
     stacks = [masks / kind / "stacks" / "a.tif" for kind in ("predicted", "truth")]
     assert set(vosseg("evaluate", "vos", *stacks, "--json").json()["per_object"]) == {"a_1", "a_2", "a_300"}
+
+
+def test_a_report_is_written_again_into_its_folder(vosseg: Vosseg, masks: Path) -> None:
+    """What a killed run has left goes, masks that were made are used again, and none that were made of other files."""
+    predicted, out = masks / "predicted" / "stacks", masks / "report"
+    call = ("evaluate", "vos", predicted, masks / "truth" / "folders", "-o", out, "--json")
+    first = vosseg(*call).json()
+    (made,) = (out / ".vosseg" / "masks" / "predictions").iterdir()
+    leave_temporaries(out, out / ".vosseg", made.parent, made / "stacks")
+    marks = {path: path.stat().st_mtime_ns for path in made.rglob("*.png") if not path.name.startswith(".")}
+    assert vosseg(*call).json() == first
+    assert not [path for path in files_below(out) if Path(path).name.startswith(".vosseg-")]
+    assert {path: path.stat().st_mtime_ns for path in made.rglob("*.png")} == marks
+    tifffile.imwrite(predicted / "b.tif", TRUTH, metadata={"axes": "TYX"})
+    assert vosseg(*call).json()["J&F-Mean"] > first["J&F-Mean"], "other predictions"
+    (predicted / "b.tif").unlink()
+    shutil.copytree(masks / "truth" / "folders" / "b", predicted / "b")
+    assert vosseg(*call).code == 0
+    (predicted / "b" / "f002.png").unlink()
+    outcome = vosseg(*call)
+    assert outcome.code == 7
+    assert "b/f002" in outcome.stderr, "not linked from before"
 
 
 def test_what_a_run_saves_as_stacks(masks: Path) -> None:

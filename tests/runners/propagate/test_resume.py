@@ -5,7 +5,6 @@ Covers: runners.propagate.segment
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.context import BaseContext
@@ -20,9 +19,8 @@ from tests.conftest import (
     draw_mask,
     draw_video,
     files_below,
-    finish,
+    leave_temporaries,
     read_ids,
-    start,
 )
 from vossegcli.errors import InputError
 from vossegcli.io.masks import label_maps
@@ -125,14 +123,8 @@ def test_a_mask_that_a_power_cut_emptied_is_made_again(
 
 
 def test_temporaries_of_a_killed_run_are_removed(options: PropagateOptions, tmp_path: Path) -> None:
-    dead = start([sys.executable, "-c", "pass"])
-    finish(dead)
-    from vossegcli.io.records.atomic import _host_tag
-
-    for folder in ("masks/clip", "overlay/clip", "probabilities/clip/1", "video", ".vosseg", "."):
-        left = tmp_path / "out" / folder / f".vosseg-{_host_tag()}-{dead.pid}-00000000.png"
-        left.parent.mkdir(parents=True, exist_ok=True)
-        left.write_bytes(b"half")
+    folders = ("masks/clip", "overlay/clip", "probabilities/clip/1", "video", ".vosseg", ".")
+    leave_temporaries(*(tmp_path / "out" / folder for folder in folders))
     propagate(options, Told())
     assert not [path for path in files_below(tmp_path / "out") if Path(path).name.startswith(".vosseg-")]
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.conftest import leave_temporaries
 from vossegcli.errors import CheckpointError, ConfigError, InputError
 from vossegcli.io.records.locks import output_lock
 from vossegcli.io.records.run_records import read_jsonl
@@ -111,6 +112,13 @@ def test_instances_are_validated_while_training_and_the_best_is_kept(discs: Path
     assert checkpoint.header.training["validation_AP"] >= rows[0]["validation_AP"] - 1e-9
     assert not (tmp_path / "out" / "best.safetensors").exists()
     build_network(checkpoint, get_system("b2inst"))
+
+
+def test_what_a_killed_run_has_left_goes(discs: Path, settings: Path, tmp_path: Path) -> None:
+    """The state of a large network takes gigabytes."""
+    leave_temporaries(tmp_path / "out")
+    runner.train(options(discs, settings, tmp_path / "out"), silent)
+    assert not list((tmp_path / "out").glob(".vosseg-*"))
 
 
 def test_an_ended_run_that_is_resumed_keeps_its_best_weights(discs: Path, tmp_path: Path) -> None:

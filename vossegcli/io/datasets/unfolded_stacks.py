@@ -59,7 +59,8 @@ def unfold_stacks(path: Path, stacks: Mapping[str, Path], other: Path, work: Pat
         InputError: a stack cannot be read, or holds values that are no ids.
     """
     frames = {name: _frames_of(file, name, other) for name, file in stacks.items()}
-    settings = [" ".join((name, *names)) for name, names in frames.items()]
+    others = _others(path, set(stacks.values()))
+    settings = [*(" ".join((name, *names)) for name, names in frames.items()), *map(str, others.values())]
 
     def make(folder: Path) -> Sequence[str]:
         notes: dict[str, None] = {}
@@ -69,7 +70,10 @@ def unfold_stacks(path: Path, stacks: Mapping[str, Path], other: Path, work: Pat
             for frame, ids in stack.maps:
                 write_label_map(place / f"{frame}.png", ids)
             notes |= dict.fromkeys(stack.notes)
-        _link_others(path, set(stacks.values()), folder)
+        for name, file in others.items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(file)
         return list(notes)
 
     return made_once(work / (path.stem or "masks"), list(stacks.values()), settings, make)
@@ -90,17 +94,14 @@ def _root(path: Path) -> Path:
     return path / _SAVED if root == path and (path / _SAVED).is_dir() else root
 
 
-def _link_others(path: Path, stacks: set[Path], folder: Path) -> None:
-    """Link the images of a tree that are no stacks."""
+def _others(path: Path, stacks: set[Path]) -> dict[str, Path]:
+    """Find the images of a tree that are no stacks, by their path in it."""
     if path.is_file():
-        return
+        return {}
     root = _root(path)
-    for below in (root, *(place for place in sorted(root.rglob("*")) if place.is_dir() and _is_shown(place, root))):
-        for file in list_images(below):
-            if file not in stacks:
-                target = folder / file.relative_to(root)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.symlink_to(file.resolve())
+    folders = (root, *(place for place in sorted(root.rglob("*")) if place.is_dir() and _is_shown(place, root)))
+    images = (file for folder in folders for file in list_images(folder) if file not in stacks)
+    return {file.relative_to(root).as_posix(): file.resolve() for file in images}
 
 
 def _is_shown(path: Path, root: Path) -> bool:

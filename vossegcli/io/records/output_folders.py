@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from vossegcli.errors import InputError
+from vossegcli.io.records.atomic import clean_temporaries, clean_tree
 from vossegcli.io.records.json_files import read_record, records_of_runs
+from vossegcli.io.records.run_records import STATE_FOLDER
 
 FIX = "give another folder with -o/--output"
 TRAINING_STATE = "state.safetensors"
@@ -23,6 +25,12 @@ def check_owner(folder: Path, own: str) -> None:
     """
     for owner in sorted(_owners(folder) - {own}):
         raise InputError(f"holds the results of vosseg {owner}", where=folder, fix=FIX)
+
+
+def clean_output(folder: Path) -> None:
+    """Remove what killed runs left half-written in an output folder, and in the private one below it."""
+    clean_temporaries(folder)
+    clean_tree(folder / STATE_FOLDER)
 
 
 def _owners(folder: Path) -> set[str]:

@@ -18,7 +18,7 @@ from vossegcli.io.masks.mask_trees import find_sequence_list, read_sequence_name
 from vossegcli.io.records.atomic import write_text_atomic
 from vossegcli.io.records.json_files import find_run_record, read_report
 from vossegcli.io.records.locks import output_lock, tables_lock
-from vossegcli.io.records.output_folders import check_owner
+from vossegcli.io.records.output_folders import check_owner, clean_output
 from vossegcli.io.records.run_records import fingerprint
 from vossegcli.io.records.tables import write_csv
 from vossegcli.metrics.vos import LEFT_OUT
@@ -127,6 +127,7 @@ def evaluate(
         raise InputError(f"is of the task {other['task']}", where=options.compare, fix=f"give one of {options.task}")
     if options.output is not None:
         check_owner(options.output, f"evaluate {options.task}")
+        clean_output(options.output)
     lock: AbstractContextManager[None] = nullcontext()
     if options.shard is not None:
         if options.output is None:

@@ -19,7 +19,6 @@ from vossegcli.io.datasets.shapes import Annotations
 from vossegcli.io.datasets.unfolded_stacks import find_stacks, unfold_stacks
 from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.masks.mask_trees import find_mask_sequences
-from vossegcli.io.records.atomic import clean_tree
 from vossegcli.io.records.file_names import folders_of_labels
 from vossegcli.io.records.json_files import read_json
 from vossegcli.io.records.run_records import STATE_FOLDER, holds_masks_of_run
@@ -125,9 +124,7 @@ def _opened(path: Path, work: Path) -> Path:
 def _work_folder(output: Path | None) -> Iterator[Path]:
     """Give a folder for masks that have to be made: of the report, which several runs share, or one that is removed."""
     if output is not None:
-        shared = output / STATE_FOLDER / "masks"
-        clean_tree(shared)
-        yield shared
+        yield output / STATE_FOLDER / "masks"
         return
     with tempfile.TemporaryDirectory(prefix="vosseg-") as work:
         yield Path(work)

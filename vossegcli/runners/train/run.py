@@ -25,7 +25,7 @@ from vossegcli.io.records.atomic import make_folder
 from vossegcli.io.records.configs import read_toml
 from vossegcli.io.records.file_names import is_called
 from vossegcli.io.records.locks import output_lock
-from vossegcli.io.records.output_folders import TRAINING_STATE, check_owner
+from vossegcli.io.records.output_folders import TRAINING_STATE, check_owner, clean_output
 from vossegcli.io.records.run_records import holds_masks_of_run
 from vossegcli.io.weights.checkpoints import read_checkpoint
 from vossegcli.io.weights.pretrained import read_imagenet
@@ -73,6 +73,7 @@ def train(options: TrainOptions, on_progress: OnProgress, on_note: Callable[[str
     _check_output(options)
     run = TrainingRun(options, system, settings, device, precision)
     with nullcontext() if options.dry_run else output_lock(options.output, None):
+        clean_output(options.output)
         return _train(run, on_progress, on_note)
 
 
