@@ -3,13 +3,18 @@
 Covers: io.media.layouts
 """
 
+import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from tests.conftest import draw_mask, draw_video
 from vossegcli.errors import InputError
+from vossegcli.io.masks.mask_trees import find_label_maps, find_mask_sequences
+from vossegcli.io.media.queries import find_queries
 from vossegcli.io.media.sequences import find_sequences, input_name
 
 
@@ -267,3 +272,45 @@ def test_signs_and_decimals_order_frames(tmp_path: Path) -> None:
     }.items():
         (sequence,) = find_sequences(tmp_path / name)
         assert [path.stem for path in sequence.frames] == wanted
+
+
+def test_a_folder_that_cannot_be_listed_is_a_sequence_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_video(tmp_path / "root" / "a", 2)
+    draw_video(tmp_path / "root" / "b", 2)
+    refuse_to_list(monkeypatch, "b")
+    good, bad = find_sequences(tmp_path / "root")
+    assert (good.name, good.problem) == ("a", None)
+    assert (bad.name, bad.problem) == ("b", "cannot be listed (Permission denied)")
+    queries = find_queries(str(tmp_path / "root"))
+    assert [query.name for query in queries] == ["a/00000", "a/00001"]
+    assert queries.notes[0].startswith(f"left out: the folder {tmp_path / 'root' / 'b'}: cannot be listed")
+
+
+def refuse_to_list(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The superuser, as whom tests may run, is refused nothing."""
+    listed = Path.iterdir
+
+    def iterdir(folder: Path) -> Iterator[Path]:
+        if folder.name == name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+
+
+def test_linked_folders_are_searched_by_every_reader(tmp_path: Path) -> None:
+    """Each once, and hidden ones by none; a link does not take the place of the real folder."""
+    draw_mask(tmp_path / "elsewhere" / "x" / "0.png")
+    root = tmp_path / "root"
+    for name in ("z", ".hidden"):
+        draw_mask(root / name / "0.png")
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (root / "a").symlink_to(root / "z")
+    (root / "loop").symlink_to(root)
+    expected = ["linked/x", "z"]
+    assert list(find_label_maps(root)) == [f"{name}/0" for name in expected]
+    assert list(find_mask_sequences(root)) == expected
+    assert [sequence.name for sequence in find_sequences(root)] == expected
+    assert [query.name for query in find_queries(str(root))] == [f"{name}/0" for name in expected]

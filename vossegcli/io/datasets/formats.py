@@ -18,6 +18,7 @@ from vossegcli.io.datasets.tools.supervisely import is_datumaro, is_supervisely,
 from vossegcli.io.datasets.tools.via import is_via, read_via
 from vossegcli.io.datasets.tools.voc import read_voc, voc_root
 from vossegcli.io.datasets.tools.yolo import is_yolo, read_yolo
+from vossegcli.io.media.contents import files_below
 from vossegcli.io.records.file_names import natural_key
 from vossegcli.io.records.json_files import read_json
 from vossegcli.wording import counted
@@ -209,10 +210,8 @@ def _read_file(path: Path, images: Path | None) -> Annotations:
 def _files_of_tools(folder: Path, most: int | None = None) -> Iterator[Payload]:
     """The JSON files (with their content) and XML files (None) of known tools below a folder, in natural order."""
     count = 0
-    found = [file for file in folder.rglob("*") if file.suffix.lower() in {".json", ".xml"}]
+    found = [file for file in files_below(folder) if file.suffix.lower() in {".json", ".xml"}]
     for file in sorted(found, key=lambda file: natural_key(file.relative_to(folder).as_posix())):
-        if _is_hidden(file, folder) or not file.is_file():
-            continue
         if file.suffix.lower() == ".xml":
             if b"<annotations" not in head_of(file):
                 continue
@@ -226,10 +225,6 @@ def _files_of_tools(folder: Path, most: int | None = None) -> Iterator[Payload]:
         count += 1
         if count == most:
             return
-
-
-def _is_hidden(file: Path, folder: Path) -> bool:
-    return any(part.startswith((".", "__MACOSX")) for part in file.relative_to(folder).parts)
 
 
 def _joined(path: Path, parts: Sequence[Annotations]) -> Annotations:

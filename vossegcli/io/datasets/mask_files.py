@@ -21,6 +21,7 @@ from vossegcli.io.datasets.mask_sources import (
 )
 from vossegcli.io.masks.label_maps import read_mask_folder
 from vossegcli.io.masks.mask_trees import root_of_masks
+from vossegcli.io.media.contents import entries_of, files_below, walk
 from vossegcli.io.media.frame_matches import match_frames, without_suffix
 from vossegcli.io.media.sequences import list_images
 from vossegcli.io.records.file_names import IMAGE_SUFFIXES, is_called, subfolder
@@ -81,7 +82,7 @@ def find_mask_files(
     path = _stack_of(path, sequence, frames, alone=alone) or path
     if needs_conversion(path):
         made = convert_masks(path, work, frames, on_top, images)
-        sources = (path,) if path.is_file() else tuple(file for file in sorted(path.rglob("*")) if file.is_file())
+        sources = (path,) if path.is_file() else tuple(files_below(path))
         found = _in_folder(_folder_of(made.folder, sequence, frames), frames, path)
         return MaskFiles(found.files, found.single, sources, found.names, (*made.notes, *found.notes))
     if path.is_file():
@@ -129,8 +130,9 @@ def _in_archive(
     stack = _stack_of(root, sequence, frames, alone=alone, deep=True)
     if stack is not None or needs_conversion(root) or (root / sequence).is_dir():
         return find_mask_files(stack or root, sequence, frames, work, alone=alone, on_top=on_top, images=images)
-    if not any(file.suffix.lower() in IMAGE_SUFFIXES for file in root.rglob("*")):
-        if any(root.rglob("*.roi")):
+    suffixes = {file.suffix.lower() for file in files_below(root)}
+    if not suffixes & IMAGE_SUFFIXES:
+        if ".roi" in suffixes:
             raise rois_error(archive)
         raise InputError("holds neither masks nor annotations", where=archive, fix="pack masks named like their frames")
     objects = convert_object_folders(root, frames, work, on_top)
@@ -157,7 +159,7 @@ def _stack_of(path: Path, sequence: str, frames: Sequence[str], *, alone: bool, 
     found = next((file for file in named if needs_conversion(file)), None)
     if found is not None or not (alone or deep):
         return found
-    files = [file for file in sorted(path.rglob("*") if deep else path.iterdir()) if file.is_file()]
+    files = list(files_below(path)) if deep else [file for file in entries_of(path) if not file.is_dir()]
     if deep:
         named = [file for file in files if file.relative_to(path).with_suffix("").as_posix().endswith(f"/{sequence}")]
         found = next((file for file in named if holds_stack(file)), None)
@@ -170,7 +172,7 @@ def _stack_of(path: Path, sequence: str, frames: Sequence[str], *, alone: bool, 
 
 def _folder_of(root: Path, sequence: str, frames: Sequence[str]) -> Path:
     """The folder of converted masks that belongs to a sequence: by its name, else the one whose masks fit frames."""
-    folders = [folder for folder in (root, *sorted(root.rglob("*"))) if folder.is_dir() and list_images(folder)]
+    folders = [folder for folder, _, _ in walk(root) if list_images(folder)]
     if len(folders) == 1:
         return folders[0]
     own = Path(sequence).parts

@@ -13,6 +13,7 @@ from vossegcli.io.datasets.mask_sources import made_once
 from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.masks.label_stacks import count_masks, read_label_stack
 from vossegcli.io.masks.mask_trees import root_of_masks
+from vossegcli.io.media.contents import files_below, walk
 from vossegcli.io.media.sequences import list_images
 from vossegcli.io.media.stacks import is_stack
 from vossegcli.io.records.file_names import check_unique_stems, natural_key
@@ -33,8 +34,7 @@ def find_stacks(path: Path) -> dict[str, Path]:
     if path.is_file():
         return {path.stem: path} if path.suffix.lower() in _SUFFIXES and is_stack(path) else {}
     root = _root(path)
-    files = [file for file in root.rglob("*") if file.suffix.lower() in _SUFFIXES and _is_shown(file, root)]
-    stacks = [file for file in files if file.is_file() and is_stack(file)]
+    stacks = [file for file in files_below(root) if file.suffix.lower() in _SUFFIXES and is_stack(file)]
     named = {file.relative_to(root).with_suffix("").as_posix(): file for file in stacks}
     if len(named) < len(stacks):
         check_unique_stems(tuple(stacks))
@@ -99,10 +99,5 @@ def _others(path: Path, stacks: set[Path]) -> dict[str, Path]:
     if path.is_file():
         return {}
     root = _root(path)
-    folders = (root, *(place for place in sorted(root.rglob("*")) if place.is_dir() and _is_shown(place, root)))
-    images = (file for folder in folders for file in list_images(folder) if file not in stacks)
+    images = (file for folder, _, _ in walk(root) for file in list_images(folder) if file not in stacks)
     return {file.relative_to(root).as_posix(): file.resolve() for file in images}
-
-
-def _is_shown(path: Path, root: Path) -> bool:
-    return not any(part.startswith(".") for part in path.relative_to(root).parts)

@@ -125,10 +125,10 @@ def read_videos(found: Videos) -> AnnotatedImages:
 
 def _videos(root: Path) -> Iterator[Video]:
     """The videos below a folder, and the folder itself if it is one."""
-    for folder, names, _ in walk(root):
+    for folder, folders, _ in walk(root):
         found = list(_direct_videos(root, folder))
         if found:
-            names[:] = [name for name in names if not is_called(name, *_TAKEN)]
+            folders[:] = [below for below in folders if not is_called(below.name, *_TAKEN)]
         yield from found
 
 

@@ -15,7 +15,7 @@ from vossegcli.io.masks.indexed_images import is_plain_palette
 from vossegcli.io.masks.label_maps import MANY_OBJECTS, VOID, read_label_map
 from vossegcli.io.masks.plain_png import read_plain_png
 from vossegcli.io.masks.stored_masks import png_header, read_stored_mask
-from vossegcli.io.media.contents import walk
+from vossegcli.io.media.contents import files_below, walk
 from vossegcli.io.media.images import opened_image
 from vossegcli.io.media.orientation import orientation_of
 from vossegcli.io.media.sequences import folder_name, list_images
@@ -80,7 +80,7 @@ def find_label_maps(folder: Path) -> dict[str, Path]:
     """
     below = subfolder(folder, "masks")
     root = below if below.is_dir() else folder
-    files = (path for path in root.rglob("*") if path.suffix.lower() in LABEL_MAP_SUFFIXES and path.is_file())
+    files = (path for path in files_below(root) if path.suffix.lower() in LABEL_MAP_SUFFIXES)
     found = {path.relative_to(root).with_suffix("").as_posix(): path for path in files}
     if not found:
         raise InputError("holds no label maps", where=folder, fix="give a folder of PNG or TIFF label maps")
@@ -232,8 +232,14 @@ def check_is_mask(path: Path, ids_map: IdsMap) -> None:
 
 def find_sequence_list(roots: Iterable[Path], name: str, year: str = "2017") -> Path | None:
     """Find a list of sequences in the `ImageSets` of data sets, that of a year of DAVIS first; None = there is none."""
-    lists = (path for root in roots for path in subfolder(root, "ImageSets").rglob("*.txt") if path.stem == name)
+    lists = (path for root in roots for path in _lists_of(root) if path.stem == name)
     return min(lists, key=lambda path: (year not in path.parts, path), default=None)
+
+
+def _lists_of(root: Path) -> list[Path]:
+    """The text files in the `ImageSets` of a data set."""
+    folder = subfolder(root, "ImageSets")
+    return [path for path in files_below(folder) if path.suffix == ".txt"] if folder.is_dir() else []
 
 
 def read_sequence_names(path: Path) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterable, Iterator
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from vossegcli.io.media.kinds import kind_of
 from vossegcli.io.records.file_names import natural_key
 from vossegcli.wording import counted
 
-_CLUTTER = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})
+_CLUTTER = frozenset({"__macosx", "lost+found", "@eadir", "thumbs.db", "desktop.ini"})
 _SHOWN = 3
 
 
@@ -56,25 +56,37 @@ def contents_of(folder: Path, without: Collection[Path] = (), *, arrays: bool = 
 
     Args:
         folder: to look at; its subfolders are listed, not entered.
-        without: resolved paths of files to leave out, as that of a mask; where one is called like an image and more,
-            as `a_mask.png` beside `a.jpg`, the others of this kind are left out too.
-        arrays: `.npy` files of a frame each are images where there are neither other pictures nor folders.
+        without: as in `sorted_contents`.
+        arrays: likewise.
 
     Raises:
         InputError: the folder cannot be listed.
     """
-    folders: list[Path] = []
+    return sorted_contents(folder, *_listing_of(folder), without, arrays=arrays)
+
+
+def sorted_contents(
+    folder: Path, folders: Sequence[Path], files: Sequence[Path], without: Collection[Path] = (), *,
+    arrays: bool = False,
+) -> Contents:  # fmt: skip
+    """Sort what a folder holds.
+
+    Args:
+        folder: where it lies.
+        folders: in it.
+        files: likewise.
+        without: resolved paths of files to leave out, as that of a mask; where one is called like an image and more,
+            as `a_mask.png` beside `a.jpg`, the others of this kind are left out too.
+        arrays: `.npy` files of a frame each are images where there are neither other pictures nor folders.
+    """
     images: list[Path] = []
     videos: list[Path] = []
     others: list[Path] = []
-    for entry in entries_of(folder):
-        if entry.is_dir():
-            folders.append(entry)
-        elif without and entry.resolve() in without:
+    for file in files:
+        if without and file.resolve() in without:
             continue
-        else:
-            kind = kind_of(entry)
-            (others if kind is None else images if kind == "image" else videos).append(entry)
+        kind = kind_of(file)
+        (others if kind is None else images if kind == "image" else videos).append(file)
     if without:
         images = _without_siblings(folder, images, without)
     if arrays and not (images or videos or folders):
@@ -125,24 +137,55 @@ def entries_of(folder: Path) -> list[Path]:
     return sorted(visible, key=lambda entry: natural_key(entry.name))
 
 
-def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yield the folders of a tree as `os.walk` does, the root first; linked folders too, each once.
+def walk(root: Path, refused: list[InputError] | None = None) -> Iterator[tuple[Path, list[Path], list[Path]]]:
+    """Yield the folders of a tree, the root first.
 
+    Linked folders too, each once, and after the real ones, so that a link does not take the place of what it leads to.
     Hidden names and the clutter of operating systems are left out.
 
+    Args:
+        root: a folder; of anything else, nothing is yielded.
+        refused: takes the errors of folders that cannot be listed; None = they are raised.
+
     Yields:
-        a folder, the names of its subfolders in natural order, of which the caller may remove some, and of its files.
+        a folder, its subfolders, of which the caller may remove some, and its files; both in natural order.
+
+    Raises:
+        InputError: a folder cannot be listed.
     """
-    visited = set()
-    for path, names, files in os.walk(root, followlinks=True):
-        folder = Path(path)
+    visited: set[Path] = set()
+    waiting, links = [root] if root.is_dir() else [], deque[Path]()
+    while waiting or links:
+        folder = waiting.pop() if waiting else links.popleft()
         real = folder.resolve()
         if real in visited:
-            names.clear()
             continue
         visited.add(real)
-        names[:] = sorted((name for name in names if not is_clutter(name)), key=natural_key)
-        yield folder, names, [name for name in files if not is_clutter(name)]
+        try:
+            folders, files = _listing_of(folder)
+        except InputError as error:
+            if refused is None or folder == root:
+                raise
+            refused.append(error)
+            continue
+        yield folder, folders, files
+        waiting += [entry for entry in reversed(folders) if not entry.is_symlink()]
+        links += [entry for entry in folders if entry.is_symlink()]
+
+
+def files_below(root: Path) -> Iterator[Path]:
+    """Yield the files of a tree (see `walk`), those of a folder in natural order."""
+    for _, _, files in walk(root):
+        yield from files
+
+
+def _listing_of(folder: Path) -> tuple[list[Path], list[Path]]:
+    """List the folders and the files in a folder; see `entries_of`."""
+    folders: list[Path] = []
+    files: list[Path] = []
+    for entry in entries_of(folder):
+        (folders if entry.is_dir() else files).append(entry)
+    return folders, files
 
 
 def is_clutter(name: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from vossegcli.errors import InputError
+from vossegcli.io.media.contents import files_below
 from vossegcli.io.records.file_names import IMAGE_SUFFIXES, subfolder
 
 _DRIVE = re.compile(r"^[A-Za-z]:")
@@ -81,7 +82,7 @@ class ImageFinder:
             return None
         if self._by_name is None:
             self._by_name = {}
-            for path in sorted(self._below.rglob("*")):
+            for path in files_below(self._below):
                 if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
                     self._by_name.setdefault(path.name, []).append(path)
         same = self._by_name.get(parts[-1], [])

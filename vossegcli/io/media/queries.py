@@ -45,15 +45,16 @@ def find_queries(text: str, images: Path | None = None) -> Found[Query]:
         InputError: nothing is there, no image of a COCO file is there, or two files would share a name.
     """
     path = Path(text)
+    refused: list[InputError] = []
     if path.is_dir():
-        root, files = path, list(_files_below(path))
+        root, files = path, list(_files_below(path, refused))
     elif is_listing(text):
         return _listed(path, images)
     elif path.exists():
         root, files = path.parent, [path]
     elif is_pattern(path):
         root, matches = expand(path)
-        files = [file for found in matches for file in (_files_below(found) if found.is_dir() else [found])]
+        files = [file for found in matches for file in (_files_below(found, refused) if found.is_dir() else [found])]
         files = [file for file in files if not any(holds_run(folder) for folder in _folders_between(root, file))]
     else:
         raise InputError("does not exist", where=text, fix="check the path")
@@ -66,8 +67,9 @@ def find_queries(text: str, images: Path | None = None) -> Found[Query]:
         raise InputError("holds no images", where=text, fix="give an image, a folder of images, a pattern, or a video")
     _check_names(queries)
     others = [file for file, found in kinds.items() if found is None]
-    notes = (f"left out: {counted_names(others, 'file[|s]')} that cannot be segmented",) if others else ()
-    return Found(tuple(sorted(queries, key=lambda query: natural_key(query.name))), notes)
+    notes = [f"left out: {counted_names(others, 'file[|s]')} that cannot be segmented"] if others else []
+    notes += [f"left out: the folder {error}" for error in refused]
+    return Found(tuple(sorted(queries, key=lambda query: natural_key(query.name))), tuple(notes))
 
 
 def is_listing(text: str) -> bool:
@@ -125,10 +127,10 @@ def _check_names(queries: Sequence[Query]) -> None:
             raise InputError(f"has the same name as {other.name} but for the suffix", where=query.path, fix="rename it")
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    for path, names, files in walk(folder):
-        names[:] = [name for name in names if not holds_run(path / name)]
-        yield from (path / file for file in files)
+def _files_below(folder: Path, refused: list[InputError]) -> Iterator[Path]:
+    for _, folders, files in walk(folder, refused):
+        folders[:] = [below for below in folders if not holds_run(below)]
+        yield from files
 
 
 def _folders_between(root: Path, file: Path) -> Iterator[Path]:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from vossegcli.errors import InputError
-from vossegcli.io.media.contents import Contents, contents_of, counted_names, entries_of, siblings_of, split_arrays
+from vossegcli.io.media.contents import (
+    Contents,
+    contents_of,
+    counted_names,
+    entries_of,
+    siblings_of,
+    sorted_contents,
+    split_arrays,
+    walk,
+)
 from vossegcli.io.media.frame_numbers import in_order
 from vossegcli.io.media.images import read_image_size
 from vossegcli.io.media.kinds import kind_of, kind_of_anything
@@ -140,28 +149,24 @@ def _sorted(path: Path, found: tuple[list[FrameSequence], list[Path]]) -> Found[
 
 
 def _walk(root: Path, masks: Collection[Path], *, arrays: bool = False) -> tuple[list[FrameSequence], list[Path]]:
-    """Go through a tree, real folders before links, so that a link does not take their place."""
+    """Find the sequences of a tree, and the files in it that belong to none."""
     sequences: list[FrameSequence] = []
     others: list[Path] = []
-    visited: set[Path] = set()
-    folders, links = deque([root]), deque[Path]()
-    while folders or links:
-        folder = folders.popleft() if folders else links.popleft()
-        real = folder.resolve()
-        if real in visited:
-            continue
-        visited.add(real)
+    refused: list[InputError] = []
+    for folder, folders, files in walk(root, refused):
         layout = layout_of(folder)
         if layout is not None:
             sequences += layout_sequences(root, folder, *layout)
+            folders.clear()
             continue
-        contents = contents_of(folder, masks, arrays=arrays)
+        contents = sorted_contents(folder, folders, files, masks, arrays=arrays)
         sequences += _direct_sequences(root, folder, contents, masks)
         if not contents.images:
             others += contents.others
-        for entry in contents.folders:
-            if _is_of_frames(entry):
-                (links if entry.is_symlink() else folders).append(entry)
+        folders[:] = [entry for entry in folders if _is_of_frames(entry)]
+    for error in refused:
+        name = Path(str(error.where)).relative_to(root).as_posix()
+        sequences.append(FrameSequence(name, (), None, "root", None, problem=error.what))
     return sequences, others
 
 

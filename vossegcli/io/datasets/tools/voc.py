@@ -12,6 +12,7 @@ from vossegcli.errors import InputError
 from vossegcli.io.datasets.shapes import Annotations, Shape, ShapedImage, encode
 from vossegcli.io.masks.label_maps import VOID, read_label_map
 from vossegcli.io.masks.palette import PALETTE
+from vossegcli.io.media.contents import files_below
 from vossegcli.io.media.images import opened_image
 from vossegcli.io.records.file_names import IMAGE_SUFFIXES, natural_key
 from vossegcli.wording import counted
@@ -54,7 +55,7 @@ def read_voc(path: Path, subset: str | None = None) -> Annotations:
     if root is None:
         raise InputError(f"holds no {OBJECTS} and no {CLASSES}", where=path, fix="give the folder that holds them")
     folder = root / (OBJECTS if (root / OBJECTS).is_dir() else CLASSES)
-    files = [f for f in folder.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".")]
+    files = [file for file in files_below(folder) if file.suffix.lower() in IMAGE_SUFFIXES]
     files.sort(key=lambda file: natural_key(file.as_posix()))
     files, notes = _listed(root, folder, files, subset)
     if not files:

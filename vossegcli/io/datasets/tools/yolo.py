@@ -11,6 +11,7 @@ import yaml
 
 from vossegcli.errors import InputError
 from vossegcli.io.datasets.shapes import Annotations, Faults, Rle, Shape, ShapedImage, is_empty, polygon_rle
+from vossegcli.io.media.contents import files_below, walk
 from vossegcli.io.media.image_files import ImageFinder
 from vossegcli.io.media.images import read_image_size
 from vossegcli.io.records.file_names import IMAGE_SUFFIXES, natural_key
@@ -29,9 +30,7 @@ def is_yolo(path: Path) -> bool:
         return path.suffix.lower() in {".yaml", ".yml"}
     if any((path / name).is_file() for name in _SETTINGS):
         return True
-    filled = (file for file in islice(_label_files(path), _LOOKED_AT) if file.read_bytes().strip())
-    first = next(filled, None)  # an image without objects has an empty file
-    return first is not None and _looks_like_labels(first)
+    return any(_looks_like_labels(file) for file in islice(_label_files(path), _LOOKED_AT))  # some may be damaged
 
 
 def read_yolo(path: Path, folder: Path | None = None) -> Annotations:
@@ -90,12 +89,12 @@ def read_yolo(path: Path, folder: Path | None = None) -> Annotations:
 
 def _label_files(root: Path) -> Iterator[Path]:
     """The text files with objects, those in folders called `labels` where there are any."""
-    folders = [f for f in (root, *root.rglob("labels")) if f.is_dir() and f.name == "labels"]
+    folders = [folder for folder, _, _ in walk(root) if folder.name == "labels"]
     places = folders or [root]
     seen = set()
     for place in places:
-        for file in place.rglob("*.txt"):
-            if file.name.lower() not in _NOT_LABELS and file not in seen:
+        for file in files_below(place):
+            if file.suffix == ".txt" and file.name.lower() not in _NOT_LABELS and file not in seen:
                 seen.add(file)
                 yield file
 
