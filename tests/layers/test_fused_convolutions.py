@@ -6,6 +6,7 @@ Covers: layers.fused_convolutions, layers.efficientnet_lite
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -129,11 +130,33 @@ def test_weights_in_another_order_give_the_same(groups: int) -> None:
             x = image(*size, precision)
             sides = same_padding(x, 3, 2)
             expected = convolve_padded(plain, x, sides)
-            for one in (frozen, copy.deepcopy(frozen)):
+            for one in (frozen, frozen, copy.deepcopy(frozen)):
                 torch.testing.assert_close(convolve_padded(one, x, sides), expected, rtol=exact, atol=exact)
                 torch.testing.assert_close(
                     convolve_relu6(one, x, sides), functional.relu6(expected), rtol=exact, atol=exact
                 )
+
+
+@torch.no_grad()
+def test_each_shape_of_maps_has_its_own_order_of_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order for another shape, oneDNN may take a hundred times as long."""
+    if not fused_convolutions._has_fused(torch.float32):
+        pytest.skip("this torch has no fused convolutions")
+    order, shapes = torch.ops.mkldnn._reorder_convolution_weight, []
+
+    def recorded(*arguments: Any) -> torch.Tensor:  # noqa: ANN401
+        shapes.append(tuple(arguments[-1]))
+        return order(*arguments)
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_reorder_convolution_weight", recorded)
+    frozen = FrozenConvolution(convolution(3, 1, torch.float32))
+    sizes = [(12, 16), (12, 16), (20, 16), (12, 16), (20, 16), (20, 16)]
+    for size in sizes:
+        convolve_padded(frozen, image(*size, torch.float32), None)
+    assert shapes == [(2, 8, 12, 16), (2, 8, 20, 16)]  # a shape that comes once is not worth it
+    for height in range(30, 60):
+        convolve_padded(frozen, image(height, 16, torch.float32), None)
+    assert len(frozen._ordered) == fused_convolutions._MOST_SHAPES
 
 
 def test_a_frozen_convolution_lets_gradients_through() -> None:

@@ -17,8 +17,15 @@ Sides = tuple[int, int, int, int]
 Padding = tuple[int, ...]
 
 
+#: Shapes of maps for which a convolution keeps its weights in order.
+_MOST_SHAPES = 4
+
+
 class FrozenConvolution(nn.Conv2d):
-    """A convolution whose weights no longer change: they are brought to oneDNN's order only once."""
+    """A convolution whose weights no longer change: they are brought to oneDNN's order only once for a shape of maps.
+
+    The order depends on the shape, and in a wrong one oneDNN falls back to code that takes a hundred times as long.
+    """
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__(
@@ -26,17 +33,24 @@ class FrozenConvolution(nn.Conv2d):
             conv.dilation, conv.groups, device="meta",  # type: ignore[arg-type]
         )  # fmt: skip
         self.weight, self.bias = conv.weight, conv.bias
-        self._ordered: dict[tuple[Sides | None, torch.dtype], tuple[Tensor, Padding]] = {}
+        self._ordered: dict[tuple[Sides | None, torch.dtype, torch.Size], tuple[Tensor, Padding] | None] = {}
 
     def ordered(self, x: Tensor, sides: Sides | None) -> tuple[Tensor, Padding]:
-        """Weight in the order for maps like (B,C,h,w), and padding, as `_placed` gives them."""
-        key = sides, self.weight.dtype
-        if key not in self._ordered:
+        """Weight and padding, as `_placed` gives them; from the second map (B,C,h,w) of a shape on, in its order."""
+        key = sides, self.weight.dtype, x.shape
+        found = self._ordered.get(key)
+        if found is None:
             weight, padding = _placed(self, sides)
-            order = torch.ops.mkldnn._reorder_convolution_weight
-            found = order(weight, padding, self.stride, self.dilation, self.groups, x.shape)
-            self._ordered[key] = found, padding
-        return self._ordered[key]
+            if key in self._ordered:
+                order = torch.ops.mkldnn._reorder_convolution_weight
+                weight = order(weight, padding, self.stride, self.dilation, self.groups, x.shape)
+                self._ordered[key] = weight, padding
+            else:
+                if len(self._ordered) == _MOST_SHAPES:
+                    del self._ordered[next(iter(self._ordered))]
+                self._ordered[key] = None
+            found = weight, padding
+        return found
 
     def __getstate__(self) -> dict[str, object]:
         """Leave out what cannot be copied."""
