@@ -93,7 +93,7 @@ class ScoreOptions:
             return
         for note in filter(None, report["facts"].get("notes", "").split("; ") if not self.quiet else ()):
             console.print(f"note: {note}", markup=False)
-        for line in problem_lines(report, SHOWN_PROBLEMS):
+        for line in problem_lines(report, SHOWN_PROBLEMS, notes=not self.quiet):
             console.print(line, style="yellow", markup=False)
         if self.as_json:
             typer.echo(json.dumps(summary(report)))

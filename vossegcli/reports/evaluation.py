@@ -12,6 +12,7 @@ from vossegcli.scores import AveragePrecision, FewshotScores, Problem, VosScores
 Report = dict[str, Any]
 Table = tuple[str, Sequence[str], list[dict[str, Any]]]
 
+NOTE = "note"
 FAULTS = frozenset({"missing", "misshapen", "unreadable"})
 
 
@@ -88,10 +89,12 @@ def count_faults(report: Report) -> int:
     return sum(problem["kind"] in FAULTS for problem in report["problems"])
 
 
-def problem_lines(report: Report, most: int) -> Iterator[str]:
-    """The problems, the frames of one kind and sequence together."""
+def problem_lines(report: Report, most: int, *, notes: bool = True) -> Iterator[str]:
+    """The problems, the frames of one kind and sequence together; at most so many, with notes or without."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for problem in report["problems"]:
+        if problem["kind"] == NOTE and not notes:
+            continue
         groups.setdefault((problem["kind"], problem["sequence"]), []).append(problem)
     for number, ((kind, sequence), group) in enumerate(groups.items()):
         if number == most:

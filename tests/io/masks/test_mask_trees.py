@@ -134,16 +134,16 @@ def put_values(folder: Path, *maps: list[list[int]], dtype: type = np.uint8) -> 
 def test_what_255_means_is_decided_for_the_whole_sequence(tmp_path: Path) -> None:
     white = put_values(tmp_path / "white", [[0, 0]], [[0, 255]], [[255, 255]])
     assert encoding_of(white) == Encoding(white=255)
-    ids_map, void = read_mask(white[1], Encoding(white=255))
+    ids_map, void, _ = read_mask(white[1], Encoding(white=255))
     assert (ids_map.tolist(), void) == ([[0, 1]], None)
     void_first = put_values(tmp_path / "void", [[0, 255]], [[1, 255]])
     assert encoding_of(void_first) == Encoding()
-    ids_map, void = read_mask(void_first[1], Encoding())
+    ids_map, void, _ = read_mask(void_first[1], Encoding())
     assert void is not None
     assert void.tolist() == [[False, True]]
     deep = put_values(tmp_path / "deep", [[0, 255]], [[300, 255]], dtype=np.uint16)
     assert encoding_of(deep) == Encoding(), "in 16 bits, 255 is an id"
-    assert read_mask(deep[0], Encoding())[1] is None
+    assert read_mask(deep[0], Encoding()).void is None
     assert encoding_of(put_values(tmp_path / "deep white", [[0, 65535]], dtype=np.uint16)) == Encoding(white=65535)
 
 

@@ -95,6 +95,18 @@ def test_black_and_white_is_object_1_and_says_so(run: Run, clip: Clip, tmp_path:
     assert line["notes"] == ["0/255 read as object 1"]
 
 
+def test_what_is_interpreted_in_later_masks_is_told(run: Run, clip: Clip, tmp_path: Path) -> None:
+    """8 bits with 255 beside 16 bits: void."""
+    for index, (dtype, void) in enumerate(((np.uint16, 2), (np.uint8, 255), (np.uint8, 255))):
+        ids = squares(index, (1, 2)).astype(dtype)
+        ids[:3] = void
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.fromarray(ids).save(tmp_path / "masks" / f"{index:05d}.png")
+    run(clip.frames, tmp_path / "masks", use_masks="all")
+    line = json.loads((tmp_path / "out" / "run.jsonl").read_text())
+    assert line["notes"] == ["mask of 00001 and 1 more: 255 read as void, that is background"]
+
+
 def test_twelve_objects(run: Run, tmp_path: Path) -> None:
     ids = tuple(range(1, 13))
     draw_video(tmp_path / "clip", 3, ids)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -146,7 +147,7 @@ def _values(file: Path) -> tuple[set[int], int]:
     White is 255 in 8 bits alone: 16 bits are used where 255 is the id of an object.
     """
     try:
-        ids_map = _read_values(file, inspected=False)
+        ids_map, _ = _read_values(file, inspected=False)
     except InputError:
         return set(), VOID
     return set(_distinct(ids_map).tolist()) - {0}, int(np.iinfo(ids_map.dtype).max)
@@ -160,27 +161,40 @@ def _is_flat(file: Path) -> bool:
     return True
 
 
-def read_mask(path: Path, encoding: Encoding) -> tuple[IdsMap, Mask | None]:
+class TreeMask(NamedTuple):
+    """A mask of a sequence.
+
+    Attributes:
+        ids_map: (H,W).
+        void: the pixels (H,W) that are void, or None.
+        note: what was interpreted beside void, or None.
+    """
+
+    ids_map: IdsMap
+    void: Mask | None = None
+    note: str | None = None
+
+
+def read_mask(path: Path, encoding: Encoding) -> TreeMask:
     """Read a mask of a sequence.
 
     The values of PNG label maps are taken as they are, without the inspection of `read_label_map`, which takes ten
     times as long, unless the encoding asks for it or the mask holds suspiciously many ids.
 
-    Returns:
-        the ids (H,W), and the pixels (H,W) that are void, or None.
-
     Raises:
         InputError: the file cannot be read, is no mask, or holds colours that are not those of the DAVIS palette.
     """
-    ids_map = _read_values(path, inspected=encoding.inspected)
+    ids_map, note = _read_values(path, inspected=encoding.inspected)
     if encoding.white is not None:
-        return (ids_map == encoding.white).astype(np.uint8), None
+        is_object = ids_map == encoding.white
+        return TreeMask(is_object.astype(np.uint8), None, f"0/{encoding.white} read as object 1")
     if ids_map.dtype != np.uint8:
-        return ids_map, None
-    return ids_map, ids_map == VOID if ids_map.max() == VOID else None
+        return TreeMask(ids_map, None, note)
+    return TreeMask(ids_map, ids_map == VOID if ids_map.max() == VOID else None, note)
 
 
-def _read_values(path: Path, *, inspected: bool) -> IdsMap:
+def _read_values(path: Path, *, inspected: bool) -> tuple[IdsMap, str | None]:
+    """Read the values of a mask, and what was interpreted."""
     plain: IdsMap | None
     try:
         plain = None if inspected else read_plain_png(path)
@@ -194,7 +208,7 @@ def _read_values(path: Path, *, inspected: bool) -> IdsMap:
             stored = read_stored_mask(path)
             plain = stored.pixels if stored.kind == "palette" else None
     if plain is not None and (plain.dtype == np.uint8 or _few_values(plain)):
-        return plain
+        return plain, None
     label_map = read_label_map(path, allow_empty=True, repairable=False)
     if label_map.numbered and len(label_map.ids) > 1:
         raise InputError(
@@ -202,7 +216,7 @@ def _read_values(path: Path, *, inspected: bool) -> IdsMap:
             where=path,
             fix="write palette indices, or colours of the DAVIS palette",
         )
-    return label_map.ids_map
+    return label_map.ids_map, label_map.note
 
 
 def _few_values(ids_map: IdsMap) -> bool:

@@ -21,6 +21,7 @@ from vossegcli.io.masks.mask_trees import (
 )
 from vossegcli.metrics import fewshot
 from vossegcli.runners.evaluate.class_masks import CLASSES, ClassMask, find_class_masks, only_images
+from vossegcli.runners.evaluate.interpreted import VOID_NOTE, Remark, remark_problems
 from vossegcli.runners.evaluate.parts import Scoring
 from vossegcli.runners.evaluate.vos import faults_of_truth
 from vossegcli.scores import Areas, FewshotScores, Problem
@@ -73,6 +74,7 @@ class ImageResult:
     confusion: Confusion
     problem: Problem | None = None
     fault_of_truth: str | None = None
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,9 @@ def conclude_fewshot(plan: FewshotPlan, results: Sequence[ImageResult]) -> Fewsh
     for result in results:
         areas[result.name].append(result.areas)
         confusion.update(result.confusion)
-    problems = (*plan.problems, *(result.problem for result in results if result.problem is not None))
+    told = [result.problem for result in results if result.problem is not None]
+    told += remark_problems(((r.name, remark) for r in results for remark in r.remarks), "class[|es]")
+    problems = (*plan.problems, *told)
     summed = {name: fewshot.add_areas(counts) for name, counts in areas.items()}
     per_class = {name: fewshot.foreground_iou(counts) for name, counts in summed.items()}
     images_of = {name: len(counts) for name, counts in areas.items()}
@@ -176,7 +180,8 @@ def _pack(result: ImageResult) -> dict[str, Any]:
 def _unpack(row: dict[str, Any]) -> ImageResult:
     confusion = Counter({(true, said): pixels for true, said, pixels in row["confusion"]})
     problem = row["problem"] and Problem(**row["problem"])
-    return ImageResult(row["name"], Areas(**row["areas"]), confusion, problem, row["fault_of_truth"])
+    remarks = tuple(Remark(*remark) for remark in row["remarks"])
+    return ImageResult(row["name"], Areas(**row["areas"]), confusion, problem, row["fault_of_truth"], remarks)
 
 
 def score_image(pair: ImagePair) -> ImageResult:
@@ -195,15 +200,16 @@ def score_image(pair: ImagePair) -> ImageResult:
     areas = fewshot.count_areas(predicted, true.objects, true.void)
     confusion: Confusion = Counter()
     _add_confusion(confusion, pair.name, areas, predicted & ~true.objects & ~true.void, others)
-    return ImageResult(pair.name, areas, confusion, problem)
+    remarks = (Remark("truth", VOID_NOTE),) if pair.ignore_label is None and true.void.any() else ()
+    return ImageResult(pair.name, areas, confusion, problem, remarks=remarks)
 
 
 def _read_truth(mask: ClassMask, encoding: Encoding, ignore_label: int | None) -> _Truth:
     try:
         if ignore_label is None:
-            ids_map, void = read_mask(mask.path, encoding)
+            ids_map, void, _ = read_mask(mask.path, encoding)
         else:
-            ids_map, _ = read_mask(mask.path, Encoding(inspected=encoding.inspected))
+            ids_map = read_mask(mask.path, Encoding(inspected=encoding.inspected)).ids_map
             void = ids_map == ignore_label
     except InputError:
         cut = two_levels.cut_at_half(mask.path)
@@ -227,7 +233,7 @@ def _read_prediction(pair: ImagePair, shape: tuple[int, ...]) -> tuple[Mask, Pro
         return empty, Problem("missing", pair.name, pair.image, "no predicted mask")
     try:
         predicted, soft = two_levels.read_one_thing(
-            mask.path, lambda path: _pixels_of(mask, read_mask(path, pair.predicted)[0])
+            mask.path, lambda path: _pixels_of(mask, read_mask(path, pair.predicted).ids_map)
         )
     except InputError as error:
         return empty, Problem("unreadable", pair.name, pair.image, error.what)

@@ -81,8 +81,8 @@ def _scored(plan: Plan) -> Iterator[Pair]:
 
 
 def _masks(group: FrameGroup, pair: FramePair) -> tuple[IdsMap, IdsMap]:
-    truth, void = read_truth(group, pair)
-    predicted, _ = read_prediction(group, pair, (truth.shape[0], truth.shape[1]))
+    truth, void, _ = read_truth(group, pair)
+    predicted = read_prediction(group, pair, (truth.shape[0], truth.shape[1]))[0].ids_map
     if void is None:
         return truth, predicted
     return np.where(void, 0, truth), np.where(void, 0, predicted)

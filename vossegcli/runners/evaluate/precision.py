@@ -22,8 +22,10 @@ from vossegcli.io.results.rle import region_rle
 from vossegcli.metrics.instance import instance_precision
 from vossegcli.metrics.instance_maps import label_map_numbers, match_label_maps
 from vossegcli.metrics.track import track_precision
+from vossegcli.runners.evaluate.interpreted import Remark, remark_problems
 from vossegcli.runners.evaluate.selection import Selection, select_maps, select_results, select_truth
 from vossegcli.scores import AveragePrecision, Problem
+from vossegcli.types import LabelMap
 from vossegcli.wording import counted
 
 FEWEST_DETS = 10
@@ -102,7 +104,7 @@ def evaluate_label_maps(
     """Score label maps of instances, matched by their paths: COCO's numbers, AP as TP/(TP+FP+FN), and PQ.
 
     Label maps have no scores: COCO's numbers are those of results that are all sure. An image without a prediction
-    counts as empty.
+    that can be used counts as empty.
 
     Args:
         predictions: folder of label maps, such as `masks` of `vosseg instance`, or a folder that has such `masks`.
@@ -111,7 +113,7 @@ def evaluate_label_maps(
         selection: the images that count; label maps have no classes to choose from.
 
     Raises:
-        InputError: one side is no folder or holds no label maps, or a map cannot be read.
+        InputError: one side is no folder or holds no label maps, or a true map cannot be read.
         ConfigError: classes are chosen or mapped.
     """
     if selection.names or selection.classes:
@@ -123,15 +125,17 @@ def evaluate_label_maps(
         ours = {name: path for name, path in ours.items() if name in theirs}
     problems = [Problem("note", truth.name, None, note) for note in notes]
     matches = []
+    remarks: list[tuple[str, Remark]] = []
     dataset: dict[str, Any] = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "object"}]}
     results: list[dict[str, Any]] = []
     for number, (name, path) in enumerate(theirs.items(), start=1):
-        ids = read_label_map(path, allow_empty=True, repairable=False).ids_map
-        predicted = np.zeros_like(ids)
-        if name in ours:
-            predicted = read_label_map(ours[name], allow_empty=True, size=ids.shape, repairable=False).ids_map
-        else:
-            problems.append(Problem("missing", name, None, "no predicted label map"))
+        true = read_label_map(path, allow_empty=True, repairable=False)
+        ids = true.ids_map
+        found, problem = _read_prediction(name, ours.get(name), (ids.shape[0], ids.shape[1]))
+        predicted = found.ids_map
+        problems += [] if problem is None else [problem]
+        notes_of_sides = (("truth", true.note), ("prediction", found.note))
+        remarks += [(name, Remark(side, note)) for side, note in notes_of_sides if note is not None]
         matches.append(match_label_maps(ids, predicted))
         dataset["images"].append({"id": number, "height": ids.shape[0], "width": ids.shape[1]})
         dataset["annotations"] += [
@@ -145,8 +149,24 @@ def evaluate_label_maps(
         ]
         results += [{**one, "score": 1.0} for one in _instances(predicted, number)]
     problems += [Problem("extra", name, None, "not in the ground truth") for name in ours if name not in theirs]
-    found = instance_precision(dataset, results, iou, max_dets=max([100, *(one.predictions for one in matches)]))
-    return replace(found, numbers={**label_map_numbers(matches), **found.numbers}), problems
+    problems += remark_problems(remarks, "image[|s]")
+    scores = instance_precision(dataset, results, iou, max_dets=max([100, *(one.predictions for one in matches)]))
+    return replace(scores, numbers={**label_map_numbers(matches), **scores.numbers}), problems
+
+
+def _read_prediction(name: str, path: Path | None, size: tuple[int, int]) -> tuple[LabelMap, Problem | None]:
+    """Read a predicted label map; an empty one and a problem where there is none of that size (H,W)."""
+    empty = LabelMap(np.zeros(size, np.uint8), ())
+    if path is None:
+        return empty, Problem("missing", name, None, "no predicted label map")
+    try:
+        found = read_label_map(path, allow_empty=True, repairable=False)
+    except InputError as error:
+        return empty, Problem("unreadable", name, None, error.what)
+    height, width = found.ids_map.shape
+    if (height, width) != size:
+        return empty, Problem("misshapen", name, None, f"is {width}x{height}, the truth {size[1]}x{size[0]}")
+    return found, None
 
 
 def _instances(ids: Any, image: int) -> list[dict[str, Any]]:  # noqa: ANN401 - label map (H,W)

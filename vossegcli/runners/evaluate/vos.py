@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from vossegcli.errors import InputError
-from vossegcli.io.masks.mask_trees import IdsMap, Mask, check_is_mask, read_mask
+from vossegcli.io.masks.mask_trees import IdsMap, TreeMask, check_is_mask, read_mask
 from vossegcli.metrics import vos
 from vossegcli.metrics.regions import object_boxes
+from vossegcli.runners.evaluate.interpreted import DEEP, VOID_NOTE, Remark, remark_problems
 from vossegcli.runners.evaluate.object_rules import ObjectRules
 from vossegcli.runners.evaluate.pairs import FrameGroup, FramePair, Plan
 from vossegcli.runners.evaluate.parts import Scoring
@@ -34,6 +35,7 @@ class FrameResult:
     scores: FrameScores | None
     problem: Problem | None = None
     fault_of_truth: str | None = None
+    remarks: tuple[Remark, ...] = ()
 
 
 def vos_scoring(plan: Plan) -> Scoring[FrameGroup, list[FrameResult]]:
@@ -56,6 +58,7 @@ def conclude_vos(plan: Plan, parts: Iterable[list[FrameResult]]) -> VosScores:
     if not objects:
         raise InputError("holds no object in any frame that counts", where=plan.truth, fix="give masks with objects")
     problems = [*plan.problems, *(r.problem for r in results if r.problem is not None), *_unknown_ids(results)]
+    problems += remark_problems(((r.sequence, remark) for r in results for remark in r.remarks), "sequence[|s]")
     scored = sum(result.scores is not None for result in results)
     numbers = vos.summarise(objects)
     if plan.rules is not None:
@@ -77,7 +80,7 @@ def _unpack(rows: list[dict[str, Any]]) -> list[FrameResult]:
         FrameResult(
             row["sequence"], row["name"], row["size"] and tuple(row["size"]), tuple(row["truth_ids"]),
             row["scores"] and _scores_of(row["scores"]), row["problem"] and Problem(**row["problem"]),
-            row["fault_of_truth"],
+            row["fault_of_truth"], tuple(Remark(*remark) for remark in row["remarks"]),
         )
         for row in rows
     ]  # fmt: skip
@@ -95,43 +98,53 @@ def score_group(group: FrameGroup) -> list[FrameResult]:
 
 def _score_pair(group: FrameGroup, pair: FramePair) -> FrameResult:
     try:
-        truth, void = read_truth(group, pair)
+        truth, void, note = read_truth(group, pair)
         shown = truth if void is None else np.where(void, 0, truth)
         check_is_mask(pair.truth, shown)
     except InputError as error:
         return FrameResult(group.sequence, pair.name, None, (), None, fault_of_truth=error.what)
     size = (truth.shape[0], truth.shape[1])
+    remarks = _remarks("truth", truth, note if void is None else VOID_NOTE)
     if not pair.scored:
-        return FrameResult(group.sequence, pair.name, size, tuple(object_boxes(shown)), None)
+        return FrameResult(group.sequence, pair.name, size, tuple(object_boxes(shown)), None, remarks=remarks)
     predicted, problem = read_prediction(group, pair, size)
-    scores = vos.score_frame(predicted, truth, void)
-    return FrameResult(group.sequence, pair.name, size, scores.truth_ids, scores, problem)
+    remarks += _remarks("prediction", predicted.ids_map, predicted.note)
+    scores = vos.score_frame(predicted.ids_map, truth, void)
+    return FrameResult(group.sequence, pair.name, size, scores.truth_ids, scores, problem, remarks=remarks)
 
 
-def read_truth(group: FrameGroup, pair: FramePair) -> tuple[IdsMap, Mask | None]:
+def _remarks(side: str, ids_map: IdsMap, note: str | None) -> tuple[Remark, ...]:
+    texts = [note, DEEP if ids_map.dtype != np.uint8 else None]
+    return tuple(Remark(side, text) for text in texts if text is not None)
+
+
+def read_truth(group: FrameGroup, pair: FramePair) -> TreeMask:
     """Ids and void pixels (H,W) of the true mask.
 
     Raises:
         InputError: it cannot be read.
     """
-    ids_map, void = read_mask(pair.truth, group.truth)
-    return (ids_map > 0).astype(np.uint8) if group.one_object else ids_map, void
+    return _as_asked(read_mask(pair.truth, group.truth), group)
 
 
-def read_prediction(group: FrameGroup, pair: FramePair, size: tuple[int, int]) -> tuple[IdsMap, Problem | None]:
+def _as_asked(mask: TreeMask, group: FrameGroup) -> TreeMask:
+    return mask._replace(ids_map=(mask.ids_map > 0).astype(np.uint8)) if group.one_object else mask
+
+
+def read_prediction(group: FrameGroup, pair: FramePair, size: tuple[int, int]) -> tuple[TreeMask, Problem | None]:
     """The predicted ids (H,W); an empty mask and a problem where there is none of that size."""
-    empty = np.zeros(size, np.uint8)
+    empty = TreeMask(np.zeros(size, np.uint8))
     if pair.prediction is None:
         return empty, Problem("missing", group.sequence, pair.name, "no predicted mask")
     try:
-        ids_map, _ = read_mask(pair.prediction, group.prediction)
-        check_is_mask(pair.prediction, ids_map)
+        mask = read_mask(pair.prediction, group.prediction)
+        check_is_mask(pair.prediction, mask.ids_map)
     except InputError as error:
         return empty, Problem("unreadable", group.sequence, pair.name, error.what)
-    if ids_map.shape != size:
-        detail = f"is {ids_map.shape[1]}x{ids_map.shape[0]}, the truth {size[1]}x{size[0]}"
+    if mask.ids_map.shape != size:
+        detail = f"is {mask.ids_map.shape[1]}x{mask.ids_map.shape[0]}, the truth {size[1]}x{size[0]}"
         return empty, Problem("misshapen", group.sequence, pair.name, detail)
-    return (ids_map > 0).astype(np.uint8) if group.one_object else ids_map, None
+    return _as_asked(mask, group), None
 
 
 def _check_truth(results: Sequence[FrameResult], where: Path) -> None:

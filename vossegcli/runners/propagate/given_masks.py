@@ -17,6 +17,7 @@ from vossegcli.io.media.frame_numbers import find_frame
 from vossegcli.runners.propagate.options import PropagateOptions
 from vossegcli.types import FrameSequence, LabelMap
 
+TOLD = 5  # kinds of notes on later masks, of which each may be of another number of pixels
 FIRST_ONLY_LAYOUTS = frozenset({"davis", "long-video"})
 
 
@@ -36,6 +37,7 @@ class GivenMasks:
         names: of the objects, by id, where the source names them.
         shared: what the values of all masks mean together.
         held: ids of the masks that were read, by frame index: most questions need no pixels.
+        told: what was interpreted in the masks that were read, by frame index.
     """
 
     files: Mapping[int, Path]
@@ -49,6 +51,7 @@ class GivenMasks:
     names: Mapping[int, str] = field(default_factory=dict)
     shared: SharedIds = field(default_factory=SharedIds)
     held: dict[int, tuple[int, ...]] = field(default_factory=dict, repr=False, compare=False)
+    told: dict[int, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -84,7 +87,23 @@ class GivenMasks:
             made_of = self.sources[0] if len(self.sources) == 1 else self.sources[0].parent
             raise InputError(error.what, where=f"{made_of}, mask of {path.stem}", fix=error.fix) from error
         self.held[index] = found.ids
+        if found.note is not None and not self.shared.table:
+            self.told[index] = found.note
         return found
+
+    @property
+    def later_notes(self) -> tuple[str, ...]:
+        """What was interpreted in masks that were read, where it is not said of the first one."""
+        files: dict[str, list[str]] = {}
+        for index, note in sorted(self.told.items()):
+            if note not in self.notes and index in self.files:
+                files.setdefault(note, []).append(self.files[index].stem)
+        told = [
+            f"mask of {names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {note}"
+            for note, names in files.items()
+        ]
+        more = [f"... and {len(told) - TOLD} more notes on masks"] if len(told) > TOLD else []
+        return (*told[:TOLD], *more)
 
     def ids(self, index: int) -> tuple[int, ...]:
         """Say which objects are taken of the mask of a frame.

@@ -107,7 +107,7 @@ class PropagateCommand(SingleItemCommand[PropagateOptions, FrameSequence, Propag
 
             predictor = adapt(self.model, item, predictor, self.adapt_steps, options.seed, progress)
         frames = segment_sequence(item, predictor, progress)
-        notes: tuple[str, ...] = () if item.reader.scaling is None else (item.reader.scaling,)
+        notes = (*([] if item.reader.scaling is None else [item.reader.scaling]), *item.given.later_notes)
         outputs = list(_outputs(item, images=images, video=video))
         if images or video:
             progress.item(f"drawing {item.name}")
