@@ -70,6 +70,9 @@ class VideoPredictor(Protocol):
         It changes nothing, so that another thread can do it ahead; `before` is what it gave for the frame before.
         """
 
+    def prepare(self, frame: Any) -> None:  # noqa: ANN401 - of the system
+        """Compute more of what a step needs, in the thread that has encoded the frame, until that step begins."""
+
     def clear(self) -> None:
         """Forget the video, and free its memory."""
 

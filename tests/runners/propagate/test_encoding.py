@@ -38,6 +38,9 @@ class _Predictor(SimpleNamespace):
         last = None if before is None else before[0]
         return int(frame), last, threading.current_thread().name, torch.get_num_threads()
 
+    def prepare(self, frame: Any) -> None:
+        self.prepared.append((frame[0], threading.current_thread().name))
+
 
 def _frames(closed: list[bool], broken: int | None = None) -> Generator[tuple[str, Tensor], None, None]:
     try:
@@ -55,12 +58,14 @@ def test_frames_are_encoded_in_another_thread(
 ) -> None:
     threads(total)
     closed: list[bool] = []
-    with closing(encoded_ahead(_frames(closed), _Predictor())) as found:
+    predictor = _Predictor(prepared=[])
+    with closing(encoded_ahead(_frames(closed), predictor)) as found:
         name, first = next(found)
         assert (name, first[:2]) == ("0", (0, None))
         assert first[2] != threading.current_thread().name
         assert (torch.get_num_threads(), first[3]) == (here, there)
         assert [encoded[:2] for _, encoded in found] == [(1, 0), (2, 1), (3, 2), (4, 3)]
+    assert predictor.prepared == [(number, first[2]) for number in range(5)]
     assert torch.get_num_threads() == total
     assert closed
 
@@ -68,7 +73,7 @@ def test_frames_are_encoded_in_another_thread(
 def test_an_early_end_closes_the_frames(threads: Callable[[int], None]) -> None:
     threads(2)
     closed: list[bool] = []
-    found = encoded_ahead(_frames(closed), _Predictor())
+    found = encoded_ahead(_frames(closed), _Predictor(prepared=[]))
     next(found)
     found.close()
     del found
@@ -80,7 +85,7 @@ def test_an_error_of_the_frames_comes_after_those_before_it(threads: Callable[[i
     threads(2)
     seen = []
     with pytest.raises(ValueError, match="broken frame"):
-        seen.extend(name for name, _ in encoded_ahead(_frames([], broken=3), _Predictor()))
+        seen.extend(name for name, _ in encoded_ahead(_frames([], broken=3), _Predictor(prepared=[])))
     assert torch.get_num_threads() == 2
 
 

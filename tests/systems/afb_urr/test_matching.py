@@ -5,8 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from vossegcli.systems.afb_urr.entries import closest_entries, read_rows
-from vossegcli.systems.afb_urr.matching import BLOCK, count_above, local_weights, read_locally, read_memory, windows
+from vossegcli.systems.afb_urr.entries import closest_entries
+from vossegcli.systems.afb_urr.matching import (
+    BLOCK,
+    count_above,
+    local_weights,
+    read_locally,
+    read_memory,
+    read_rows,
+    windows,
+)
 
 
 def test_read_is_the_softmax_mean_of_the_values() -> None:
@@ -84,6 +92,20 @@ def test_a_few_entries_are_read_and_compared_at_once() -> None:
     means, cosines = read_rows(keys, values, queries)
     torch.testing.assert_close(means, read_memory(keys, values, queries).values)
     torch.testing.assert_close(cosines, closest_entries(queries, keys)[0])
+
+
+def test_unit_keys_of_a_few_entries_are_compared_in_half_precision() -> None:
+    generator = torch.Generator().manual_seed(4)
+    keys, queries = (
+        14.0 * torch.nn.functional.normalize(torch.randn(n, 64, generator=generator), dim=1) for n in (700, 9)
+    )
+    values = torch.randn(700, 8, generator=generator)
+    means, cosines = read_rows(keys, values, queries)
+    half, half_cosines = read_rows(keys, values.bfloat16(), queries, unit_keys=True)
+    torch.testing.assert_close(half, means, rtol=0.05, atol=0.05)
+    torch.testing.assert_close(half_cosines, cosines, rtol=0.0, atol=0.01)
+    alike = torch.cat([queries, keys])
+    assert float(read_rows(alike, torch.ones(709, 1).bfloat16(), queries, unit_keys=True)[1].min()) > 0.99
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")

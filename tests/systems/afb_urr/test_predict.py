@@ -80,32 +80,6 @@ def test_sharpened_masks_enter_the_memory_and_the_answer_stays() -> None:
         replace(COMPACT, memory_sharpness=0.0)
 
 
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_the_bank_is_read_ahead_until_it_changes(precision: torch.dtype) -> None:
-    """Frames 1, 4, 7 are the first to read what was memorised; the others need not wait for it."""
-    torch.manual_seed(0)
-    network = AFBURR(replace(COMPACT, **WIDTHS)).eval()
-    ahead, plain = (AFBURRPredictor(network, precision=precision) for _ in range(2))
-    video, labels = square_clip(9, (48, 64), (1, 2))
-    encoded = ahead.encode(video[0])
-    for predictor, frame in ((ahead, encoded), (plain, video[0])):
-        predictor.start(frame, labels[0])
-    for number in range(1, 9):
-        encoded = ahead.encode(video[number], encoded)
-        assert (encoded.reading is not None) == (number in (2, 3, 5, 6, 8))
-        assert (encoded.closest is not None) == (number in (4, 7))
-        found, expected = ahead.step(encoded), plain.step(video[number])
-        if number == 4:  # frame 5 then reads a bank with one frame more
-            again = ahead.encode(video[5], encoded)
-            for predictor, frame in ((ahead, encoded), (plain, video[4])):
-                predictor.add_objects(frame, torch.where(labels[4] == 2, 9, 0))
-            assert again.reading is not None
-            assert again.read(ahead.bank.entries(precision)) is again.reading[1]
-        assert torch.equal(found.label_map, expected.label_map)
-        assert torch.equal(found.uncertainty, expected.uncertainty)
-    assert all(torch.equal(a, b) for a, b in zip(ahead.state().values(), plain.state().values(), strict=True))
-
-
 def test_masks_of_the_frame_before_are_gone_while_a_frame_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 1,000 objects they take gigabytes."""
     torch.manual_seed(0)

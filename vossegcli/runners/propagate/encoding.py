@@ -1,6 +1,7 @@
 """Encodes frames ahead on a CPU: one half of the threads sees the next frame while the other segments this one.
 
-Small operations gain little from more threads, and two halves that do different things wait less for each other.
+Small operations gain little from more threads, and two halves that do different things wait less for each other. The
+half that is faster takes over what both can do: how a frame is related to what is known before it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 from vossegcli.io.media.ahead import read_ahead
 from vossegcli.systems.base import VideoPredictor
 
-AHEAD = 1
+AHEAD = 2
 _Frames = Generator[tuple[str, Tensor], None, None]
 _Encoded = Generator[tuple[str, Any], None, None]
 
@@ -50,3 +51,4 @@ def _encoded(frames: _Frames, predictor: VideoPredictor, threads: int) -> _Encod
         for name, pixels in frames:
             before = predictor.encode(pixels, before)
             yield name, before
+            predictor.prepare(before)  # as far as the other thread leaves it time

@@ -124,6 +124,8 @@ class AFBURRConfig:
             annotated_read). 0 = cuts are not looked for (paper).
         growths: when an object has grown by these factors since it was annotated, its annotated frame is memorised
             again, enlarged (`growth.py`; addition); empty = never (paper).
+        decode_near: share of an object, as read for some part of a cell, from which on the decoder works around that
+            cell; all else is background (`window.py`; addition, needs mask_cells). 0 = it works everywhere (paper).
         bank: defaults of the feature bank.
         short_side: frames with a larger short side are worked on at this size, if nobody asks for another.
         adapt_steps: steps of training on the given masks before a video is segmented, if nobody asks for another
@@ -146,6 +148,7 @@ class AFBURRConfig:
     context: bool = False
     cut_similarity: float = 0.0
     growths: tuple[float, ...] = ()
+    decode_near: float = 0.0
     bank: BankConfig = BankConfig()
     short_side: int = 480
     adapt_steps: int = 0
@@ -156,18 +159,28 @@ class AFBURRConfig:
         Raises:
             ConfigError: they do not.
         """
+        self._check_ranges()
+        self._check_needs()
+
+    def _check_ranges(self) -> None:
         if self.mask_cells not in (0, 4):
             raise ConfigError(f"mask_cells is {self.mask_cells}", fix="give 0 (none) or 4 (stride 4)")
         if self.memory_sharpness <= 0.0:
             raise ConfigError(f"memory_sharpness is {self.memory_sharpness}", fix="give a number above 0")
-        if self.context and not isinstance(self.query_trunk, LiteTrunk):
-            raise ConfigError("context needs an EfficientNet-Lite", fix="set query_trunk.variant or context = false")
         if not 0.0 <= self.cut_similarity < 1.0:
             raise ConfigError(f"cut_similarity is {self.cut_similarity}", fix="give a cosine from 0 (none) to 1")
         if list(self.growths) != sorted(set(self.growths)) or min(self.growths, default=2.0) <= 1.0:
             raise ConfigError(f"growths are {list(self.growths)}", fix="give ascending factors above 1")
+        if not 0.0 <= self.decode_near < 1.0:
+            raise ConfigError(f"decode_near is {self.decode_near}", fix="give a share from 0 (everywhere) to 1")
+
+    def _check_needs(self) -> None:
+        if self.context and not isinstance(self.query_trunk, LiteTrunk):
+            raise ConfigError("context needs an EfficientNet-Lite", fix="set query_trunk.variant or context = false")
         if self.cut_similarity and not self.annotated_read:
             raise ConfigError("cut_similarity needs annotated_read", fix="set cut_similarity = 0")
+        if self.decode_near and not self.mask_cells:
+            raise ConfigError("decode_near needs masks in the memory", fix="set mask_cells = 4 or decode_near = 0")
         published_trunks = isinstance(self.query_trunk, TrunkConfig) and _width(self.query_trunk) == _width(
             self.memory_trunk
         )
@@ -178,7 +191,6 @@ class AFBURRConfig:
                 "locality needs masks in the memory and keys of frames",
                 fix="set mask_cells = 4 and key_source",
             )
-
         if self.annotated_read and not (self.mask_cells and self.bank.protect_annotated):
             raise ConfigError(
                 "annotated_read needs masks in the memory and protected annotated entries",
@@ -244,6 +256,7 @@ COMPACT = AFBURRConfig(
     context=True,
     cut_similarity=0.75,
     growths=(1.15, 1.4, 1.8, 2.4, 3.2),
+    decode_near=0.1,
     bank=BankConfig(budget=60_000, update_rate=0.1, merge_threshold=0.95, protect_annotated=True, memory_every=3),
     short_side=400,
 )

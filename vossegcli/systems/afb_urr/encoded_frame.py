@@ -5,8 +5,12 @@ Shape letters: C channels, H' W' padded working size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,53 +18,123 @@ from torch import Tensor
 from vossegcli.ops.canvas import Canvas, shrunk_canvas
 from vossegcli.ops.padding import pad
 from vossegcli.ops.resize import resize_smooth
-from vossegcli.systems.afb_urr.entries import AnnotatedEntries, AnnotatedReading, BankEntries, Closest
+from vossegcli.systems.afb_urr.entries import AnnotatedEntries, AnnotatedReading, BankEntries, Closest, Readable
 from vossegcli.systems.afb_urr.matching import Reading
 from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, QueryFeatures, flatten_cells
 from vossegcli.systems.afb_urr.sight import likeness
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, eq=False)
+
+class Once(Generic[T]):
+    """What two threads need once: the one that comes first computes it.
+
+    It belongs to a source, such as entries of a bank; of another source, it is computed again. No lock is held:
+    Ctrl-C can strike the main thread anywhere, and the other one must not wait for it.
+    """
+
+    def __init__(self) -> None:
+        self._turn: SimpleQueue[tuple[object, T] | None] = SimpleQueue()
+        self._turn.put(None)
+
+    def get(self, source: object, compute: Callable[[], T]) -> T:
+        """Return it, computed now or by the other thread, which is waited for."""
+        return self._known(self._turn.get(), source, compute)
+
+    def ahead(self, source: object, compute: Callable[[], T]) -> None:
+        """Compute it, unless the other thread is about to."""
+        with suppress(Empty):
+            self._known(self._turn.get_nowait(), source, compute)
+
+    def found(self, source: object) -> T | None:
+        """Return it if it was computed."""
+        known = self._turn.get()
+        self._turn.put(known)
+        return None if known is None or known[0] is not source else known[1]
+
+    def _known(self, known: tuple[object, T] | None, source: object, compute: Callable[[], T]) -> T:
+        try:
+            if known is None or known[0] is not source:
+                known = source, compute()
+        finally:
+            self._turn.put(known)
+        return known[1]
+
+
+@dataclass(eq=False)
 class EncodedFrame:
-    """Features of a frame, and how its cells are related to those of the frame before it.
+    """Features of a frame, and how its cells are related to what is known before it.
 
     Attributes:
         canvas: the frame's place at the working size.
         pixels: (1,3,H',W') padded, in [0, 1].
         query: the frame's features.
         number: of the frame, counted since one was encoded without knowing the frame before it.
-        relation: to the frame before; None where that was not known.
-        reading: entries of the bank that it has read, and the readings; None where the right ones were not known.
-        annotated: annotated entries that it was compared to, and what was read from them.
-        closest: entries that are closest to the frame before, which is to be memorised; None where not known.
+        before: keys (1,C,h,w) and fine keys of the frame before it; None where that was not known.
+        wanted: its step has begun.
     """
 
     canvas: Canvas
     pixels: Tensor
     query: QueryFeatures
     number: int = 0
-    relation: Relation | None = None
-    reading: tuple[BankEntries, list[Reading]] | None = None
-    annotated: tuple[AnnotatedEntries, AnnotatedReading] | None = None
-    closest: Closest | None = None
+    before: tuple[Tensor, Tensor | None] | None = None
+    wanted: bool = False
+    _relation: Once[Relation] = field(default_factory=Once)
+    _reading: Once[list[Reading]] = field(default_factory=Once)
+    _annotated: Once[AnnotatedReading] = field(default_factory=Once)
+    _closest: Once[Closest] = field(default_factory=Once)
 
     def read(self, entries: BankEntries) -> list[Reading]:
-        """Read the bank with the cells of this frame; computed now, if it was not done for these entries."""
-        if self.reading is not None and self.reading[0] is entries:
-            return self.reading[1]
-        return entries.read(flatten_cells(self.query.key)[0])
+        """Read the bank with the cells of this frame."""
+        return self._reading.get(entries, partial(entries.read, self._cells))
 
     def read_annotated(self, entries: AnnotatedEntries) -> AnnotatedReading:
-        """Read the annotated entries with the cells of this frame; computed now, if it was done for others."""
-        if self.annotated is not None and self.annotated[0] is entries:
-            return self.annotated[1]
-        return entries.read(flatten_cells(self.query.key)[0])
+        """Read the annotated entries with the cells of this frame."""
+        return self._annotated.get(entries, partial(entries.read, self._cells))
 
     def related(self, key: Tensor, fine_key: Tensor | None, model: AFBURR, precision: torch.dtype) -> Relation:
-        """Return the relation to a frame with these keys; computed now, if it is not known."""
-        if self.relation is not None and self.relation.key is key:
-            return self.relation
-        return relation(self.query, key, fine_key, model, precision)
+        """Return the relation to a frame with these keys."""
+        return self._relation.get(key, partial(relation, self.query, key, fine_key, model, precision))
+
+    def closest(self, key: Tensor) -> Closest | None:
+        """Return the entries closest to the frame before, if it has this key and they were looked for."""
+        return self._closest.found(key)
+
+    def prepare(
+        self, readable: Readable | None, annotated: AnnotatedEntries | None, model: AFBURR, precision: torch.dtype
+    ) -> None:
+        """Compute ahead what its step needs of these, until that step begins: what it needs last comes first.
+
+        Args:
+            readable: entries of the bank, and the last frame that reads them.
+            annotated: entries.
+            model: the network.
+            precision: of `relation`.
+        """
+        if self.before is None:
+            return
+        key, fine_key = self.before
+        parts = [partial(self._relation.ahead, key, partial(relation, self.query, key, fine_key, model, precision))]
+        if annotated is not None:
+            parts.insert(0, partial(self._annotated.ahead, annotated, partial(annotated.read, self._cells)))
+        if readable is not None and self.number <= readable.last:
+            parts.append(partial(self._reading.ahead, readable.entries, partial(readable.entries.read, self._cells)))
+        if readable is not None and self.number == readable.last + 1:  # the frame before will be memorised
+            parts.append(partial(self._closest.ahead, key, partial(_closest_to, key, readable.entries)))
+        for part in parts:
+            if self.wanted:
+                return
+            part()
+
+    @property
+    def _cells(self) -> Tensor:
+        return flatten_cells(self.query.key)[0]
+
+
+def _closest_to(key: Tensor, entries: BankEntries) -> Closest:
+    """Look for the entries closest to the cells of a frame with a key (1,C,h,w)."""
+    return Closest(key, entries, entries.closest(flatten_cells(key)[0]))
 
 
 class Relation(NamedTuple):

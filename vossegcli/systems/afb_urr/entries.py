@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vossegcli.ops.maxima import row_maxima
 from vossegcli.ops.scatter import mean_by_index
-from vossegcli.systems.afb_urr.matching import MAX_SIMILARITIES, Reading, read_memory
+from vossegcli.systems.afb_urr.matching import MAX_SIMILARITIES, Reading, read_memory, read_rows
 
 EPS = 1e-12
 #: A CPU multiplies matrices twice as fast where the rows of the product begin at multiples of 64 bytes.
@@ -36,27 +36,6 @@ def closest_entries(new_keys: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
     chunk = max(1, MAX_SIMILARITIES // unit.shape[0])
     best = [row_maxima(part @ unit.T) for part in unit_new.split(chunk)]
     return torch.cat([values for values, _ in best]), torch.cat([indices for _, indices in best])
-
-
-def read_rows(keys: Tensor, values: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
-    """Softmax attention to a few entries, and the largest cosine to one of them, from the same products.
-
-    Args:
-        keys: (N,C).
-        values: (N,V) float32.
-        queries: (Q,C).
-
-    Returns:
-        (Q,V) means and (Q,) cosines; chunked, so memory stays bounded.
-    """
-    unit, lengths = F.normalize(keys, dim=1), keys.norm(dim=1)
-    scale = lengths * keys.shape[1] ** -0.5
-    means, cosines = [], []
-    for part in queries.split(max(1, MAX_SIMILARITIES // keys.shape[0])):
-        products = part @ unit.T  # (q,N)
-        cosines.append(products.amax(dim=1) / part.norm(dim=1).clamp_min(EPS))
-        means.append(torch.softmax(products.mul_(scale), dim=1) @ values)
-    return torch.cat(means), torch.cat(cosines)
 
 
 def merge_rows(old: Tensor, new_rows: Tensor, group: Tensor, rate: float) -> Tensor:
@@ -133,7 +112,7 @@ class AnnotatedReading(NamedTuple):
     """Reading of Q cells from the annotated entries alone.
 
     Attributes:
-        masks: (K,Q,n) float32 shares of each class in the parts of each cell.
+        masks: (K,Q,n) shares of each class in the parts of each cell.
         similarity: (K,Q) cosine similarity of each cell to the closest annotated entry.
     """
 
@@ -146,19 +125,21 @@ class AnnotatedEntries:
     """Copies of the annotated entries of all classes.
 
     Attributes:
-        state: of the banks that they were copied from.
+        state: of the banks that they were copied from, and the type of the values.
         groups: classes whose keys are the same, their keys (M,C), and their values side by side (M,k*n).
+        unit_keys: no key is longer than the others.
     """
 
-    state: tuple[list[int], list[int]]
+    state: tuple[list[int], list[int], torch.dtype]
     groups: list[tuple[list[int], Tensor, Tensor]]
+    unit_keys: bool
 
     def read(self, queries: Tensor) -> AnnotatedReading:
         """Read them with queries (Q,C)."""
         read: list[Tensor] = [queries] * len(self.state[0])
         similarity = list(read)
         for members, keys, values in self.groups:
-            means, closest = read_rows(keys, values, queries)
+            means, closest = read_rows(keys, values, queries, unit_keys=self.unit_keys)
             for i, part in zip(members, means.chunk(len(members), dim=1), strict=True):
                 read[i], similarity[i] = part, closest
         return AnnotatedReading(torch.stack(read), torch.stack(similarity))

@@ -263,18 +263,18 @@ class FeatureBank:
         entries = self.entries(precision)
         return self.take(entries, entries.read(queries))
 
-    def annotated(self, channels: int) -> AnnotatedEntries:
+    def annotated(self, channels: int, precision: torch.dtype = torch.float32) -> AnnotatedEntries:
         """Copy out the annotated entries, where they are protected, with the last `channels` of their values."""
         owners = self._owners()
-        state = owners, [bank.annotations for bank in self.banks]
+        state = owners, [bank.annotations for bank in self.banks], precision
         if self.known_annotated is None or self.known_annotated.state != state:
             groups = []
             for owner in sorted(set(owners)):
                 members = [i for i, other in enumerate(owners) if other == owner]
                 rows = self.banks[owner].annotated_rows()
                 values = torch.cat([self.banks[i].values[rows, -channels:] for i in members], dim=1)  # (M,k*channels)
-                groups.append((members, self.banks[owner].keys[rows], values))
-            self.known_annotated = AnnotatedEntries(state, groups)
+                groups.append((members, self.banks[owner].keys[rows], values.to(precision)))
+            self.known_annotated = AnnotatedEntries(state, groups, self.unit_keys)
         return self.known_annotated
 
     def state(self) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from torch import Tensor
 USAGE_THRESHOLD = 1e-3
 COUNTED = 256
 BEYOND = 1e6
+EPS = 1e-12
 #: Columns that are read together from the frame before.
 BLOCK = 15
 #: Most elements of a similarity matrix that exist at one time. 24 MiB of float32: a CPU's cache holds most of it,
@@ -61,11 +62,7 @@ def read_memory(
     if values.dtype == torch.float32:
         own, theirs, padded = queries / math.sqrt(keys.shape[1]), keys, values
     else:
-        padding = -entries % STEP
-        padded = F.pad(values, (0, 0, 0, padding))
-        own, theirs = below_zero(queries, keys, padding)
-        if unit_keys:
-            own, theirs = own.to(values.dtype), theirs.to(values.dtype)
+        own, theirs, padded = _for_half_precision(keys, values, queries, unit_keys=unit_keys)
     chunk = max(1, max_similarities // max(1, theirs.shape[0]))
     read = values.new_empty(queries.shape[0], values.shape[1])
     hits = keys.new_zeros(theirs.shape[0])
@@ -75,6 +72,47 @@ def read_memory(
         torch.mm(weights.to(values.dtype), padded, out=read[part])
         hits += count_above(weights, USAGE_THRESHOLD)
     return Reading(read, hits[:entries])
+
+
+def read_rows(keys: Tensor, values: Tensor, queries: Tensor, *, unit_keys: bool = False) -> tuple[Tensor, Tensor]:
+    """Softmax attention to a few entries, and the largest cosine to one of them, from the same products.
+
+    Args:
+        keys: (N,C) float32.
+        values: (N,V) in the type that the weighted mean is to be computed in.
+        queries: (Q,C) float32.
+        unit_keys: as of `read_memory`.
+
+    Returns:
+        (Q,V) means and (Q,) cosines, float32; chunked, so memory stays bounded.
+    """
+    chunk = max(1, MAX_SIMILARITIES // keys.shape[0])
+    means, cosines = [], []
+    if unit_keys and values.dtype != torch.float32:
+        own, theirs, padded = _for_half_precision(keys, values, queries, unit_keys=True)
+        bound = -own[:, -2].float()
+        for part in own.split(chunk):
+            products = part @ theirs.T  # (q,N), of length times length, minus these
+            cosines.append(products.amax(dim=1))
+            means.append(torch.softmax(products, dim=1) @ padded)
+        return torch.cat(means).float(), torch.cat(cosines).float() / bound + 1.0
+    unit, scale = F.normalize(keys, dim=1), keys.norm(dim=1) * keys.shape[1] ** -0.5
+    for part in queries.split(chunk):
+        products = part @ unit.T  # (q,N)
+        cosines.append(products.amax(dim=1) / part.norm(dim=1).clamp_min(EPS))
+        means.append(torch.softmax(products.mul_(scale), dim=1) @ values.float())
+    return torch.cat(means), torch.cat(cosines)
+
+
+def _for_half_precision(
+    keys: Tensor, values: Tensor, queries: Tensor, *, unit_keys: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return queries and keys as `below_zero` makes them, and values, in sizes that are few."""
+    padding = -keys.shape[0] % STEP
+    own, theirs = below_zero(queries, keys, padding)
+    if unit_keys:
+        own, theirs = own.to(values.dtype), theirs.to(values.dtype)
+    return own, theirs, F.pad(values, (0, 0, 0, padding))
 
 
 def count_above(x: Tensor, threshold: float) -> Tensor:

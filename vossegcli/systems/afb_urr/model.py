@@ -21,6 +21,7 @@ from vossegcli.systems.afb_urr.encoders import FineKey, KeyValue, MemoryEncoder,
 from vossegcli.systems.afb_urr.lite_encoders import LiteMemoryEncoder, LiteQueryEncoder
 from vossegcli.systems.afb_urr.matching import local_weights, read_locally
 from vossegcli.systems.afb_urr.stripes import softmax_of_classes
+from vossegcli.systems.afb_urr.window import decode_near
 
 STRIDE = 16
 #: Classes that are encoded together: bounds memory with many objects, changes no number.
@@ -190,6 +191,8 @@ class AFBURR(nn.Module):
             if annotated is not None:
                 cells = _to_map(annotated.to(read.dtype), height, width)
                 guidance = torch.cat([guidance, F.pixel_shuffle(cells, self.config.mask_cells)], dim=2)
+        if self.config.decode_near and guidance is not None and not self.training:
+            return decode_near(self.decoder, self.config.decode_near, read_map, query.skips, newest_map, guidance)
         log_odds: Tensor = self.decoder(read_map, query.skips, newest_map, guidance)
         return log_odds
 

@@ -18,11 +18,11 @@ from vossegcli.ops.padding import pad, unpad
 from vossegcli.ops.precision import autocast
 from vossegcli.ops.resize import Size
 from vossegcli.systems.afb_urr.config import BankConfig
-from vossegcli.systems.afb_urr.encoded_frame import EncodedFrame, prepared_pixels, relation
-from vossegcli.systems.afb_urr.entries import Closest, Readable
+from vossegcli.systems.afb_urr.encoded_frame import EncodedFrame, prepared_pixels
+from vossegcli.systems.afb_urr.entries import Readable
 from vossegcli.systems.afb_urr.feature_bank import FeatureBank
 from vossegcli.systems.afb_urr.growth import no_growth
-from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, flatten_cells, folded_copy, masks_at_stride4
+from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, folded_copy, masks_at_stride4
 from vossegcli.systems.afb_urr.native_size import NativeProbabilities, native_labels, shrunk_classes
 from vossegcli.systems.afb_urr.newest import Newest, newest_from_state
 from vossegcli.systems.afb_urr.sight import agreement, in_sight, nothing_like
@@ -97,17 +97,15 @@ class AFBURRPredictor:
             query = self.model.encode_query(pixels)
         if before is None or before.query.key.shape != query.key.shape:
             return EncodedFrame(canvas, pixels, query)
-        number, cells = before.number + 1, flatten_cells(query.key)[0]
-        related = relation(query, *before.query[:2], self.model, self.precision)
-        readable, annotated = self._readable, self.bank.known_annotated
-        reading = closest = None
-        if readable is not None and number <= readable.last:
-            reading = readable.entries, readable.entries.read(cells)
-        elif readable is not None and number == readable.last + 1:  # the frame before will be memorised
-            found = readable.entries.closest(flatten_cells(before.query.key)[0])
-            closest = Closest(before.query.key, readable.entries, found)
-        read_annotated = None if annotated is None else (annotated, annotated.read(cells))
-        return EncodedFrame(canvas, pixels, query, number, related, reading, read_annotated, closest)
+        return EncodedFrame(canvas, pixels, query, before.number + 1, before.query[:2])
+
+    @torch.inference_mode()
+    def prepare(self, frame: EncodedFrame) -> None:
+        """Compute what the step with a frame needs of the memory, as far as it is known, until that step begins.
+
+        For another thread, which has encoded it; what it does not come to is computed by the step.
+        """
+        frame.prepare(self._readable, self.bank.known_annotated, self.model, self.precision)
 
     @torch.inference_mode()
     def start(self, frame: Tensor | EncodedFrame, label_map: Tensor) -> None:
@@ -147,7 +145,10 @@ class AFBURRPredictor:
         Raises:
             InputError: the frame has another size than the first one; the next step may have the right one.
         """
-        newest = self._memorised(frame.closest if isinstance(frame, EncodedFrame) else None)
+        ahead = frame if isinstance(frame, EncodedFrame) else None
+        if ahead is not None:
+            ahead.wanted = True
+        newest = self._memorised(ahead)
         encoded = self._encoded(frame)
         canvas, query = encoded.canvas, encoded.query
         if encoded.pixels.shape != newest.frame.shape:
@@ -169,7 +170,7 @@ class AFBURRPredictor:
         del newest
         annotated = None
         if self.model.config.annotated_read:
-            annotated = encoded.read_annotated(self.bank.annotated(self.model.config.mask_channels))
+            annotated = encoded.read_annotated(self.bank.annotated(self.model.config.mask_channels, self.precision))
         annotated_masks = None if annotated is None else annotated.masks.unsqueeze(0)  # (1,K,hw,mask_channels)
         with self._autocast():
             logits = unpad(self.model.decode(read, query, local, annotated_masks), canvas.padding)  # (1,K,h,w)
@@ -234,10 +235,9 @@ class AFBURRPredictor:
         self.bank.load_state(part_of(tensors, "bank"))
         self._newest = newest_from_state(self.model.config.growths, part_of(tensors, "newest"), self.device)
 
-    def _memorised(self, closest: Closest | None = None) -> Newest:
+    def _memorised(self, after: EncodedFrame | None = None) -> Newest:
         """Return the newest frame, after it has been taken into the bank if it is due and was not."""
         newest = self._after_start()
-        nearby = closest if closest is not None and closest.key is newest.key else None
         self._newest = None  # a bank that an error leaves half changed is not to be read
         due = newest.annotated or newest.index % self.bank_config.memory_every == 0
         if due and not newest.memorised:
@@ -246,6 +246,7 @@ class AFBURRPredictor:
             missing = memory.keys.shape[1] - len(self.bank.banks)
             if missing:
                 self.bank.add_classes(missing, memory.keys.shape[3], memory.values.shape[3])
+            nearby = None if after is None else after.closest(newest.key)
             self.bank.update(memory.keys[0], memory.values[0], newest.index, newest.annotated, nearby)
             newest = self._with_grown(newest)
         self._newest = replace(newest, memorised=True)
