@@ -3,6 +3,7 @@
 The numbers are those of today: a change that needs more has to say why.
 """
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from tests.conftest import TINY
 from tests.synchronisations import Synchronisations
 from vossegcli.runners.propagate.segment import _off_the_device
-from vossegcli.systems.afb_urr import native_size
+from vossegcli.systems.afb_urr import native_size, window
 from vossegcli.systems.afb_urr.model import AFBURR
 from vossegcli.systems.afb_urr.predict import AFBURRPredictor
 from vossegcli.systems.b2inst.config import B2InstConfig
@@ -47,8 +48,9 @@ def test_what_is_counted() -> None:
 def test_propagate(monkeypatch: pytest.MonkeyPatch, objects: int) -> None:
     """Between memorised frames nothing waits; taking a frame into the memory does, for each class."""
     monkeypatch.setattr(native_size, "skips_clear_parts", lambda _: False)
+    monkeypatch.setattr(window, "works_in_parts", lambda _: False)
     torch.manual_seed(0)
-    predictor = AFBURRPredictor(AFBURR(TINY), short_side=48)
+    predictor = AFBURRPredictor(AFBURR(replace(TINY, decode_near=0.1)), short_side=48)
     labels = torch.zeros(96, 128, dtype=torch.int32)
     for k in range(objects):
         labels[20 * k : 20 * k + 15, 10:60] = k + 1
