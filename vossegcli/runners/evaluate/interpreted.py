@@ -1,4 +1,4 @@
-"""What was interpreted in the masks of an evaluation, told once for all of them."""
+"""Interpretations of the masks of an evaluation, told once for all of them."""
 
 from __future__ import annotations
 

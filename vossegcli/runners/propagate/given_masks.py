@@ -93,7 +93,7 @@ class GivenMasks:
 
     @property
     def later_notes(self) -> tuple[str, ...]:
-        """What was interpreted in masks that were read, where it is not said of the first one."""
+        """Notes on masks that were read, of what is not said of the first one."""
         files: dict[str, list[str]] = {}
         for index, note in sorted(self.told.items()):
             if note not in self.notes and index in self.files:

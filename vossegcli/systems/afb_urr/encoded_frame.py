@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Once(Generic[T]):
-    """What two threads need once: the one that comes first computes it.
+    """A value that two threads need: the one that comes first computes it.
 
     It belongs to a source, such as entries of a bank; of another source, it is computed again. No lock is held:
     Ctrl-C can strike the main thread anywhere, and the other one must not wait for it.

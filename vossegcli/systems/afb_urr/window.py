@@ -1,4 +1,4 @@
-"""Where in a frame objects can be: the decoder works there alone (addition).
+"""The part of a frame where objects can be: the decoder works there alone (addition).
 
 What is read from the memory and from the newest frame tells roughly where the objects are. Most frames hold nothing
 elsewhere, and decoding is half of the work on a CPU.
