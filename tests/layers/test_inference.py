@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from vossegcli.layers.efficientnet_lite import EfficientNetLite
 from vossegcli.layers.inference import inference_copy, store_convolutions
 
 
@@ -27,6 +28,21 @@ def test_stored_convolutions_give_what_autocast_gives() -> None:
         assert torch.equal(network(image), expected)
     assert network[0].weight.dtype == torch.bfloat16
     assert network[1].weight.dtype == torch.float32
+
+
+@torch.no_grad()
+def test_layers_that_stay_exact_do_so_under_autocast() -> None:
+    torch.manual_seed(0)
+    network = EfficientNetLite("lite0", stages=2, exact_start=True).eval()
+    image = torch.rand(1, 3, 64, 64) + 0.3
+    expected = inference_copy(network)(image)[0]
+    twin = inference_copy(network, torch.bfloat16)
+    store_convolutions(twin, torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        first, second = twin(image)
+    torch.testing.assert_close(first, expected)
+    assert second.dtype == torch.bfloat16
+    assert {conv.weight.dtype for conv in twin.stages[1].modules() if isinstance(conv, nn.Conv2d)} == {torch.bfloat16}
 
 
 @pytest.mark.parametrize("activation", [nn.ReLU(inplace=True), nn.ReLU6(), None])

@@ -9,6 +9,7 @@ Shape letters: B images, C channels, H W pixels, h w cells.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 import torch
@@ -153,10 +154,13 @@ class EfficientNetLite(nn.Module):
     Args:
         variant: `lite0` or `lite2`.
         stages: how many stages to build, 1 to 5.
+        exact_start: when ready for inference, compute the stem and C1 in float32, also under autocast: what is rounded
+            there, above all the weights of C1's depthwise convolution, shifts whole surfaces of one colour.
     """
 
-    def __init__(self, variant: Variant = "lite0", *, stages: int = 5) -> None:
+    def __init__(self, variant: Variant = "lite0", *, stages: int = 5, exact_start: bool = False) -> None:
         super().__init__()
+        self.exact_start = exact_start
         self.stem = ConvNorm(3, _STEM, 3, stride=2)
         self.stages = nn.ModuleList()
         widths, before = [], _STEM
@@ -178,17 +182,26 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Map images (B,3,H,W), normalised with `MEAN` and `STD`, to the stages' outputs (B,C,H/s,W/s)."""
-        return self._after_stem(self.stem(images))
+        if not (self.exact_start and self.stem.folded):
+            return self._after_stem(self.stem(images))
+        with torch.autocast(images.device.type, enabled=False):
+            first = self.stages[0](self.stem(images.float()))
+        return self._after_first([first])
 
     def after_stem(self, convolved: Tensor) -> list[Tensor]:
         """Run everything after the stem's convolution (B,32,H/2,W/2)."""
         return self._after_stem(self.stem.finish(convolved))
 
+    def exact_layers(self) -> Sequence[nn.Module]:
+        """Return the layers that stay in float32."""
+        return (self.stem, self.stages[0]) if self.exact_start else ()
+
     def _after_stem(self, x: Tensor) -> list[Tensor]:
-        features = []
-        for stage in self.stages:
-            x = stage(x)
-            features.append(x)
+        return self._after_first([self.stages[0](x)])
+
+    def _after_first(self, features: list[Tensor]) -> list[Tensor]:
+        for stage in self.stages[1:]:
+            features.append(stage(features[-1]))
         return features
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -23,6 +23,14 @@ class Folding(Protocol):
 
     def fold(self) -> None:
         """Fold batch norms (in eval mode) into their convolutions, in place; once folded, change nothing."""
+
+
+@runtime_checkable
+class PartlyExact(Protocol):
+    """A part of a network with layers that stay in float32, also under autocast."""
+
+    def exact_layers(self) -> Sequence[nn.Module]:
+        """Return those layers."""
 
 
 def inference_copy(network: Network, precision: torch.dtype = torch.float32) -> Network:
@@ -50,10 +58,13 @@ def inference_copy(network: Network, precision: torch.dtype = torch.float32) -> 
 def store_convolutions(network: nn.Module, precision: torch.dtype) -> None:
     """Keep the weights of convolutions, in place, in the precision in which autocast computes them.
 
-    It would convert them anew at every call. Parts that are also used outside autocast must not be among them.
+    It would convert them anew at every call. Parts that are also used outside autocast must not be among them; layers
+    that stay in float32 say so themselves.
     """
+    parts = [part for part in network.modules() if isinstance(part, PartlyExact)]
+    exact = {module for part in parts for layer in part.exact_layers() for module in layer.modules()}
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and module not in exact:
             module.to(precision)
 
 

@@ -64,7 +64,7 @@ class EfficientNetBackbone(nn.Module):
 
     def __init__(self, config: FWBConfig) -> None:
         super().__init__()
-        self.trunk = EfficientNetLite("lite0")
+        self.trunk = EfficientNetLite("lite0", exact_start=True)
         compared = self.trunk.widths[-STAGES:]
         self.project = nn.Conv2d(sum(compared), config.projected, 1)
         self.mix = PreActivationBlock(config.projected)

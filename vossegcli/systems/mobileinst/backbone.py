@@ -116,7 +116,7 @@ class EfficientNetTokens(Backbone):
 
     def __init__(self, config: MobileInstConfig) -> None:
         super().__init__(config)
-        self.trunk = EfficientNetLite("lite0")
+        self.trunk = EfficientNetLite("lite0", exact_start=True)
         self.laterals = nn.ModuleList(
             conv_norm(channels, width, 1) for channels, width in zip(self.trunk.widths[1:], config.widths, strict=True)
         )
