@@ -166,6 +166,13 @@ def test_report_files(vosseg: Vosseg, truth: Path, predicted: Path, tmp_path: Pa
     assert "http" not in page.replace("http-equiv", "")
 
 
+def test_pictures_without_a_report_are_told(vosseg: Vosseg, truth: Path, tmp_path: Path) -> None:
+    said = "note: --frames has no effect without -o"
+    assert said in vosseg("evaluate", "vos", truth, truth, "--frames", truth).stderr
+    assert said not in vosseg("evaluate", "vos", truth, truth, "--frames", truth, "-q").stderr
+    assert said not in vosseg("evaluate", "vos", truth, truth, "--frames", truth, "-o", tmp_path / "out").stderr
+
+
 def test_sets_of_sequences(vosseg: Vosseg, truth: Path, predicted: Path) -> None:
     (truth / "ImageSets" / "2017").mkdir(parents=True)
     (truth / "ImageSets" / "2017" / "val.txt").write_text("late\n")

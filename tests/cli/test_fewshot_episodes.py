@@ -51,6 +51,12 @@ def test_episodes_to_numbers(run: Command, vosseg: Command, tmp_path: Path) -> N
     assert 0.0 <= numbers["mIoU"] <= 1.0
 
 
+def test_options_of_queries_are_refused(run: Command) -> None:
+    outcome = run("--episodes", 4, "--min-confidence", 0.3)
+    assert outcome.code == 2
+    assert "--min-confidence" in outcome.stderr
+
+
 def test_a_draw_can_be_repeated(run: Command, tmp_path: Path) -> None:
     assert run("--episodes", 4, "--seed", 7).code == 0
     first = tmp_path / "first.json"

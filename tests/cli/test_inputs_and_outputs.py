@@ -8,7 +8,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import Outcome, draw_mask, draw_video, files_below, squares, write_frame
 from vossegcli.cli.progress import BatchProgress
@@ -134,6 +136,34 @@ def test_the_default_output_is_not_shared_by_inputs_of_one_name(
     assert files_below(tmp_path / "runs") == before
     assert run(command, tmp_path / "a" / "photos", *shard, "--json").json()["totals"]["done"] == 0, "the same input"
     assert run(command, "b/photos", *shard, "-o", "other").code == 0
+
+
+@pytest.mark.parametrize("command", ["propagate", "track", "instance", "fewshot"])
+def test_options_without_effect_are_told(run: Command, tmp_path: Path, command: str) -> None:
+    source, output = draw_input(tmp_path / "clip", command), tmp_path / "out"
+    given = ["--axis", "T,Z=max", "--channel", "1", "--range", "0:4000"]
+    expected = ["--axis and --channel have no effect: no input is an image stack"]
+    if command in {"propagate", "track"}:
+        given += ["--fps", "12"]
+        expected += [f"--fps has no effect without --save video or stack{' or matte or prores' * (command[0] == 'p')}"]
+    else:
+        given += ["--images", tmp_path]
+        expected += ["--images has no effect: no annotation file is given"]
+    planned = run(command, source, "-o", output, *given, "--dry-run", "--json").json()
+    assert planned["notes"] == expected
+    outcome = run(command, source, "-o", output, *given)
+    assert outcome.code == 0
+    assert all(f"note: {note}\n" in outcome.stdout for note in expected)
+    rows = [json.loads(line) for line in (output / "run.jsonl").read_text().splitlines()]
+    assert all("8 bits a sample: --range has no effect" in " ".join(row["notes"]) for row in rows)
+    assert not run(command, source, "-o", output, "--dry-run", "--json").json()["notes"]
+
+
+def test_options_that_have_an_effect_are_not_told(run: Command, tmp_path: Path) -> None:
+    frames = [Image.fromarray((squares(index, (1,)) * 200).astype(np.uint8)) for index in range(2)]
+    frames[0].save(tmp_path / "stack.tif", save_all=True, append_images=frames[1:])
+    given = ["--axis", "T", "--fps", "12", "--save", "masks,stack"]
+    assert run("track", tmp_path / "stack.tif", *given, "--dry-run", "--json").json()["notes"] == []
 
 
 def test_kinds_of_results_of_one_command_do_not_share_an_output(run: Command, tmp_path: Path) -> None:

@@ -130,6 +130,11 @@ class BatchCommand(ABC, Generic[OptionsT, SourceT, ItemT, PredictorT]):
         return tuple(getattr(self.inputs, "notes", ()))
 
     @property
+    def films(self) -> Iterator[Path]:
+        """The videos and image stacks of the input."""
+        return iter(())
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Settings that change the results of all items, beside model, working size and kinds of output."""
         return {}

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -213,6 +214,11 @@ class ImageCommand(BatchCommand[OptionsT, Query, ImageItemT, ImagePredictor[R]],
     def find(options: OptionsT) -> Sequence[Query]:
         """Find the images."""
         return find_queries(str(options.source), options.images_folder)
+
+    @property
+    def films(self) -> Iterator[Path]:
+        """The videos and image stacks of the input."""
+        return (query.path for query in self.inputs if query.is_video)
 
     @property
     def together(self) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.media.depth import parse_range
+from vossegcli.io.media.kinds import kind_of
 from vossegcli.io.media.reading import Reading
 from vossegcli.io.media.stack_axes import parse_axes
 from vossegcli.io.records.json_files import records_of_runs
@@ -137,6 +138,18 @@ class BatchOptions(ABC):
         """The kinds of output that are written for each item."""
         return sorted({*self.ALWAYS, *self.save} - {REPORT})
 
+    def idle(self, films: Iterable[Path]) -> list[str]:
+        """Tell of options that were given and have no effect on this input.
+
+        Args:
+            films: the videos and image stacks of the input.
+        """
+        given = [name for name, value in (("--axis", self.axis), ("--channel", self.channel)) if value is not None]
+        if not given or any(kind_of(film) == "stack" for film in films):
+            return []
+        verb = "has" if len(given) == 1 else "have"
+        return [f"{' and '.join(given)} {verb} no effect: no input is an image stack"]
+
     def check_output(self) -> None:
         """Refuse an output folder where the run would write over something else, or among its own input.
 
@@ -167,6 +180,24 @@ def check_fps(fps: float | None) -> None:
     """
     if fps is not None and not 0.0 < fps < math.inf:
         raise ConfigError(f"fps is {fps}", fix="give a positive number of frames per second")
+
+
+def idle_fps(fps: float | None, save: Collection[str], timed: Sequence[str]) -> list[str]:
+    """Tell that frames per second were given and nothing that plays is saved.
+
+    Args:
+        fps: as given.
+        save: kinds of output.
+        timed: those that play.
+    """
+    if fps is None or set(timed) & set(save):
+        return []
+    return [f"--fps has no effect without --save {' or '.join(timed)}"]
+
+
+def idle_images(folder: Path | None, *, listed: bool) -> list[str]:
+    """Tell that a folder of images was given and no annotation file lists images."""
+    return [] if folder is None or listed else ["--images has no effect: no annotation file is given"]
 
 
 def _searched(path: Path) -> Path | None:

@@ -70,7 +70,7 @@ def run_command(
         "input": str(options.source.resolve()), "output": str(options.folder), "seed": options.seed,
         **command.facts(items), **model.facts,
         **({"images_folder": str(options.images_folder.resolve())} if options.images_folder else {}),
-        "range": options.value_range or "content", "notes": list(command.input_notes),
+        "range": options.value_range or "content", "notes": [*command.input_notes, *options.idle(command.films)],
     }  # fmt: skip
     own = [item for item in planned if options.shard is None or options.shard.holds(item.name)]
     if dry_run:

@@ -91,6 +91,8 @@ class ScoreOptions:
             elif not self.quiet:
                 console.print(f"the report needs the other parts: {', '.join(map(str, report.missing))}")
             return
+        if self.output is None and settings.get("frames") is not None and not self.quiet:
+            console.print("note: --frames has no effect without -o: it is for the pictures of the report")
         for note in filter(None, report["facts"].get("notes", "").split("; ") if not self.quiet else ()):
             console.print(f"note: {note}", markup=False)
         for line in problem_lines(report, SHOWN_PROBLEMS, notes=not self.quiet):

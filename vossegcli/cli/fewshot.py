@@ -40,8 +40,11 @@ def fewshot(
     ] = None,
     boost: Annotated[bool, typer.Option(help="Fit feature experts to the supports.")] = True,
     min_confidence: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Leave a class out of images where its confidence is lower.")
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            min=0.0, max=1.0, help="Leave a class out of images where its confidence is lower (default: 0.5)."
+        ),
+    ] = None,
     episodes: Annotated[
         str | None,
         of_episodes(
@@ -73,6 +76,7 @@ def fewshot(
     settings = {"boost": boost, "images_folder": images_folder, "save": o.comma_list(save, "--save"), **common.settings}
     if episodes is not None:
         o.refuse("episodes draw their supports from the data set", support=support)
+        o.refuse("the class of an episode is in its query", **{"min-confidence": min_confidence})
         from vossegcli.runners.fewshot.episodes import EpisodeOptions, EpisodesCommand
 
         drawn = EpisodeOptions(
@@ -83,9 +87,12 @@ def fewshot(
     o.refuse("goes with --episodes", fold=fold, split=split, list=listing)
     if support is None:
         raise typer.BadParameter("give the annotated images, or --episodes", param_hint="--support")
-    from vossegcli.runners.fewshot.run import FewshotCommand, FewshotOptions
+    from vossegcli.runners.fewshot.run import LEAST_CONFIDENCE, FewshotCommand, FewshotOptions
 
-    options = FewshotOptions(queries=queries, support=support, shots=shots, min_confidence=min_confidence, **settings)
+    options = FewshotOptions(
+        queries=queries, support=support, shots=shots,
+        min_confidence=LEAST_CONFIDENCE if min_confidence is None else min_confidence, **settings,
+    )  # fmt: skip
     common.run(FewshotCommand, options, _show)
 
 

@@ -206,7 +206,22 @@ def test_choices_that_do_not_fit(tmp_path: Path) -> None:
         plan_pages("TZ", (2, 5), parse_axes("T,Z=7"), "a.tif")
     with pytest.raises(InputError, match="has no axis Z"):
         plan_pages("CT", (2, 5), parse_axes("Z"), "a.tif")
-    assert plan_pages("Q", (3,), parse_axes("T"), "a.tif").pages == ((0,), (1,), (2,))  # nobody named it
+    unnamed = plan_pages("Q", (3,), parse_axes("T"), "a.tif")
+    assert (unnamed.pages, unnamed.note) == (((0,), (1,), (2,)), "stack: the 3 pages are taken for the frames")
+
+
+@pytest.mark.parametrize(("axes", "shape", "axis", "channel", "said"), [
+    ("T", (3,), "Z", None, "--axis Z"),
+    ("T", (3,), "T,Z=5", None, "--axis Z=5"),
+    ("TZ", (3, 1), "T,Z=5", None, "--axis Z=5"),
+    ("T", (3,), None, "GFP", "--channel GFP"),
+])  # fmt: skip
+def test_choices_without_effect_are_told(
+    axes: str, shape: tuple[int, ...], axis: str | None, channel: str | None, said: str
+) -> None:
+    plan = plan_pages(axes, shape, parse_axes(axis, channel), "a.tif")
+    assert plan.pages == ((0,), (1,), (2,))
+    assert plan.note == f"stack: {said} has no effect, as there is no such axis"
 
 
 def test_series_that_do_not_belong_together(pages: npt.NDArray[np.uint8], tmp_path: Path) -> None:

@@ -54,7 +54,9 @@ def test_polygons_are_valid_one_for_each_part(tmp_path: Path, seed: int) -> None
     """No ring passes a corner twice, and a polygon with its holes is a part whose pixels share edges."""
     rng = np.random.default_rng(seed)
     mask = rng.random((9, 11)) < rng.uniform(0.4, 0.8)
-    polygons = polygons_of(write_geojson(tmp_path / "x.geojson", [ExportedShape("cell", 1, mask, 0, 0)], ["cell"]))
+    polygons = polygons_of(
+        write_geojson(tmp_path / "x.geojson", [ExportedShape("cell", 1, mask, 0, 0)], ["cell"], (64, 64))
+    )
     assert all(len(set(ring)) == len(ring) for polygon in polygons for ring in polygon)
     labels, count = ndimage.label(mask)
     parts = sorted((labels == k).tobytes() for k in range(1, count + 1))
@@ -66,7 +68,9 @@ def test_a_hole_belongs_to_the_smallest_part_around_it(tmp_path: Path) -> None:
     target[1:8, 1:8] = False
     target[3:6, 3:6] = True
     target[4, 4] = False
-    polygons = polygons_of(write_geojson(tmp_path / "x.geojson", [ExportedShape("cell", 1, target, 0, 0)], ["cell"]))
+    polygons = polygons_of(
+        write_geojson(tmp_path / "x.geojson", [ExportedShape("cell", 1, target, 0, 0)], ["cell"], (64, 64))
+    )
     assert sorted(int(filled(polygon, target.shape).sum()) for polygon in polygons) == [8, 32]
     assert [len(polygon) for polygon in polygons] == [2, 2]
 
@@ -80,7 +84,7 @@ def test_features(tmp_path: Path) -> None:
         ExportedShape("cell", 2, ring, 100, 50),
         ExportedShape("cell", 3, np.zeros((2, 2), bool), 0, 0),
     ]
-    path = write_geojson(tmp_path / "a" / "x.geojson", shapes, ["nucleus", "cell"])
+    path = write_geojson(tmp_path / "a" / "x.geojson", shapes, ["nucleus", "cell"], (64, 64))
     found = json.loads(path.read_text())
     assert found["type"] == "FeatureCollection"
     first, second = found["features"]

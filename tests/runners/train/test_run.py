@@ -114,6 +114,12 @@ def test_instances_are_validated_while_training_and_the_best_is_kept(discs: Path
     build_network(checkpoint, get_system("b2inst"))
 
 
+def test_nothing_to_resume_is_told(discs: Path, settings: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    runner.train(options(discs, settings, tmp_path / "out", resume=True), silent, notes.append)
+    assert f"nothing to resume in {tmp_path / 'out'}: training begins" in notes
+
+
 def test_what_a_killed_run_has_left_goes(discs: Path, settings: Path, tmp_path: Path) -> None:
     """The state of a large network takes gigabytes."""
     leave_temporaries(tmp_path / "out")

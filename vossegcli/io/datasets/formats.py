@@ -13,6 +13,7 @@ from vossegcli.io.datasets.ids import listed_some
 from vossegcli.io.datasets.shapes import Annotations, ShapedImage
 from vossegcli.io.datasets.tools.coco import is_coco, read_coco
 from vossegcli.io.datasets.tools.cvat import read_cvat
+from vossegcli.io.datasets.tools.geojson import is_geojson, read_geojson
 from vossegcli.io.datasets.tools.labelme import is_labelme, read_labelme
 from vossegcli.io.datasets.tools.supervisely import is_datumaro, is_supervisely, read_datumaro, read_supervisely
 from vossegcli.io.datasets.tools.via import is_via, read_via
@@ -25,6 +26,7 @@ from vossegcli.wording import counted
 
 Payload = tuple[Path, Any]
 _HEAD = 512
+_SUFFIXES = frozenset({".json", ".xml", ".geojson"})
 _YAML = frozenset({".yaml", ".yml"})
 _NOT_ANNOTATIONS = frozenset({"run.json", "classes.json", "images.json", "meta.json", "report.json", "dataset.json"})
 _PARTS = {
@@ -33,7 +35,7 @@ _PARTS = {
 }  # fmt: skip
 #: Part that is asked for -> parts of which images are taken, the first set that some images are of.
 _WANTED = {"train": ({"train", ""},), "val": ({"val"}, {"test"})}
-_KNOWN = "labelme, COCO (which most tools export), YouTube-VIS, CVAT, Supervisely, Datumaro or VIA"
+_KNOWN = "labelme, COCO (which most tools export), YouTube-VIS, CVAT, Supervisely, Datumaro, GeoJSON (QuPath) or VIA"
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ JSON_FORMATS = (
     JsonFormat(is_supervisely, lambda path, files, _: read_supervisely(path, files)),
     JsonFormat(is_via, read_via),
     JsonFormat(is_datumaro, _one_by_one(read_datumaro)),
+    JsonFormat(is_geojson, read_geojson),
 )
 
 
@@ -210,7 +213,7 @@ def _read_file(path: Path, images: Path | None) -> Annotations:
 def _files_of_tools(folder: Path, most: int | None = None) -> Iterator[Payload]:
     """The JSON files (with their content) and XML files (None) of known tools below a folder, in natural order."""
     count = 0
-    found = [file for file in files_below(folder) if file.suffix.lower() in {".json", ".xml"}]
+    found = [file for file in files_below(folder) if file.suffix.lower() in _SUFFIXES]
     for file in sorted(found, key=lambda file: natural_key(file.relative_to(folder).as_posix())):
         if file.suffix.lower() == ".xml":
             if b"<annotations" not in head_of(file):

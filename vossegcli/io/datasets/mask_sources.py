@@ -19,6 +19,7 @@ from vossegcli.io.datasets.shapes import Annotations
 from vossegcli.io.masks.arrays import array_files, is_array_file, read_array_files, read_arrays
 from vossegcli.io.masks.label_maps import write_label_map
 from vossegcli.io.masks.label_stacks import read_label_stack
+from vossegcli.io.masks.mask_trees import sequence_name
 from vossegcli.io.media.contents import files_below
 from vossegcli.io.media.kinds import kind_of
 from vossegcli.io.media.stacks import is_stack
@@ -66,7 +67,9 @@ def convert_masks(
     """
     files = [path] if path.is_file() else list(files_below(path))
     kept = _listed(on_top) if is_annotation(path) else tuple(frames)  # annotations name their frames
-    return made_once(work / path.stem, files, kept, lambda folder: _write(path, folder, frames, on_top, images))
+    return made_once(
+        work / sequence_name(path), files, kept, lambda folder: _write(path, folder, frames, on_top, images)
+    )
 
 
 def unpacked(path: Path, work: Path) -> Path:

@@ -56,7 +56,7 @@ def find_mask_sequences(path: Path) -> dict[str, dict[str, Path]]:
     root = root_of_masks(path)
     own = _masks_of(path) or _masks_of(root)
     if own:
-        return {_sequence_name(path): own}
+        return {sequence_name(path): own}
     folders = {folder.relative_to(root).as_posix(): folder for folder in _folders_below(root)}
     listed = ((name, _masks_of(folders[name])) for name in sorted(folders, key=natural_key))
     found = {name: masks for name, masks in listed if masks}
@@ -88,9 +88,10 @@ def find_label_maps(folder: Path) -> dict[str, Path]:
     return dict(sorted(found.items(), key=lambda row: natural_key(row[0])))
 
 
-def _sequence_name(folder: Path) -> str:
-    name = folder_name(folder)
-    above = folder.resolve().parent.name
+def sequence_name(path: Path) -> str:
+    """Name the sequence that a folder or a file of masks is: by itself, or by the folder above `masks`."""
+    name = folder_name(path) if path.is_dir() else path.stem
+    above = path.resolve().parent.name
     return above if name.casefold() in _GENERIC and above else name
 
 

@@ -27,6 +27,7 @@ CUT = 0.001
 SAMPLED_FRAMES = 32
 _SAMPLED_VALUES = 1 << 17  # of each frame, where there are too many different values to count
 _COUNTED_BYTES = 2
+NO_RANGE = "8 bits a sample: --range has no effect"
 _OF_FRAMES = re.compile(r", found in \d+ of them")
 _8_BIT_TYPES = (np.dtype(np.uint8), np.dtype(np.bool_))
 
@@ -189,7 +190,7 @@ class SequenceDepth:
 
     @property
     def note(self) -> str | None:
-        """A sentence on how the frames are scaled, or None where they are not."""
+        """A sentence on how the frames are scaled, or that they are not though a range is given; else None."""
         return self._looked_at()[1]
 
     def shown(self, samples: Samples, where: str) -> npt.NDArray[np.uint8]:
@@ -213,7 +214,7 @@ class SequenceDepth:
     def _look(self) -> tuple[ValueRange | None, str | None]:
         first = self._read(0)
         if not is_deep(first):
-            return None, None
+            return None, None if self._choice is None else NO_RANGE
         what = f"{bits_text(first.dtype, self._bits)} frames"
         if isinstance(self._choice, ValueRange):
             return self._choice, f"{what}: {self._choice} shown as 0:255, as given"

@@ -102,7 +102,10 @@ def plan_pages(axes: str, shape: Sequence[int], choice: AxisChoice, where: str, 
         for index, length in zip(indices, shape, strict=True):
             number = number * length + index
         pages.setdefault(0 if place is None else indices[place], []).append(number)
-    return PagePlan(tuple(tuple(listed) for _, listed in sorted(pages.items())), _note(sizes, frames, at, names))
+    return PagePlan(
+        tuple(tuple(listed) for _, listed in sorted(pages.items())),
+        _note(sizes, frames, at, names, _unused(choice, sizes)),
+    )
 
 
 def axes_text(sizes: Mapping[str, int]) -> str:
@@ -163,10 +166,25 @@ def _open_question(sizes: Mapping[str, int], where: str, names: Sequence[str]) -
     )
 
 
+def _unused(choice: AxisChoice, sizes: Mapping[str, int]) -> list[str]:
+    """Tell of choices along axes that a stack does not have, or that hold one page alone."""
+    fixed = [f"--axis {axis}={value}" for axis, value in (choice.at or {}).items() if sizes.get(axis, 1) == 1]
+    if choice.channel is not None and sizes.get("C", 1) == 1:
+        fixed.append(f"--channel {choice.channel}")
+    long = [axis for axis, size in sizes.items() if size > 1]
+    if choice.frames is not None and choice.frames not in sizes and set(long) & set(_NAMES):
+        fixed.append(f"--axis {choice.frames}")
+    return [f"{option} has no effect, as there is no such axis" for option in fixed]
+
+
 def _note(
-    sizes: Mapping[str, int], frames: str | None, at: Mapping[str, int | str], names: Sequence[str]
+    sizes: Mapping[str, int],
+    frames: str | None,
+    at: Mapping[str, int | str],
+    names: Sequence[str],
+    unused: Sequence[str],
 ) -> str | None:
-    said = []
+    said = list(unused)
     if frames not in {None, "T"} and sizes.get(frames or "", 1) > 1:
         kind = {"Z": "slices (axis Z)", "C": "channels (axis C)"}.get(frames or "", "pages")
         said.append(f"the {sizes[frames or '']} {kind} are taken for the frames")

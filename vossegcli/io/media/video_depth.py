@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
 
-from vossegcli.io.media.depth import RangeChoice, Samples, SequenceDepth, as_rgb
+from vossegcli.io.media.depth import NO_RANGE, RangeChoice, Samples, SequenceDepth, as_rgb
 
 _BYTE, _DEEPEST = 8, 16
 _FILLED = 0.25  # share of a format's values from which on its depth is believed
@@ -56,6 +56,7 @@ class VideoDepth:
         self.note: str | None = None
         self._depth: SequenceDepth | None = None
         if bits <= _BYTE:
+            self.note = None if choice is None else NO_RANGE
             return
         depth = SequenceDepth(
             count, lambda index: samples_of(frame_at(index)), choice, None if bits > _DEEPEST else bits

@@ -17,13 +17,14 @@ from vossegcli.io.masks.palette import PALETTE
 from vossegcli.io.records.atomic import write_text_atomic
 from vossegcli.io.results.exports import ExportedShape
 
+SIZE = "image"  # key of the size, which other programs leave unread
 Mask = npt.NDArray[np.bool_]
 Corner = tuple[int, int]  # x, y; pixel (row, column) has the corners (column, row) to (column + 1, row + 1)
 Ring = list[Corner]
 
 
-def write_geojson(path: Path, shapes: Iterable[ExportedShape], classes: Iterable[str]) -> Path:
-    """Write a feature collection of the objects of one image, in pixels of the image.
+def write_geojson(path: Path, shapes: Iterable[ExportedShape], classes: Iterable[str], size: tuple[int, int]) -> Path:
+    """Write a feature collection of the objects of one image, in pixels of the image, and the size of the image.
 
     Each feature is a `detection` with its class, `score` and `area` (QuPath's conventions).
 
@@ -31,10 +32,12 @@ def write_geojson(path: Path, shapes: Iterable[ExportedShape], classes: Iterable
         path: the file.
         shapes: the objects.
         classes: names of all classes, in the order of their colours.
+        size: (H, W) of the image.
     """
     colours = {name: [int(v) for v in PALETTE[k % 254 + 1]] for k, name in enumerate(classes)}
+    image = {"height": size[0], "width": size[1]}
     features = [_feature(shape, colours) for shape in shapes if shape.mask.any()]
-    write_text_atomic(path, json.dumps({"type": "FeatureCollection", "features": features}))
+    write_text_atomic(path, json.dumps({"type": "FeatureCollection", SIZE: image, "features": features}))
     return path
 
 

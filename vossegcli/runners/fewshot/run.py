@@ -14,14 +14,15 @@ import torch
 
 from vossegcli.batch.command import Done
 from vossegcli.batch.image_batches import ImageCommand, ImageItem, Picture, open_query, read_pictures
-from vossegcli.batch.options import BatchOptions
+from vossegcli.batch.options import BatchOptions, idle_images
 from vossegcli.batch.run import run_command
 from vossegcli.batch.work import Progress
 from vossegcli.errors import ConfigError
+from vossegcli.io.datasets.formats import is_annotation
 from vossegcli.io.datasets.supports import Support, find_supports, read_support
 from vossegcli.io.masks.label_maps import VOID, write_label_map
 from vossegcli.io.media.limits import scaling_notes
-from vossegcli.io.media.queries import Query, queries_name
+from vossegcli.io.media.queries import Query, is_listing, queries_name
 from vossegcli.io.records.atomic import write_text_atomic
 from vossegcli.io.records.file_names import folders_of_labels
 from vossegcli.io.records.json_files import read_json
@@ -35,6 +36,7 @@ from vossegcli.systems.base import ClassSegmentation, FewshotPredictor
 
 FIELDS = ("query", "class", "id", "area", "confidence", "review")
 REVIEW_BELOW = 0.7
+LEAST_CONFIDENCE = 0.5  # of a class in an image, where nobody asks for another
 NAMED = 5
 
 Classes = dict[int, str]
@@ -65,7 +67,7 @@ class FewshotOptions(BatchOptions):
     support: Path
     shots: int | None = None
     boost: bool = True
-    min_confidence: float = 0.5
+    min_confidence: float = LEAST_CONFIDENCE
 
     def __post_init__(self) -> None:
         """Check what can be checked without opening a file.
@@ -98,6 +100,11 @@ class FewshotOptions(BatchOptions):
     def input_name(self) -> str:
         """Name of the default output folder."""
         return queries_name(self.queries) or "queries"
+
+    def idle(self, films: Iterable[Path]) -> list[str]:
+        """Tell of options that were given and have no effect on this input."""
+        listed = is_listing(self.queries) or is_annotation(self.support)
+        return [*super().idle(films), *idle_images(self.images_folder, listed=listed)]
 
 
 @dataclass(frozen=True)

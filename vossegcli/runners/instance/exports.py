@@ -40,7 +40,7 @@ def export_image(
     if "labelme" in save:
         yield from write_labelme(item.output / "labelme", [image])
     if "geojson" in save:
-        yield write_geojson(item.output / "geojson" / f"{item.name}.geojson", image.shapes, labels)
+        yield write_geojson(item.output / "geojson" / f"{item.name}.geojson", image.shapes, labels, size)
 
 
 def export_images(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 
 from vossegcli.batch.command import Done
 from vossegcli.batch.image_batches import ImageCommand, ImageItem, open_query
-from vossegcli.batch.options import BatchOptions
+from vossegcli.batch.options import BatchOptions, idle_images
 from vossegcli.batch.run import run_command
 from vossegcli.batch.work import Progress
 from vossegcli.errors import ConfigError, InputError
@@ -118,6 +118,10 @@ class InstanceOptions(BatchOptions):
     def input_name(self) -> str:
         """Name of the default output folder."""
         return queries_name(self.images) or "images"
+
+    def idle(self, films: Iterable[Path]) -> list[str]:
+        """Tell of options that were given and have no effect on this input."""
+        return [*super().idle(films), *idle_images(self.images_folder, listed=is_listing(self.images))]
 
 
 @dataclass(frozen=True, kw_only=True)

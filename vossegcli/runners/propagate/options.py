@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vossegcli.batch.options import BatchOptions, check_fps
+from vossegcli.batch.options import BatchOptions, check_fps, idle_fps
 from vossegcli.errors import ConfigError, InputError
 from vossegcli.io.datasets.mask_sources import names_sequences
 from vossegcli.io.media.patterns import expand, is_pattern
@@ -111,6 +111,10 @@ class PropagateOptions(BatchOptions):
     def input_name(self) -> str:
         """Name of the default output folder."""
         return input_name(self.frames)
+
+    def idle(self, films: Iterable[Path]) -> list[str]:
+        """Tell of options that were given and have no effect on this input."""
+        return [*super().idle(films), *idle_fps(self.fps, self.save, ("video", "stack", "matte", "prores"))]
 
     @property
     def made_masks(self) -> Path:

@@ -61,6 +61,11 @@ class PropagateCommand(SingleItemCommand[PropagateOptions, FrameSequence, Propag
             "merge_threshold": options.merge_threshold,
         }  # fmt: skip
 
+    @property
+    def films(self) -> Iterator[Path]:
+        """The videos and image stacks of the input."""
+        return (sequence.video for sequence in self.inputs if sequence.video is not None)
+
     def plan(self, source: FrameSequence) -> PropagateItem:
         """Open a sequence and find its masks and the ways through it."""
         options = self.options

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from vossegcli.batch.command import Done, SingleItemCommand
-from vossegcli.batch.options import BatchOptions, check_fps
+from vossegcli.batch.options import BatchOptions, check_fps, idle_fps
 from vossegcli.batch.run import run_command
 from vossegcli.batch.work import Progress
 from vossegcli.errors import ConfigError
@@ -104,6 +104,10 @@ class TrackOptions(BatchOptions):
         """Name of the default output folder."""
         return input_name(self.frames)
 
+    def idle(self, films: Iterable[Path]) -> list[str]:
+        """Tell of options that were given and have no effect on this input."""
+        return [*super().idle(films), *idle_fps(self.fps, self.save, ("video", "stack"))]
+
 
 @dataclass(frozen=True)
 class TrackCommand(SingleItemCommand[TrackOptions, FrameSequence, TrackItem, TrackPredictor]):
@@ -141,6 +145,11 @@ class TrackCommand(SingleItemCommand[TrackOptions, FrameSequence, TrackItem, Tra
             "key_every": options.key_every, "max_gap": options.max_gap, "threshold": self.score_threshold,
             "classes": sorted(options.classes), "divide": options.divide,
         }  # fmt: skip
+
+    @property
+    def films(self) -> Iterator[Path]:
+        """The videos and image stacks of the input."""
+        return (sequence.video for sequence in self.inputs if sequence.video is not None)
 
     def plan(self, source: FrameSequence) -> TrackItem:
         """Open a sequence."""

@@ -102,8 +102,10 @@ def _train(run: TrainingRun, on_progress: OnProgress, on_note: Callable[[str], N
     trainer = Trainer(model, settings, system.backbone)
     data = data_fingerprint([*images, *validation])
     recorder = Recorder(run, config, samples, on_progress, data)
-    if options.resume:
+    if resumed:
         recorder.resume(trainer)
+    elif options.resume:
+        on_note(f"nothing to resume in {options.output}: training begins")
     run_training(trainer, system.objectives, samples.batches(trainer.step), recorder, precision=run.precision)
     return recorder.finish(trainer)
 
