@@ -82,7 +82,7 @@ def test_a_run_of_propagate(tmp_path: Path) -> None:
     assert len(shown) == 12
     assert shown == sorted(shown), "in the order of time"
     assert html.count("<polyline") == 2  # area and score of one object
-    assert "net, sha256 abc" in html
+    assert "name: net, sha256: abc" in html
 
 
 def test_overlays_are_taken_as_they_were_written(tmp_path: Path) -> None:

@@ -52,9 +52,20 @@ def page() -> str:
     videos = [video("clip10", 0.9, 0), video("clip2", 0.4, 2), video(EVIL, 0.7, 0)]
     image = PageItem("photo", "done", 1, 0.2, numbers={"score": 0.95}, review=1, shots=(Shot("", PIXEL, ""),))
     failed = PageItem("broken", "failed", 0, 0.0, f"cannot be read {EVIL}")
-    bars = Distribution("Area", tuple((float(k), k * k) for k in range(20)))
+    bars = Distribution("Area", tuple((float(k), k * k) for k in range(20)), 20.0)
     facts = {"command": EVIL, "checkpoint": "net"}
     return run_page(RunPage(EVIL, facts, {"done": 4, "failed": 1}, (*videos, image, failed), (bars,), "vosseg report"))
+
+
+def test_a_histogram_names_both_ends() -> None:
+    labels = re.findall(r'<text class="axis"[^>]*>([^<]*)</text>', page())
+    assert labels == ["0", "5", "10", "15", "20"]
+
+
+def test_names_that_are_not_utf_8_are_shown() -> None:
+    page_of_bytes = run_page(RunPage("clip", {"input": "f\udcff"}, {}, ()))
+    assert "f?" in page_of_bytes
+    page_of_bytes.encode("utf-8")
 
 
 def test_names_cannot_break_out() -> None:

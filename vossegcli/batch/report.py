@@ -74,10 +74,10 @@ def _facts(records: Sequence[Mapping[str, Any]]) -> dict[str, object]:
     for name, value in records[0].items():
         if name in _LEFT_OUT or value in ([], {}, None):
             continue
-        if isinstance(value, Mapping) and len(value) > 1 and len(set(map(str, value.values()))) == 1:
-            value = f"{next(iter(value.values()))} (all {len(value)})"
+        if isinstance(value, Mapping) and len(set(map(str, value.values()))) == 1:
+            value = f"{next(iter(value.values()))}{f' (all {len(value)})' if len(value) > 1 else ''}"
         elif isinstance(value, Mapping):
-            value = ", ".join(f"{k} {v}" for k, v in value.items())
+            value = ", ".join(f"{k}: {v}" for k, v in value.items())
         elif isinstance(value, list):
             value = "; ".join(map(str, value))
         facts[name.replace("_", " ")] = value
@@ -170,9 +170,10 @@ def _distributions(tables: Mapping[str, ItemTable]) -> Iterator[Distribution]:
     areas = [area for table in tables.values() for area in table.areas if area > 0]
     counts = [float(table.numbers["instances"]) for table in tables.values() if "instances" in table.numbers]
     if scores:
-        yield Distribution("Scores", tuple(histogram(scores, 0.0, 1.0, BINS)))
+        yield Distribution("Scores", tuple(histogram(scores, 0.0, 1.0, BINS)), 1.0)
     if areas:
         top = sorted(areas)[int(0.99 * (len(areas) - 1))]  # a few giants would leave one bar
-        yield Distribution("Areas in pixels", tuple(histogram(areas, 0.0, top, BINS)))
+        yield Distribution("Areas in pixels", tuple(histogram(areas, 0.0, top, BINS)), top)
     if len(counts) > 1:
-        yield Distribution("Instances per image", tuple(histogram(counts, 0.0, max(counts) + 1.0, BINS)))
+        high = max(counts) + 1.0
+        yield Distribution("Instances per image", tuple(histogram(counts, 0.0, high, BINS)), high)

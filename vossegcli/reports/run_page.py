@@ -91,10 +91,11 @@ class PageItem:
 
 @dataclass(frozen=True)
 class Distribution:
-    """A histogram: (left edge, count) of each part."""
+    """A histogram: (left edge, count) of each part, and the right edge of the last."""
 
     title: str
     parts: tuple[tuple[float, int], ...]
+    high: float
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def run_page(page: RunPage) -> str:
         videos=videos, video_names=names,
         images=[item for item in page.items if item.shots and item.name not in names],
         curves={item.name: _lines(item.curves, points) for item in page.items if item.curves},
-        bars=[(one.title, _bars(one.parts)) for one in page.distributions],
+        bars=[(one.title, _bars(one.parts), _label(one.high)) for one in page.distributions],
     )  # fmt: skip
 
 
@@ -146,7 +147,8 @@ def _lines(curves: Sequence[ObjectCurves], points: int) -> list[tuple[ObjectCurv
 def _bars(parts: Sequence[tuple[float, int]]) -> list[tuple[float, float, int, str]]:
     """(share of the width, share of the highest, count, label) of the bars of a histogram."""
     highest = max((count for _, count in parts), default=0) or 1
-    return [
-        (i / len(parts), count / highest, count, f"{left:.0f}" if left >= 10 else f"{left:.2g}")
-        for i, (left, count) in enumerate(parts)
-    ]
+    return [(i / len(parts), count / highest, count, _label(left)) for i, (left, count) in enumerate(parts)]
+
+
+def _label(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"

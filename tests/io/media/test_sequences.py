@@ -102,6 +102,14 @@ def test_a_folder_of_videos(tmp_path: Path) -> None:
     assert _found(tmp_path) == [("a.avi", "root"), ("a.mp4", "root"), ("b", "root")]
 
 
+def test_a_link_to_itself_among_frames_is_left_out(tmp_path: Path) -> None:
+    draw_video(tmp_path / "clip", 2)
+    mask = draw_mask(tmp_path / "clip" / "m.png")
+    (tmp_path / "clip" / "self").symlink_to(tmp_path / "clip" / "self")
+    for path in (tmp_path / "clip", tmp_path / "clip" / "*"):
+        assert len(find_sequences(path, without=[mask])[0].frames) == 2
+
+
 def test_links_are_followed_once_and_loops_end(tmp_path: Path) -> None:
     root = tmp_path / "root"
     _images(root / "real", "1.png")

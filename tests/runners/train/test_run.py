@@ -350,13 +350,14 @@ def test_videos_and_annotation_files_of_one_folder_are_both_trained_on(own_discs
     shutil.copytree(own_discs.parent, tmp_path / "data/stills")
     found = runner.read_images([tmp_path / "data"], "propagate")
     assert Counter(image.source == "clip" for image in found.images) == {True: 8, False: 4}
+    pairs = "data: left out: 1 folder of images with masks, to be given by itself with --data: clip/annotated/rabbit"
     assert found.notes == (
-        "data: 1 object in 8 frames of 1 video", "data: 4 pictures of annotation files besides the videos"
+        "data: 1 object in 8 frames of 1 video", "data: 4 pictures of annotation files besides the videos", pairs
     )  # fmt: skip
     still = runner.read_images([tmp_path / "data"], "instance")
     assert len(still.images) == 4
     what = "annotated videos, and only systems of `vosseg propagate` learn from those"
-    assert still.notes == (f"data: left out: {what}",)
+    assert still.notes == (pairs, f"data: left out: {what}")
 
 
 def test_annotations_of_frames_whose_masks_are_known_are_not_trained_on_twice(own_discs: Path, tmp_path: Path) -> None:

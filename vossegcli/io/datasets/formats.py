@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from vossegcli.wording import counted
 
 Payload = tuple[Path, Any]
 _HEAD = 512
+_SPLITS = frozenset({"train", "val"})  # files of one data set, which is called like their folder
 _SUFFIXES = frozenset({".json", ".xml", ".geojson"})
 _YAML = frozenset({".yaml", ".yml"})
 _NOT_ANNOTATIONS = frozenset({"run.json", "classes.json", "images.json", "meta.json", "report.json", "dataset.json"})
@@ -58,16 +60,29 @@ def _one_by_one(read: Callable[[Path, Any], Annotations]) -> Callable[[Path, Seq
 def _each_a_set(read: Callable[[Path, Any], Annotations]) -> Callable[[Path, Sequence[Payload], object], Annotations]:
     """Read files that are a data set each."""
 
-    def read_set(path: Path, payload: Any) -> Annotations:  # noqa: ANN401 - JSON
-        found = read(path, payload)
-        return replace(found, images=tuple(replace(image, dataset=dataset_name(path)) for image in found.images))
+    def read_sets(path: Path, files: Sequence[Payload], _: object) -> Annotations:
+        names = _names_of_sets(path, [file for file, _ in files])
+        parts = [
+            replace(found, images=tuple(replace(image, dataset=names[file]) for image in found.images))
+            for file, found in ((file, read(file, payload)) for file, payload in files)
+        ]
+        return _joined(path, parts)
 
-    return _one_by_one(read_set)
+    return read_sets
+
+
+def _names_of_sets(path: Path, files: Sequence[Path]) -> dict[Path, str]:
+    """Name data sets by their files, or by the folder of `train` and `val`; where two are called alike, by paths."""
+    places = {file: file.parent if file.stem in _SPLITS else file for file in files}
+    counts = Counter(dataset_name(file) for file in {place: file for file, place in places.items()}.values())
+    return {
+        file: name if counts[name := dataset_name(file)] == 1 else _below(path, place) for file, place in places.items()
+    }
 
 
 def dataset_name(path: Path) -> str:
     """Name the data set of an annotation file or folder."""
-    name = path.parent.name if path.stem in {"train", "val"} else path.stem
+    name = path.parent.name if path.stem in _SPLITS else path.stem
     return name or path.resolve().name
 
 

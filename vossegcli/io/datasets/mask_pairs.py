@@ -5,7 +5,7 @@ Shapes: H W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,9 +17,10 @@ from vossegcli.io.masks.cellpose import SEG_SUFFIX, read_cellpose_masks
 from vossegcli.io.masks.label_maps import read_label_map
 from vossegcli.io.masks.shared_ids import WHITE
 from vossegcli.io.masks.two_levels import cut_at_half
+from vossegcli.io.media.contents import walk
 from vossegcli.io.media.sequences import list_images
 from vossegcli.io.media.stacks import is_stack
-from vossegcli.io.records.file_names import check_unique_stems, subfolder
+from vossegcli.io.records.file_names import IMAGE_SUFFIXES, check_unique_stems, subfolder
 from vossegcli.types import LabelMap
 
 LAYOUTS = (
@@ -43,6 +44,17 @@ class Pair(NamedTuple):
 def has_two_folders(folder: Path) -> bool:
     """Say whether a folder has `images/` and `masks/`."""
     return subfolder(folder, IMAGES).is_dir() and subfolder(folder, MASKS).is_dir()
+
+
+def paired_folders(root: Path) -> Iterator[Path]:
+    """Find the folders of a tree whose files are called like images and masks that belong together; none is opened."""
+    for folder, _, files in walk(root):
+        images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+        masks = {file.stem for file in images if file.suffix.lower() == MASK_SUFFIX}
+        stems = {file.stem for file in images}
+        beside = masks & {file.stem for file in images if file.suffix.lower() != MASK_SUFFIX}
+        if has_two_folders(folder) or beside or any(_without_end(stem) in stems for stem in stems):
+            yield folder
 
 
 def part_of(folder: Path, subset: str | None, holds: Callable[[Path], bool] = has_two_folders) -> Path:

@@ -11,7 +11,7 @@ from vossegcli.errors import InputError
 from vossegcli.io.media.array_frames import is_array_frame
 from vossegcli.io.media.frame_numbers import in_order
 from vossegcli.io.media.kinds import kind_of
-from vossegcli.io.records.file_names import natural_key
+from vossegcli.io.records.file_names import natural_key, real_path
 from vossegcli.wording import counted
 
 _CLUTTER = frozenset({"__macosx", "lost+found", "@eadir", "thumbs.db", "desktop.ini"})
@@ -83,7 +83,7 @@ def sorted_contents(
     videos: list[Path] = []
     others: list[Path] = []
     for file in files:
-        if without and file.resolve() in without:
+        if without and real_path(file) in without:
             continue
         kind = kind_of(file)
         (others if kind is None else images if kind == "image" else videos).append(file)
@@ -117,7 +117,7 @@ def siblings_of(mask: Path, images: Collection[Path]) -> list[Path]:
 
 
 def _without_siblings(folder: Path, images: list[Path], without: Collection[Path]) -> list[Path]:
-    real = folder.resolve()
+    real = real_path(folder)
     masks = [mask for mask in without if mask.parent == real]
     left_out = {path for mask in masks for path in siblings_of(mask, images)}
     return [path for path in images if path not in left_out]
@@ -157,7 +157,7 @@ def walk(root: Path, refused: list[InputError] | None = None) -> Iterator[tuple[
     waiting, links = [root] if root.is_dir() else [], deque[Path]()
     while waiting or links:
         folder = waiting.pop() if waiting else links.popleft()
-        real = folder.resolve()
+        real = real_path(folder)
         if real in visited:
             continue
         visited.add(real)

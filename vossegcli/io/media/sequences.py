@@ -23,7 +23,7 @@ from vossegcli.io.media.images import read_image_size
 from vossegcli.io.media.kinds import kind_of, kind_of_anything
 from vossegcli.io.media.layouts import layout_of, layout_sequences
 from vossegcli.io.media.patterns import expand, fixed_part, is_pattern
-from vossegcli.io.records.file_names import natural_key
+from vossegcli.io.records.file_names import natural_key, real_path
 from vossegcli.io.records.run_records import holds_run
 from vossegcli.types import Found, FrameSequence
 
@@ -55,7 +55,7 @@ def find_sequences(path: Path, *, without: Sequence[Path | None] = ()) -> Found[
     Raises:
         InputError: nothing is there, it is a single image or another kind of file, or it holds no frames.
     """
-    masks = {mask.resolve() for mask in without if mask is not None and mask.is_file()}
+    masks = {real_path(mask) for mask in without if mask is not None and mask.is_file()}
     if is_pattern(path):
         return _of_pattern(path, masks)
     if not path.exists():
@@ -107,7 +107,7 @@ def _of_file(path: Path) -> FrameSequence:
 
 def _of_pattern(pattern: Path, masks: Collection[Path]) -> Found[FrameSequence]:
     root, matches = expand(pattern)
-    files = [path for path in matches if not path.is_dir() and path.resolve() not in masks]
+    files = [path for path in matches if not path.is_dir() and real_path(path) not in masks]
     groups: dict[Path, list[Path]] = {}
     for file in files:
         groups.setdefault(file.parent, []).append(file)
@@ -203,11 +203,11 @@ def _left_out(contents: Contents) -> Iterator[str]:
 
 
 def _mask_notes(folder: Path, masks: Collection[Path]) -> Iterator[str]:
-    real = folder.resolve()
+    real = real_path(folder)
     for mask in sorted(masks):
         if mask.parent == real:
             yield f"{mask.name} is given as a mask: it is not taken for a frame"
-            others = siblings_of(mask, [path for path in list_images(folder) if path.resolve() not in masks])
+            others = siblings_of(mask, [path for path in list_images(folder) if real_path(path) not in masks])
             if others:
                 yield f"left out: {counted_names(others, 'file[|s]')} called like the mask {mask.name}"
 

@@ -47,6 +47,11 @@ def is_called(name: str, *known: str) -> bool:
     return name.casefold() in {one.casefold() for one in known}
 
 
+def real_path(path: Path) -> Path:
+    """Follow all links of a path; a link that leads to itself stays."""
+    return Path(os.path.realpath(path))  # `Path.resolve` raises RuntimeError there
+
+
 def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
     """Give a sort key that puts `2.jpg` before `10.jpg`, and `b` before `C`.
 

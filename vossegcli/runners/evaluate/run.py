@@ -268,5 +268,4 @@ def _write(options: EvaluateOptions, report: Report, plan: Plan | None, images: 
     worst: Sequence[Picture] = ()
     if plan is not None and images is not None:
         pictures, worst = frame_pictures(plan, images), worst_frames(plan, report, images)
-    page = evaluation_page(report, pictures, worst)  # names of files may hold bytes that are not UTF-8
-    write_text_atomic(options.output / "report.html", page.encode("utf-8", "replace").decode())
+    write_text_atomic(options.output / "report.html", evaluation_page(report, pictures, worst))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,11 @@ from typing import Any
 import torch
 
 from vossegcli.data.fitting import fit_to_pictures
-from vossegcli.errors import ConfigError, InputError
-from vossegcli.io.datasets.annotations import AnnotatedImages, read_annotated_images, read_class_folders
-from vossegcli.io.datasets.archives import opened_archive
-from vossegcli.io.datasets.formats import is_annotation
-from vossegcli.io.datasets.instance_folders import read_instance_folders
-from vossegcli.io.datasets.mask_pairs import LAYOUTS
-from vossegcli.io.datasets.video_folders import LAYOUTS as VIDEO_LAYOUTS
-from vossegcli.io.datasets.video_folders import Videos, find_videos, read_videos
+from vossegcli.errors import ConfigError
 from vossegcli.io.records.atomic import make_folder
 from vossegcli.io.records.configs import read_toml
-from vossegcli.io.records.file_names import is_called
 from vossegcli.io.records.locks import output_lock
 from vossegcli.io.records.output_folders import TRAINING_STATE, check_owner, clean_output
-from vossegcli.io.records.run_records import holds_masks_of_run
 from vossegcli.io.weights.checkpoints import read_checkpoint
 from vossegcli.io.weights.pretrained import read_imagenet
 from vossegcli.models.chosen_model import start_from
@@ -34,13 +24,14 @@ from vossegcli.models.devices import resolve_device, resolve_precision
 from vossegcli.runners.train.contact_sheet import write_contact_sheet
 from vossegcli.runners.train.instances import TrainingInstances, TrainingTracks
 from vossegcli.runners.train.options import TrainOptions
+from vossegcli.runners.train.reading import read_images
 from vossegcli.runners.train.recorder import OnProgress, Recorder, TrainingRun
 from vossegcli.runners.train.samples import TrainingClips, TrainingEpisodes, TrainingSamples
 from vossegcli.systems import get_system
 from vossegcli.systems.base import System
 from vossegcli.training.loop import Trainer, run_training
 from vossegcli.training.settings import Stage, TrainingSettings
-from vossegcli.types import AnnotatedImage, Task
+from vossegcli.types import AnnotatedImage
 from vossegcli.wording import counted
 
 #: Task of a system -> what it is trained on.
@@ -159,79 +150,6 @@ def _check_output(options: TrainOptions) -> None:
     check_owner(options.output, "train")
     if not (options.resume or options.dry_run) and (options.output / TRAINING_STATE).exists():
         raise ConfigError("holds a training run", where=options.output, fix="add --resume or give another folder")
-
-
-def read_images(
-    paths: Sequence[Path], task: Task, subset: str | None = "train", folder: Path | None = None
-) -> AnnotatedImages:
-    """Read annotation files of any tool, and folders of them or of images with masks.
-
-    Args:
-        paths: a file; a folder stands for its annotation files of the part, or holds images with masks.
-        task: whether folders hold classes (`fewshot`) or instances (others).
-        subset: the part to read where a folder has `train` and `val`.
-        folder: that the images of annotation files lie below; None = the usual places.
-
-    Raises:
-        InputError: data cannot be read.
-    """
-    images: list[AnnotatedImage] = []
-    notes: list[str] = []
-    for path in map(opened_archive, paths):
-        for found in _read_path(path, task, subset, folder):
-            images += found.images
-            notes += found.notes
-    return AnnotatedImages(tuple(images), tuple(dict.fromkeys(notes)))
-
-
-def _read_path(path: Path, task: Task, subset: str | None, folder: Path | None) -> Iterator[AnnotatedImages]:
-    """Read a file, or what a folder holds for a task: videos and annotation files, else images with masks."""
-    has_files = is_annotation(path) and not holds_masks_of_run(path)
-    videos = find_videos(path, subset) if path.is_dir() else Videos(path, ())
-    if videos.videos and task == "propagate":
-        found = read_videos(videos)
-        yield found
-        if has_files:
-            files = _without(_read_files(path, subset, folder), found.images)
-            more = f"{path.name}: {counted(len(files.images), 'picture[|s]')} of annotation files besides the videos"
-            yield AnnotatedImages(files.images, (*files.notes, more))
-        return
-    if has_files:
-        yield _read_files(path, subset, folder)
-    elif not videos.videos:
-        yield _read_folders(path, task, subset)
-    if videos.videos:
-        what = "annotated videos, and only systems of `vosseg propagate` learn from those"
-        if not has_files:
-            raise InputError(f"holds {what}", where=path, fix=f"give an annotation file, or {LAYOUTS}")
-        yield AnnotatedImages((), (f"{path.name}: left out: {what}",))
-
-
-def _read_files(path: Path, subset: str | None, folder: Path | None) -> AnnotatedImages:
-    """Read an annotation file, or those of a folder."""
-    found = read_annotated_images(path, folder, subset)
-    return AnnotatedImages(found.images, tuple(f"{path.name}: {note}" for note in found.notes))
-
-
-def _without(found: AnnotatedImages, known: Sequence[AnnotatedImage]) -> AnnotatedImages:
-    """Leave out what annotates frames whose masks are known already."""
-    frames = {image.path.resolve() for image in known}
-    kept = tuple(image for image in found.images if image.path.resolve() not in frames)
-    return AnnotatedImages(kept, found.notes)
-
-
-def _read_folders(path: Path, task: Task, subset: str | None) -> AnnotatedImages:
-    """Read a folder of images with masks."""
-    if task == "fewshot":
-        return read_class_folders(path, subset)
-    if task != "propagate":
-        return read_instance_folders(path, subset)
-    found = read_instance_folders(path, subset, f"{LAYOUTS}; of videos, {VIDEO_LAYOUTS}")
-    folders = Counter(image.path.parent for image in found.images if is_called(image.path.parent.name, "images"))
-    if max(folders.values(), default=0) < 2:
-        return found
-    note = f"{path.resolve().name}: images/ holds single pictures; if they are frames of a video, call it frames/"
-    return AnnotatedImages(found.images, (*found.notes, note))
 
 
 def _repeated(images: Sequence[AnnotatedImage]) -> list[str]:
