@@ -249,7 +249,7 @@ COMPACT = AFBURRConfig(
     key_source="frame",
     unit_keys=True,
     mask_cells=4,
-    locality=LocalityConfig(),
+    locality=LocalityConfig(rows=4),
     annotated_read=True,
     memory_sharpness=4.0,
     light_skips=True,
