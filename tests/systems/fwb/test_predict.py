@@ -101,8 +101,38 @@ def test_many_supports_make_the_nearest_prototype_count_more() -> None:
     assert torch.allclose(each[0], odds[0] + 2.0 * maps[0, -1])
     assert torch.allclose(each[1], odds[1] + 10.0 * maps[1, -1])
     assert torch.equal(FWB(TINY).trust_prototypes(odds, maps, 3), odds)
-    with pytest.raises(ConfigError, match="no margin"):
+    with pytest.raises(ConfigError, match="margin_per_support needs more prototypes"):
         replace(TINY, prototypes=1, margin_per_support=5.0)
+
+
+def test_each_draw_of_the_prototypes_is_boosted_on_its_own(network: FWB) -> None:
+    image, mask = picture(48, 64)
+    found = []
+    for draws in (1, 3):
+        drawing = FWB(replace(TINY, draws=draws, steps=2)).eval()
+        drawing.load_state_dict(network.state_dict())
+        predictor = FWBPredictor(drawing)
+        predictor.fit([image], [mask])
+        found.append(predictor._classes[0].experts)
+    one, three = found
+    assert len(one.features) == len(one.weights) == 2
+    assert len(three.features) == len(three.weights) == 6
+    assert torch.equal(three.features[:2], one.features)
+    assert not torch.equal(three.features[2], one.features[0]), "other seeds, other prototypes"
+    assert torch.allclose(three.features[2, 0], one.features[0, 0]), "the paper's class feature is the same"
+
+
+def test_draws_are_part_of_boosting(network: FWB) -> None:
+    image, mask = picture(48, 64)
+    drawing = FWB(replace(TINY, draws=3)).eval()
+    for settings in ({"boosting": False}, {"counts": (1, 1)}):
+        predictor = FWBPredictor(drawing, **settings)
+        predictor.fit([image], [mask])
+        assert len(predictor._classes[0].experts.weights) == (1 if "boosting" in settings else TINY.steps)
+    with pytest.raises(ConfigError, match="draws is 0"):
+        replace(TINY, draws=0)
+    with pytest.raises(ConfigError, match="draws needs more prototypes"):
+        replace(TINY, prototypes=1, draws=2)
 
 
 @pytest.mark.parametrize("size", [(40, 56), (33, 71), (130, 90)])

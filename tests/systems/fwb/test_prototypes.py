@@ -15,6 +15,11 @@ def test_k_means_finds_what_lies_together() -> None:
     assert clusters[2] == clusters[3]
     assert len(set(clusters.tolist())) == 3
     assert torch.equal(clusters, k_means(CELLS, torch.ones(5), 3)), "the same cells give the same clusters"
+    draws = {
+        tuple(k_means(torch.rand(50, 2, generator=torch.Generator().manual_seed(0)), torch.ones(50), 9, i).tolist())
+        for i in range(3)
+    }
+    assert len(draws) == 3, "in one draw"
 
 
 def test_prototypes_are_weighted_means() -> None:

@@ -34,7 +34,9 @@ class FWBConfig:
             found than `coverage_level` (an addition, `coverage.py`); 0 = the confidence stands on `presence` alone.
         coverage_level: distance that speaks neither for nor against the class.
         refine_channels: width of the refinement at stride 4 (an addition); 0 = none.
-        steps: steps of boosting, which is also the number of experts.
+        draws: of the prototypes by k-means, each from other seeds; each is boosted, and all become experts (an
+            addition). Where prototypes are unlike from draw to draw, so are the masks, and their mean is better.
+        steps: steps of boosting, which is also the number of experts of a draw.
         rate: learning rate of boosting.
         short_side: images with a larger short side are worked on at this size.
         enlarge: whether smaller ones are brought up to it.
@@ -52,6 +54,7 @@ class FWBConfig:
     coverage: float = 0.0
     coverage_level: float = 0.0
     refine_channels: int = 0
+    draws: int = 1
     steps: int = 10
     rate: float = 1e-2
     short_side: int = 512
@@ -66,16 +69,12 @@ class FWBConfig:
         """
         if self.backbone not in get_args(Backbone):
             raise ConfigError(f"unknown backbone '{self.backbone}'", fix=f"use one of {', '.join(get_args(Backbone))}")
-        for name in ("prototypes", "steps", "short_side"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}", fix="give 1 or more")
-        if (self.margin or self.margin_per_support) and self.prototypes == 1:
-            raise ConfigError("one prototype has no margin", fix="set margin = 0 and margin_per_support = 0")
-        if self.own_surroundings < 0 or (self.own_surroundings and self.prototypes == 1):
-            raise ConfigError(
-                f"own_surroundings are {self.own_surroundings} and prototypes {self.prototypes}",
-                fix="set own_surroundings = 0, or more prototypes than one",
-            )
+        for name, least in (("prototypes", 1), ("draws", 1), ("steps", 1), ("short_side", 1), ("own_surroundings", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}", fix=f"give {least} or more")
+        for name, none in (("margin", 0), ("margin_per_support", 0), ("own_surroundings", 0), ("draws", 1)):
+            if self.prototypes == 1 and getattr(self, name) != none:
+                raise ConfigError(f"{name} needs more prototypes than one", fix=f"set {name} = {none}")
         for name in ("coverage", "refine_channels"):
             if getattr(self, name) and self.backbone != "efficientnet_lite0":
                 raise ConfigError(f"{self.backbone} does not give the stages for {name}", fix=f"set {name} = 0")
@@ -119,7 +118,8 @@ COMPACT = FWBConfig(
     coverage=11.0,
     coverage_level=1.1,
     refine_channels=24,
-    steps=5,
+    draws=3,
+    steps=2,
     rate=1e-3,
     short_side=320,
     enlarge=True,

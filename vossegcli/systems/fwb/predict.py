@@ -125,9 +125,8 @@ class FWBPredictor:
         return self._support_iou(self._finish(odds, maps, supports.encoded, len(images)), supports)
 
     def _fit_experts(self, supports: Supports, weights: Tensor, base: Tensor) -> Experts:
-        """Boost the vectors that the supports give (paper sec. 3.4)."""
+        """Boost the vectors that the supports give (paper sec. 3.4), in each draw of the prototypes."""
         features = supports.encoded.features
-        initial = class_vectors(features, supports.inside, supports.outside, self.counts)
         truth, beyond = supports.truth == 1, supports.truth == VOID
         size, config = size_of(supports.truth), self.model.config
         least = math.log(config.threshold / (1.0 - config.threshold))
@@ -142,7 +141,10 @@ class FWBPredictor:
         def quality(odds: Tensor) -> Tensor:
             return mean_iou((odds > least) & ~beyond, truth)
 
-        return boost(initial, segment, loss, quality, steps=config.steps if self.boosting else 1, rate=config.rate)
+        draws, steps = (config.draws if self.counts[0] > 1 else 1, config.steps) if self.boosting else (1, 1)
+        drawn = (class_vectors(features, supports.inside, supports.outside, self.counts, draw=i) for i in range(draws))
+        boosted = [boost(initial, segment, loss, quality, steps=steps, rate=config.rate) for initial in drawn]
+        return Experts(*(torch.cat(parts) for parts in zip(*boosted, strict=True)))
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> list[ClassSegmentation]:

@@ -41,7 +41,9 @@ class Comparison(NamedTuple):
         return Comparison(*(part[index : index + 1] for part in self))
 
 
-def class_vectors(features: Tensor, inside: Tensor, outside: Tensor, counts: Counts, most: int = MOST_CELLS) -> Tensor:
+def class_vectors(
+    features: Tensor, inside: Tensor, outside: Tensor, counts: Counts, most: int = MOST_CELLS, *, draw: int = 0
+) -> Tensor:
     """Find the vectors that stand for a class: the paper's class feature, and prototypes.
 
     Args:
@@ -50,6 +52,7 @@ def class_vectors(features: Tensor, inside: Tensor, outside: Tensor, counts: Cou
         outside: (K,h,w) share that is not.
         counts: prototypes of the class and of its surroundings; 0 and 0 = the paper.
         most: cells that k-means looks at, of each of the two.
+        draw: k-means begins from other seeds in each.
 
     Returns:
         (V,C): the mean class feature (paper eq. 1), then the prototypes of the class, then those of its surroundings.
@@ -59,11 +62,11 @@ def class_vectors(features: Tensor, inside: Tensor, outside: Tensor, counts: Cou
         cells = features.flatten(2).transpose(1, 2).flatten(0, 1)  # (K*h*w,C)
         for share, count in zip((inside, outside), counts, strict=True):
             if count:
-                vectors.append(prototypes_of(cells, clear_share(share.flatten()), count, most))
+                vectors.append(prototypes_of(cells, clear_share(share.flatten()), count, most, draw=draw))
         return torch.cat(vectors)
 
 
-def prototypes_of(cells: Tensor, weights: Tensor, count: int, most: int = MOST_CELLS) -> Tensor:
+def prototypes_of(cells: Tensor, weights: Tensor, count: int, most: int = MOST_CELLS, *, draw: int = 0) -> Tensor:
     """Compute the weighted means (count,C) of the clusters of cells (n,C); an empty one gets the mean of all.
 
     Which cell belongs to which cluster takes no gradient. Without any weight the means are 0.
@@ -73,22 +76,22 @@ def prototypes_of(cells: Tensor, weights: Tensor, count: int, most: int = MOST_C
     cells, weights = cells[counted], weights[counted]
     if not len(cells):
         return cells.new_zeros(count, cells.shape[1])
-    clusters = k_means(cells.detach(), weights, count)
+    clusters = k_means(cells.detach(), weights, count, draw)
     share = _shares(clusters, weights, count)
     sums = share.sum(dim=0).unsqueeze(1)
     means = share.T @ cells / sums.clamp_min(EPSILON)
     return torch.where(sums > 0, means, (weights @ cells) / weights.sum())
 
 
-def k_means(cells: Tensor, weights: Tensor, count: int) -> Tensor:
+def k_means(cells: Tensor, weights: Tensor, count: int, draw: int = 0) -> Tensor:
     """Assign cells (n,C) with weights (n,) to clusters, by Lloyd's algorithm from k-means++ seeds.
 
-    Deterministic: the same cells give the same clusters.
+    Deterministic: the same cells give the same clusters in each draw.
 
     Returns:
         (n,) int64 in 0..count-1.
     """
-    centres = _seeds(cells, weights, count, torch.Generator().manual_seed(0))
+    centres = _seeds(cells, weights, count, torch.Generator().manual_seed(draw))
     clusters = _nearest(cells, centres)
     for _ in range(ITERATIONS):
         share = _shares(clusters, weights, count)
