@@ -69,9 +69,9 @@ def main() -> None:
         row = (fit[name], 1000 * predict[name] / arguments.queries, fit[name] + predict[name])
         table.add_row(name, *(f"{value:.2f}" for value in row))
     console = Console()
-    steps = network.config.steps
+    drawn = f"{network.config.draws} draws of {network.config.steps} steps"
     console.print(
-        f"{arguments.config}, {arguments.shots} supports, {steps} steps, {arguments.queries} queries of "
+        f"{arguments.config}, {arguments.shots} supports, {drawn}, {arguments.queries} queries of "
         f"{arguments.size}x{arguments.size}, {device.type}, {str(precision).removeprefix('torch.')}"
     )
     console.print(table)
