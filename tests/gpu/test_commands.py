@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +56,11 @@ def on_cpu(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     return {name: masks_of(name, inputs, folder / name, "cpu", "fp32") for name in COMMANDS}
 
 
-def masks_of(name: str, inputs: Path, output: Path, device: str, precision: str) -> dict[str, np.ndarray]:
+def masks_of(
+    name: str, inputs: Path, output: Path, device: str, precision: str, more: Sequence[object] = ()
+) -> dict[str, np.ndarray]:
     """Run a command in a process of its own and read its masks; ids of instances become 1."""
-    words = (VOSSEG, name, inputs / name, *COMMANDS[name][2], "--device", device, "--precision", precision)
+    words = (VOSSEG, name, inputs / name, *(more or COMMANDS[name][2]), "--device", device, "--precision", precision)
     outcome = finish(start((*words, "-o", output, "-q")))
     assert outcome.code == 0, outcome.stderr
     masks = {p.relative_to(output).as_posix(): read_ids(p) for p in sorted((output / "masks").rglob("*.png"))}
@@ -64,13 +68,35 @@ def masks_of(name: str, inputs: Path, output: Path, device: str, precision: str)
     return {path: ids if name in {"propagate", "fewshot"} else (ids > 0) for path, ids in masks.items()}
 
 
+@pytest.fixture(scope="session")
+def steady(on_cpu: dict[str, dict[str, np.ndarray]], tmp_path_factory: pytest.TempPathFactory) -> float:
+    """Share of the pixels of `fewshot` that stay in fp32 where samples of all images are one grey level off.
+
+    Prototypes are drawn by k-means++, so what nobody can see moves them: half precision need not be steadier.
+    """
+    folder, generator = tmp_path_factory.mktemp("noisy"), np.random.default_rng(0)
+    for kind in ("tiles", "annotated"):
+        shutil.copytree(EXAMPLES / "tissue" / kind, folder / kind)
+    for path in sorted(folder.rglob("*.jpg")):
+        image = np.asarray(Image.open(path).convert("RGB")).astype(np.int16)
+        noisy = (image + generator.integers(-1, 2, image.shape)).clip(0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(path.with_suffix(".bmp"))
+        path.unlink()
+    (folder / "tiles").rename(folder / "fewshot")
+    found = masks_of("fewshot", folder, folder / "out", "cpu", "fp32", ("--support", folder / "annotated"))
+    return min(float((found[path] == expected).mean()) for path, expected in on_cpu["fewshot"].items())
+
+
 @pytest.mark.parametrize(("precision", "share"), [("fp32", 0.9995), ("bf16", 0.995), ("fp16", 0.995)])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_gpu_gives_what_the_cpu_gives(
-    on_cpu: dict[str, dict[str, np.ndarray]], inputs: Path, tmp_path: Path, name: str, precision: str, share: float
+    request: pytest.FixtureRequest, inputs: Path, tmp_path: Path, name: str, precision: str, share: float
 ) -> None:
     if DEVICE == "cpu" and precision == "fp16":
         pytest.skip("fp16 needs a GPU")
+    on_cpu = request.getfixturevalue("on_cpu")
+    if name == "fewshot" and precision != "fp32":
+        share = min(share, request.getfixturevalue("steady") - 0.01)
     found = masks_of(name, inputs, tmp_path / "out", DEVICE, precision)
     assert found.keys() == on_cpu[name].keys()
     for path, expected in on_cpu[name].items():
