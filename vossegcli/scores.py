@@ -137,6 +137,11 @@ class Problem:
     frame: str | None
     detail: str
 
+    @classmethod
+    def misshapen(cls, sequence: str, frame: str | None, found: tuple[int, ...], truth: tuple[int, ...]) -> Problem:
+        """Say that a predicted mask has another size (H,W) than the true one."""
+        return cls("misshapen", sequence, frame, f"is {found[1]}x{found[0]}, the truth {truth[1]}x{truth[0]}")
+
 
 @dataclass(frozen=True)
 class VosScores:

@@ -166,7 +166,7 @@ def test_closest_entries_that_are_known_are_not_looked_for_unless_the_bank_has_c
             plain.add_classes(2, 4, 2)
         if number in (1, 2):  # for frame 3, those of frame 2 are no longer right
             entries = known.entries()
-            nearby = Closest(keys.view(1, 4, 3, 3), entries, entries.closest(keys[0]))
+            nearby = Closest(entries, entries.closest(keys[0]))
         looked.clear()
         known.update(keys.expand(2, -1, -1), of_frame, number, nearby=nearby)
         assert len(looked) == (number == 3)

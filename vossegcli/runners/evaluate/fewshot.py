@@ -238,8 +238,7 @@ def _read_prediction(pair: ImagePair, shape: tuple[int, ...]) -> tuple[Mask, Pro
     except InputError as error:
         return empty, Problem("unreadable", pair.name, pair.image, error.what)
     if predicted.shape != shape:
-        detail = f"is {predicted.shape[1]}x{predicted.shape[0]}, the truth {shape[1]}x{shape[0]}"
-        return empty, Problem("misshapen", pair.name, pair.image, detail)
+        return empty, Problem.misshapen(pair.name, pair.image, predicted.shape, shape)
     return predicted, Problem("note", pair.name, pair.image, f"prediction: {two_levels.NOTE}") if soft else None
 
 

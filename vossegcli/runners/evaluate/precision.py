@@ -163,9 +163,8 @@ def _read_prediction(name: str, path: Path | None, size: tuple[int, int]) -> tup
         found = read_label_map(path, allow_empty=True, repairable=False)
     except InputError as error:
         return empty, Problem("unreadable", name, None, error.what)
-    height, width = found.ids_map.shape
-    if (height, width) != size:
-        return empty, Problem("misshapen", name, None, f"is {width}x{height}, the truth {size[1]}x{size[0]}")
+    if found.ids_map.shape != size:
+        return empty, Problem.misshapen(name, None, found.ids_map.shape, size)
     return found, None
 
 

@@ -142,8 +142,7 @@ def read_prediction(group: FrameGroup, pair: FramePair, size: tuple[int, int]) -
     except InputError as error:
         return empty, Problem("unreadable", group.sequence, pair.name, error.what)
     if mask.ids_map.shape != size:
-        detail = f"is {mask.ids_map.shape[1]}x{mask.ids_map.shape[0]}, the truth {size[1]}x{size[0]}"
-        return empty, Problem("misshapen", group.sequence, pair.name, detail)
+        return empty, Problem.misshapen(group.sequence, pair.name, mask.ids_map.shape, size)
     return _as_asked(mask, group), None
 
 

@@ -115,9 +115,10 @@ class EncodedFrame:
         if self.before is None:
             return
         key, fine_key = self.before
-        parts = [partial(self._relation.ahead, key, partial(relation, self.query, key, fine_key, model, precision))]
+        parts: list[Callable[[], None]] = []
         if annotated is not None:
-            parts.insert(0, partial(self._annotated.ahead, annotated, partial(annotated.read, self._cells)))
+            parts.append(partial(self._annotated.ahead, annotated, partial(annotated.read, self._cells)))
+        parts.append(partial(self._relation.ahead, key, partial(relation, self.query, key, fine_key, model, precision)))
         if readable is not None and self.number <= readable.last:
             parts.append(partial(self._reading.ahead, readable.entries, partial(readable.entries.read, self._cells)))
         if readable is not None and self.number == readable.last + 1:  # the frame before will be memorised
@@ -134,19 +135,17 @@ class EncodedFrame:
 
 def _closest_to(key: Tensor, entries: BankEntries) -> Closest:
     """Look for the entries closest to the cells of a frame with a key (1,C,h,w)."""
-    return Closest(key, entries, entries.closest(flatten_cells(key)[0]))
+    return Closest(entries, entries.closest(flatten_cells(key)[0]))
 
 
 class Relation(NamedTuple):
     """A frame as seen from a frame after it.
 
     Attributes:
-        key: (1,C,h,w) of that frame.
         weights: from `AFBURR.weigh_newest`, when the config has locality.
         cut: () whether another scene begins after it, when the config looks for cuts.
     """
 
-    key: Tensor
     weights: list[Tensor] | None
     cut: Tensor | None
 
@@ -160,7 +159,7 @@ def relation(
         weights = [part.to(precision) for part in model.weigh_newest(query.fine_key, fine_key)]
     if model.config.cut_similarity:
         cut = likeness(key[0], query.key[0], precision) < model.config.cut_similarity
-    return Relation(key, weights, cut)
+    return Relation(weights, cut)
 
 
 def prepared_pixels(frame: Tensor, short_side: int | None, device: torch.device) -> tuple[Canvas, Tensor]:

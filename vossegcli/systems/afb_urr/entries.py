@@ -16,7 +16,6 @@ from vossegcli.ops.maxima import row_maxima
 from vossegcli.ops.scatter import mean_by_index
 from vossegcli.systems.afb_urr.matching import MAX_SIMILARITIES, Reading, read_memory, read_rows
 
-EPS = 1e-12
 #: A CPU multiplies matrices twice as fast where the rows of the product begin at multiples of 64 bytes.
 ALIGNED = 16
 
@@ -98,12 +97,10 @@ class Closest(NamedTuple):
     """The entries of a bank that are closest to the cells of a frame which is to be memorised.
 
     Attributes:
-        key: (1,C,h,w) of the frame.
         entries: of the bank.
         found: similarity (hw,) and index (hw,), for each of their groups.
     """
 
-    key: Tensor
     entries: BankEntries
     found: list[tuple[Tensor, Tensor]]
 

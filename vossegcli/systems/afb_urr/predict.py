@@ -159,7 +159,7 @@ class AFBURRPredictor:
         until_memorised = -(newest.index + 1) % self.bank_config.memory_every  # frames after this one
         self._readable = Readable(entries, encoded.number + until_memorised)
         read = self.bank.take(entries, encoded.read(entries)).unsqueeze(0)  # (1,K,hw,V)
-        _, weights, cut = encoded.related(newest.key, newest.fine_key, self.model, self.precision)
+        weights, cut = encoded.related(newest.key, newest.fine_key, self.model, self.precision)
         local, sight, growth, index = None, newest.sight, newest.growth, newest.index
         if weights is not None:
             before = masks_at_stride4(newest.masks)
