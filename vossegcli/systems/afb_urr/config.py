@@ -95,6 +95,33 @@ class LocalityConfig:
 
 
 @dataclass(frozen=True)
+class TargetConfig:
+    """The target model, a linear classifier of cells that is fitted to the video (addition).
+
+    Attributes:
+        ridge: weight of the squared weights, in mean squares of a descriptor.
+        annotated: share of the annotated frames in what it is fitted to, in (0, 1]; the rest are predicted masks.
+        rate: weight of the newest frame in the mean of those, in (0, 1].
+    """
+
+    ridge: float = 0.01
+    annotated: float = 0.5
+    rate: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ConfigError: a value is out of range.
+        """
+        if self.ridge <= 0.0:
+            raise ConfigError(f"ridge is {self.ridge}", fix="give a number above 0")
+        for name in ("annotated", "rate"):
+            if not 0.0 < getattr(self, name) <= 1.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}", fix="give a share above 0, up to 1")
+
+
+@dataclass(frozen=True)
 class AFBURRConfig:
     """Shapes of the network; the defaults are the published ones.
 
@@ -114,6 +141,8 @@ class AFBURRConfig:
             Gaussian prior on the distance (addition).
         annotated_read: guide the decoder also by the mask as read from the annotated frames alone, so that what was
             lost on the way can come back (addition).
+        target: guide the decoder by a linear classifier of cells that is fitted to the video itself
+            (`target_model.py`; addition, needs mask_cells).
         memory_sharpness: factor of the log odds of a predicted mask before it enters the memory; 1 = as it is (paper).
             More makes it nearly two-valued, so that doubt does not spread from frame to frame (addition).
         light_skips: skip features enter the decoder by one convolution, without a residual block (addition).
@@ -143,6 +172,7 @@ class AFBURRConfig:
     mask_cells: int = 0
     locality: LocalityConfig | None = None
     annotated_read: bool = False
+    target: TargetConfig | None = None
     memory_sharpness: float = 1.0
     light_skips: bool = False
     context: bool = False
@@ -191,6 +221,8 @@ class AFBURRConfig:
                 "locality needs masks in the memory and keys of frames",
                 fix="set mask_cells = 4 and key_source",
             )
+        if self.target and not self.mask_cells:
+            raise ConfigError("the target model needs masks in the memory", fix="set mask_cells = 4 or target = false")
         if self.annotated_read and not (self.mask_cells and self.bank.protect_annotated):
             raise ConfigError(
                 "annotated_read needs masks in the memory and protected annotated entries",
@@ -220,6 +252,7 @@ class AFBURRConfig:
             fields["bank"] = BankConfig(**fields["bank"])
             fields["growths"] = tuple(fields.get("growths", ()))
             fields["locality"] = LocalityConfig(**fields["locality"]) if fields["locality"] else None
+            fields["target"] = TargetConfig(**fields["target"]) if fields.get("target") else None
             return cls(**fields)
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"not an AFB-URR configuration ({error})") from error
@@ -251,6 +284,7 @@ COMPACT = AFBURRConfig(
     mask_cells=4,
     locality=LocalityConfig(rows=4),
     annotated_read=True,
+    target=TargetConfig(),
     memory_sharpness=4.0,
     light_skips=True,
     context=True,

@@ -19,12 +19,16 @@ from vossegcli.systems.afb_urr.config import TrunkConfig
 
 
 class Pyramid(NamedTuple):
-    """Feature maps of one frame: r1 at stride 2, r2 at 4, r3 at 8, r4 at 16; each (B,C,H/s,W/s)."""
+    """Feature maps of one frame: r1 at stride 2, r2 at 4, r3 at 8, r4 at 16; each (B,C,H/s,W/s).
+
+    Some encoders go on to stride 32 (r5).
+    """
 
     r1: Tensor
     r2: Tensor
     r3: Tensor
     r4: Tensor
+    r5: Tensor | None = None
 
 
 class Trunk(NormalisedInput):

@@ -40,10 +40,11 @@ class LiteQueryEncoder(nn.Module):
     def forward(self, frames: Tensor) -> Pyramid:
         """Encode RGB frames (B,3,H,W) in [0, 1]; H and W are multiples of 16."""
         r1, r2, r3, r4, *deeper = (features * FEATURE_SCALE for features in self.backbone((frames - MEAN) / STD))
-        if self.context is not None:
-            known = self.context(deeper[0])  # (B,C4,H/32,W/32), rounded up
-            r4 = r4 + F.interpolate(known, size=r4.shape[2:], mode="bilinear", align_corners=False)
-        return Pyramid(r1, r2, r3, r4)
+        if self.context is None:
+            return Pyramid(r1, r2, r3, r4)
+        r5 = deeper[0]  # (B,C5,H/32,W/32), rounded up
+        known = F.interpolate(self.context(r5), size=r4.shape[2:], mode="bilinear", align_corners=False)
+        return Pyramid(r1, r2, r3, r4 + known, r5)
 
 
 class LiteMemoryEncoder(nn.Module):

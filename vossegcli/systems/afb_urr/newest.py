@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from vossegcli.named_parts import joined_parts, part_of
+from vossegcli.systems.afb_urr.config import AFBURRConfig
 from vossegcli.systems.afb_urr.growth import Growth, growth_from_state
 from vossegcli.systems.afb_urr.sight import Sight
+from vossegcli.systems.afb_urr.target_model import TargetModel, target_from_state
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,14 @@ class Newest:
     frame: Tensor  # (1,3,H',W') padded, working size
     key: Tensor  # (1,C,h,w)
     fine_key: Tensor | None  # (1,Cf,H'/8,W'/8)
+    cells: Tensor | None  # (1,C,H'/8,W'/8) as the target model sees them, until it has learned from them
     masks: Tensor  # (1,K,H',W') padded soft masks
     index: int
     annotated: frozenset[int]  # classes whose mask was given
     memorised: bool
     sight: Sight
     growth: Growth
+    target: TargetModel | None
 
     def state(self) -> dict[str, Tensor]:
         """Return all that is needed of a frame that is memorised, as named tensors."""
@@ -33,20 +37,25 @@ class Newest:
         tensors |= {"agreement": self.sight.agreement, "lost": self.sight.lost}
         if self.fine_key is not None:
             tensors["fine_key"] = self.fine_key
-        return tensors | joined_parts({"growth": self.growth.state()})
+        parts = {"growth": self.growth.state()}
+        if self.target is not None:
+            parts["target"] = self.target.state()
+        return tensors | joined_parts(parts)
 
 
-def newest_from_state(growths: tuple[float, ...], tensors: Mapping[str, Tensor], device: torch.device) -> Newest:
-    """Restore `Newest.state()`; `growths` are those of the configuration."""
+def newest_from_state(config: AFBURRConfig, tensors: Mapping[str, Tensor], device: torch.device) -> Newest:
+    """Restore `Newest.state()`; the configuration is that of its network."""
     on_device = {name: value.to(device) for name, value in tensors.items()}
     return Newest(
         frame=on_device["frame"].contiguous(memory_format=torch.channels_last),
         key=on_device["key"],
         fine_key=on_device.get("fine_key"),
+        cells=None,
         masks=on_device["masks"],
         index=int(tensors["index"]),
         annotated=frozenset(),
         memorised=True,
         sight=Sight(on_device["agreement"], on_device["lost"]),
-        growth=growth_from_state(growths, part_of(on_device, "growth")),
+        growth=growth_from_state(config.growths, part_of(on_device, "growth")),
+        target=None if config.target is None else target_from_state(config.target, part_of(on_device, "target")),
     )

@@ -27,6 +27,7 @@ from vossegcli.systems.afb_urr.native_size import NativeProbabilities, native_la
 from vossegcli.systems.afb_urr.newest import Newest, newest_from_state
 from vossegcli.systems.afb_urr.sight import agreement, in_sight, nothing_like
 from vossegcli.systems.afb_urr.stripes import largest_probabilities
+from vossegcli.systems.afb_urr.target_model import TargetModel
 from vossegcli.systems.base import Segmentation
 
 
@@ -125,10 +126,14 @@ class AFBURRPredictor:
         self.clear()
         self._ids = ids
         masks = shrunk_classes(label_map.to(self.device), ids, encoded.canvas.enter)  # (1,K,H',W')
-        keys, annotated = encoded.query[:2], frozenset(range(len(ids) + 1))
+        query, annotated = encoded.query, frozenset(range(len(ids) + 1))
         sight = in_sight(len(ids), self.device)
         growth = no_growth(self.model.config.growths, self.device).with_given(encoded.pixels, masks, range(len(ids)))
-        self._newest = Newest(encoded.pixels, *keys, masks, 0, annotated, memorised=False, sight=sight, growth=growth)
+        target = None if self.model.config.target is None else TargetModel(self.model.config.target)
+        self._newest = Newest(
+            encoded.pixels, query.key, query.fine_key, query.cells, masks, 0, annotated,
+            memorised=False, sight=sight, growth=growth, target=target,
+        )  # fmt: skip
 
     def clear(self) -> None:
         """Forget the video, and free its memory."""
@@ -160,7 +165,7 @@ class AFBURRPredictor:
         self._readable = Readable(entries, encoded.number + until_memorised)
         read = self.bank.take(entries, encoded.read(entries)).unsqueeze(0)  # (1,K,hw,V)
         weights, cut = encoded.related(newest.key, newest.fine_key, self.model, self.precision)
-        local, sight, growth, index = None, newest.sight, newest.growth, newest.index
+        local, sight, growth, target, index = None, newest.sight, newest.growth, newest.target, newest.index
         if weights is not None:
             before = masks_at_stride4(newest.masks)
             if cut is not None:
@@ -172,9 +177,11 @@ class AFBURRPredictor:
         if self.model.config.annotated_read:
             annotated = encoded.read_annotated(self.bank.annotated(self.model.config.mask_channels, self.precision))
         annotated_masks = None if annotated is None else annotated.masks.unsqueeze(0)  # (1,K,hw,mask_channels)
+        scores = None if target is None else target.score(query.cells)  # (1,K,H'/8,W'/8)
         with self._autocast():
-            logits = unpad(self.model.decode(read, query, local, annotated_masks), canvas.padding)  # (1,K,h,w)
-        del read, local, annotated_masks
+            decoded = self.model.decode(read, query, local, annotated_masks, scores)
+        logits = unpad(decoded, canvas.padding)  # (1,K,h,w)
+        del read, local, annotated_masks, scores, decoded
         memory = pad(self.model.remembered(logits), canvas.padding)  # (1,K,H',W')
         agreed = torch.ones(len(self._ids), device=self.device)
         if annotated is not None:
@@ -186,7 +193,8 @@ class AFBURRPredictor:
                 logits = sight.hide(logits)
                 memory = pad(self.model.remembered(logits), canvas.padding)
         self._newest = Newest(
-            encoded.pixels, *query[:2], memory, index + 1, frozenset(), memorised=False, sight=sight, growth=growth
+            encoded.pixels, query.key, query.fine_key, query.cells, memory, index + 1, frozenset(),
+            memorised=False, sight=sight, growth=growth, target=target,
         )  # fmt: skip
         return self._segmentation(logits, canvas.native, agreed)
 
@@ -233,7 +241,7 @@ class AFBURRPredictor:
         self.clear()
         self._ids = tuple(int(i) for i in tensors["ids"])
         self.bank.load_state(part_of(tensors, "bank"))
-        self._newest = newest_from_state(self.model.config.growths, part_of(tensors, "newest"), self.device)
+        self._newest = newest_from_state(self.model.config, part_of(tensors, "newest"), self.device)
 
     def _memorised(self, after: EncodedFrame | None = None) -> Newest:
         """Return the newest frame, after it has been taken into the bank if it is due and was not."""
@@ -249,7 +257,10 @@ class AFBURRPredictor:
             nearby = None if after is None else after.closest(newest.key)
             self.bank.update(memory.keys[0], memory.values[0], newest.index, newest.annotated, nearby)
             newest = self._with_grown(newest)
-        self._newest = replace(newest, memorised=True)
+        target = newest.target
+        if target is not None and not newest.memorised:
+            target = target.learned(newest.cells, newest.masks, newest.index, annotated=bool(newest.annotated))
+        self._newest = replace(newest, memorised=True, target=target, cells=None)
         return self._newest
 
     def _with_grown(self, newest: Newest) -> Newest:

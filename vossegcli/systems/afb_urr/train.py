@@ -16,6 +16,7 @@ from vossegcli.layers.losses import dice_loss
 from vossegcli.samples import ClipSamples, Correspondences
 from vossegcli.systems.afb_urr import losses
 from vossegcli.systems.afb_urr.model import AFBURR, QueryFeatures, flatten_cells, masks_at_stride4
+from vossegcli.systems.afb_urr.target_model import TargetModel
 
 LOST_CELLS = 6  # of the grid of noise that cuts parts out of masks
 LOST_ABOVE = 0.25  # noise above this is cut out: about a third of the picture
@@ -58,6 +59,7 @@ def segmentation_objective(model: AFBURR, batch: ClipSamples, weights: LossWeigh
     query = model.encode_query(batch.frames.flatten(0, 1))
     truth = F.one_hot(batch.labels, batch.classes).permute(0, 1, 4, 2, 3).float()  # (B,T,K,H,W)
     keys, values, newest_mask = [], [], truth[:, 0]
+    target = None if model.config.target is None else TargetModel(model.config.target)
     terms: dict[str, list[Tensor]] = {name: [] for name in ("cross_entropy", "dice", "confidence", "reading", "j")}
     for t in range(1, frames):
         before, now = _frame(query, t - 1, frames), _frame(query, t, frames)
@@ -75,7 +77,14 @@ def segmentation_objective(model: AFBURR, batch: ClipSamples, weights: LossWeigh
                 newest = model.read_newest(
                     model.weigh_newest(now.fine_key, before.fine_key), masks_at_stride4(newest_mask)
                 )
-        logits = model.decode(read, now, newest, annotated)  # (B,K,H,W)
+        scores = None
+        if target is not None:
+            assert before.cells is not None
+            assert now.cells is not None
+            with torch.autocast(now.key.device.type, enabled=False):
+                target = target.learned(before.cells, newest_mask, t - 1, annotated=t == 1)
+                scores = target.score(now.cells)
+        logits = model.decode(read, now, newest, annotated, scores)  # (B,K,H,W)
         probs = logits.softmax(dim=1)
         wrong = losses.hard_pixel_cross_entropy(logits, batch.labels[:, t], weights.hard_pixels, weights.missed)
         terms["cross_entropy"].append(wrong)
@@ -126,7 +135,9 @@ def _read(keys: Tensor, values: Tensor, query: Tensor) -> Tensor:
 def _frame(query: QueryFeatures, t: int, frames: int) -> QueryFeatures:
     """Take frame t of every clip out of features of B*T frames."""
     fine_key = None if query.fine_key is None else query.fine_key[t::frames]
-    return QueryFeatures(query.key[t::frames], fine_key, type(query.skips)(*(s[t::frames] for s in query.skips)))
+    skips = type(query.skips)(*(s[t::frames] for s in query.skips))
+    cells = None if query.cells is None else query.cells[t::frames]
+    return QueryFeatures(query.key[t::frames], fine_key, skips, cells)
 
 
 def _correspondence(keys: Tensor, fine_keys: Tensor | None, batch: ClipSamples) -> dict[str, Tensor]:
