@@ -56,7 +56,7 @@ class Moments(NamedTuple):
 
 
 def moments(cells: Tensor, shares: Tensor) -> Moments:
-    """Compute the moments of cells whose classes are known; the background counts as much as all objects together.
+    """Compute the moments of cells whose classes are known; all classes count the same.
 
     Args:
         cells: (B,C,N) descriptors.
@@ -64,9 +64,7 @@ def moments(cells: Tensor, shares: Tensor) -> Moments:
     """
     cells = cells.float()
     total = shares.sum(dim=2, keepdim=True)  # (B,K,1)
-    of_objects = 1.0 / (total[:, 1:] > 0).sum(dim=1, keepdim=True).clamp_min(1)  # (B,1,1)
-    weight = torch.cat([torch.ones_like(of_objects), of_objects.expand_as(total[:, 1:])], dim=1)
-    weights = (shares * weight / total.clamp_min(1.0)).sum(dim=1, keepdim=True)  # (B,1,N)
+    weights = (shares / total.clamp_min(1.0)).sum(dim=1, keepdim=True)  # (B,1,N)
     weighted = cells * (weights / weights.sum(dim=2, keepdim=True))
     return Moments(weighted @ cells.transpose(1, 2), weighted @ shares.transpose(1, 2))
 
