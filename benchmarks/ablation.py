@@ -56,10 +56,13 @@ VARIANTS = (
     Variant("without matching first", matching=False),
     Variant("without unsupervised objects", pseudo_objects=0.0),
     Variant("without the local read of the newest frame", config=replace(COMPACT, locality=None)),
+    Variant("without the target model", config=replace(COMPACT, target=None)),
     Variant("without the annotated frames' read", config=replace(COMPACT, annotated_read=False, cut_similarity=0.0)),
     Variant(
         "without masks in the memory",
-        config=replace(COMPACT, locality=None, annotated_read=False, cut_similarity=0.0, mask_cells=0),
+        config=replace(
+            COMPACT, locality=None, annotated_read=False, cut_similarity=0.0, mask_cells=0, target=None, decode_near=0.0
+        ),
     ),
 )
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vossegcli.named_parts import joined_parts, part_of
 from vossegcli.systems.afb_urr.config import AFBURRConfig
+from vossegcli.systems.afb_urr.encoded_frame import EncodedFrame
 from vossegcli.systems.afb_urr.growth import Growth, growth_from_state
 from vossegcli.systems.afb_urr.sight import Sight
 from vossegcli.systems.afb_urr.target_model import TargetModel, target_from_state
@@ -41,6 +42,24 @@ class Newest:
         if self.target is not None:
             parts["target"] = self.target.state()
         return tensors | joined_parts(parts)
+
+
+def newest_of(
+    encoded: EncodedFrame,
+    masks: Tensor,
+    index: int,
+    annotated: frozenset[int],
+    *,
+    sight: Sight,
+    growth: Growth,
+    target: TargetModel | None,
+) -> Newest:
+    """Return the newest frame as it is before it is memorised; attributes as of `Newest`."""
+    query = encoded.query
+    return Newest(
+        encoded.pixels, query.key, query.fine_key, query.cells, masks, index, annotated,
+        memorised=False, sight=sight, growth=growth, target=target,
+    )  # fmt: skip
 
 
 def newest_from_state(config: AFBURRConfig, tensors: Mapping[str, Tensor], device: torch.device) -> Newest:

@@ -24,7 +24,7 @@ from vossegcli.systems.afb_urr.feature_bank import FeatureBank
 from vossegcli.systems.afb_urr.growth import no_growth
 from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, folded_copy, masks_at_stride4
 from vossegcli.systems.afb_urr.native_size import NativeProbabilities, native_labels, shrunk_classes
-from vossegcli.systems.afb_urr.newest import Newest, newest_from_state
+from vossegcli.systems.afb_urr.newest import Newest, newest_from_state, newest_of
 from vossegcli.systems.afb_urr.sight import agreement, in_sight, nothing_like
 from vossegcli.systems.afb_urr.stripes import largest_probabilities
 from vossegcli.systems.afb_urr.target_model import TargetModel
@@ -126,14 +126,11 @@ class AFBURRPredictor:
         self.clear()
         self._ids = ids
         masks = shrunk_classes(label_map.to(self.device), ids, encoded.canvas.enter)  # (1,K,H',W')
-        query, annotated = encoded.query, frozenset(range(len(ids) + 1))
         sight = in_sight(len(ids), self.device)
         growth = no_growth(self.model.config.growths, self.device).with_given(encoded.pixels, masks, range(len(ids)))
         target = None if self.model.config.target is None else TargetModel(self.model.config.target)
-        self._newest = Newest(
-            encoded.pixels, query.key, query.fine_key, query.cells, masks, 0, annotated,
-            memorised=False, sight=sight, growth=growth, target=target,
-        )  # fmt: skip
+        annotated = frozenset(range(len(ids) + 1))
+        self._newest = newest_of(encoded, masks, 0, annotated, sight=sight, growth=growth, target=target)
 
     def clear(self) -> None:
         """Forget the video, and free its memory."""
@@ -177,7 +174,7 @@ class AFBURRPredictor:
         if self.model.config.annotated_read:
             annotated = encoded.read_annotated(self.bank.annotated(self.model.config.mask_channels, self.precision))
         annotated_masks = None if annotated is None else annotated.masks.unsqueeze(0)  # (1,K,hw,mask_channels)
-        scores = None if target is None else target.score(query.cells)  # (1,K,H'/8,W'/8)
+        scores = None if target is None or query.cells is None else target.score(query.cells)  # (1,K,H'/8,W'/8)
         with self._autocast():
             decoded = self.model.decode(read, query, local, annotated_masks, scores)
         logits = unpad(decoded, canvas.padding)  # (1,K,h,w)
@@ -192,10 +189,7 @@ class AFBURRPredictor:
                 del memory
                 logits = sight.hide(logits)
                 memory = pad(self.model.remembered(logits), canvas.padding)
-        self._newest = Newest(
-            encoded.pixels, query.key, query.fine_key, query.cells, memory, index + 1, frozenset(),
-            memorised=False, sight=sight, growth=growth, target=target,
-        )  # fmt: skip
+        self._newest = newest_of(encoded, memory, index + 1, frozenset(), sight=sight, growth=growth, target=target)
         return self._segmentation(logits, canvas.native, agreed)
 
     @torch.inference_mode()
@@ -258,7 +252,7 @@ class AFBURRPredictor:
             self.bank.update(memory.keys[0], memory.values[0], newest.index, newest.annotated, nearby)
             newest = self._with_grown(newest)
         target = newest.target
-        if target is not None and not newest.memorised:
+        if target is not None and newest.cells is not None:
             target = target.learned(newest.cells, newest.masks, newest.index, annotated=bool(newest.annotated))
         self._newest = replace(newest, memorised=True, target=target, cells=None)
         return self._newest

@@ -1,8 +1,8 @@
 """The target model: a linear classifier of a frame's cells, fitted to the video that is being segmented (addition).
 
-The memory says which known cell a new one looks like. The target model says what tells an object from everything else in
-this video, so it finds parts of an object that no frame has shown yet. After Robinson et al., "Learning Fast and Robust
-Target Models for Video Object Segmentation" (CVPR 2020), with ridge regression in closed form instead of iterations.
+The memory says which known cell a new one looks like. The target model says what tells an object from everything else
+in this video, so it also finds parts of an object that no frame has shown yet. After Robinson et al., "Learning Fast
+and Robust Target Models for Video Object Segmentation" (CVPR 2020); ridge regression is solved in closed form here.
 
 Shape letters: B clips, K classes (background is class 0), C descriptors, N cells, h8 w8 cells at stride 8.
 """
@@ -38,7 +38,7 @@ def describe(pyramid: Pyramid) -> Tensor:
 
 
 class Moments(NamedTuple):
-    """What ridge regression needs of some cells.
+    """Sums over cells, from which ridge regression finds its weights.
 
     Attributes:
         descriptors: (B,C,C) weighted mean of the products of two descriptors of a cell.
@@ -84,7 +84,7 @@ def solve(known: Moments, ridge: float) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class TargetModel:
-    """What is known of the classes of a video's cells, and the classifier fitted to it.
+    """Cells of a video whose classes are known, as moments, and the classifier fitted to them.
 
     Attributes:
         config: its settings.
@@ -115,8 +115,8 @@ class TargetModel:
         known = self.annotated
         if self.recent is not None:
             known = known.mixed(self.recent, 1.0 - self.config.annotated)
-        scores = solve(known, self.config.ridge).transpose(1, 2) @ cells.flatten(2).float()
-        return scores.unflatten(2, size_of(cells))
+        scores: Tensor = solve(known, self.config.ridge).transpose(1, 2) @ cells.flatten(2).float()  # (B,K,N)
+        return scores.view(*scores.shape[:2], *size_of(cells))
 
     def state(self) -> dict[str, Tensor]:
         """Return all of it as named tensors."""
