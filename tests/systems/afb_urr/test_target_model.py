@@ -11,17 +11,30 @@ from vossegcli.systems.afb_urr.config import COMPACT, AFBURRConfig, TargetConfig
 from vossegcli.systems.afb_urr.encoders import Pyramid
 from vossegcli.systems.afb_urr.model import AFBURR
 from vossegcli.systems.afb_urr.predict import AFBURRPredictor
-from vossegcli.systems.afb_urr.target_model import TargetModel, describe, moments, solve, target_from_state
+from vossegcli.systems.afb_urr.target_model import (
+    Stages,
+    TargetModel,
+    cells_of,
+    describe,
+    moments,
+    solve,
+    target_from_state,
+)  # fmt: skip
 
 CONFIG = TargetConfig()
 
 
-def looks(classes: Tensor, seed: int = 0) -> Tensor:
-    """Descriptors (1,9,h,w) of cells of classes (h,w): one direction each, noise, and the constant."""
+def looks(classes: Tensor, seed: int = 0) -> Stages:
+    """Stages at strides 4 and 8 of cells of classes (h8,w8): one direction each, and noise."""
     generator = torch.Generator().manual_seed(seed)
-    means = torch.eye(8)[classes].permute(2, 0, 1)
+    means = torch.eye(8)[classes].permute(2, 0, 1).unsqueeze(0)
     noisy = means + 0.1 * torch.randn(means.shape, generator=generator)
-    return torch.cat([noisy, torch.ones_like(noisy[:1])]).unsqueeze(0)
+    return noisy[:, :4].repeat_interleave(2, 2).repeat_interleave(2, 3), noisy[:, 4:]
+
+
+def scored(target: TargetModel, stages: Stages) -> Tensor:
+    """Scores (K,h8,w8) of cells at stride 8."""
+    return torch.nn.functional.avg_pool2d(target.score(stages), 2)[0]
 
 
 def masks_of(classes: Tensor, count: int) -> Tensor:
@@ -46,25 +59,25 @@ def known(*objects: int) -> TargetModel:
 
 def test_it_tells_the_object_wherever_it_is() -> None:
     elsewhere = scene(1).roll((2, 5), dims=(0, 1))
-    scores = known(1).score(looks(elsewhere, seed=1))
-    assert scores.shape == (1, 2, 8, 12)
-    assert torch.equal(scores[0].argmax(dim=0), elsewhere)
-    assert torch.allclose(scores.sum(dim=1), torch.ones(1, 8, 12), atol=0.1)
+    assert known(1).score(looks(elsewhere, seed=1)).shape == (1, 2, 16, 24)
+    scores = scored(known(1), looks(elsewhere, seed=1))
+    assert torch.equal(scores.argmax(dim=0), elsewhere)
+    assert torch.allclose(scores.sum(dim=0), torch.ones(8, 12), atol=0.1)
 
 
 def test_what_the_object_shares_with_nothing_else_is_enough() -> None:
     """Two descriptors make the object; where one of them is missing, the other still tells it from the background."""
     classes = scene(1)
-    cells = looks(classes)
-    cells[:, 2] = classes.float()
-    half = cells.clone()
-    half[:, 1] = 0.0
-    found = TargetModel(CONFIG).learned(cells, masks_of(classes, 2), 0, annotated=True).score(half)[0, 1]
+    fine, own = looks(classes)
+    own[:, 2] = classes.float()
+    target = TargetModel(CONFIG).learned((fine, own), masks_of(classes, 2), 0, annotated=True)
+    fine[:, 1] = 0.0
+    found = scored(target, (fine, own))[1]
     assert found[classes == 1].min() > found[classes == 0].max()
 
 
 def test_a_small_object_counts_as_much_as_the_background() -> None:
-    cells, shares = looks(scene(1)).flatten(2), masks_of(scene(1), 2)[..., ::8, ::8].flatten(2)
+    cells, shares = cells_of(looks(scene(1))).flatten(2), masks_of(scene(1), 2)[..., ::8, ::8].flatten(2)
     background = shares[0, 0] > 0
     often = torch.cat([cells, *[cells[..., background]] * 3], dim=2)
     often_shares = torch.cat([shares, *[shares[..., background]] * 3], dim=2)
@@ -86,11 +99,11 @@ def test_the_solution_is_that_of_ridge_regression() -> None:
 def test_predicted_masks_are_learned_slowly_and_annotated_ones_are_not_forgotten() -> None:
     target = known(1)
     changed = looks(scene(2), seed=3)  # the object looks otherwise, and its masks are predicted rightly
-    before = target.score(changed)[0, 1][scene(1) == 1].mean()
+    before = scored(target, changed)[1][scene(1) == 1].mean()
     for index in range(1, 30):
         target = target.learned(changed, masks_of(scene(1), 2), index, annotated=False)
-    assert before < 0.5 < target.score(changed)[0, 1][scene(1) == 1].mean()
-    assert target.score(looks(scene(1), seed=4))[0, 1][scene(1) == 1].mean() > 0.5
+    assert before < 0.5 < scored(target, changed)[1][scene(1) == 1].mean()
+    assert scored(target, looks(scene(1), seed=4))[1][scene(1) == 1].mean() > 0.5
     once = target.recent
     again = target.learned(looks(scene(1)), masks_of(scene(1), 2), 4, annotated=False).recent
     assert once is not None
@@ -104,7 +117,7 @@ def test_objects_may_come_later() -> None:
     target = known(1).learned(looks(scene(1)), masks_of(scene(1), 2), 1, annotated=False)
     both = scene(1, 2)
     target = target.learned(looks(both), masks_of(both, 3), 2, annotated=True)
-    assert torch.equal(target.score(looks(both, seed=5))[0].argmax(dim=0), both)
+    assert torch.equal(scored(target, looks(both, seed=5)).argmax(dim=0), both)
 
 
 def test_state_restores_all_of_it() -> None:
@@ -117,12 +130,24 @@ def test_state_restores_all_of_it() -> None:
 
 
 def test_stages_count_the_same() -> None:
-    sizes = {2: (24, 16, 16), 4: (16, 8, 8), 8: (40, 4, 4), 16: (112, 2, 2), 32: (320, 1, 1)}
-    stages = [10.0**k * torch.rand(2, *size) for k, size in enumerate(sizes.values())]
-    cells = describe(Pyramid(*stages))
-    assert cells.shape == (2, 16 + 40 + 112 + 320 + 1, 4, 4)
-    assert torch.allclose(cells.square().sum(dim=1), torch.full((2, 4, 4), 5.0), atol=1e-4)
-    assert describe(Pyramid(*stages[:4])).shape[1] == 16 + 40 + 112 + 1
+    sizes = {8: (32, 32), 24: (16, 16), 40: (8, 8), 112: (4, 4), 320: (2, 2)}
+    stages = [10.0**k * torch.rand(2, channels, *size) for k, (channels, size) in enumerate(sizes.items())]
+    described = describe(Pyramid(*stages))
+    assert [stage.shape[1] for stage in described] == [24, 40, 112, 320]
+    for stage in described:
+        assert torch.allclose(stage.norm(dim=1), torch.ones(()), atol=1e-4)
+    assert cells_of(described).shape == (2, 24 + 40 + 112 + 320 + 1, 8, 8)
+    assert len(describe(Pyramid(*stages[:4]))) == 3
+
+
+def test_scores_are_those_of_the_cells_side_by_side() -> None:
+    """Stages are classified one by one; where nothing changes from place to place, that is the same."""
+    target = known(1)
+    flat = tuple(stage[..., 3:4, 1:2].expand(-1, -1, *stage.shape[2:]) for stage in looks(scene(1)))
+    cells = cells_of(flat).flatten(2)
+    assert target.annotated is not None
+    expected = (solve(target.annotated, CONFIG.ridge).transpose(1, 2) @ cells)[..., 0]
+    assert torch.allclose(target.score(flat)[0, :, 5, 5], expected[0], atol=1e-5)
 
 
 def test_settings_are_checked() -> None:

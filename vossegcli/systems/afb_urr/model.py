@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vossegcli.layers.blocks import conv3x3, upsample2
+from vossegcli.layers.blocks import conv3x3
 from vossegcli.layers.inference import inference_copy, store_convolutions
 from vossegcli.ops.pooling import halve
 from vossegcli.systems.afb_urr.config import AFBURRConfig, LiteTrunk
@@ -21,12 +21,10 @@ from vossegcli.systems.afb_urr.encoders import FineKey, KeyValue, MemoryEncoder,
 from vossegcli.systems.afb_urr.lite_encoders import LiteMemoryEncoder, LiteQueryEncoder
 from vossegcli.systems.afb_urr.matching import local_weights, read_locally
 from vossegcli.systems.afb_urr.stripes import softmax_of_classes
-from vossegcli.systems.afb_urr.target_model import describe
+from vossegcli.systems.afb_urr.target_model import Stages, describe
 from vossegcli.systems.afb_urr.window import decode_near
 
 STRIDE = 16
-#: A cell at stride 16 has as many rows and columns of the target model's cells.
-TARGET_PARTS = 2
 #: Classes that are encoded together: bounds memory with many objects, changes no number.
 CLASSES_ENCODED_AT_ONCE = 64
 
@@ -38,13 +36,13 @@ class QueryFeatures(NamedTuple):
         key: (B,C,h,w) float32.
         fine_key: (B,Cf,H/8,W/8) float32, when the config has locality.
         skips: what the decoder computes once a frame.
-        cells: (B,C,H/8,W/8) as the target model sees them, when the config has one.
+        stages: as the target model sees the frame, when the config has one.
     """
 
     key: Tensor
     fine_key: Tensor | None
     skips: Skips
-    cells: Tensor | None
+    stages: Stages | None
 
 
 class MemoryFeatures(NamedTuple):
@@ -73,9 +71,8 @@ class AFBURR(nn.Module):
         self.memory_value = None if memory_width == query_width else conv3x3(memory_width, config.value_channels)
         read_channels = config.value_channels + config.mask_channels
         local_channels = config.mask_channels if config.locality else 0
-        target_channels = TARGET_PARTS**2 if config.target else 0
         self.decoder = Decoder(
-            match_channels=(read_channels, config.value_channels, local_channels + target_channels),
+            match_channels=(read_channels, config.value_channels, local_channels),
             skip_widths=(r1_width, r2_width, r3_width),
             channels=config.decoder_channels,
             local_channels=config.local_channels,
@@ -92,8 +89,8 @@ class AFBURR(nn.Module):
         """Encode frames (B,3,H,W), RGB in [0, 1]."""
         pyramid = self.encoder_q(frames)
         skips = self.decoder.skips(pyramid, self.keyval_r4.value(pyramid.r4))
-        cells = describe(pyramid).detach() if self.config.target else None
-        return QueryFeatures(*self._keys(pyramid), skips, cells)
+        stages = describe(pyramid) if self.config.target else None
+        return QueryFeatures(*self._keys(pyramid), skips, stages)
 
     def encode_keys(self, frames: Tensor) -> tuple[Tensor, Tensor | None]:
         """Encode frames (B,3,H,W) to keys (B,C,h,w) and fine keys (B,Cf,H/8,W/8) alone."""
@@ -187,7 +184,7 @@ class AFBURR(nn.Module):
             query: the frame's features.
             newest: (B,K,2,H/4,W/4) from `read_newest`, when the config has locality.
             annotated: (B,K,hw,mask_channels) read from the annotated frames alone, when the config says so.
-            target: (B,K,H/8,W/8) scores of the target model, when the config has one.
+            target: (B,K,H/4,W/4) scores of the target model, when the config has one.
 
         Returns:
             (B,K,H,W) float32 log odds of each class on its own.
@@ -206,9 +203,7 @@ class AFBURR(nn.Module):
                 guidance = torch.cat([guidance, F.pixel_shuffle(cells, self.config.mask_cells)], dim=2)
             if target is not None:
                 odds = (target - 0.5).clamp(-1.0, 1.0).to(read.dtype)  # 0 = undecided
-                guidance = torch.cat([guidance, upsample2(odds).unsqueeze(2)], dim=2)
-                parts = F.pixel_unshuffle(odds.unsqueeze(2), TARGET_PARTS)  # (B,K,4,h,w)
-                newest_map = parts if newest_map is None else torch.cat([newest_map, parts], dim=2)
+                guidance = torch.cat([guidance, odds.unsqueeze(2)], dim=2)
         if self.config.decode_near and guidance is not None and not self.training:
             return decode_near(self.decoder, self.config.decode_near, read_map, query.skips, newest_map, guidance)
         log_odds: Tensor = self.decoder(read_map, query.skips, newest_map, guidance)

@@ -13,7 +13,7 @@ from vossegcli.systems.afb_urr.config import AFBURRConfig
 from vossegcli.systems.afb_urr.encoded_frame import EncodedFrame
 from vossegcli.systems.afb_urr.growth import Growth, growth_from_state
 from vossegcli.systems.afb_urr.sight import Sight
-from vossegcli.systems.afb_urr.target_model import TargetModel, target_from_state
+from vossegcli.systems.afb_urr.target_model import Stages, TargetModel, target_from_state
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Newest:
     frame: Tensor  # (1,3,H',W') padded, working size
     key: Tensor  # (1,C,h,w)
     fine_key: Tensor | None  # (1,Cf,H'/8,W'/8)
-    cells: Tensor | None  # (1,C,H'/8,W'/8) as the target model sees them, until it has learned from them
+    stages: Stages | None  # as the target model sees the frame, until it has learned from it
     masks: Tensor  # (1,K,H',W') padded soft masks
     index: int
     annotated: frozenset[int]  # classes whose mask was given
@@ -57,7 +57,7 @@ def newest_of(
     """Return the newest frame as it is before it is memorised; attributes as of `Newest`."""
     query = encoded.query
     return Newest(
-        encoded.pixels, query.key, query.fine_key, query.cells, masks, index, annotated,
+        encoded.pixels, query.key, query.fine_key, query.stages, masks, index, annotated,
         memorised=False, sight=sight, growth=growth, target=target,
     )  # fmt: skip
 
@@ -69,7 +69,7 @@ def newest_from_state(config: AFBURRConfig, tensors: Mapping[str, Tensor], devic
         frame=on_device["frame"].contiguous(memory_format=torch.channels_last),
         key=on_device["key"],
         fine_key=on_device.get("fine_key"),
-        cells=None,
+        stages=None,
         masks=on_device["masks"],
         index=int(tensors["index"]),
         annotated=frozenset(),

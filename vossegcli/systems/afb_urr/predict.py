@@ -174,7 +174,7 @@ class AFBURRPredictor:
         if self.model.config.annotated_read:
             annotated = encoded.read_annotated(self.bank.annotated(self.model.config.mask_channels, self.precision))
         annotated_masks = None if annotated is None else annotated.masks.unsqueeze(0)  # (1,K,hw,mask_channels)
-        scores = None if target is None or query.cells is None else target.score(query.cells)  # (1,K,H'/8,W'/8)
+        scores = None if target is None or query.stages is None else target.score(query.stages)  # (1,K,H'/4,W'/4)
         with self._autocast():
             decoded = self.model.decode(read, query, local, annotated_masks, scores)
         logits = unpad(decoded, canvas.padding)  # (1,K,h,w)
@@ -252,9 +252,9 @@ class AFBURRPredictor:
             self.bank.update(memory.keys[0], memory.values[0], newest.index, newest.annotated, nearby)
             newest = self._with_grown(newest)
         target = newest.target
-        if target is not None and newest.cells is not None:
-            target = target.learned(newest.cells, newest.masks, newest.index, annotated=bool(newest.annotated))
-        self._newest = replace(newest, memorised=True, target=target, cells=None)
+        if target is not None and newest.stages is not None:
+            target = target.learned(newest.stages, newest.masks, newest.index, annotated=bool(newest.annotated))
+        self._newest = replace(newest, memorised=True, target=target, stages=None)
         return self._newest
 
     def _with_grown(self, newest: Newest) -> Newest:

@@ -17,24 +17,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vossegcli.ops.resize import size_of
+from vossegcli.ops.resize import Size, size_of
 from vossegcli.systems.afb_urr.config import TargetConfig
 from vossegcli.systems.afb_urr.encoders import Pyramid
 
 #: A predicted frame is learned from by one cell in as many rows and columns, other ones in each frame.
 APART = 2
 
+#: Unit features of a frame's stages, each (B,C,H/s,W/s) from stride 4 on.
+Stages = tuple[Tensor, ...]
 
-def describe(pyramid: Pyramid) -> Tensor:
-    """Describe the cells of frames for the target model: (B,C,h8,w8).
 
-    Each stage's features are unit vectors, so that all stages count the same; the last descriptor is 1.
-    """
-    size = size_of(pyramid.r3)
-    stages = [F.avg_pool2d(pyramid.r2, 2), pyramid.r3]
-    stages += [F.interpolate(x, size=size, mode="bilinear", align_corners=False) for x in pyramid[3:] if x is not None]
-    units = [F.normalize(stage, dim=1) for stage in stages]
-    return torch.cat([*units, torch.ones_like(units[0][:, :1])], dim=1)
+def describe(pyramid: Pyramid) -> Stages:
+    """Describe frames for the target model: features of unit length, so that all stages count the same."""
+    return tuple(F.normalize(stage.detach(), dim=1) for stage in pyramid[1:] if stage is not None)
+
+
+def cells_of(stages: Stages) -> Tensor:
+    """Bring the stages to stride 8, side by side: descriptors (B,C,h8,w8) of cells, the last of which is 1."""
+    fine, own, *coarse = stages
+    ones = torch.ones_like(own[:, :1])
+    return torch.cat([F.avg_pool2d(fine, 2), own, *(_brought(stage, size_of(own)) for stage in coarse), ones], dim=1)
 
 
 class Moments(NamedTuple):
@@ -98,25 +101,44 @@ class TargetModel:
     frames: int = 0
     recent: Moments | None = None
 
-    def learned(self, cells: Tensor, masks: Tensor, index: int, *, annotated: bool) -> TargetModel:
+    def learned(self, stages: Stages, masks: Tensor, index: int, *, annotated: bool) -> TargetModel:
         """Learn from a frame.
 
         Args:
-            cells: (B,C,h8,w8) descriptors.
+            stages: of the frame, from `describe`.
             masks: (B,K,H',W') masks of all classes.
             index: of the frame.
             annotated: masks of some objects were given; else all are predicted.
         """
-        return self._with_annotated(cells, masks) if annotated else self._with_predicted(cells, masks, index)
+        cells = cells_of(stages)
+        shares = F.adaptive_avg_pool2d(masks.float(), size_of(cells))
+        if annotated:
+            given = moments(cells.flatten(2), shares.flatten(2))
+            known = given if self.annotated is None else self.annotated.mixed(given, 1.0 / (self.frames + 1))
+            return replace(self, annotated=known, frames=self.frames + 1)
+        rows, columns = slice(index % APART, None, APART), slice(index // APART % APART, None, APART)
+        found = moments(cells[..., rows, columns].flatten(2), shares[..., rows, columns].flatten(2))
+        recent = found if self.recent is None else self.recent.mixed(found, self.config.rate)
+        return replace(self, recent=recent)
 
-    def score(self, cells: Tensor) -> Tensor:
-        """Return how much each cell (B,C,h8,w8) belongs to each class: (B,K,h8,w8) float32, 1 = wholly, 0 = not."""
+    def score(self, stages: Stages) -> Tensor:
+        """Return how much each place of a frame belongs to each class: (B,K,H/4,W/4) float32, 1 = wholly, 0 = not.
+
+        The classifier is linear: each stage is classified at its own stride, and the scores are added up.
+        """
         assert self.annotated is not None
         known = self.annotated
         if self.recent is not None:
             known = known.mixed(self.recent, 1.0 - self.config.annotated)
-        scores: Tensor = solve(known, self.config.ridge).transpose(1, 2) @ cells.flatten(2).float()  # (B,K,N)
-        return scores.view(*scores.shape[:2], *size_of(cells))
+        weights = solve(known, self.config.ridge).transpose(1, 2)  # (B,K,C)
+        size = size_of(stages[0])
+        scores = weights[:, :, -1:, None].expand(-1, -1, *size)
+        first = 0
+        for stage in stages:
+            own = weights[:, :, first : first + stage.shape[1]]
+            scores = scores + _brought((own @ stage.flatten(2).float()).unflatten(2, size_of(stage)), size)
+            first += stage.shape[1]
+        return scores
 
     def state(self) -> dict[str, Tensor]:
         """Return all of it as named tensors."""
@@ -125,18 +147,6 @@ class TargetModel:
             if known is not None:
                 tensors |= {f"{name}_descriptors": known.descriptors, f"{name}_classes": known.classes}
         return tensors
-
-    def _with_annotated(self, cells: Tensor, masks: Tensor) -> TargetModel:
-        given = moments(cells.flatten(2), _shares(masks, cells).flatten(2))
-        known = given if self.annotated is None else self.annotated.mixed(given, 1.0 / (self.frames + 1))
-        return replace(self, annotated=known, frames=self.frames + 1)
-
-    def _with_predicted(self, cells: Tensor, masks: Tensor, index: int) -> TargetModel:
-        shares = _shares(masks, cells)
-        rows, columns = slice(index % APART, None, APART), slice(index // APART % APART, None, APART)
-        found = moments(cells[..., rows, columns].flatten(2), shares[..., rows, columns].flatten(2))
-        recent = found if self.recent is None else self.recent.mixed(found, self.config.rate)
-        return replace(self, recent=recent)
 
 
 def target_from_state(config: TargetConfig, tensors: Mapping[str, Tensor]) -> TargetModel:
@@ -149,6 +159,6 @@ def target_from_state(config: TargetConfig, tensors: Mapping[str, Tensor]) -> Ta
     return TargetModel(config, frames=int(tensors["frames"]), **known)
 
 
-def _shares(masks: Tensor, cells: Tensor) -> Tensor:
-    """Shares (B,K,h8,w8) of the classes of masks (B,K,H',W') in cells (B,C,h8,w8)."""
-    return F.adaptive_avg_pool2d(masks.float(), size_of(cells))
+def _brought(maps: Tensor, size: Size) -> Tensor:
+    """Bring maps (B,C,h,w) to a size (bilinear)."""
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)

@@ -78,10 +78,10 @@ def segmentation_objective(model: AFBURR, batch: ClipSamples, weights: LossWeigh
                     model.weigh_newest(now.fine_key, before.fine_key), masks_at_stride4(newest_mask)
                 )
         scores = None
-        if target is not None and before.cells is not None and now.cells is not None:
+        if target is not None and before.stages is not None and now.stages is not None:
             with torch.autocast(now.key.device.type, enabled=False):
-                target = target.learned(before.cells, newest_mask, t - 1, annotated=t == 1)
-                scores = target.score(now.cells)
+                target = target.learned(before.stages, newest_mask, t - 1, annotated=t == 1)
+                scores = target.score(now.stages)
         logits = model.decode(read, now, newest, annotated, scores)  # (B,K,H,W)
         probs = logits.softmax(dim=1)
         wrong = losses.hard_pixel_cross_entropy(logits, batch.labels[:, t], weights.hard_pixels, weights.missed)
@@ -134,8 +134,8 @@ def _frame(query: QueryFeatures, t: int, frames: int) -> QueryFeatures:
     """Take frame t of every clip out of features of B*T frames."""
     fine_key = None if query.fine_key is None else query.fine_key[t::frames]
     skips = type(query.skips)(*(s[t::frames] for s in query.skips))
-    cells = None if query.cells is None else query.cells[t::frames]
-    return QueryFeatures(query.key[t::frames], fine_key, skips, cells)
+    stages = None if query.stages is None else tuple(stage[t::frames] for stage in query.stages)
+    return QueryFeatures(query.key[t::frames], fine_key, skips, stages)
 
 
 def _correspondence(keys: Tensor, fine_keys: Tensor | None, batch: ClipSamples) -> dict[str, Tensor]:
