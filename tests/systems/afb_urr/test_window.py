@@ -57,7 +57,7 @@ def decoder() -> Decoder:
     return built
 
 
-def inputs(decoder: Decoder, guidance: Tensor) -> tuple[Tensor, object, None, Tensor]:
+def inputs(decoder: Decoder, guidance: Tensor) -> tuple[Tensor, object, None, Tensor, Tensor]:
     """What the decoder takes for two classes of one frame."""
     torch.manual_seed(1)
     height, width = CELLS
@@ -66,7 +66,8 @@ def inputs(decoder: Decoder, guidance: Tensor) -> tuple[Tensor, object, None, Te
         return torch.randn(1, channels, scale * height, scale * width)
 
     pyramid = Pyramid(features(8, 8), features(10, 4), features(12, 2), features(12, 1))
-    return torch.randn(1, 2, 6, height, width), decoder.skips(pyramid, features(4, 1)), None, guidance
+    evidence = torch.randn(1, 2, 4 * height, 4 * width)
+    return torch.randn(1, 2, 6, height, width), decoder.skips(pyramid, features(4, 1)), None, guidance, evidence
 
 
 def around(row: int, column: int) -> Tensor:

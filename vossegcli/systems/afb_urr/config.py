@@ -102,11 +102,13 @@ class TargetConfig:
         ridge: weight of the squared weights, in mean squares of a descriptor.
         annotated: share of the annotated frames in what it is fitted to, in (0, 1]; the rest are predicted masks.
         rate: weight of the newest frame in the mean of those, in (0, 1].
+        odds: log odds of a class for a unit of its score above one half.
     """
 
     ridge: float = 0.01
     annotated: float = 0.5
     rate: float = 0.05
+    odds: float = 4.0
 
     def __post_init__(self) -> None:
         """Check ranges.
@@ -116,6 +118,8 @@ class TargetConfig:
         """
         if self.ridge <= 0.0:
             raise ConfigError(f"ridge is {self.ridge}", fix="give a number above 0")
+        if self.odds < 0.0:
+            raise ConfigError(f"odds are {self.odds}", fix="give a number from 0 on")
         for name in ("annotated", "rate"):
             if not 0.0 < getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name} is {getattr(self, name)}", fix="give a share above 0, up to 1")
@@ -141,8 +145,8 @@ class AFBURRConfig:
             Gaussian prior on the distance (addition).
         annotated_read: guide the decoder also by the mask as read from the annotated frames alone, so that what was
             lost on the way can come back (addition).
-        target: guide the decoder by a linear classifier of cells that is fitted to the video itself
-            (`target_model.py`; addition, needs mask_cells).
+        target: add to the decoder's log odds what a linear classifier of cells says that is fitted to the video itself
+            (`target_model.py`; addition).
         memory_sharpness: factor of the log odds of a predicted mask before it enters the memory; 1 = as it is (paper).
             More makes it nearly two-valued, so that doubt does not spread from frame to frame (addition).
         light_skips: skip features enter the decoder by one convolution, without a residual block (addition).
@@ -221,8 +225,6 @@ class AFBURRConfig:
                 "locality needs masks in the memory and keys of frames",
                 fix="set mask_cells = 4 and key_source",
             )
-        if self.target and not self.mask_cells:
-            raise ConfigError("the target model needs masks in the memory", fix="set mask_cells = 4 or target = false")
         if self.annotated_read and not (self.mask_cells and self.bank.protect_annotated):
             raise ConfigError(
                 "annotated_read needs masks in the memory and protected annotated entries",

@@ -212,7 +212,12 @@ class Decoder(nn.Module):
         )
 
     def forward(
-        self, read: Tensor, skips: Skips, newest: Tensor | None = None, guidance: Tensor | None = None
+        self,
+        read: Tensor,
+        skips: Skips,
+        newest: Tensor | None = None,
+        guidance: Tensor | None = None,
+        evidence: Tensor | None = None,
     ) -> Tensor:
         """Decode every class of every frame.
 
@@ -221,6 +226,7 @@ class Decoder(nn.Module):
             skips: what depends on the frame alone.
             newest: (B,K,N,h,w) read from the newest frame, when the module was built with it.
             guidance: (B,K,G,H/4,W/4) masks in [0, 1], when the module was built with guidance.
+            evidence: (B,K,H/4,W/4) log odds that are added to those found, before they are refined.
 
         Returns:
             (B,K,H,W) float32 log odds of each class on its own, up to `LARGEST`.
@@ -228,7 +234,7 @@ class Decoder(nn.Module):
         groups = [slice(k, k + CLASSES_AT_ONCE) for k in range(0, read.shape[1], CLASSES_AT_ONCE)]
         rough_logits = []
         for g in groups:
-            more = (None if x is None else x[:, g] for x in (newest, guidance))
+            more = (None if x is None else x[:, g] for x in (newest, guidance, evidence))
             rough_logits.append(self._rough_logits(read[:, g], skips, *more))
         logits = torch.cat(rough_logits, dim=1)  # (B,K,H/2,W/2), foreground minus background
         rough = logits.sigmoid().softmax(dim=1)  # (B,K,H/2,W/2), a softmax of probabilities as published
@@ -236,7 +242,9 @@ class Decoder(nn.Module):
         local = torch.cat([self._local_logits(skips, rough[:, g]) for g in groups], dim=1)  # (B,K,H/2,W/2)
         return upsample2(logits + unsure * local).clamp_(-LARGEST, LARGEST)
 
-    def _rough_logits(self, read: Tensor, skips: Skips, newest: Tensor | None, guidance: Tensor | None) -> Tensor:
+    def _rough_logits(
+        self, read: Tensor, skips: Skips, newest: Tensor | None, guidance: Tensor | None, evidence: Tensor | None
+    ) -> Tensor:
         """Decode (B,k,C,h,w) to foreground minus background logits (B,k,H/2,W/2), float32."""
         matched = partial_conv(self.convFM, read.flatten(0, 1), 0)  # (B*k,C,h,w)
         if newest is not None:
@@ -250,6 +258,8 @@ class Decoder(nn.Module):
         logits = lead_of_second(self.pred2, x)  # (B*k,1,H/4,W/4)
         if self.prior is not None and guide4 is not None:
             logits = logits + self.prior(guide4).float()
+        if evidence is not None:
+            logits = logits + evidence.flatten(0, 1).unsqueeze(1)
         up = upsample2(logits)  # (B*k,1,H/2,W/2)
         return up.view(*read.shape[:2], *up.shape[2:])
 

@@ -76,7 +76,7 @@ class AFBURR(nn.Module):
             skip_widths=(r1_width, r2_width, r3_width),
             channels=config.decoder_channels,
             local_channels=config.local_channels,
-            guidance_channels=_guides(config),
+            guidance_channels=bool(config.mask_cells) + 2 * bool(config.locality) + config.annotated_read,
             light_skips=config.light_skips,
         )
         self.fine_key: FineKey | None = None
@@ -201,12 +201,13 @@ class AFBURR(nn.Module):
             if annotated is not None:
                 cells = _to_map(annotated.to(read.dtype), height, width)
                 guidance = torch.cat([guidance, F.pixel_shuffle(cells, self.config.mask_cells)], dim=2)
-            if target is not None:
-                odds = (target - 0.5).clamp(-1.0, 1.0).to(read.dtype)  # 0 = undecided
-                guidance = torch.cat([guidance, odds.unsqueeze(2)], dim=2)
-        if self.config.decode_near and guidance is not None and not self.training:
-            return decode_near(self.decoder, self.config.decode_near, read_map, query.skips, newest_map, guidance)
-        log_odds: Tensor = self.decoder(read_map, query.skips, newest_map, guidance)
+        evidence = None
+        if self.config.target is not None and target is not None:
+            evidence = self.config.target.odds * (target - 0.5).clamp(-1.0, 1.0)
+        found = (read_map, query.skips, newest_map, guidance, evidence)
+        if self.config.decode_near and not self.training:
+            return decode_near(self.decoder, self.config.decode_near, *found)
+        log_odds: Tensor = self.decoder(*found)
         return log_odds
 
 
@@ -217,11 +218,6 @@ def _encoders(config: AFBURRConfig) -> tuple[MemoryEncoder | LiteMemoryEncoder, 
         LiteMemoryEncoder(memory) if isinstance(memory, LiteTrunk) else MemoryEncoder(memory),
         LiteQueryEncoder(query, context=config.context) if isinstance(query, LiteTrunk) else QueryEncoder(query),
     )
-
-
-def _guides(config: AFBURRConfig) -> int:
-    """Number of masks that guide the decoder."""
-    return bool(config.mask_cells) + 2 * bool(config.locality) + config.annotated_read + bool(config.target)
 
 
 def masks_at_stride4(masks: Tensor) -> Tensor:

@@ -61,7 +61,13 @@ def works_in_parts(device: torch.device) -> bool:
 
 
 def decode_near(
-    decoder: Decoder, least: float, read: Tensor, skips: Skips, newest: Tensor | None, guidance: Tensor
+    decoder: Decoder,
+    least: float,
+    read: Tensor,
+    skips: Skips,
+    newest: Tensor | None,
+    guidance: Tensor | None,
+    evidence: Tensor | None = None,
 ) -> Tensor:
     """Decode where objects can be; everything else is background.
 
@@ -71,11 +77,13 @@ def decode_near(
         read: (B,K,C,h,w), as the following for the decoder.
         skips: of the frames.
         newest: (B,K,N,h,w) or None.
-        guidance: (B,K,G,4h,4w) masks as read.
+        guidance: (B,K,G,4h,4w) masks as read; needed here.
+        evidence: (B,K,4h,4w) or None.
 
     Returns:
         (B,K,H,W) float32 log odds of each class on its own.
     """
+    assert guidance is not None
     cells = size_of(read)
     likely = F.max_pool2d(guidance[:, 1:].amax(dim=(0, 1, 2)).float()[None], 4)[0] > least
     window = window_around(likely)
@@ -84,17 +92,20 @@ def decode_near(
     nothing[:, 0] = LARGEST
     if not works_in_parts(read.device):
         inside = F.interpolate(window.inside(cells).float()[None, None], size=(height, width)) > 0.0
-        return torch.where(inside, decoder(read, skips, newest, guidance), nothing)
+        return torch.where(inside, decoder(read, skips, newest, guidance, evidence), nothing)
     (top, left), (rows, columns) = window.first.tolist(), window.lengths.tolist()
     result = nothing.expand(*read.shape[:2], height, width).clone()
     if min(rows, columns) <= 0:
         return result
+
+    def part_of(x: Tensor | None) -> Tensor | None:
+        return None if x is None else part(x)
 
     def part(x: Tensor) -> Tensor:
         down, right = x.shape[-2] // cells[0], x.shape[-1] // cells[1]
         return x[..., top * down : (top + rows) * down, left * right : (left + columns) * right]
 
     near = Skips(*(part(x).contiguous(memory_format=torch.channels_last) for x in skips))
-    decoded = decoder(part(read), near, None if newest is None else part(newest), part(guidance))
+    decoded = decoder(part(read), near, *(part_of(x) for x in (newest, guidance, evidence)))
     part(result).copy_(decoded)
     return result
