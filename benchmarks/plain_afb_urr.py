@@ -79,7 +79,7 @@ class PlainPropagation:
         """Segment a frame (3,H,W): logits (K,H,W) and their softmax over classes. `remember` is to follow."""
         self.frame += 1
         x = pad(frame.unsqueeze(0), self.padding)
-        r1, r2, r3, r4 = self.model.encoder_q(x)
+        r1, r2, r3, r4, _ = self.model.encoder_q(x)
         key, value = self.model.keyval_r4.Key(r4), self.model.keyval_r4.Value(r4)
         matched = torch.stack([torch.cat([self._read(c, key), value], dim=1)[0] for c in self.bank])  # (K,2V,h,w)
         probs = decode(self.model, matched, r3, r2, r1)  # (K,H',W')
