@@ -157,13 +157,16 @@ def test_settings_are_checked() -> None:
 
 
 @torch.no_grad()
-def test_a_predictor_follows_with_it_and_a_correction_is_learned() -> None:
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_predictor_follows_with_it_and_a_correction_is_learned(saved: bool) -> None:  # noqa: FBT001
     torch.manual_seed(0)
     predictor = AFBURRPredictor(AFBURR(AFBURRConfig.from_dict(COMPACT.to_dict() | WIDTHS)))
     frames, labels = square_clip(4, (64, 96), (1,))
     predictor.start(frames[0], labels[0])
     for frame in frames[1:3]:
         predictor.step(frame)
+    if saved:  # what is written between a frame and its correction changes nothing of it
+        predictor.load_state(predictor.state())
     predictor.add_objects(frames[2], labels[2])
     predictor.state()
     target = predictor._newest.target  # noqa: SLF001 - what it has learned is not shown elsewhere

@@ -23,7 +23,7 @@ class Newest:
     frame: Tensor  # (1,3,H',W') padded, working size
     key: Tensor  # (1,C,h,w)
     fine_key: Tensor | None  # (1,Cf,H'/8,W'/8)
-    stages: Stages | None  # as the target model sees the frame, until it has learned from it
+    stages: Stages | None  # as the target model sees the frame
     masks: Tensor  # (1,K,H',W') padded soft masks
     index: int
     annotated: frozenset[int]  # classes whose mask was given
@@ -39,8 +39,8 @@ class Newest:
         if self.fine_key is not None:
             tensors["fine_key"] = self.fine_key
         parts = {"growth": self.growth.state()}
-        if self.target is not None:
-            parts["target"] = self.target.state()
+        if self.target is not None and self.stages is not None:
+            parts |= {"target": self.target.state(), "stages": {str(i): x for i, x in enumerate(self.stages)}}
         return tensors | joined_parts(parts)
 
 
@@ -65,11 +65,12 @@ def newest_of(
 def newest_from_state(config: AFBURRConfig, tensors: Mapping[str, Tensor], device: torch.device) -> Newest:
     """Restore `Newest.state()`; the configuration is that of its network."""
     on_device = {name: value.to(device) for name, value in tensors.items()}
+    stages = part_of(on_device, "stages")
     return Newest(
         frame=on_device["frame"].contiguous(memory_format=torch.channels_last),
         key=on_device["key"],
         fine_key=on_device.get("fine_key"),
-        stages=None,
+        stages=tuple(stages[str(i)] for i in range(len(stages))) or None,
         masks=on_device["masks"],
         index=int(tensors["index"]),
         annotated=frozenset(),

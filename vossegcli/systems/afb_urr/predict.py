@@ -252,9 +252,9 @@ class AFBURRPredictor:
             self.bank.update(memory.keys[0], memory.values[0], newest.index, newest.annotated, nearby)
             newest = self._with_grown(newest)
         target = newest.target
-        if target is not None and newest.stages is not None:
+        if target is not None and newest.stages is not None and not newest.memorised:
             target = target.learned(newest.stages, newest.masks, newest.index, annotated=bool(newest.annotated))
-        self._newest = replace(newest, memorised=True, target=target, stages=None)
+        self._newest = replace(newest, memorised=True, target=target)
         return self._newest
 
     def _with_grown(self, newest: Newest) -> Newest:
