@@ -12,11 +12,16 @@ from vossegcli.systems.afb_urr.encoders import Pyramid
 from vossegcli.systems.afb_urr.model import AFBURR
 from vossegcli.systems.afb_urr.predict import AFBURRPredictor
 from vossegcli.systems.afb_urr.target_model import (
+    APART,
+    AROUND,
     Stages,
     TargetModel,
-    cells_of,
+    counts_of,
     describe,
+    descriptors,
+    grid_of,
     moments,
+    near_objects,
     solve,
     target_from_state,
 )  # fmt: skip
@@ -76,24 +81,66 @@ def test_what_the_object_shares_with_nothing_else_is_enough() -> None:
     assert found[classes == 1].min() > found[classes == 0].max()
 
 
-def test_a_small_object_counts_as_much_as_the_background() -> None:
-    cells, shares = cells_of(looks(scene(1))).flatten(2), masks_of(scene(1), 2)[..., ::8, ::8].flatten(2)
-    background = shares[0, 0] > 0
-    often = torch.cat([cells, *[cells[..., background]] * 3], dim=2)
-    often_shares = torch.cat([shares, *[shares[..., background]] * 3], dim=2)
-    once, more = moments(cells, shares), moments(often, often_shares)
-    assert torch.allclose(once.descriptors, more.descriptors, atol=1e-6)
-    assert torch.allclose(once.classes, more.classes, atol=1e-6)
+def counted(count: int, *, near: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Shares (1,N,2) of an object's cell and of `count` of background, and what these count."""
+    shares = torch.nn.functional.one_hot(torch.tensor([1] + [0] * count), 2).float().unsqueeze(0)
+    around = torch.full((1, count + 1, 1), 0.5)
+    around[:, 1] = near
+    return shares, counts_of(shares, around)[0, :, 0]
+
+
+@pytest.mark.parametrize("count", [2, 5, 50])
+def test_a_small_object_counts_as_much_as_the_background(count: int) -> None:
+    _, counts = counted(count)
+    assert counts[0] == 1.0
+    assert counts[1:].sum() == pytest.approx(1.0)
+
+
+def test_half_of_the_background_is_what_lies_near_an_object() -> None:
+    _, counts = counted(9, near=0.0)
+    assert counts[1] == pytest.approx(0.5 / 9)
+    assert torch.allclose(counts[2:], torch.tensor(0.5 / 9 + 0.5 / 8), atol=0.03)
+    assert counts[2] > counts[1]
+    nothing = torch.tensor([[[1.0, 0.0]] * 4])
+    assert counts_of(nothing, torch.zeros(1, 4, 1)).sum() == pytest.approx(0.5)  # no object: nothing is near one
+
+
+def test_near_is_what_has_an_object_around_it() -> None:
+    shares = torch.zeros(1, 3, 40, 40)
+    shares[:, 0] = 1.0
+    shares[0, :, 20, 10] = torch.tensor([0.0, 0.0, 1.0])
+    near = near_objects(shares)[0, 0]
+    assert torch.equal((near > 1e-6).nonzero().amin(dim=0), torch.tensor([20 - AROUND, 10 - AROUND]))
+    assert torch.equal((near > 1e-6).nonzero().amax(dim=0), torch.tensor([20 + AROUND, 10 + AROUND]))
 
 
 def test_the_solution_is_that_of_ridge_regression() -> None:
-    cells = torch.randn(2, 5, 40, dtype=torch.float64)
-    shares = torch.rand(2, 3, 40, dtype=torch.float64).softmax(dim=1)
-    found = moments(cells.float(), shares.float())
+    cells = torch.randn(2, 40, 5, dtype=torch.float64)
+    shares = torch.rand(2, 40, 3, dtype=torch.float64).softmax(dim=2)
+    counts = torch.rand(2, 40, 1, dtype=torch.float64)
+    found = moments(cells.float(), shares.float(), counts.float())
     weights = solve(found, 0.1).double()
-    descriptors, classes = found.descriptors.double(), found.classes.double()
+    weighted = cells * counts / counts.sum(dim=1, keepdim=True)
+    descriptors, classes = weighted.transpose(1, 2) @ cells, weighted.transpose(1, 2) @ shares
     penalty = 0.1 * descriptors.diagonal(dim1=1, dim2=2).mean(dim=1).view(2, 1, 1)
     assert torch.allclose(descriptors @ weights + penalty * weights, classes, atol=1e-5)
+
+
+def test_what_is_unsure_is_not_learned() -> None:
+    classes, unsure = scene(1), masks_of(scene(1), 2)
+    unsure[..., 24:40, 8:16] = 0.5  # half of the object
+    target = known(1)
+    learned = target.learned(looks(classes), unsure, 1, annotated=False).recent
+    changed, own = looks(classes)
+    changed[..., 6:10, 2:4] = 7.0  # the same half, at stride 4
+    other = target.learned((changed, own), unsure, 1, annotated=False).recent
+    assert learned is not None
+    assert other is not None
+    assert torch.equal(learned.descriptors, other.descriptors)
+    nothing = target.learned(looks(classes), torch.full_like(unsure, 0.5), 1, annotated=False)
+    assert nothing.recent is not None
+    assert not nothing.recent.descriptors.any()
+    assert torch.equal(scored(nothing, looks(classes)).argmax(dim=0), classes)
 
 
 def test_predicted_masks_are_learned_slowly_and_annotated_ones_are_not_forgotten() -> None:
@@ -110,7 +157,7 @@ def test_predicted_masks_are_learned_slowly_and_annotated_ones_are_not_forgotten
     assert again is not None
     newest = TargetModel(CONFIG).learned(looks(scene(1)), masks_of(scene(1), 2), 4, annotated=False).recent
     assert newest is not None
-    assert torch.allclose(again.classes, 0.95 * once.classes + 0.05 * newest.classes, atol=1e-6)
+    assert torch.allclose(again.classes, 0.9 * once.classes + 0.1 * newest.classes, atol=1e-6)
 
 
 def test_objects_may_come_later() -> None:
@@ -129,25 +176,50 @@ def test_state_restores_all_of_it() -> None:
         assert again.frames == 1
 
 
+def pyramid() -> Pyramid:
+    sizes = {16: (48, 80), 24: (24, 40), 40: (12, 20), 112: (6, 10), 320: (3, 5)}
+    generator = torch.Generator().manual_seed(0)
+    features = [torch.rand(2, channels, *size, generator=generator) for channels, size in sizes.items()]
+    return Pyramid(*(10.0**k * stage for k, stage in enumerate(features)))
+
+
 def test_stages_count_the_same() -> None:
-    sizes = {8: (32, 32), 24: (16, 16), 40: (8, 8), 112: (4, 4), 320: (2, 2)}
-    stages = [10.0**k * torch.rand(2, channels, *size) for k, (channels, size) in enumerate(sizes.items())]
-    described = describe(Pyramid(*stages))
-    assert [stage.shape[1] for stage in described] == [24, 40, 112, 320]
-    for stage in described:
-        assert torch.allclose(stage.norm(dim=1), torch.ones(()), atol=1e-4)
-    assert cells_of(described).shape == (2, 24 + 40 + 112 + 320 + 1, 8, 8)
-    assert len(describe(Pyramid(*stages[:4]))) == 3
+    frames = torch.rand(2, 3, 96, 160)
+    described = describe(frames, pyramid())
+    assert [stage.shape[1] for stage in described] == [24 + 16 + 9, 40, 112, 320]
+    for unit in (described[0][:, :24], described[0][:, 24:40], *described[1:]):
+        assert torch.allclose(unit.norm(dim=1), torch.ones(()), atol=1e-4)
+    colours, products = described[0][:, 40:43], described[0][:, 43:]
+    assert torch.allclose(colours, torch.nn.functional.avg_pool2d(frames, 4) - 0.5, atol=1e-6)
+    assert torch.allclose(products[:, 0], colours[:, 0] ** 2)
+    assert len(describe(frames, Pyramid(*pyramid()[:4]))) == 3
+
+
+@pytest.mark.parametrize("index", [0, 1, 7, 30])
+def test_cells_of_a_grid_are_those_of_maps_at_stride_4(index: int) -> None:
+    stages, grid = describe(torch.rand(2, 3, 96, 160), pyramid()), grid_of(index, annotated=False)
+    whole = [torch.nn.functional.interpolate(stage, (24, 40), mode="bilinear") for stage in stages]
+    cells = descriptors(stages, grid)
+    assert cells.shape == (2, 6 * 10, 24 + 16 + 9 + 40 + 112 + 320 + 1)
+    assert torch.allclose(cells[..., :-1], grid.of(torch.cat(whole, dim=1)), atol=1e-5)
+    assert torch.equal(cells[..., -1], torch.ones(2, 60))
+
+
+def test_every_cell_comes_to_be_learned_from() -> None:
+    seen = torch.zeros(24, 40)
+    for index in range(APART**2):
+        seen[grid_of(index, annotated=False)] += 1.0
+    assert torch.equal(seen, torch.ones(24, 40))
 
 
 def test_scores_are_those_of_the_cells_side_by_side() -> None:
     """Stages are classified one by one; where nothing changes from place to place, that is the same."""
     target = known(1)
     flat = tuple(stage[..., 3:4, 1:2].expand(-1, -1, *stage.shape[2:]) for stage in looks(scene(1)))
-    cells = cells_of(flat).flatten(2)
+    cells = descriptors(flat, grid_of(0, annotated=True))
     assert target.annotated is not None
-    expected = (solve(target.annotated, CONFIG.ridge).transpose(1, 2) @ cells)[..., 0]
-    assert torch.allclose(target.score(flat)[0, :, 5, 5], expected[0], atol=1e-5)
+    expected = (cells @ solve(target.annotated, CONFIG.ridge))[0, 0]
+    assert torch.allclose(target.score(flat)[0, :, 5, 5], expected, atol=1e-5)
 
 
 def test_settings_are_checked() -> None:

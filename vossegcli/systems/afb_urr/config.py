@@ -107,8 +107,8 @@ class TargetConfig:
 
     ridge: float = 0.01
     annotated: float = 0.5
-    rate: float = 0.05
-    odds: float = 4.0
+    rate: float = 0.1
+    odds: float = 6.0
 
     def __post_init__(self) -> None:
         """Check ranges.

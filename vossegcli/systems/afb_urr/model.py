@@ -89,7 +89,7 @@ class AFBURR(nn.Module):
         """Encode frames (B,3,H,W), RGB in [0, 1]."""
         pyramid = self.encoder_q(frames)
         skips = self.decoder.skips(pyramid, self.keyval_r4.value(pyramid.r4))
-        stages = describe(pyramid) if self.config.target else None
+        stages = describe(frames, pyramid) if self.config.target else None
         return QueryFeatures(*self._keys(pyramid), skips, stages)
 
     def encode_keys(self, frames: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -4,7 +4,7 @@ The memory says which known cell a new one looks like. The target model says wha
 in this video, so it also finds parts of an object that no frame has shown yet. After Robinson et al., "Learning Fast
 and Robust Target Models for Video Object Segmentation" (CVPR 2020); ridge regression is solved in closed form here.
 
-Shape letters: B clips, K classes (background is class 0), C descriptors, N cells, h8 w8 cells at stride 8.
+Shape letters: B clips, K classes (background is class 0), C descriptors, N cells.
 """
 
 from __future__ import annotations
@@ -17,27 +17,73 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vossegcli.ops.resize import Size, size_of
+from vossegcli.ops.pooling import halve
+from vossegcli.ops.resize import Size, row_weights, size_of
 from vossegcli.systems.afb_urr.config import TargetConfig
+from vossegcli.systems.afb_urr.decoder import EPS, two_largest
 from vossegcli.systems.afb_urr.encoders import Pyramid
 
-#: A predicted frame is learned from by one cell in as many rows and columns, other ones in each frame.
-APART = 2
+#: Frames are learned from at stride 4, by one cell in as many rows and columns: an annotated one, and any other,
+#: from which each frame takes other cells.
+ANNOTATED_APART, APART = 2, 4
+#: Cells of the background count more the more of an object lies within as many cells of them.
+AROUND = 6
 
-#: Unit features of a frame's stages, each (B,C,H/s,W/s) from stride 4 on.
+#: What a frame's stages look like, each (B,C,H/s,W/s) from stride 4 on.
 Stages = tuple[Tensor, ...]
 
 
-def describe(pyramid: Pyramid) -> Stages:
-    """Describe frames for the target model: features of unit length, so that all stages count the same."""
-    return tuple(F.normalize(stage.detach(), dim=1) for stage in pyramid[1:] if stage is not None)
+def describe(frames: Tensor, pyramid: Pyramid) -> Stages:
+    """Describe frames for the target model.
+
+    Features have unit length, so that all stages count the same. At stride 4 those of stride 2 are added, and colours
+    with their products, which tell outlines apart.
+
+    Args:
+        frames: (B,3,H,W) RGB in [0, 1].
+        pyramid: their features.
+    """
+    finest, *stages = (stage.detach() for stage in pyramid if stage is not None)
+    edges, fine, *coarse = (F.normalize(stage, dim=1) for stage in (F.avg_pool2d(finest, 2), *stages))
+    red, green, blue = colours = (halve(halve(frames)) - 0.5).to(fine.dtype).split(1, dim=1)
+    pairs = ((red, red), (green, green), (blue, blue), (red, green), (green, blue), (red, blue))
+    return (torch.cat([fine, edges, *colours, *(one * other for one, other in pairs)], dim=1), *coarse)
 
 
-def cells_of(stages: Stages) -> Tensor:
-    """Bring the stages to stride 8, side by side: descriptors (B,C,h8,w8) of cells, the last of which is 1."""
-    fine, own, *coarse = stages
-    ones = torch.ones_like(own[:, :1])
-    return torch.cat([F.avg_pool2d(fine, 2), own, *(_brought(stage, size_of(own)) for stage in coarse), ones], dim=1)
+class Grid(NamedTuple):
+    """The cells at stride 4 that are learned from: those of some rows and columns."""
+
+    rows: slice
+    columns: slice
+
+    def of(self, maps: Tensor) -> Tensor:
+        """Take the cells (B,N,C) out of maps (B,C,H/4,W/4)."""
+        return maps[..., self.rows, self.columns].permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def grid_of(index: int, *, annotated: bool) -> Grid:
+    """Choose the cells by which a frame is learned from."""
+    if annotated:
+        return Grid(slice(0, None, ANNOTATED_APART), slice(0, None, ANNOTATED_APART))
+    return Grid(slice(index % APART, None, APART), slice(index // APART % APART, None, APART))
+
+
+def descriptors(stages: Stages, grid: Grid) -> Tensor:
+    """Put what the stages tell of the cells of a grid side by side: (B,N,C) float32, the last of which is 1."""
+    size = size_of(stages[0])
+    parts = [_brought_to_grid(stage, size, grid) for stage in stages]
+    return torch.cat([*parts, torch.ones_like(parts[0][..., :1])], dim=2)
+
+
+def _brought_to_grid(maps: Tensor, size: Size, grid: Grid) -> Tensor:
+    """Bring maps (B,C,h,w) to a size (bilinear), where the cells of a grid are: (B,N,C) float32."""
+    if size_of(maps) == size:
+        return grid.of(maps).float()
+    chosen = zip(size, size_of(maps), grid, strict=True)
+    rows, columns = (row_weights(new, old)[1][part].to(maps.device) for new, old, part in chosen)
+    lines = maps.float().permute(0, 2, 3, 1)  # (B,h,w,C), as they lie in memory
+    lines = (rows @ lines.flatten(2)).unflatten(2, lines.shape[2:])
+    return (columns @ lines).flatten(1, 2)
 
 
 class Moments(NamedTuple):
@@ -58,18 +104,56 @@ class Moments(NamedTuple):
         return Moments(self.descriptors.lerp(other.descriptors, share), own.lerp(others, share))
 
 
-def moments(cells: Tensor, shares: Tensor) -> Moments:
-    """Compute the moments of cells whose classes are known; all classes count the same.
+def near_objects(shares: Tensor) -> Tensor:
+    """Tell how much of the cells around each is not background: (B,1,H/4,W/4) of shares (B,K,H/4,W/4)."""
+    background, side = shares[:, :1], 2 * AROUND + 1
+    for window, margin in (((side, 1), (AROUND, 0)), ((1, side), (0, AROUND))):  # much faster than a square one
+        background = F.avg_pool2d(background, window, 1, margin, count_include_pad=False)
+    return 1.0 - background
+
+
+def certainty(shares: Tensor) -> Tensor:
+    """Tell how much predicted shares (B,K,H/4,W/4) can be learned from: (B,1,H/4,W/4), 1 = wholly.
+
+    What was missed is mostly unsure, and would be missed for ever if it were learned as background.
+    """
+    first, second = two_largest(shares)
+    return (first - second) ** 4
+
+
+def counts_of(shares: Tensor, near: Tensor) -> Tensor:
+    """Count cells so that all classes count the same, and half of what the background counts is near the objects.
+
+    With all of its cells alike, those between the legs of an animal, which look like it from afar, would be outweighed.
 
     Args:
-        cells: (B,C,N) descriptors.
-        shares: (B,K,N) of each class in each cell.
+        shares: (B,N,K) of each class in each cell.
+        near: (B,N,1) how much of an object is around each cell.
+
+    Returns:
+        (B,N,1).
     """
-    cells = cells.float()
-    total = shares.sum(dim=2, keepdim=True)  # (B,K,1)
-    weights = (shares / total.clamp_min(1.0)).sum(dim=1, keepdim=True)  # (B,1,N)
-    weighted = cells * (weights / weights.sum(dim=2, keepdim=True))
-    return Moments(weighted @ cells.transpose(1, 2), weighted @ shares.transpose(1, 2))
+    background = shares[..., :1]
+    others = _shared_out(shares[..., 1:]).sum(dim=2, keepdim=True)
+    return others + 0.5 * (_shared_out(background) + _shared_out(background * near))
+
+
+def moments(cells: Tensor, shares: Tensor, counts: Tensor) -> Moments:
+    """Compute the moments of cells whose classes are known.
+
+    Args:
+        cells: (B,N,C) descriptors.
+        shares: (B,N,K) of each class in each cell.
+        counts: (B,N,1) how much each cell counts.
+    """
+    weights = counts / counts.sum(dim=1, keepdim=True).clamp_min(EPS)
+    weighted = (cells * weights).transpose(1, 2)
+    return Moments(weighted @ cells, weighted @ shares)
+
+
+def _shared_out(shares: Tensor) -> Tensor:
+    """Divide shares (B,N,K) by their sum over the cells; what is less than a cell in all counts less."""
+    return shares / shares.sum(dim=1, keepdim=True).clamp_min(1.0)
 
 
 def solve(known: Moments, ridge: float) -> Tensor:
@@ -110,14 +194,16 @@ class TargetModel:
             index: of the frame.
             annotated: masks of some objects were given; else all are predicted.
         """
-        cells = cells_of(stages)
-        shares = F.adaptive_avg_pool2d(masks.float(), size_of(cells))
+        shares = halve(halve(masks.float()))
+        grid = grid_of(index, annotated=annotated)
+        cells = descriptors(stages, grid)
+        counts = counts_of(grid.of(shares), grid.of(near_objects(shares)))
+        if not annotated:
+            counts = counts * grid.of(certainty(shares))
+        found = moments(cells, grid.of(shares), counts)
         if annotated:
-            given = moments(cells.flatten(2), shares.flatten(2))
-            known = given if self.annotated is None else self.annotated.mixed(given, 1.0 / (self.frames + 1))
+            known = found if self.annotated is None else self.annotated.mixed(found, 1.0 / (self.frames + 1))
             return replace(self, annotated=known, frames=self.frames + 1)
-        rows, columns = slice(index % APART, None, APART), slice(index // APART % APART, None, APART)
-        found = moments(cells[..., rows, columns].flatten(2), shares[..., rows, columns].flatten(2))
         recent = found if self.recent is None else self.recent.mixed(found, self.config.rate)
         return replace(self, recent=recent)
 
