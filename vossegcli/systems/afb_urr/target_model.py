@@ -83,7 +83,8 @@ def _brought_to_grid(maps: Tensor, size: Size, grid: Grid) -> Tensor:
     rows, columns = (row_weights(new, old)[1][part].to(maps.device) for new, old, part in chosen)
     lines = maps.float().permute(0, 2, 3, 1)  # (B,h,w,C), as they lie in memory
     lines = (rows @ lines.flatten(2)).unflatten(2, lines.shape[2:])
-    return (columns @ lines).flatten(1, 2)
+    cells: Tensor = (columns @ lines).flatten(1, 2)
+    return cells
 
 
 class Moments(NamedTuple):
