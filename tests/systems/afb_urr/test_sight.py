@@ -11,7 +11,7 @@ from tests.documents.pages import ROOT
 from vossegcli.errors import ConfigError
 from vossegcli.ops.images import image_tensor
 from vossegcli.systems.afb_urr.config import COMPACT
-from vossegcli.systems.afb_urr.sight import HIDDEN, in_sight, likeness, nothing_like
+from vossegcli.systems.afb_urr.sight import FREE, HIDDEN, in_sight, likeness, nothing_like
 
 CUT, NO_CUT = torch.tensor(True), torch.tensor(False)  # noqa: FBT003
 
@@ -42,6 +42,51 @@ def test_only_objects_out_of_sight_are_hidden() -> None:
     sight = in_sight(2, torch.device("cpu")).after(CUT, torch.tensor([0.4, 0.0]))
     logits = torch.ones(1, 3, 2, 2)
     assert sight.hide(logits)[0, :, 0, 0].tolist() == [1.0, 1.0, HIDDEN]
+
+
+def masks_at(*boxes: tuple[int, int, int, int]) -> torch.Tensor:
+    """Masks (1,K,30,40) at stride 4 of objects with the given first and last rows and columns."""
+    masks = torch.zeros(1, len(boxes) + 1, 30, 40)
+    for k, (top, bottom, left, right) in enumerate(boxes, start=1):
+        masks[0, k, top : bottom + 1, left : right + 1] = 1.0
+    masks[:, 0] = 1.0 - masks[:, 1:].amax(dim=1)
+    return masks
+
+
+def places(logits: torch.Tensor) -> list[int]:
+    """First and last row and column where an object can be."""
+    rows, columns = (logits > HIDDEN).nonzero().unbind(dim=1)
+    return [int(x) for x in (rows.min(), rows.max(), columns.min(), columns.max())]
+
+
+def test_an_object_that_is_held_does_not_jump() -> None:
+    masks = masks_at((10, 12, 10, 14), (0, 0, 0, 0))  # pixels 40 to 51 and 40 to 59, and a corner
+    sight = in_sight(2, torch.device("cpu")).covering(masks)
+    logits = sight.keep_near(torch.ones(1, 3, 120, 160), masks, 0.5)
+    margin = 10 + FREE
+    assert places(logits[0, 1]) == [40 - margin, 51 + margin, 40 - margin, 59 + margin]
+    assert places(logits[0, 2]) == [0, 3 + 2 + FREE, 0, 3 + 2 + FREE]
+    assert torch.equal(logits[:, 0], torch.ones(1, 120, 160)), "background can be anywhere"
+    anywhere = torch.ones(1, 3, 120, 160)
+    assert sight.keep_near(anywhere, masks, 0.0) is anywhere
+
+
+@pytest.mark.parametrize("left_of_it", [masks_at((10, 10, 10, 14)), nothing_like(masks_at((0, 0, 0, 0)))])
+def test_an_object_that_is_hidden_may_come_back_anywhere(left_of_it: torch.Tensor) -> None:
+    sight = in_sight(1, torch.device("cpu")).covering(masks_at((10, 12, 10, 14))).covering(left_of_it)
+    assert places(sight.keep_near(torch.ones(1, 2, 120, 160), left_of_it, 0.5)[0, 1]) == [0, 119, 0, 159]
+    assert 10.0 <= float(sight.area) <= 15.0
+    shrunk = sight
+    for _ in range(30):
+        shrunk = shrunk.covering(left_of_it)
+    held = places(shrunk.keep_near(torch.ones(1, 2, 120, 160), left_of_it, 0.5)[0, 1]) != [0, 119, 0, 159]
+    assert held == bool(left_of_it[:, 1].any()), "what is smaller for good is held"
+
+
+def test_a_given_mask_counts_from_the_start() -> None:
+    large = in_sight(1, torch.device("cpu")).covering(masks_at((0, 29, 0, 39)))
+    both = masks_at((10, 12, 10, 14), (20, 21, 20, 21))
+    assert large.with_marked([0, 1], 2).covering(both).area.tolist() == [15.0, 4.0]
 
 
 def test_likeness_knows_what_moved() -> None:

@@ -83,10 +83,12 @@ class LocalityConfig:
         key_channels: channels of the keys at stride 8.
         rows: a cell sees the rows up to this many above and below its own, and columns up to twice as many to the left
             and right.
+        reach: while an object is held, it is looked for within so many of its sides of where it was; 0 = anywhere.
     """
 
     key_channels: int = 32
     rows: int = 6
+    reach: float = 0.5
 
     @property
     def distance(self) -> tuple[int, int]:
@@ -205,6 +207,8 @@ class AFBURRConfig:
             raise ConfigError(f"cut_similarity is {self.cut_similarity}", fix="give a cosine from 0 (none) to 1")
         if list(self.growths) != sorted(set(self.growths)) or min(self.growths, default=2.0) <= 1.0:
             raise ConfigError(f"growths are {list(self.growths)}", fix="give ascending factors above 1")
+        if self.locality and self.locality.reach < 0.0:
+            raise ConfigError(f"reach is {self.locality.reach}", fix="give a number from 0 (anywhere) on")
         if not 0.0 <= self.decode_near < 1.0:
             raise ConfigError(f"decode_near is {self.decode_near}", fix="give a share from 0 (everywhere) to 1")
 
@@ -215,16 +219,12 @@ class AFBURRConfig:
             raise ConfigError("cut_similarity needs annotated_read", fix="set cut_similarity = 0")
         if self.decode_near and not self.mask_cells:
             raise ConfigError("decode_near needs masks in the memory", fix="set mask_cells = 4 or decode_near = 0")
-        published_trunks = isinstance(self.query_trunk, TrunkConfig) and _width(self.query_trunk) == _width(
-            self.memory_trunk
-        )
+        same_width = _width(self.query_trunk) == _width(self.memory_trunk)
+        published_trunks = isinstance(self.query_trunk, TrunkConfig) and same_width
         if self.key_source == "memory" and not published_trunks:
             raise ConfigError("keys from the memory need ResNets of one width", fix='set key_source = "frame"')
         if self.locality and not (self.mask_cells and self.key_source == "frame"):
-            raise ConfigError(
-                "locality needs masks in the memory and keys of frames",
-                fix="set mask_cells = 4 and key_source",
-            )
+            raise ConfigError("locality needs mask_cells and keys of frames", fix="set mask_cells = 4 and key_source")
         if self.annotated_read and not (self.mask_cells and self.bank.protect_annotated):
             raise ConfigError(
                 "annotated_read needs masks in the memory and protected annotated entries",

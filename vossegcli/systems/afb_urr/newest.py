@@ -35,7 +35,7 @@ class Newest:
     def state(self) -> dict[str, Tensor]:
         """Return all that is needed of a frame that is memorised, as named tensors."""
         tensors = {"frame": self.frame, "key": self.key, "masks": self.masks, "index": torch.tensor(self.index)}
-        tensors |= {"agreement": self.sight.agreement, "lost": self.sight.lost}
+        tensors |= self.sight._asdict()
         if self.fine_key is not None:
             tensors["fine_key"] = self.fine_key
         parts = {"growth": self.growth.state()}
@@ -75,7 +75,7 @@ def newest_from_state(config: AFBURRConfig, tensors: Mapping[str, Tensor], devic
         index=int(tensors["index"]),
         annotated=frozenset(),
         memorised=True,
-        sight=Sight(on_device["agreement"], on_device["lost"]),
+        sight=Sight(*(on_device[name] for name in Sight._fields)),
         growth=growth_from_state(config.growths, part_of(on_device, "growth")),
         target=None if config.target is None else target_from_state(config.target, part_of(on_device, "target")),
     )

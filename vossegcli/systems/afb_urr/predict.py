@@ -162,7 +162,8 @@ class AFBURRPredictor:
         self._readable = Readable(entries, encoded.number + until_memorised)
         read = self.bank.take(entries, encoded.read(entries)).unsqueeze(0)  # (1,K,hw,V)
         weights, cut = encoded.related(newest.key, newest.fine_key, self.model, self.precision)
-        local, sight, growth, target, index = None, newest.sight, newest.growth, newest.target, newest.index
+        local, before, index = None, None, newest.index
+        sight, growth, target = newest.sight, newest.growth, newest.target
         if weights is not None:
             before = masks_at_stride4(newest.masks)
             if cut is not None:
@@ -177,8 +178,11 @@ class AFBURRPredictor:
         scores = None if target is None or query.stages is None else target.score(query.stages)  # (1,K,H'/4,W'/4)
         with self._autocast():
             decoded = self.model.decode(read, query, local, annotated_masks, scores)
+        if before is not None and (locality := self.model.config.locality):
+            sight = sight.covering(before)
+            decoded = sight.keep_near(decoded, before, locality.reach)
         logits = unpad(decoded, canvas.padding)  # (1,K,h,w)
-        del read, local, annotated_masks, scores, decoded
+        del read, local, before, annotated_masks, scores, decoded
         memory = pad(self.model.remembered(logits), canvas.padding)  # (1,K,H',W')
         agreed = torch.ones(len(self._ids), device=self.device)
         if annotated is not None:
@@ -245,8 +249,7 @@ class AFBURRPredictor:
         if due and not newest.memorised:
             with self._autocast():
                 memory = self.model.encode_memory(newest.frame, newest.masks, newest.key)
-            missing = memory.keys.shape[1] - len(self.bank.banks)
-            if missing:
+            if missing := memory.keys.shape[1] - len(self.bank.banks):
                 self.bank.add_classes(missing, memory.keys.shape[3], memory.values.shape[3])
             nearby = None if after is None else after.closest(newest.key)
             self.bank.update(memory.keys[0], memory.values[0], newest.index, newest.annotated, nearby)
@@ -293,8 +296,5 @@ class AFBURRPredictor:
 
 def _ids_of(label_map: Tensor, size: Size) -> tuple[int, ...]:
     if label_map.shape != size:
-        raise InputError(
-            f"the mask is {tuple(label_map.shape)}, the frame {size}",
-            fix="give a mask of the frame's size",
-        )
+        raise InputError(f"the mask is {tuple(label_map.shape)}, the frame {size}", fix="give a mask of that size")
     return tuple(int(i) for i in label_map.unique() if i > 0)

@@ -1,8 +1,10 @@
-"""Scene cuts: which objects are in sight, so that nothing is painted in a scene that does not show them (addition).
+"""Which objects are in sight, and where, so that nothing is painted where they cannot be (addition).
 
 Without it, the memory paints what looks most like the object into any scene. After a cut an object is out of sight
-until what is found agrees with the annotated frames nearly as well as it did before the cut. Nothing here waits for
-the device. Shape letters: K classes (background is class 0), C channels, h w cells.
+until what is found agrees with the annotated frames nearly as well as it did before the cut. While it is held, it does
+not jump: what looks like it far off is something else. Nothing here waits for the device.
+
+Shape letters: K classes (background is class 0), C channels, h w cells, H W pixels of the working size.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vossegcli.ops.resize import size_of
 from vossegcli.systems.afb_urr.decoder import EPS
 from vossegcli.systems.afb_urr.matching import MAX_SIMILARITIES
 
@@ -21,8 +24,14 @@ from vossegcli.systems.afb_urr.matching import MAX_SIMILARITIES
 AS_BEFORE, AT_LEAST = 0.5, 0.06
 #: Agreement of an object whose mask has just been given: that of the next frames is not known yet.
 OF_GIVEN = 0.5
-#: Log odds of an object that is out of sight.
+#: Log odds of an object where it cannot be.
 HIDDEN = -20.0
+#: Share of a cell from which on it is an object's.
+OF_OBJECT = 0.5
+#: An object is held while it covers this share of what it covered lately, a mean in which a frame has this weight.
+HELD, NEWEST_SHARE = 0.5, 0.1
+#: Pixels that a small object may move, besides the share of its side.
+FREE = 24
 
 
 class Sight(NamedTuple):
@@ -31,10 +40,12 @@ class Sight(NamedTuple):
     Attributes:
         agreement: (K-1,) of each object with the annotated frames, in the newest frame that showed it.
         lost: (K-1,) of objects out of sight, the agreement that they had before; 0 = in sight.
+        area: (K-1,) cells at stride 4 that each covered lately, a running mean; 0 = not known yet.
     """
 
     agreement: Tensor
     lost: Tensor
+    area: Tensor
 
     def after(self, cut: Tensor, agreed: Tensor) -> Sight:
         """Return the state after a frame.
@@ -46,7 +57,34 @@ class Sight(NamedTuple):
         lost = torch.where(cut, torch.maximum(self.lost, self.agreement), self.lost)
         seen = agreed >= (AS_BEFORE * lost).clamp_min(AT_LEAST)
         lost = torch.where((lost > 0) & ~seen, lost, torch.zeros_like(lost))
-        return Sight(torch.where(lost > 0, self.agreement, agreed), lost)
+        return self._replace(agreement=torch.where(lost > 0, self.agreement, agreed), lost=lost)
+
+    def covering(self, masks: Tensor) -> Sight:
+        """Return the state after masks (1,K,H/4,W/4) of the newest frame; hidden objects keep their area."""
+        area = (masks[0, 1:] > OF_OBJECT).sum(dim=(1, 2)).float()
+        mean = torch.where(self.area > 0, self.area.lerp(area, NEWEST_SHARE), area)
+        return self._replace(area=torch.where(area > 0, mean, self.area))
+
+    def keep_near(self, logits: Tensor, masks: Tensor, reach: float) -> Tensor:
+        """Take objects that are held out of what is far from where they were.
+
+        Args:
+            logits: (1,K,H,W) log odds of each class in a frame.
+            masks: (1,K,H/4,W/4) of the frame before it; `covering` knows them.
+            reach: how far an object may move, in the longer side of its box; 0 = anywhere.
+        """
+        if not reach:
+            return logits
+        covered = masks[0, 1:] > OF_OBJECT  # (K-1,H/4,W/4)
+        held = covered.sum(dim=(1, 2)) >= HELD * self.area.clamp_min(EPS)
+        spans = [_span(covered.any(dim=axis)) for axis in (2, 1)]  # of rows and columns
+        margin = reach * torch.maximum(*(after - first for first, after in spans)) + FREE
+        rows, columns = (
+            _within(first - margin, after + margin, size)
+            for (first, after), size in zip(spans, size_of(logits), strict=True)
+        )
+        far = held.view(-1, 1, 1) & ~(rows.unsqueeze(2) & columns.unsqueeze(1))  # (K-1,H,W)
+        return logits.masked_fill(F.pad(far, (0, 0, 0, 0, 1, 0)), HIDDEN)
 
     def with_marked(self, marked: Sequence[int], count: int) -> Sight:
         """Return the state after masks of some objects were given, and their number has grown to `count`."""
@@ -55,7 +93,8 @@ class Sight(NamedTuple):
         given[list(marked)] = True
         given = given.to(self.lost.device, non_blocking=True)
         agreement = F.pad(self.agreement, fresh).masked_fill(given, OF_GIVEN)
-        return Sight(agreement, F.pad(self.lost, fresh).masked_fill(given, 0.0))
+        lost, area = (F.pad(known, fresh).masked_fill(given, 0.0) for known in (self.lost, self.area))
+        return Sight(agreement, lost, area)
 
     @property
     def may_hide(self) -> bool:
@@ -70,7 +109,22 @@ class Sight(NamedTuple):
 
 def in_sight(count: int, device: torch.device) -> Sight:
     """Return the state in which a number of objects have just been marked."""
-    return Sight(torch.full((count,), OF_GIVEN, device=device), torch.zeros(count, device=device))
+    nothing = torch.zeros(count, device=device)
+    return Sight(torch.full((count,), OF_GIVEN, device=device), nothing, nothing)
+
+
+def _span(covered: Tensor) -> tuple[Tensor, Tensor]:
+    """First pixel, and the one after the last, of what covers cells at stride 4 (K-1,n): each (K-1,)."""
+    place = torch.arange(covered.shape[1], device=covered.device)
+    first = torch.where(covered, place, covered.shape[1]).amin(dim=1)
+    return 4 * first, 4 * torch.where(covered, place + 1, 0).amax(dim=1)
+
+
+def _within(first: Tensor, after: Tensor, size: int) -> Tensor:
+    """Tell which of n pixels lie between two (K-1,): (K-1,n) bool."""
+    place = torch.arange(size, device=first.device)
+    inside: Tensor = (place >= first.unsqueeze(1)) & (place < after.unsqueeze(1))
+    return inside
 
 
 def agreement(masks: Tensor, annotated: Tensor, similarity: Tensor) -> Tensor:
