@@ -83,7 +83,7 @@ class LocalityConfig:
         key_channels: channels of the keys at stride 8.
         rows: a cell sees the rows up to this many above and below its own, and columns up to twice as many to the left
             and right.
-        reach: while an object is held, it is looked for within so many of its sides of where it was; 0 = anywhere.
+        reach: while an object is held, nothing of it is farther off than so many of its sides; 0 = it may be anywhere.
     """
 
     key_channels: int = 32

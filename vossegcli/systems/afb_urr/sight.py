@@ -28,7 +28,8 @@ OF_GIVEN = 0.5
 HIDDEN = -20.0
 #: Share of a cell from which on it is an object's.
 OF_OBJECT = 0.5
-#: An object is held while it covers this share of what it covered lately, a mean in which a frame has this weight.
+#: An object is held while this share of it is near where it was. What it covered lately is a running mean, in which a
+#: frame has that weight.
 HELD, NEWEST_SHARE = 0.5, 0.1
 #: Pixels that a small object may move, besides the share of its side.
 FREE = 24
@@ -66,7 +67,7 @@ class Sight(NamedTuple):
         return self._replace(area=torch.where(area > 0, mean, self.area))
 
     def keep_near(self, logits: Tensor, masks: Tensor, reach: float) -> Tensor:
-        """Take objects that are held out of what is far from where they were.
+        """Take objects that are held out of what is far from where they were: most of them is found near it.
 
         Args:
             logits: (1,K,H,W) log odds of each class in a frame.
@@ -76,14 +77,16 @@ class Sight(NamedTuple):
         if not reach:
             return logits
         covered = masks[0, 1:] > OF_OBJECT  # (K-1,H/4,W/4)
-        held = covered.sum(dim=(1, 2)) >= HELD * self.area.clamp_min(EPS)
         spans = [_span(covered.any(dim=axis)) for axis in (2, 1)]  # of rows and columns
         margin = reach * torch.maximum(*(after - first for first, after in spans)) + FREE
         rows, columns = (
             _within(first - margin, after + margin, size)
             for (first, after), size in zip(spans, size_of(logits), strict=True)
         )
-        far = held.view(-1, 1, 1) & ~(rows.unsqueeze(2) & columns.unsqueeze(1))  # (K-1,H,W)
+        near = rows.unsqueeze(2) & columns.unsqueeze(1)  # (K-1,H,W)
+        found = (near & (logits[0, 1:] > logits[0, :1])).sum(dim=(1, 2)) / 16  # cells
+        held = found >= HELD * self.area.clamp_min(1.0)
+        far = held.view(-1, 1, 1) & ~near
         return logits.masked_fill(F.pad(far, (0, 0, 0, 0, 1, 0)), HIDDEN)
 
     def with_marked(self, marked: Sequence[int], count: int) -> Sight:
