@@ -1,4 +1,4 @@
-"""Which objects are in sight, and where, so that nothing is painted where they cannot be (addition).
+"""Objects in and out of sight, and where they are, so that nothing is painted where they cannot be (addition).
 
 Without it, the memory paints what looks most like the object into any scene. After a cut an object is out of sight
 until what is found agrees with the annotated frames nearly as well as it did before the cut. While it is held, it does
