@@ -112,8 +112,8 @@ class Sight(NamedTuple):
 
 def in_sight(count: int, device: torch.device) -> Sight:
     """Return the state in which a number of objects have just been marked."""
-    nothing = torch.zeros(count, device=device)
-    return Sight(torch.full((count,), OF_GIVEN, device=device), nothing, nothing)
+    agreement, lost, area = (torch.full((count,), value, device=device) for value in (OF_GIVEN, 0.0, 0.0))
+    return Sight(agreement, lost, area)
 
 
 def _span(covered: Tensor) -> tuple[Tensor, Tensor]:
