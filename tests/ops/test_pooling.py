@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from vossegcli.ops.pooling import halve
+from vossegcli.ops import pooling
+from vossegcli.ops.pooling import halve, masks_at_stride4
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -19,3 +20,12 @@ def test_halving_has_a_gradient() -> None:
     halve(x).sum().backward()
     assert x.grad is not None
     assert x.grad.tolist() == [[[[0.25] * 4] * 2]]
+
+
+def test_masks_of_many_classes_are_averaged_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    masks = torch.rand(2, 5, 8, 12, generator=torch.Generator().manual_seed(0))
+    together = masks_at_stride4(masks)
+    torch.testing.assert_close(together, functional.avg_pool2d(masks, 4))
+    monkeypatch.setattr(pooling, "CLASSES_AT_ONCE", 2)
+    assert torch.equal(masks_at_stride4(masks), together)
+    assert masks_at_stride4(masks > 0.5).dtype == torch.float32

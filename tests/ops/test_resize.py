@@ -1,6 +1,6 @@
 import torch
 
-from vossegcli.ops.resize import resize_smooth, scaled_size, size_of, working_size
+from vossegcli.ops.resize import enlarging_weights, resize_smooth, scaled_size, size_of, working_size
 
 
 def test_working_size_never_grows() -> None:
@@ -24,3 +24,13 @@ def test_resizing_keeps_the_mean_and_a_size_that_fits_is_left_alone() -> None:
     assert size_of(small) == (10, 15)
     torch.testing.assert_close(small.mean(), image.mean(), atol=5e-3, rtol=0.0)
     assert resize_smooth(image, (40, 60)) is image
+
+
+def test_weights_that_frames_share_serve_training_too() -> None:
+    """They are kept, so those that were made in inference have to be ordinary tensors."""
+    with torch.inference_mode():
+        weights = enlarging_weights(torch.device("cpu"), 7, 3)
+    rows = torch.randn(3, 2, requires_grad=True)
+    (weights @ rows).sum().backward()
+    assert enlarging_weights(torch.device("cpu"), 7, 3) is weights
+    torch.testing.assert_close(weights @ rows, resize_smooth(rows[None, None], (7, 2))[0, 0])

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+
+#: Classes whose masks are averaged together: bounds memory with many objects, changes no number.
+CLASSES_AT_ONCE = 64
 
 
 def halve(x: Tensor) -> Tensor:
@@ -12,3 +16,9 @@ def halve(x: Tensor) -> Tensor:
     """
     rows = x[..., ::2, :] + x[..., 1::2, :]
     return (rows[..., ::2] + rows[..., 1::2]).mul_(0.25)
+
+
+def masks_at_stride4(masks: Tensor) -> Tensor:
+    """Average masks (B,K,H,W) over 4x4 pixels: (B,K,H/4,W/4) float32."""
+    parts = masks.split(CLASSES_AT_ONCE, dim=1)
+    return torch.cat([halve(halve(part.float())) for part in parts], dim=1).contiguous()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -61,3 +63,10 @@ def row_weights(height: int, small: int) -> tuple[list[int], Tensor]:
     weights[rows, above] += 1.0 - share
     weights[rows, beneath] += share
     return above.tolist(), weights
+
+
+@lru_cache(maxsize=32)
+def enlarging_weights(device: torch.device, height: int, small: int) -> Tensor:
+    """Weights (H,h) of `row_weights` on a device, which the frames of a video share; not to be changed."""
+    with torch.inference_mode(mode=False):
+        return row_weights(height, small)[1].to(device)

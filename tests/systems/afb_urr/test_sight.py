@@ -10,7 +10,7 @@ import vossegcli
 from tests.documents.pages import ROOT
 from vossegcli.errors import ConfigError
 from vossegcli.ops.images import image_tensor
-from vossegcli.systems.afb_urr.config import COMPACT
+from vossegcli.systems.afb_urr.config import COMPACT, LocalityConfig
 from vossegcli.systems.afb_urr.sight import FREE, HIDDEN, in_sight, likeness, nothing_like
 
 CUT, NO_CUT = torch.tensor(True), torch.tensor(False)  # noqa: FBT003
@@ -115,6 +115,8 @@ def test_settings_that_do_not_fit() -> None:
         replace(COMPACT, cut_similarity=1.5)
     with pytest.raises(ConfigError, match="annotated_read"):
         replace(COMPACT, annotated_read=False)
+    with pytest.raises(ConfigError, match="reach"):
+        replace(COMPACT, locality=LocalityConfig(reach=-0.5))
 
 
 def _picture(path: str) -> npt.NDArray[np.uint8]:

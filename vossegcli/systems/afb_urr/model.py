@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vossegcli.layers.blocks import conv3x3
 from vossegcli.layers.inference import inference_copy, store_convolutions
-from vossegcli.ops.pooling import halve
+from vossegcli.ops.pooling import masks_at_stride4
 from vossegcli.systems.afb_urr.config import AFBURRConfig, LiteTrunk
 from vossegcli.systems.afb_urr.decoder import Decoder, Skips
 from vossegcli.systems.afb_urr.encoders import FineKey, KeyValue, MemoryEncoder, Pyramid, QueryEncoder
@@ -218,12 +218,6 @@ def _encoders(config: AFBURRConfig) -> tuple[MemoryEncoder | LiteMemoryEncoder, 
         LiteMemoryEncoder(memory) if isinstance(memory, LiteTrunk) else MemoryEncoder(memory),
         LiteQueryEncoder(query, context=config.context) if isinstance(query, LiteTrunk) else QueryEncoder(query),
     )
-
-
-def masks_at_stride4(masks: Tensor) -> Tensor:
-    """Average masks (B,K,H,W) over 4x4 pixels: (B,K,H/4,W/4) float32."""
-    parts = masks.split(CLASSES_ENCODED_AT_ONCE, dim=1)
-    return torch.cat([halve(halve(part.float())) for part in parts], dim=1).contiguous()
 
 
 def folded_copy(model: AFBURR, precision: torch.dtype) -> AFBURR:

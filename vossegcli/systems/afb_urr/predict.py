@@ -15,6 +15,7 @@ from vossegcli.errors import InputError
 from vossegcli.named_parts import joined_parts, part_of
 from vossegcli.ops.canvas import shrunk_canvas
 from vossegcli.ops.padding import pad, unpad
+from vossegcli.ops.pooling import masks_at_stride4
 from vossegcli.ops.precision import autocast
 from vossegcli.ops.resize import Size
 from vossegcli.systems.afb_urr.config import BankConfig
@@ -22,7 +23,7 @@ from vossegcli.systems.afb_urr.encoded_frame import EncodedFrame, prepared_pixel
 from vossegcli.systems.afb_urr.entries import Readable
 from vossegcli.systems.afb_urr.feature_bank import FeatureBank
 from vossegcli.systems.afb_urr.growth import no_growth
-from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, folded_copy, masks_at_stride4
+from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, folded_copy
 from vossegcli.systems.afb_urr.native_size import NativeProbabilities, native_labels, shrunk_classes
 from vossegcli.systems.afb_urr.newest import Newest, newest_from_state, newest_of
 from vossegcli.systems.afb_urr.sight import agreement, in_sight, nothing_like
@@ -216,8 +217,7 @@ class AFBURRPredictor:
         classes = [self._ids.index(i) + 1 for i in given]
         empty = newest.masks.new_zeros(1, len(fresh), *newest.masks.shape[-2:])
         masks = torch.cat([newest.masks, empty], dim=1)
-        covered = annotated[:, 1:].sum(dim=1, keepdim=True)  # (1,1,H',W')
-        masks = masks * (1.0 - covered)  # nothing else lies where a person marked an object
+        masks = masks * (1.0 - annotated[:, 1:].sum(dim=1, keepdim=True))  # nothing else lies where one was marked
         for k in classes:  # what was predicted for a marked object elsewhere was wrong: it is background
             masks[:, 0] += masks[:, k]
             masks[:, k] = annotated[:, k]

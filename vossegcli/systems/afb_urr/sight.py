@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vossegcli.ops.resize import size_of
+from vossegcli.ops.spans import span_of, within
 from vossegcli.systems.afb_urr.decoder import EPS
 from vossegcli.systems.afb_urr.matching import MAX_SIMILARITIES
 
@@ -67,7 +68,7 @@ class Sight(NamedTuple):
         return self._replace(area=torch.where(area > 0, mean, self.area))
 
     def keep_near(self, logits: Tensor, masks: Tensor, reach: float) -> Tensor:
-        """Take objects that are held out of what is far from where they were: most of them is found near it.
+        """Take an object out of all places far from where it was, while most of it is found near there.
 
         Args:
             logits: (1,K,H,W) log odds of each class in a frame.
@@ -77,10 +78,10 @@ class Sight(NamedTuple):
         if not reach:
             return logits
         covered = masks[0, 1:] > OF_OBJECT  # (K-1,H/4,W/4)
-        spans = [_span(covered.any(dim=axis)) for axis in (2, 1)]  # of rows and columns
+        spans = [tuple(4 * place for place in span_of(covered.any(dim=axis))) for axis in (2, 1)]  # rows, columns
         margin = reach * torch.maximum(*(after - first for first, after in spans)) + FREE
         rows, columns = (
-            _within(first - margin, after + margin, size)
+            within(first - margin, after + margin, size)
             for (first, after), size in zip(spans, size_of(logits), strict=True)
         )
         near = rows.unsqueeze(2) & columns.unsqueeze(1)  # (K-1,H,W)
@@ -114,20 +115,6 @@ def in_sight(count: int, device: torch.device) -> Sight:
     """Return the state in which a number of objects have just been marked."""
     agreement, lost, area = (torch.full((count,), value, device=device) for value in (OF_GIVEN, 0.0, 0.0))
     return Sight(agreement, lost, area)
-
-
-def _span(covered: Tensor) -> tuple[Tensor, Tensor]:
-    """First pixel, and the one after the last, of what covers cells at stride 4 (K-1,n): each (K-1,)."""
-    place = torch.arange(covered.shape[1], device=covered.device)
-    first = torch.where(covered, place, covered.shape[1]).amin(dim=1)
-    return 4 * first, 4 * torch.where(covered, place + 1, 0).amax(dim=1)
-
-
-def _within(first: Tensor, after: Tensor, size: int) -> Tensor:
-    """Tell which of n pixels lie between two (K-1,): (K-1,n) bool."""
-    place = torch.arange(size, device=first.device)
-    inside: Tensor = (place >= first.unsqueeze(1)) & (place < after.unsqueeze(1))
-    return inside
 
 
 def agreement(masks: Tensor, annotated: Tensor, similarity: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vossegcli.ops.pooling import halve
-from vossegcli.ops.resize import Size, row_weights, size_of
+from vossegcli.ops.pooling import halve, masks_at_stride4
+from vossegcli.ops.resize import Size, enlarging_weights, size_of
 from vossegcli.systems.afb_urr.config import TargetConfig
 from vossegcli.systems.afb_urr.decoder import EPS, two_largest
 from vossegcli.systems.afb_urr.encoders import Pyramid
@@ -80,7 +80,7 @@ def _brought_to_grid(maps: Tensor, size: Size, grid: Grid) -> Tensor:
     if size_of(maps) == size:
         return grid.of(maps).float()
     chosen = zip(size, size_of(maps), grid, strict=True)
-    rows, columns = (row_weights(new, old)[1][part].to(maps.device) for new, old, part in chosen)
+    rows, columns = (enlarging_weights(maps.device, new, old)[part] for new, old, part in chosen)
     lines = maps.float().permute(0, 2, 3, 1)  # (B,h,w,C), as they lie in memory
     lines = (rows @ lines.flatten(2)).unflatten(2, lines.shape[2:])
     cells: Tensor = (columns @ lines).flatten(1, 2)
@@ -195,13 +195,13 @@ class TargetModel:
             index: of the frame.
             annotated: masks of some objects were given; else all are predicted.
         """
-        shares = halve(halve(masks.float()))
+        small = masks_at_stride4(masks)
         grid = grid_of(index, annotated=annotated)
-        cells = descriptors(stages, grid)
-        counts = counts_of(grid.of(shares), grid.of(near_objects(shares)))
+        shares = grid.of(small)
+        counts = counts_of(shares, grid.of(near_objects(small)))
         if not annotated:
-            counts = counts * grid.of(certainty(shares))
-        found = moments(cells, grid.of(shares), counts)
+            counts = counts * grid.of(certainty(small))
+        found = moments(descriptors(stages, grid), shares, counts)
         if annotated:
             known = found if self.annotated is None else self.annotated.mixed(found, 1.0 / (self.frames + 1))
             return replace(self, annotated=known, frames=self.frames + 1)

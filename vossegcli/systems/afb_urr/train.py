@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vossegcli.layers.losses import dice_loss
+from vossegcli.ops.pooling import masks_at_stride4
 from vossegcli.samples import ClipSamples, Correspondences
 from vossegcli.systems.afb_urr import losses
-from vossegcli.systems.afb_urr.model import AFBURR, QueryFeatures, flatten_cells, masks_at_stride4
+from vossegcli.systems.afb_urr.model import AFBURR, QueryFeatures, flatten_cells
 from vossegcli.systems.afb_urr.target_model import TargetModel
 
 LOST_CELLS = 6  # of the grid of noise that cuts parts out of masks

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vossegcli.ops.resize import size_of
+from vossegcli.ops.spans import span_of, within
 from vossegcli.systems.afb_urr.decoder import LARGEST, Decoder, Skips
 
 #: Cells around those that can hold an object.
@@ -31,11 +32,8 @@ class Window(NamedTuple):
 
     def inside(self, cells: tuple[int, int]) -> Tensor:
         """Tell which of h x w cells lie in it, (h,w) bool, without waiting for the device."""
-        places = (torch.arange(size, device=self.first.device) for size in cells)
-        rows, columns = (
-            (place >= first) & (place < first + length)
-            for place, first, length in zip(places, self.first, self.lengths, strict=True)
-        )
+        sides = zip(self.first, self.lengths, cells, strict=True)
+        rows, columns = (within(first, first + length, size) for first, length, size in sides)
         both: Tensor = rows.unsqueeze(1) & columns
         return both
 
@@ -43,11 +41,7 @@ class Window(NamedTuple):
 def window_around(likely: Tensor) -> Window:
     """Find the window around the cells (h,w) that can hold an object; without any, a side of it is not above 0."""
     sizes = torch.tensor(likely.shape).to(likely.device, non_blocking=True)
-    first, after = [], []
-    for axis, size in enumerate(likely.shape):
-        found, place = likely.any(dim=1 - axis), torch.arange(size, device=likely.device)
-        first.append(torch.where(found, place, size).amin())
-        after.append(torch.where(found, place + 1, 0).amax())
+    first, after = zip(*(span_of(likely.any(dim=axis)) for axis in (1, 0)), strict=True)  # of rows and columns
     begin = (torch.stack(first) - MARGIN).clamp_min(0)
     needed = torch.minimum(torch.stack(after) + MARGIN, sizes) - begin
     lengths = torch.minimum((needed + STEP - 1).div(STEP, rounding_mode="floor") * STEP, sizes)

@@ -18,6 +18,7 @@ from vossegcli.named_parts import joined_parts, part_of
 from vossegcli.ops.canvas import Canvas, scaled_canvas
 from vossegcli.ops.images import in_unit_range
 from vossegcli.ops.precision import autocast
+from vossegcli.ops.spans import span_of
 from vossegcli.systems.base import Instances, TrackedInstances
 from vossegcli.systems.mobileinst.backbone import STRIDE
 from vossegcli.systems.mobileinst.instance_decoder import Predictions
@@ -274,9 +275,7 @@ def masks_in_boxes(masks: Tensor, canvas: Canvas) -> tuple[Tensor, Tensor]:
     columns, rows = masks.amax(dim=1) > MASK, masks.amax(dim=2) > MASK
     sides = []
     for line in (columns, rows):
-        numbers = torch.arange(line.shape[1], device=line.device).expand_as(line)
-        low = torch.where(line, numbers, line.shape[1]).amin(dim=1)
-        high = torch.where(line, numbers, -1).amax(dim=1) + 1
+        low, high = span_of(line)
         sides.append((low - 0.5, high + 0.5))
     (left, right), (top, bottom) = sides
     limits = torch.tensor([canvas.size[1], canvas.size[0]] * 2, device=masks.device) / MASK_STRIDE
