@@ -27,6 +27,8 @@ class FWBConfig:
         margin: log-odds for a unit of the last map, the margin between the nearest prototypes, beside what the head
             says (an addition): prototypes can be trusted with images unlike those that the head was trained on.
         margin_per_support: as much more for each support beyond the first: prototypes of many are better.
+        support_cells: the nearest cells of the supports count as much as the nearest prototypes, by the same margins
+            (an addition, `nearest_cells.py`).
         own_surroundings: prototypes of an image's own surroundings that join those of the supports in a second look,
             with one of the class (an addition, `own_prototypes.py`); 0 = one look.
         presence: weight of the log-odds that `presence.py` gives, in the confidence.
@@ -49,6 +51,7 @@ class FWBConfig:
     prototypes: int = 1
     margin: float = 0.0
     margin_per_support: float = 0.0
+    support_cells: bool = False
     own_surroundings: int = 0
     presence: float = 1.0
     coverage: float = 0.0
@@ -72,7 +75,13 @@ class FWBConfig:
         for name, least in (("prototypes", 1), ("draws", 1), ("steps", 1), ("short_side", 1), ("own_surroundings", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}", fix=f"give {least} or more")
-        for name, none in (("margin", 0), ("margin_per_support", 0), ("own_surroundings", 0), ("draws", 1)):
+        for name, none in (
+            ("margin", 0),
+            ("margin_per_support", 0),
+            ("own_surroundings", 0),
+            ("draws", 1),
+            ("support_cells", False),
+        ):
             if self.prototypes == 1 and getattr(self, name) != none:
                 raise ConfigError(f"{name} needs more prototypes than one", fix=f"set {name} = {none}")
         for name in ("coverage", "refine_channels"):
@@ -113,6 +122,7 @@ COMPACT = FWBConfig(
     prototypes=5,
     margin=15.0,
     margin_per_support=4.0,
+    support_cells=True,
     own_surroundings=16,
     presence=0.4,
     coverage=11.0,

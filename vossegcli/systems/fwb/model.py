@@ -74,16 +74,22 @@ class FWB(NormalisedInput):
             logits = logits + torch.cat([-0.5 * odds, 0.5 * odds], dim=2)
         return logits
 
-    def trust_prototypes(self, odds: Tensor, maps: Tensor, supports: int | Tensor) -> Tensor:
+    def trust_prototypes(
+        self, odds: Tensor, maps: Tensor, supports: int | Tensor, nearer: Tensor | None = None
+    ) -> Tensor:
         """Add the margin between the nearest prototypes, the last of maps (B,M,h,w), to log-odds (B,h,w).
 
         Args:
             odds: of the class.
             maps: as for the head.
             supports: number of supports that the prototypes stand on, or (B,1,1).
+            nearer: (B,h,w) margin between the nearest cells of the supports, which counts as much.
         """
         margin, more = self.config.margin, self.config.margin_per_support
-        return odds + (margin + more * (supports - 1)) * maps[:, -1] if margin or more else odds
+        if not (margin or more):
+            return odds
+        margins = maps[:, -1] if nearer is None else maps[:, -1] + nearer
+        return odds + (margin + more * (supports - 1)) * margins
 
     def confidence(self, statistics: Tensor, missing: Tensor | None) -> Tensor:
         """Return the log-odds (B,) that a class is there.

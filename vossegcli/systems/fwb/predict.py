@@ -25,6 +25,7 @@ from vossegcli.systems.fwb.coverage import class_cells, missing_parts
 from vossegcli.systems.fwb.feature_weighting import class_difference, relevance
 from vossegcli.systems.fwb.losses import VOID, mask_cross_entropy
 from vossegcli.systems.fwb.model import FWB
+from vossegcli.systems.fwb.nearest_cells import SupportCells, nearer_to_class, support_cells
 from vossegcli.systems.fwb.own_prototypes import compare_again
 from vossegcli.systems.fwb.presence import Reference, make_reference, presence_statistics
 from vossegcli.systems.fwb.prototypes import Comparison, Counts, class_maps, class_vectors, compare
@@ -42,6 +43,7 @@ class _Class:
         weights: (C,) relevance of the features.
         reference: what the supports look like.
         cells: (K,S,C) of the class; None where it does not count what of them an image shows.
+        exemplars: cells of the supports, to which those of an image are compared; None where that does not count.
         supports: number of them.
     """
 
@@ -49,6 +51,7 @@ class _Class:
     weights: Tensor
     reference: Reference
     cells: Tensor | None
+    exemplars: SupportCells | None
     supports: int
 
 
@@ -121,7 +124,11 @@ class FWBPredictor:
         maps, odds = self._rough(self._compare(experts, weights, features), experts.weights, base)
         reference = make_reference(features, supports.inside, supports.outside, maps, self.model.groups)
         cells = class_cells(features, supports.inside) if self.model.config.coverage else None
-        self._classes.append(_Class(experts, weights, reference, cells, len(images)))
+        exemplars = None
+        if self.model.config.support_cells:
+            exemplars = support_cells(features, supports.inside, supports.outside)
+        self._classes.append(_Class(experts, weights, reference, cells, exemplars, len(images)))
+        # Without exemplars: each cell of a support would be its own.
         return self._support_iou(self._finish(odds, maps, supports.encoded, len(images)), supports)
 
     def _fit_experts(self, supports: Supports, weights: Tensor, base: Tensor) -> Experts:
@@ -161,9 +168,12 @@ class FWBPredictor:
             compared = self._compare(known.experts, known.weights, encoded.features)
             maps, odds = self._rough(compared, known.experts.weights, base)
             statistics = presence_statistics(known.reference, encoded.features, maps, odds.sigmoid(), self.model.groups)
-            found = self._finish(odds, maps, encoded, known.supports)
+            nearer = None
+            if known.exemplars is not None:
+                nearer = nearer_to_class(known.exemplars, encoded.features, self.precision)
+            found = self._finish(odds, maps, encoded, known.supports, nearer)
             if self.own_surroundings:
-                found = self._look_again(known, compared, encoded, base, found)
+                found = self._look_again(known, compared, encoded, base, found, nearer)
             missing = None
             if known.cells is not None:  # in the stages; the projection was trained to find other classes
                 missing = missing_parts(known.cells, encoded.features, found.sigmoid(), self.model.groups[:-1])
@@ -188,7 +198,15 @@ class FWBPredictor:
 
         return self._encode(canvas.enter(in_unit_range(images.to(self.device)))), at_native_size
 
-    def _look_again(self, known: _Class, compared: Comparison, encoded: Encoded, base: Tensor, odds: Tensor) -> Tensor:
+    def _look_again(
+        self,
+        known: _Class,
+        compared: Comparison,
+        encoded: Encoded,
+        base: Tensor,
+        odds: Tensor,
+        nearer: Tensor | None,
+    ) -> Tensor:
         """Segment each image again with prototypes of its own, where log-odds (B,H,W) are sure enough."""
         found = list(odds.split(1))
         for index, first in enumerate(found):
@@ -198,7 +216,8 @@ class FWBPredictor:
             )
             if again is not None:
                 maps, rough = self._rough(again, known.experts.weights, base[index : index + 1])
-                found[index] = self._finish(rough, maps, image, known.supports)
+                of_image = None if nearer is None else nearer[index : index + 1]
+                found[index] = self._finish(rough, maps, image, known.supports, of_image)
         return torch.cat(found)
 
     def _compare(self, experts: Experts, weights: Tensor, features: Tensor) -> Comparison:
@@ -214,9 +233,11 @@ class FWBPredictor:
         each = (logits[:, :, 1] - logits[:, :, 0]).sigmoid()  # (B,N,h,w)
         return maps.mean(dim=1), join_experts(each, trust).clamp(SMALLEST, 1.0 - SMALLEST).logit()
 
-    def _finish(self, odds: Tensor, maps: Tensor, encoded: Encoded, supports: int) -> Tensor:
+    def _finish(
+        self, odds: Tensor, maps: Tensor, encoded: Encoded, supports: int, nearer: Tensor | None = None
+    ) -> Tensor:
         if self.counts[0] > 1:
-            odds = self.model.trust_prototypes(odds, maps, supports)
+            odds = self.model.trust_prototypes(odds, maps, supports, nearer)
         return self.model.refine(odds, maps, encoded) if self.refining else odds
 
     def _support_iou(self, odds: Tensor, supports: Supports) -> float:
