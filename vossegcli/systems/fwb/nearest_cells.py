@@ -62,7 +62,8 @@ def nearer_to_class(cells: SupportCells, features: Tensor, precision: torch.dtyp
             torch.stack([_to_nearest(known, own, precision) for own in compared]).add(squares).clamp_min(EPSILON).sqrt()
             for known in cells
         )
-        return (to_others - to_class).unflatten(1, features.shape[2:])
+        nearer: Tensor = (to_others - to_class).unflatten(1, features.shape[2:])
+        return nearer
 
 
 def _picked(cells: Tensor, share: Tensor, most: int) -> Tensor:
@@ -74,4 +75,5 @@ def _picked(cells: Tensor, share: Tensor, most: int) -> Tensor:
 def _to_nearest(known: Tensor, own: Tensor, precision: torch.dtype) -> Tensor:
     """Squared distances of cells (n,C) to the nearest of known ones (P,C), without the cells' own squares: (n,)."""
     products = (own.to(precision) @ known.to(precision).T).float()
-    return (known.square().sum(dim=1) - 2.0 * products).amin(dim=1)
+    nearest: Tensor = (known.square().sum(dim=1) - 2.0 * products).amin(dim=1)
+    return nearest
