@@ -9,7 +9,7 @@ from torch.nn import functional
 from vossegcli.errors import ConfigError
 from vossegcli.systems.fwb.config import COMPACT, VGG16, FWBConfig
 from vossegcli.systems.fwb.model import FWB
-from vossegcli.systems.fwb.nearest_cells import AROUND, OF_CLASS, SupportCells, nearer_to_class, support_cells
+from vossegcli.systems.fwb.nearest_cells import MOST, SupportCells, nearer_to_class, support_cells
 from vossegcli.systems.fwb.predict import FWBPredictor
 
 TINY = FWBConfig("efficientnet_lite0", projected=8, head_channels=16, prototypes=2, steps=1, short_side=64)
@@ -48,7 +48,7 @@ def test_of_many_cells_some_are_kept_evenly_spaced() -> None:
     features = torch.arange(10_000.0).view(1, 1, 100, 100)
     inside = (features[0] < 5_000).float()
     cells = support_cells(features, inside, 1.0 - inside)
-    assert [len(part) for part in cells] == [OF_CLASS, AROUND]
+    assert [len(part) for part in cells] == [MOST, MOST]
     assert cells.of_class[0] == 0.0 and cells.of_class[-1] == 4_999.0
     assert cells.around[0] == 5_000.0 and cells.around[-1] == 9_999.0
 
