@@ -125,7 +125,7 @@ class FWBPredictor:
         reference = make_reference(features, supports.inside, supports.outside, maps, self.model.groups)
         cells = class_cells(features, supports.inside) if self.model.config.coverage else None
         exemplars = None
-        if self.model.config.support_cells:
+        if self.model.config.support_cells and self.counts[0] > 1:  # one prototype is the paper, which has no margins
             exemplars = support_cells(features, supports.inside, supports.outside)
         self._classes.append(_Class(experts, weights, reference, cells, exemplars, len(images)))
         # Without exemplars: each cell of a support would be its own.
