@@ -5,7 +5,6 @@ Covers: batch.processes
 
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -73,11 +72,11 @@ def test_copies_end_with_their_parent(tmp_path: Path) -> None:
 
 def test_no_copy_is_made_beside_pytorch_or_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes.sys, "platform", "linux")
-    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    monkeypatch.setattr(sys, "_current_frames", lambda: {1: None})
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "torch", sys)
         assert not may_fork()
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     assert may_fork()
-    monkeypatch.setattr(threading, "active_count", lambda: 2)
+    monkeypatch.setattr(sys, "_current_frames", lambda: {1: None, 2: None})
     assert not may_fork()

@@ -1,7 +1,8 @@
 """Pictures in batches: sizes are not mixed, order stays, and a fault hits its own query alone."""
 
 import errno
-import threading
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -131,10 +132,11 @@ def test_pictures_of_sizes_that_alternate_are_still_segmented_together(tmp_path:
 def test_leaving_early_ends_the_reading(queries: list[Query], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query_batches, "READ_AHEAD", 1)
     monkeypatch.setattr(query_batches, "WINDOW", 1)
-    before = set(threading.enumerate())
+    before = set(sys._current_frames())
     with closing(Predictor().over(queries)) as batches:
         next(batches.of(queries[0]))
-        (thread,) = set(threading.enumerate()) - before
-        assert thread.is_alive(), "it waits for room"
-    thread.join(60)  # a busy machine may take long over the picture that is being read
-    assert not thread.is_alive()
+        (thread,) = set(sys._current_frames()) - before  # it waits for room
+    deadline = time.monotonic() + 60.0  # a busy machine may take long over the picture that is being read
+    while thread in sys._current_frames() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert thread not in sys._current_frames()

@@ -179,7 +179,7 @@ def may_fork() -> bool:
 
     A copy has this thread alone, and what PyTorch's or another thread has locked would stay locked in it for good.
     """
-    return sys.platform == "linux" and "torch" not in sys.modules and threading.active_count() == 1
+    return sys.platform == "linux" and "torch" not in sys.modules and len(sys._current_frames()) == 1
 
 
 def _serve(pipe: Connection, worker: Worker[Any, Any], number: int, count: int) -> None:

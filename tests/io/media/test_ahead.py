@@ -3,6 +3,7 @@
 import itertools
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,19 +14,14 @@ import pytest
 from vossegcli.io.media.ahead import WriteBehind, read_ahead
 
 
-def running() -> list[threading.Thread]:
-    """Threads that run; one whose start was interrupted is listed for good, but never did."""
-    return [thread for thread in threading.enumerate() if thread.is_alive()]
-
-
 @pytest.fixture(autouse=True)
 def _no_thread_stays() -> Iterator[None]:
-    before = running()
+    before = set(sys._current_frames())
     yield
     deadline = time.monotonic() + 20.0
-    while len(running()) > len(before) and time.monotonic() < deadline:
-        time.sleep(0.01)  # an interrupted start ends by itself
-    assert running() == before
+    while len(sys._current_frames()) > len(before) and time.monotonic() < deadline:
+        time.sleep(0.01)  # one that was interrupted while it started ends by itself
+    assert set(sys._current_frames()) == before
 
 
 def test_reading_ahead_keeps_the_order() -> None:
@@ -128,6 +124,14 @@ def test_an_interrupt_at_any_moment_leaves_no_thread_behind(interrupts: random.R
                 writer.submit(item)
                 if item % 5 == 0:
                     writer.flush()
+
+
+def test_an_interrupt_while_the_thread_starts_leaves_none_behind(interrupts: random.Random) -> None:
+    for _ in range(1000):
+        with pytest.raises(KeyboardInterrupt), closing(read_ahead(itertools.count(), 1)) as items:
+            signal.setitimer(signal.ITIMER_REAL, interrupts.uniform(1e-6, 2e-4))
+            for _ in items:
+                pass
 
 
 def test_an_interrupt_wakes_a_reader_that_waits_for_a_slow_source(interrupts: random.Random) -> None:

@@ -1,14 +1,15 @@
 """Reading ahead of, and writing behind, the code in the middle: one thread each, with bounded queues.
 
 Nothing here takes a lock of Python's own. Ctrl-C can strike between any two bytecodes of the main thread; a lock that
-it leaves held there (`queue.Queue` has three) would stop the other thread for good.
+it leaves held there (`queue.Queue` has three, `threading.Thread.start` one) would stop the other thread for good.
 """
 
 from __future__ import annotations
 
-import threading
+from _thread import start_new_thread
 from collections.abc import Callable, Generator, Iterable
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -66,13 +67,39 @@ class _Channel(Generic[T]):
         self._room.put(None)
 
 
+class _Thread:
+    """A thread that ends with the process; its start waits for nothing."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
+        self._started = False
+        self._ended: SimpleQueue[None] = SimpleQueue()
+
+    def start(self) -> None:
+        """Begin the work."""
+        start_new_thread(self._run, ())
+        self._started = True
+
+    def join(self, seconds: float | None = None) -> None:
+        """Wait for the end, at most so long; not for a thread whose start Ctrl-C interrupted."""
+        if self._started:
+            with suppress(Empty):
+                self._ended.get(timeout=seconds)
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self._ended.put(None)
+
+
 def read_ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
     """Yield items that a thread takes from an iterable, at most `depth` ahead.
 
     An error of the iterable is raised here, after the items before it. Closing the generator ends the thread.
     """
     channel = _Channel[T](depth)
-    thread = threading.Thread(target=_fill, args=(items, channel), daemon=True, name="read-ahead")
+    thread = _Thread(lambda: _fill(items, channel))
     try:
         thread.start()
         while True:
@@ -85,7 +112,7 @@ def read_ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
             raise item.error
     finally:
         channel.close()
-        _join(thread)
+        thread.join(JOIN_SECONDS)
 
 
 def _fill(items: Iterable[T], channel: _Channel[T]) -> None:
@@ -112,7 +139,7 @@ class WriteBehind(Generic[T]):
         self._write = write
         self._jobs = _Channel[T](depth)
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, daemon=True, name="write-behind")
+        self._thread = _Thread(self._work)
 
     def __enter__(self) -> Self:
         """Start the thread."""
@@ -154,9 +181,3 @@ class WriteBehind(Generic[T]):
     def _raise_error(self) -> None:
         if self._error is not None:
             raise self._error
-
-
-def _join(thread: threading.Thread) -> None:
-    """Wait for a thread, unless it never started or does not end."""
-    if thread.is_alive():  # False too while it starts: it then finds its channel closed and ends by itself
-        thread.join(JOIN_SECONDS)
