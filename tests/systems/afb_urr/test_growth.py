@@ -6,13 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.systems.afb_urr.test_contract import WIDTHS
-from tests.systems.contracts.scenes import square_clip
 from vossegcli.errors import ConfigError
 from vossegcli.systems.afb_urr.config import COMPACT, AFBURRConfig
 from vossegcli.systems.afb_urr.growth import AHEAD, Annotated, Growth, growth_from_state, no_growth
-from vossegcli.systems.afb_urr.model import AFBURR
-from vossegcli.systems.afb_urr.predict import AFBURRPredictor
 
 CPU = torch.device("cpu")
 GROWTHS = (1.2, 2.0)
@@ -99,25 +95,3 @@ def test_growths_ascend_from_above_one(growths: tuple[float, ...]) -> None:
     with pytest.raises(ConfigError, match="growths"):
         replace(COMPACT, growths=growths)
     assert AFBURRConfig.from_dict({**COMPACT.to_dict(), "growths": [1.2, 1.7]}).growths == (1.2, 1.7)
-
-
-def test_the_memory_takes_in_what_has_grown_and_a_run_goes_on_with_it() -> None:
-    torch.manual_seed(0)
-    video, labels = square_clip(6, (64, 96), (1, 2))
-    predictor = AFBURRPredictor(AFBURR(replace(COMPACT, **WIDTHS)).eval())
-    predictor.start(video[0], labels[0])
-    predictor.step(video[1])
-    before = predictor.bank.sizes
-    newest = predictor._newest
-    assert newest is not None
-    masks = squares(60, 6)  # as if the first object had come near
-    predictor._newest = replace(newest, masks=masks, index=newest.index + 2)
-    predictor.step(video[2])
-    cells = newest.key[0, 0].numel()
-    assert all(after >= size + cells for after, size in zip(predictor.bank.sizes, before, strict=True))
-    assert all(int(bank.protected[: bank.size].sum()) == 2 * cells for bank in predictor.bank.banks)
-    other = AFBURRPredictor(AFBURR(replace(COMPACT, **WIDTHS)).eval())
-    other.model.load_state_dict(predictor.model.state_dict())
-    other.load_state(predictor.state())
-    for frame in video[3:]:
-        assert torch.equal(predictor.step(frame).label_map, other.step(frame).label_map)

@@ -7,6 +7,7 @@ from torch import Tensor
 from tests.systems.afb_urr.test_contract import WIDTHS
 from tests.systems.contracts.scenes import square_clip
 from vossegcli.errors import ConfigError
+from vossegcli.systems.afb_urr import target_model
 from vossegcli.systems.afb_urr.config import COMPACT, AFBURRConfig, TargetConfig
 from vossegcli.systems.afb_urr.encoders import Pyramid
 from vossegcli.systems.afb_urr.model import AFBURR
@@ -14,12 +15,14 @@ from vossegcli.systems.afb_urr.predict import AFBURRPredictor
 from vossegcli.systems.afb_urr.target_model import (
     APART,
     AROUND,
+    MISTAKES,
     Stages,
     TargetModel,
     counts_of,
     describe,
     descriptors,
     grid_of,
+    mistakes,
     moments,
     near_objects,
     solve,
@@ -228,6 +231,30 @@ def test_settings_are_checked() -> None:
             TargetConfig(**wrong)
 
 
+def test_what_is_hard_to_tell_apart_counts_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few cells of the background look much like the object: they are not outweighed by the many that do not."""
+    classes = scene(1)
+    fine, own = looks(classes)
+    own[:, 0, 0, :2], own[:, 1, 0, :2] = 0.0, 0.7
+    fine[:, 0, :2, :4], fine[:, 1, :2, :4] = 0.0, 0.7
+    found = []
+    for weight in (0.0, target_model.MISTAKES):
+        monkeypatch.setattr(target_model, "MISTAKES", weight)
+        target = TargetModel(CONFIG).learned((fine, own), masks_of(classes, 2), 0, annotated=True)
+        scores = scored(target, (fine, own))[1]
+        found.append((float(scores[0, :2].mean()), float(scores[classes == 1].mean())))
+    (alike, object_itself), (alike_now, object_now) = found
+    assert object_now - alike_now > object_itself - alike
+
+
+def test_only_mistakes_count_more() -> None:
+    cells, shares = torch.eye(3).unsqueeze(0), torch.eye(3)[None, :, :2]
+    right = torch.eye(3)[None, :, :2]
+    assert mistakes(cells, shares, right).tolist() == [[[1.0], [1.0], [1.0]]]
+    wrong = right.flip(2)
+    assert mistakes(cells, shares, wrong).flatten().tolist() == [1.0 + MISTAKES, 1.0 + MISTAKES, 1.0]
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("saved", [False, True])
 def test_a_predictor_follows_with_it_and_a_correction_is_learned(saved: bool) -> None:  # noqa: FBT001
@@ -243,5 +270,5 @@ def test_a_predictor_follows_with_it_and_a_correction_is_learned(saved: bool) ->
     predictor.state()
     target = predictor._newest.target  # noqa: SLF001 - what it has learned is not shown elsewhere
     assert target is not None
-    assert target.frames == 2
+    assert target.frames == 4  # each with its mirror image
     assert target.recent is not None

@@ -23,6 +23,7 @@ from vossegcli.systems.afb_urr.encoded_frame import EncodedFrame, prepared_pixel
 from vossegcli.systems.afb_urr.entries import Readable
 from vossegcli.systems.afb_urr.feature_bank import FeatureBank
 from vossegcli.systems.afb_urr.growth import no_growth
+from vossegcli.systems.afb_urr.memorise import Memoriser
 from vossegcli.systems.afb_urr.model import AFBURR, STRIDE, folded_copy
 from vossegcli.systems.afb_urr.native_size import NativeProbabilities, native_labels, shrunk_classes
 from vossegcli.systems.afb_urr.newest import Newest, newest_from_state, newest_of
@@ -242,33 +243,11 @@ class AFBURRPredictor:
         self._newest = newest_from_state(self.model.config, part_of(tensors, "newest"), self.device)
 
     def _memorised(self, after: EncodedFrame | None = None) -> Newest:
-        """Return the newest frame, after it has been taken into the bank if it is due and was not."""
+        """Return the newest frame, after it has been memorised if it was not."""
         newest = self._after_start()
         self._newest = None  # a bank that an error leaves half changed is not to be read
-        due = newest.annotated or newest.index % self.bank_config.memory_every == 0
-        if due and not newest.memorised:
-            with self._autocast():
-                memory = self.model.encode_memory(newest.frame, newest.masks, newest.key)
-            if missing := memory.keys.shape[1] - len(self.bank.banks):
-                self.bank.add_classes(missing, memory.keys.shape[3], memory.values.shape[3])
-            nearby = None if after is None else after.closest(newest.key)
-            self.bank.update(memory.keys[0], memory.values[0], newest.index, newest.annotated, nearby)
-            newest = self._with_grown(newest)
-        target = newest.target
-        if target is not None and newest.stages is not None and not newest.memorised:
-            target = target.learned(newest.stages, newest.masks, newest.index, annotated=bool(newest.annotated))
-        self._newest = replace(newest, memorised=True, target=target)
+        self._newest = Memoriser(self.model, self.bank, self.precision).memorised(newest, after)
         return self._newest
-
-    def _with_grown(self, newest: Newest) -> Newest:
-        """Memorise the annotated frames of objects that have grown, enlarged."""
-        growth, grown = newest.growth.after(newest.masks)
-        for frame, masks in growth.enlarged(grown):
-            with self._autocast():
-                memory = self.model.encode_memory(frame, masks, self.model.encode_keys(frame)[0])
-            everything = frozenset(range(masks.shape[1]))
-            self.bank.update(memory.keys[0], memory.values[0], newest.index, everything)
-        return replace(newest, growth=growth)
 
     def _segmentation(self, logits: Tensor, native: Size, agreed: Tensor) -> Segmentation:
         """From logits of the classes (1,K,h,w) and the objects' agreement (K-1,) to native size."""

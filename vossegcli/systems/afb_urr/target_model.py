@@ -26,6 +26,8 @@ from vossegcli.systems.afb_urr.encoders import Pyramid
 #: Frames are learned from at stride 4, by one cell in as many rows and columns: an annotated one, and any other,
 #: from which each frame takes other cells.
 ANNOTATED_APART, APART = 2, 4
+#: A cell of an annotated frame that is taken for something else altogether counts as much more as this.
+MISTAKES = 10.0
 #: Cells of the background count more the more of an object lies within as many cells of them.
 AROUND = 6
 
@@ -139,6 +141,20 @@ def counts_of(shares: Tensor, near: Tensor) -> Tensor:
     return others + 0.5 * (_shared_out(background) + _shared_out(background * near))
 
 
+def mistakes(cells: Tensor, shares: Tensor, weights: Tensor) -> Tensor:
+    """Tell how much more those cells count that a first classifier gets wrong: (B,N,1), 1 = not at all.
+
+    Most cells are easy; the squares of their small errors would outweigh what is hard to tell apart.
+
+    Args:
+        cells: (B,N,C) descriptors.
+        shares: (B,N,K) of each class in each cell.
+        weights: (B,C,K) of the classifier.
+    """
+    wrong = (cells @ weights - shares).abs().amax(dim=2, keepdim=True).clamp_max(1.0)
+    return 1.0 + MISTAKES * wrong
+
+
 def moments(cells: Tensor, shares: Tensor, counts: Tensor) -> Moments:
     """Compute the moments of cells whose classes are known.
 
@@ -177,16 +193,16 @@ class TargetModel:
     Attributes:
         config: its settings.
         annotated: mean moments of the annotated frames; None = no frame yet.
-        frames: number of annotated frames.
+        frames: how many there were.
         recent: running mean of the moments of the other frames; None = no frame yet.
     """
 
     config: TargetConfig
     annotated: Moments | None = None
-    frames: int = 0
+    frames: float = 0.0
     recent: Moments | None = None
 
-    def learned(self, stages: Stages, masks: Tensor, index: int, *, annotated: bool) -> TargetModel:
+    def learned(self, stages: Stages, masks: Tensor, index: int, *, annotated: bool, worth: float = 1.0) -> TargetModel:
         """Learn from a frame.
 
         Args:
@@ -194,17 +210,21 @@ class TargetModel:
             masks: (B,K,H',W') masks of all classes.
             index: of the frame.
             annotated: masks of some objects were given; else all are predicted.
+            worth: how many frames an annotated one counts as.
         """
         small = masks_at_stride4(masks)
         grid = grid_of(index, annotated=annotated)
         shares = grid.of(small)
+        cells = descriptors(stages, grid)
         counts = counts_of(shares, grid.of(near_objects(small)))
-        if not annotated:
-            counts = counts * grid.of(certainty(small))
-        found = moments(descriptors(stages, grid), shares, counts)
         if annotated:
-            known = found if self.annotated is None else self.annotated.mixed(found, 1.0 / (self.frames + 1))
-            return replace(self, annotated=known, frames=self.frames + 1)
+            counts = counts * mistakes(cells, shares, solve(moments(cells, shares, counts), self.config.ridge))
+        else:
+            counts = counts * grid.of(certainty(small))
+        found = moments(cells, shares, counts)
+        if annotated:
+            known = found if self.annotated is None else self.annotated.mixed(found, worth / (self.frames + worth))
+            return replace(self, annotated=known, frames=self.frames + worth)
         recent = found if self.recent is None else self.recent.mixed(found, self.config.rate)
         return replace(self, recent=recent)
 
@@ -243,7 +263,7 @@ def target_from_state(config: TargetConfig, tensors: Mapping[str, Tensor]) -> Ta
         for name in ("annotated", "recent")
         if f"{name}_descriptors" in tensors
     }
-    return TargetModel(config, frames=int(tensors["frames"]), **known)
+    return TargetModel(config, frames=float(tensors["frames"]), **known)
 
 
 def _brought(maps: Tensor, size: Size) -> Tensor:
