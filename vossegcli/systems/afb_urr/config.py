@@ -110,7 +110,7 @@ class TargetConfig:
     ridge: float = 0.01
     annotated: float = 0.5
     rate: float = 0.1
-    odds: float = 6.0
+    odds: float = 7.0
 
     def __post_init__(self) -> None:
         """Check ranges.
