@@ -1,4 +1,4 @@
-"""How a frame whose masks are known is memorised: by the bank, and by the target model.
+"""Memorising a frame whose masks are known: by the bank, and by the target model.
 
 Both know it for what the next frames are compared to. Of annotated frames they also see what was never filmed: the
 bank and the target model an object from nearer by once it has grown, the target model the mirror image.
