@@ -1,7 +1,7 @@
 """Memorising a frame whose masks are known: by the bank, and by the target model.
 
-Both know it for what the next frames are compared to. Of annotated frames they also see what was never filmed: the
-bank and the target model an object from nearer by once it has grown, the target model the mirror image.
+The next frames are compared to what both of them know. Of annotated frames they also see what was never filmed: both
+an object from nearer by, once it has grown, and the target model the mirror image.
 """
 
 from __future__ import annotations
