@@ -1,4 +1,4 @@
-"""From where to where something is covered along an axis; nothing here waits for the device."""
+"""Places along an axis: what is covered, and evenly spaced ones; nothing here waits for the device."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def within(first: Tensor, after: Tensor, size: int) -> Tensor:
     place = torch.arange(size, device=first.device)
     inside: Tensor = (place >= first.unsqueeze(-1)) & (place < after.unsqueeze(-1))
     return inside
+
+
+def even_places(count: int, most: int, device: torch.device) -> Tensor:
+    """Choose at most so many of `count` places, evenly spaced: int64, ascending."""
+    return torch.linspace(0, count - 1, max(0, min(most, count)), device=device).round().long()

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from vossegcli.ops.spans import even_places
 from vossegcli.systems.afb_urr.config import BankConfig
 from vossegcli.systems.afb_urr.entries import (
     AnnotatedEntries,
@@ -96,7 +97,7 @@ class ObjectBank:
         self._evict(self.size + keys.shape[0] - budget, frame)
         room = budget - self.size
         if keys.shape[0] > room:
-            even = torch.linspace(0, keys.shape[0] - 1, max(room, 0), device=keys.device).round().long()
+            even = even_places(keys.shape[0], room, keys.device)
             keys, values = keys[even], values[even]
         rows = slice(self.size, self.size + keys.shape[0])
         self.keys[rows], self.values[rows] = keys, values
@@ -120,9 +121,8 @@ class ObjectBank:
 
     def _protect(self, rows: slice, budget: int) -> None:
         """Protect rows, or an even sample: protected entries take at most half of the budget."""
-        count = rows.stop - rows.start
-        free = max(0, budget // 2 - int(self.protected[: rows.start].sum()))
-        chosen = torch.linspace(0, count - 1, min(free, count), device=self.keys.device).round().long()
+        free = budget // 2 - int(self.protected[: rows.start].sum())
+        chosen = even_places(rows.stop - rows.start, free, self.keys.device)
         self.protected[rows.start + chosen] = True
         self._protects = self._protects or chosen.numel() > 0
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vossegcli.ops.spans import even_places
 from vossegcli.systems.fwb.prototypes import clear_share
 
 #: Cells of the class, and of its surroundings, of all supports together that are kept at most, evenly spaced.
@@ -64,8 +65,7 @@ def nearer_to_class(cells: SupportCells, features: Tensor, precision: torch.dtyp
 
 def _picked(cells: Tensor, share: Tensor) -> Tensor:
     counted = clear_share(share.flatten()).nonzero()[:, 0]
-    places = torch.linspace(0, len(counted) - 1, min(MOST, len(counted)), device=cells.device).round().long()
-    return cells[counted[places]]
+    return cells[counted[even_places(len(counted), MOST, cells.device)]]
 
 
 def _distances(known: Tensor, own: Tensor, precision: torch.dtype) -> Tensor:
